@@ -1,0 +1,25 @@
+"""eibench: can inhibition replace normalization in deep spiking networks?
+
+`eibench.nn` is the torch package (layers, E-I Init, Dale's law); `load_results` reads results. Both
+are imported on first use, so that `import eibench` and the command line start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eibench import nn
+    from eibench.results.frame import load_results
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_results", "nn"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_results":
+        return importlib.import_module("eibench.results.frame").load_results
+    if name == "nn":
+        return importlib.import_module("eibench.nn")
+    raise AttributeError(f"module 'eibench' has no attribute {name!r}")

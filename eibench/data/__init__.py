@@ -1,0 +1,15 @@
+"""Data sets, behind a registry. The keys are the names that suites use.
+
+A data set is a function `(**options) -> ImageData`, which raises `DataError` when files are absent
+or damaged.
+"""
+
+from collections.abc import Callable
+
+from eibench.data.base import DataError, ImageData, Split
+from eibench.data.digits import digits
+from eibench.data.imagefolder import imagefolder
+
+DATASETS: dict[str, Callable[..., ImageData]] = {"digits": digits, "imagefolder": imagefolder}
+
+__all__ = ["DATASETS", "DataError", "ImageData", "Split"]

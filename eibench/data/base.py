@@ -1,0 +1,67 @@
+"""A data set in memory: images, labels, three splits, and a digest of what was loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+SPLIT_SEED = 20260101
+"""Splits are the same for every method, seed and machine."""
+
+
+class DataError(Exception):
+    """A data set that is absent or damaged; the message says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images [N, C, H, W], uint8 or float32 in [0, 1], and labels [N], int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Split:
+        """The same split on `device`."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Train, validation and test split of a data set, and its class names."""
+
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all splits: equal digests mean equal images, labels and split."""
+        hasher = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            hasher.update(np.ascontiguousarray(split.images.cpu().numpy()))
+            hasher.update(np.ascontiguousarray(split.labels.cpu().numpy()))
+        return hasher.hexdigest()[:16]
+
+
+def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (kept, held out), class shares preserved, by the fixed `SPLIT_SEED`."""
+    everything = np.arange(len(labels))
+    kept, held = train_test_split(
+        everything, test_size=held_out, random_state=SPLIT_SEED, stratify=labels
+    )
+    return np.sort(kept), np.sort(held)

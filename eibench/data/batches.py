@@ -1,0 +1,38 @@
+"""Batches of a split, in memory: the order depends on seed and epoch alone, so methods share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from eibench.data.base import Split
+
+
+def training_batches(
+    split: Split, batch_size: int, order: Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images [B, C, H, W] in [0, 1] and labels [B], shuffled by `order`; the last may be smaller."""
+    index = torch.randperm(len(split), generator=order).to(split.labels.device)
+    for chosen in index.split(batch_size):
+        yield as_float(split.images[chosen]), split.labels[chosen]
+
+
+def evaluation_batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels in the split's own order."""
+    for images, labels in zip(
+        split.images.split(batch_size), split.labels.split(batch_size), strict=True
+    ):
+        yield as_float(images), labels
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Images as float32 in [0, 1]; 8-bit ones are divided by 255. Nothing is centred or scaled:
+    the E-I circuit needs activity that is not negative, and all methods see the same input."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def over_time(images: Tensor, timesteps: int) -> Tensor:
+    """Direct coding: the image [B, ...] is the input at each of T steps, [T, B, ...] (no copy)."""
+    return images.expand(timesteps, *images.shape)

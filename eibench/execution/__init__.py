@@ -1,0 +1,1 @@
+"""Runs are executed here: one process, one device, each failure a record."""

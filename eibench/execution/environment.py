@@ -1,0 +1,79 @@
+"""What made a number: versions, source commit, machine. Without torch, so `doctor` can say when
+it is missing."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from eibench import __version__
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine, as they go into every record."""
+    return {
+        "eibench": __version__,
+        **source_commit(),
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": available_cores(),
+        "command": " ".join(["eibench", *sys.argv[1:]]),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def source_commit() -> dict[str, Any]:
+    """Commit of the source tree that runs, and whether its code had uncommitted changes.
+
+    Both are None when eibench was installed from a package, and its version says it all.
+    """
+    package = Path(__file__).resolve().parents[1]
+    commit = _git(package, "rev-parse", "HEAD")
+    tracked = commit and _git(package, "ls-files", "--error-unmatch", "__init__.py")
+    if not tracked:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(_git(package, "status", "--porcelain", "--", "."))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        out = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return out.stdout.strip()
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's name as its maker gives it, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

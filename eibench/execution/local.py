@@ -1,0 +1,114 @@
+"""The runs of a plan, one after another in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from eibench.data import ImageData, Split
+from eibench.execution.lock import locked
+from eibench.execution.single import execute
+from eibench.plan.options import DataOptions
+from eibench.plan.suite import Plan, PlannedRun
+from eibench.results.plan_file import write_plan
+from eibench.results.store import FINAL, OK, RunFolder
+from eibench.training.build import load_data, make_method, make_model
+
+
+class Listener(Protocol):
+    """Who is told how the work goes; the command line shows it."""
+
+    def skipped(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """`run` had already finished."""
+
+    def started(self, run: PlannedRun) -> None:
+        """`run` begins, or goes on."""
+
+    def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """An epoch of `run` is done."""
+
+    def finished(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """`run` has its record."""
+
+
+class Datasets:
+    """Data sets of a plan, each loaded once and kept on `device`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.loaded: dict[str, ImageData] = {}
+
+    def get(self, options: DataOptions) -> ImageData:
+        """The data set of `options`; raises `UserError` when it cannot be loaded."""
+        key = repr(options)
+        if key not in self.loaded:
+            data = load_data(options)
+            splits: list[Split] = [data.train, data.validation, data.test]
+            self.loaded[key] = ImageData(data.classes, *(s.to(self.device) for s in splits))
+        return self.loaded[key]
+
+
+def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
+    """Load every data set and build every network once, so that a misfit shows before any run.
+
+    Raises:
+        UserError: data absent or damaged, or a network that does not suit them.
+    """
+    seen: set[str] = set()
+    for run in runs:
+        spec = run.spec
+        key = repr((spec.data, spec.model, spec.method, spec.neuron))
+        if key not in seen:
+            seen.add(key)
+            data = datasets.get(spec.data)
+            with torch.device("meta"):
+                make_model(spec, make_method(spec), data)
+
+
+def run_plan(
+    plan: Plan,
+    runs: Iterable[PlannedRun],
+    root: Path,
+    device: torch.device,
+    listener: Listener,
+    fail_fast: bool = False,
+) -> list[str]:
+    """Execute `runs` of `plan` under `root`; returns a status for each run that was looked at.
+
+    Finished runs are skipped, interrupted ones go on, failed ones other than diverged are tried
+    again. With `fail_fast` the first failure ends the work.
+
+    Raises:
+        UserError: before anything is written, when data or a network is unusable, or when another
+            process works on the same results.
+    """
+    runs = list(runs)
+    datasets = Datasets(device)
+    check_buildable(runs, datasets)
+    folder = root / plan.name
+    statuses: list[str] = []
+    with locked(folder):
+        write_plan(folder, plan)
+        for run in runs:
+            record = _run(run, plan.name, RunFolder(folder / run.run_id), datasets, listener)
+            statuses.append(record["status"])
+            if fail_fast and record["status"] != OK:
+                break
+    return statuses
+
+
+def _run(
+    run: PlannedRun, suite: str, folder: RunFolder, datasets: Datasets, listener: Listener
+) -> dict[str, Any]:
+    record = folder.record()
+    if record is not None and record["status"] in FINAL:
+        listener.skipped(run, record)
+        return record
+    listener.started(run)
+    data = datasets.get(run.spec.data)
+    record = execute(run, suite, folder, data, lambda epoch: listener.epoch(run, epoch))
+    listener.finished(run, record)
+    return record

@@ -1,0 +1,31 @@
+"""One process at a time in one suite's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eibench.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: no lock, the user takes care
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` until the block ends; the system lets go when the process dies.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"{folder}: another eibench run is working here") from None
+        yield

@@ -1,0 +1,26 @@
+"""`batchnorm`: convolution, batch norm, neuron (Ioffe and Szegedy, ICML 2015).
+
+`stats: joint` pools T, B, H and W, the baseline of the E-I paper; `per_step` normalises each time
+step alone with one shared set of parameters and running statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from eibench.methods.base import Normalized
+from eibench.nn import BatchNorm2d, BatchNormPerStep2d
+
+LAYERS: dict[str, type[nn.Module]] = {"joint": BatchNorm2d, "per_step": BatchNormPerStep2d}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Normalized):
+    """Batch norm. `stats`: what the statistics are taken over, `joint` or `per_step`."""
+
+    stats: str
+
+    def norm(self, channels: int, branches: int) -> nn.Module:
+        return LAYERS[self.stats](channels)

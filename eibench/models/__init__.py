@@ -1,0 +1,16 @@
+"""Architectures, each written once over a method. The keys are the names that suites use.
+
+A model is a function `(method, image, classes, **options) -> Module`, with `image` = (C, H, W); the
+module takes [T, B, C, H, W] and gives logits [T, B, classes]. It raises ValueError, without a
+network's name, when the image does not suit it.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from eibench.models.chain import plain, vgg
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"plain": plain, "vgg": vgg}
+
+__all__ = ["MODELS"]

@@ -1,0 +1,36 @@
+"""Spiking layers with lateral inhibition, usable without the rest of eibench.
+
+Activity and currents are [T, B, ...] everywhere: time, batch, then channels and space. A network
+is a chain of parts that take and give such tensors:
+
+    import torch
+    from eibench.nn import LIF, EIConv2d, initialize, project_
+
+    model = torch.nn.Sequential(EIConv2d(1, 32, 3, padding=1), LIF())
+    initialize(model, images.expand(4, *images.shape))     # E-I Init on one batch, T = 4
+    ...                                                    # loss.backward(); optimizer.step()
+    project_(model)                                        # Dale's law
+"""
+
+from eibench.nn import functional
+from eibench.nn.ei import EIConv2d, EILayer, EILinear, InitializationError, NotInitializedError
+from eibench.nn.lif import LIF
+from eibench.nn.model import initialize, project_
+from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
+from eibench.nn.time import TimeDistributed
+
+__all__ = [
+    "LIF",
+    "BatchNorm2d",
+    "BatchNormPerStep2d",
+    "EIConv2d",
+    "EILayer",
+    "EILinear",
+    "InitializationError",
+    "NotInitializedError",
+    "TDBatchNorm2d",
+    "TimeDistributed",
+    "functional",
+    "initialize",
+    "project_",
+]

@@ -1,0 +1,27 @@
+"""Stateless equations on [T, B, ...]: what the modules of `eibench.nn` are thin wrappers of."""
+
+from eibench.nn.functional.ei import (
+    InitStatistics,
+    divisive_gain,
+    inhibit,
+    input_statistics,
+    integrate,
+    mix_channels,
+    scale_gradient,
+    stabilize,
+    weight_scale,
+)
+from eibench.nn.functional.lif import lif
+
+__all__ = [
+    "InitStatistics",
+    "divisive_gain",
+    "inhibit",
+    "input_statistics",
+    "integrate",
+    "lif",
+    "mix_channels",
+    "scale_gradient",
+    "stabilize",
+    "weight_scale",
+]

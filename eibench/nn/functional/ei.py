@@ -1,0 +1,123 @@
+"""The E-I circuit: excitation, subtractive and divisive inhibition, and its backward pass.
+
+Activity x >= 0 drives excitatory synapses (W_EE) and fast inhibitory cells (W_IE), which act on
+the excitatory neurons by subtraction and by division:
+
+    I_EE  = W_EE * x                           s_I   = max(0, W_IE * x)
+    I_sub = W_EI s_I                           I_div = W_EI (g_I . s_I)
+    I     = g_E . (I_EE - I_sub) / S(I_div) + b_E
+
+`*` is a convolution or a matrix product; W_EI mixes channels at every position. Activity here is
+[N, C, ...] with N = T * B samples: the circuit has no memory, so time is one more batch axis.
+
+E-I Prop changes three things on the way back. S replaces exact zeros by the sample's smallest
+positive divisor going forward and is the identity going backward (straight-through). The
+quotient's derivative is taken at the stabilised value. The total gradient of W_EI is scaled by
+1/d, d being the fan-in.
+
+Source: Liu, Ding and Yu, "Training Deep Normalization-Free Spiking Neural Networks with Lateral
+Inhibition" (ICLR 2026, arXiv 2509.23253).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class InitStatistics(NamedTuple):
+    """First and second moments of a layer's input, as E-I Init reads them."""
+
+    mean: float
+    """m, the mean activity."""
+    second_moment: float
+    """q, the mean squared activity."""
+    variance: float
+    """V, the mean over positions of the unbiased variance over samples."""
+
+
+def input_statistics(x: Tensor) -> InitStatistics:
+    """m, q and V of activity `x` [N, C, ...], computed in float64."""
+    x = x.detach().double()
+    return InitStatistics(
+        mean=x.mean().item(),
+        second_moment=x.square().mean().item(),
+        variance=x.var(dim=0, correction=1).mean().item(),
+    )
+
+
+def weight_scale(stats: InitStatistics, fan_in: int) -> float:
+    """lambda = sqrt(V / (d (q + V))): the mean of the exponential law of W_EE and W_IE."""
+    q, v = stats.second_moment, stats.variance
+    return math.sqrt(v / (fan_in * (q + v)))
+
+
+def divisive_gain(stats: InitStatistics, fan_in: int) -> float:
+    """g_I = sqrt((q + V) / d) / m: makes the mean of I_div the deviation of I_EE."""
+    q, v = stats.second_moment, stats.variance
+    return math.sqrt((q + v) / fan_in) / stats.mean
+
+
+class _ScaleGradient(torch.autograd.Function):
+    """Identity forward, multiplication by a constant backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """`x` itself, of any shape, whose gradient is multiplied by `factor`."""
+    out = _ScaleGradient.apply(x, factor)
+    assert isinstance(out, Tensor)
+    return out
+
+
+def stabilize(divisor: Tensor) -> Tensor:
+    """S: exact zeros of `divisor` [N, C, ...] become the sample's smallest positive entry.
+
+    A sample without a positive entry gets 1: its numerator is zero as well, so its current is the
+    bias. The backward pass is that of the identity (straight-through), added as a constant so that
+    a non-zero divisor keeps its exact value.
+    """
+    fixed = divisor.detach()
+    positive = torch.where(fixed > 0, fixed, math.inf)
+    smallest = positive.flatten(1).amin(dim=1)
+    smallest = torch.where(smallest.isinf(), 1.0, smallest)
+    smallest = smallest.view(-1, *[1] * (divisor.dim() - 1))
+    return divisor + torch.where(fixed == 0, smallest, 0.0)
+
+
+def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Tensor]:
+    """I_sub and I_div, each [N, n_E, ...], of inhibitory activity `s_i` [N, n_I, ...].
+
+    One product with both matrices stacked, since both read the same activity.
+    """
+    both = torch.cat([weight_ei, weight_ei * gain_i])
+    mixed = mix_channels(s_i, both)
+    subtractive, divisive = mixed.chunk(2, dim=1)
+    return subtractive, divisive
+
+
+def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
+    """`weight` [M, C] applied to the channels of `x` [N, C, ...] at every position."""
+    if x.dim() == 2:
+        return torch.nn.functional.linear(x, weight)
+    return torch.nn.functional.conv2d(x, weight[:, :, None, None])
+
+
+def integrate(
+    i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor
+) -> Tensor:
+    """I = g_E . (I_EE - I_sub) / S(I_div) + b_E for currents [N, n_E, ...] (section 2)."""
+    shape = (-1, *[1] * (i_ee.dim() - 2))
+    balanced = (i_ee - i_sub) / stabilize(i_div)
+    return torch.addcmul(bias.view(shape), balanced, gain_e.view(shape))

@@ -1,0 +1,61 @@
+"""What is done to whole models: E-I Init in forward order, and Dale's law after a step."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from eibench.nn.ei import EILayer, InitializationError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@torch.no_grad()
+def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M:
+    """E-I Init through `model`, layer by layer in forward order, on one `batch`.
+
+    A single forward pass, in which each E-I layer is initialised from the activity that arrives
+    just before it is used; normalising layers elsewhere in the model are left in their mode but
+    their running statistics see the batch.
+
+    Args:
+        model: any module whose E-I layers are each called once in a forward pass.
+        batch: a training batch as the model takes it, [T, B, ...], values >= 0.
+        generator: source of randomness for all layers, in forward order.
+
+    Returns:
+        The model itself.
+
+    Raises:
+        InitializationError: with the name of the layer whose activity is unusable.
+    """
+    names = {m: name for name, m in model.named_modules() if isinstance(m, EILayer)}
+
+    def draw(layer: EILayer, inputs: tuple[Tensor, ...]) -> None:
+        try:
+            layer.initialize(inputs[0], generator)
+        except InitializationError as error:
+            raise InitializationError(f"layer {names[layer]!r}: {error}") from None
+
+    hooks = [layer.register_forward_pre_hook(draw) for layer in names]
+    try:
+        model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return model
+
+
+@torch.no_grad()
+def project_(model: nn.Module) -> None:
+    """Dale's law: clamp every sign-constrained parameter of `model` at zero from below, in place.
+
+    Call it after each optimizer step. One fused call for all parameters.
+    """
+    constrained: list[Tensor] = [
+        p for m in model.modules() if isinstance(m, EILayer) for p in m.non_negative()
+    ]
+    if constrained:
+        torch._foreach_clamp_min_(constrained, 0.0)

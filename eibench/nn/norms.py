@@ -1,0 +1,67 @@
+"""Batch normalisation for activity over time, [T, B, C, H, W].
+
+    y = gamma * (x - mean) / sqrt(var + eps) + beta
+
+They differ in what mean and var are taken over: all of T, B, H, W (`BatchNorm2d`), B, H, W at each
+step (`BatchNormPerStep2d`), and in the scale before gamma (`TDBatchNorm2d`). In evaluation each
+uses running statistics (momentum 0.1, unbiased variance, PyTorch's rule).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with joint statistics over T, B, H and W: the baseline of the E-I paper."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class BatchNormPerStep2d(nn.BatchNorm2d):
+    """Batch norm at each time step alone, one set of parameters and running statistics for all.
+
+    The running statistics are updated T times per forward pass, and evaluation uses them at every
+    step, so steps whose statistics differ are treated differently in training and evaluation.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([super(BatchNormPerStep2d, self).forward(step) for step in x])
+
+
+class TDBatchNorm2d(nn.BatchNorm2d):
+    """Threshold-dependent batch norm: joint statistics, scaled by alpha * threshold.
+
+    y = gamma * alpha * threshold * (x - mean) / sqrt(var + eps) + beta, gamma = 1, beta = 0 at the
+    start. With alpha * threshold = 1 it is `BatchNorm2d` to the bit.
+
+    Args:
+        num_features: channels C.
+        threshold: firing threshold of the neuron that follows.
+        alpha: 1 in a chain, 1/sqrt(n) where the currents of n branches are summed.
+
+    Source: Zheng et al., "Going Deeper With Directly-Trained Larger Spiking Neural Networks"
+    (AAAI 2021), equations 4 to 6.
+    """
+
+    def __init__(self, num_features: int, threshold: float = 1.0, alpha: float = 1.0) -> None:
+        super().__init__(num_features)
+        self.scale = alpha * threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(0, 1)
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        y = nn.functional.batch_norm(
+            flat,
+            self.running_mean,
+            self.running_var,
+            self.weight * self.scale,
+            self.bias,
+            self.training,
+            0.1 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+        return y.unflatten(0, x.shape[:2])

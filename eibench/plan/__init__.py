@@ -1,0 +1,21 @@
+"""From a suite in YAML to a list of runs as values: the schema, all defaults, every message."""
+
+from eibench.plan.expand import load_plan
+from eibench.plan.options import DATASETS, METHODS, MODELS
+from eibench.plan.overrides import Override, select
+from eibench.plan.spec import RunSpec
+from eibench.plan.suite import Plan, PlannedRun, find_suite, read_suite
+
+__all__ = [
+    "DATASETS",
+    "METHODS",
+    "MODELS",
+    "Override",
+    "Plan",
+    "PlannedRun",
+    "RunSpec",
+    "find_suite",
+    "load_plan",
+    "read_suite",
+    "select",
+]

@@ -1,0 +1,92 @@
+"""The values of a run while a suite is being expanded, and where each of them was written.
+
+A run is its suite's `base` under several layers of overrides (grid, zip, per_method, --set). When
+one of its values turns out to be wrong, the message must name the line that wrote it, so each
+assignment remembers its origin.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eibench.plan.spec import CHOICES, RunSpec
+from eibench.plan.validate import Invalid
+from eibench.plan.yaml_source import Document, Keys
+
+
+class Located(Exception):
+    """Problems whose messages already name file, line and key."""
+
+    def __init__(self, messages: list[str]) -> None:
+        self.messages = messages
+        super().__init__(messages)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written: at `keys` of `document`, or by an `option` of the command line."""
+
+    document: Document
+    keys: Keys = ()
+    option: str = ""
+
+    def below(self, *keys: str | int) -> Origin:
+        """The origin of a value inside this one."""
+        return Origin(self.document, (*self.keys, *keys), self.option)
+
+    def message(self, text: str) -> str:
+        """`text` behind file, line and dotted key, or behind the option."""
+        if self.option:
+            return f"{self.option}: {text}"
+        dotted = "".join(f".{k}" if isinstance(k, str) else f"[{k}]" for k in self.keys)
+        return f"{self.document.place(self.keys)}: {dotted.lstrip('.')}{': ' * bool(dotted)}{text}"
+
+
+class Draft:
+    """Nested values of one run and the origin of each assignment."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.values: dict[str, Any] = {}
+        self.origins: dict[Keys, Origin] = {(): origin}
+
+    def copy(self) -> Draft:
+        """An independent draft with the same contents."""
+        return copy.deepcopy(self)
+
+    def assign(self, path: Keys, value: Any, origin: Origin) -> None:
+        """Set `path`; a mapping is merged key by key, unless it chooses anew by its `name`."""
+        if path in {(choice,) for choice in CHOICES} and isinstance(value, str):
+            value = {"name": value}
+        if isinstance(value, Mapping) and "name" not in value:
+            for key, inner in value.items():
+                self.assign((*path, key), inner, origin.below(key))
+            return
+        parent: Any = self.values
+        for key in path[:-1]:
+            parent = parent.setdefault(key, {})
+            if not isinstance(parent, dict):
+                text = f"{'.'.join(map(str, path))} goes through a value that is not a mapping"
+                raise Located([origin.message(text)])
+        parent[path[-1]] = copy.deepcopy(value)
+        self.origins = {k: o for k, o in self.origins.items() if k[: len(path)] != path}
+        self.origins[path] = origin
+
+    def origin(self, keys: Keys) -> Origin:
+        """Where the value at `keys`, or the nearest one that holds it, was written."""
+        end = next(n for n in range(len(keys), -1, -1) if keys[:n] in self.origins)
+        return self.origins[keys[:end]].below(*keys[end:])
+
+    def spec(self) -> RunSpec:
+        """The finished spec.
+
+        Raises:
+            Located: every problem, each with the place that wrote the value.
+        """
+        try:
+            return RunSpec.parse(self.values)
+        except Invalid as invalid:
+            messages = [self.origin(p.keys).message(p.text) for p in invalid.problems]
+            raise Located(messages) from None

@@ -1,0 +1,162 @@
+"""From a suite file to its plan: axes, overrides per method, exclusions, seeds.
+
+Layers, each over the one before: `base`, `zip` and `grid`, `per_method` (by name, then by label),
+`--set`. An axis and `per_method` may not set the same key. Problems of all runs are collected and
+raised together, each with the line that wrote the value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from eibench.errors import BadSuite, did_you_mean
+from eibench.plan.draft import Draft, Located, Origin
+from eibench.plan.overrides import Override, matches
+from eibench.plan.spec import RunSpec
+from eibench.plan.suite import Plan, PlannedRun, SuiteFile, read_suite
+from eibench.plan.validate import show
+from eibench.plan.yaml_source import Document, Keys
+
+
+def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
+    """The plan of the suite at `path` under `--set` and `--seeds`.
+
+    A `--set` key that is an axis replaces the axis.
+
+    Raises:
+        UserError: the file cannot be read.
+        BadSuite: every problem found, each with file, line and key.
+    """
+    document, suite = read_suite(path)
+    return _Expansion(document, suite, settings).plan(seeds or suite.seeds)
+
+
+class _Expansion:
+    """One suite on its way to a plan."""
+
+    def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
+        self.document, self.suite, self.settings = document, suite, settings
+        replaced = {setting.key for setting in settings}
+        self.grid = {k: v for k, v in suite.grid.items() if k not in replaced}
+        self.zip = {k: v for k, v in suite.zip.items() if k not in replaced}
+        self.problems: list[str] = []
+
+    def plan(self, seeds: list[int]) -> Plan:
+        self._check_axes()
+        self._stop_if_wrong()
+        specs = [spec for draft in self._drafts() if (spec := self._spec(draft))]
+        self._stop_if_wrong()
+        self._check_per_method(specs)
+        kept = self._without_excluded(specs)
+        self._stop_if_wrong()
+        suite = self.suite
+        runs = self._under_seeds(kept, seeds)
+        return Plan(suite.name, suite.title, (*self.grid, *self.zip), runs, suite.tuned_by)
+
+    def _note(self, text: str, *keys: str | int) -> None:
+        self.problems.append(Origin(self.document, keys).message(text))
+
+    def _stop_if_wrong(self) -> None:
+        if self.problems:
+            raise BadSuite(self.problems)
+
+    def _check_axes(self) -> None:
+        """What the schema cannot say of seeds and axes."""
+        suite = self.suite
+        self._refuse_repeats(suite.seeds, "seeds")
+        for part, axes in (("grid", suite.grid), ("zip", suite.zip), ("base", suite.base)):
+            if "seed" in axes:
+                self._note("seeds are listed under `seeds`", part, "seed")
+        for part, axes in (("grid", suite.grid), ("zip", suite.zip)):
+            for key, values in axes.items():
+                self._refuse_repeats(values, part, key)
+        if len({len(values) for values in self.zip.values()}) > 1:
+            lengths = ", ".join(f"{k} has {len(v)}" for k, v in self.zip.items())
+            self._note(f"lists must be of one length: {lengths}", "zip")
+        for key in suite.grid.keys() & suite.zip.keys():
+            self._note("is an axis of grid as well", "zip", key)
+        for method, values in suite.per_method.items():
+            for key in values.keys() & (self.grid | self.zip).keys():
+                self._note("is an axis of grid or zip as well", "per_method", method, key)
+
+    def _refuse_repeats(self, values: list[object], *keys: str | int) -> None:
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                self._note(f"{show(value)} stands twice", *keys, i)
+
+    def _drafts(self) -> Iterator[Draft]:
+        """Base under every combination of the axes."""
+        base = Draft(Origin(self.document, ("base",)))
+        rows = range(len(next(iter(self.zip.values()), [None])))
+        picks = itertools.product(*(range(len(values)) for values in self.grid.values()))
+        for row, pick in itertools.product(rows, list(picks)):
+            places: list[Keys] = [("zip", key, row) for key in self.zip]
+            places += [("grid", key, i) for key, i in zip(self.grid, pick, strict=True)]
+            draft = base.copy()
+            try:
+                draft.assign((), self.suite.base, Origin(self.document, ("base",)))
+                for part, key, i in sorted(places, key=lambda place: str(place[1]).count(".")):
+                    axis = getattr(self, str(part))[key]
+                    origin = Origin(self.document, (part, key, i))
+                    draft.assign(tuple(str(key).split(".")), axis[int(i)], origin)
+            except Located as located:
+                self.problems += located.messages
+            else:
+                yield draft
+
+    def _spec(self, draft: Draft) -> RunSpec | None:
+        """The draft's spec under per_method and --set; None, and notes, when it is wrong."""
+        try:
+            self._apply_settings(draft)  # before per_method too: one may choose the method
+            for name in self._method_names(draft):
+                for key, value in self.suite.per_method.get(name, {}).items():
+                    origin = Origin(self.document, ("per_method", name, key))
+                    draft.assign(tuple(key.split(".")), value, origin)
+            self._apply_settings(draft)
+            return draft.spec()
+        except Located as located:
+            self.problems += located.messages
+            return None
+
+    def _apply_settings(self, draft: Draft) -> None:
+        for setting in self.settings:
+            draft.assign(setting.path, setting.value, Origin(self.document, (), str(setting)))
+
+    def _method_names(self, draft: Draft) -> list[str]:
+        """The method's name and its label, the more specific last."""
+        method = draft.spec().method
+        return list(dict.fromkeys([method.name, method.label]))
+
+    def _check_per_method(self, specs: list[RunSpec]) -> None:
+        known = sorted({n for spec in specs for n in (spec.method.name, spec.method.label)})
+        for key in self.suite.per_method:
+            if key not in known and not self.settings:
+                hint = f"allowed: {', '.join(known)}{did_you_mean(key, known)}"
+                self._note(f"no run uses this method; {hint}", "per_method", key)
+
+    def _without_excluded(self, specs: list[RunSpec]) -> list[RunSpec]:
+        kept = list(specs)
+        known = sorted({key for spec in specs for key in spec.fields()})
+        for i, clause in enumerate(self.suite.exclude):
+            for key in clause.keys() - set(known):
+                self._note(f"unknown key{did_you_mean(key, known)}", "exclude", i, key)
+            hit = [s for s in specs if all(matches(s, k, v) for k, v in clause.items())]
+            if not (hit and clause) and not self.settings:
+                self._note("excludes nothing" if clause else "is empty", "exclude", i)
+            kept = [spec for spec in kept if spec not in hit]
+        if not kept:
+            self._note("every run is excluded", "exclude")
+        return kept
+
+    def _under_seeds(self, specs: list[RunSpec], seeds: list[int]) -> tuple[PlannedRun, ...]:
+        """Every spec under every seed, seeds outermost: the whole table stands early."""
+        runs: dict[str, PlannedRun] = {}
+        for seed, spec in itertools.product(seeds, specs):
+            seeded = dataclasses.replace(spec, seed=seed)
+            if seeded.run_id in runs:
+                raise BadSuite([f"{self.document.source}: {seeded.run_id} is planned twice"])
+            runs[seeded.run_id] = PlannedRun(seeded.run_id, seeded)
+        return tuple(runs.values())

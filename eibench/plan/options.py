@@ -1,0 +1,175 @@
+"""What can be chosen, and every default: one frozen class per method, model, data set and stage.
+
+These classes are the schema of a suite's runs. They hold no behaviour of a network: `methods`,
+`models` and `data` receive the values as plain arguments. A class's first docstring line is what
+`eibench list` prints. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Options(BaseModel):
+    """Values that a suite may set; unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from the defaults, in the order of the class."""
+        return self.model_dump(exclude_defaults=True)
+
+
+class Choice(Options):
+    """Options of something that has a name in a registry."""
+
+    name: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`."""
+        parts = [v if isinstance(v, str) else f"{k}{v}" for k, v in self.changed().items()]
+        return "-".join([self.name, *parts])
+
+    @classmethod
+    def summary(cls) -> str:
+        """One line for `eibench list`."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+class NeuronOptions(Options):
+    """The spiking neuron that all methods share."""
+
+    tau: float = Field(2.0, ge=1)
+    threshold: float = Field(1.0, gt=0)
+    reset: Literal["soft", "hard"] = "soft"
+    surrogate: Literal["sigmoid", "atan"] = "sigmoid"
+    detach_reset: bool = True
+
+
+class TrainOptions(Options):
+    """How a network is trained."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.1, gt=0, allow_inf_nan=False)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, allow_inf_nan=False)
+    clip_norm: float | None = Field(1.0, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})"
+            )
+        return self
+
+
+# ---------------------------------------------------------------------------------- models
+
+
+class ModelOptions(Choice):
+    """Options of an architecture."""
+
+    sums_currents: ClassVar[bool] = False
+    """Whether currents of several branches are added before a neuron."""
+
+
+class PlainOptions(ModelOptions):
+    """A chain of 3x3 convolutions of one width, with average pooling between stages."""
+
+    name = "plain"
+    depth: int = Field(8, ge=1)
+    width: int = Field(32, ge=1)
+    pools: int = Field(2, ge=0)
+
+    @model_validator(mode="after")
+    def _a_layer_for_each_pool(self) -> Self:
+        if self.pools > self.depth:
+            raise ValueError(f"pools ({self.pools}) cannot exceed depth ({self.depth})")
+        return self
+
+
+class VggOptions(ModelOptions):
+    """VGG of the E-I paper: 3x3 convolutions, five 2x2 average poolings, one readout layer."""
+
+    name = "vgg"
+    depth: Literal[8, 11, 16, 19] = 8
+
+
+# --------------------------------------------------------------------------------- methods
+
+
+class MethodOptions(Choice):
+    """Options of a method: what stands between a synapse and its neuron."""
+
+    def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
+        """The simplest method that computes the same in this network; itself where none does."""
+        return self
+
+
+class EIOptions(MethodOptions):
+    """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
+
+    name = "ei"
+    ei_ratio: int = Field(4, ge=1)
+
+
+class BatchNormOptions(MethodOptions):
+    """Batch norm with statistics over time, batch and space jointly, or at each step."""
+
+    name = "batchnorm"
+    stats: Literal["joint", "per_step"] = "joint"
+
+    def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
+        return BatchNormOptions() if timesteps == 1 else self
+
+
+class TDBNOptions(MethodOptions):
+    """Threshold-dependent batch norm: joint statistics, scaled by alpha times the threshold."""
+
+    name = "tdbn"
+
+    def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
+        plain = neuron.threshold == 1 and not model.sums_currents
+        return BatchNormOptions() if plain else self
+
+
+class NoNormOptions(MethodOptions):
+    """No normalisation: convolution with bias, Kaiming normal initialisation."""
+
+    name = "no_norm"
+
+
+# -------------------------------------------------------------------------------- data sets
+
+
+class DataOptions(Choice):
+    """Options of a data set."""
+
+
+class DigitsOptions(DataOptions):
+    """scikit-learn's 1797 handwritten digits, 8x8 grey; ships with scikit-learn, no download."""
+
+    name = "digits"
+
+
+class ImageFolderOptions(DataOptions):
+    """Folders of images by class: ROOT/train/CLASS/*, ROOT/test/CLASS/*, all of one size."""
+
+    name = "imagefolder"
+    root: str = Field(min_length=1)
+    validation_share: float = Field(0.1, gt=0, lt=1)
+
+
+METHODS: dict[str, type[MethodOptions]] = {
+    c.name: c for c in (EIOptions, BatchNormOptions, TDBNOptions, NoNormOptions)
+}
+MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
+DATASETS: dict[str, type[DataOptions]] = {c.name: c for c in (DigitsOptions, ImageFolderOptions)}

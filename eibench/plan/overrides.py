@@ -1,0 +1,75 @@
+"""`--set` and `--only`: what the command line changes in a plan, and what it picks from one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eibench.errors import UserError, did_you_mean
+from eibench.plan.spec import RunSpec
+from eibench.plan.suite import Plan, PlannedRun
+from eibench.plan.yaml_source import Keys, parse
+
+
+@dataclass(frozen=True)
+class Override:
+    """`KEY=VALUE` behind the option `name`; the value is read as YAML."""
+
+    name: str
+    text: str
+    key: str
+    value: Any
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Override:
+        """Raises `UserError` when `text` is not KEY=VALUE."""
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key:
+            raise UserError(f"{name} {text}: must be KEY=VALUE, such as train.epochs=5")
+        return cls(name, text, key, parse(value, f"{name} {text}").data)
+
+    @property
+    def path(self) -> Keys:
+        """The dotted key in parts."""
+        return tuple(self.key.split("."))
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.text}"
+
+
+def matches(spec: RunSpec, key: str, wanted: Any) -> bool:
+    """Whether field `key` of `spec` is `wanted`, or one of them; a method by name or label."""
+    choices = wanted if isinstance(wanted, list) else [wanted]
+    if key == "method":
+        return spec.method.name in choices or spec.method.label in choices
+    return key in spec.fields() and spec.fields()[key] in choices
+
+
+def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
+    """The runs that satisfy every `--only KEY=VALUE[,VALUE...]`.
+
+    Raises:
+        UserError: a key that no run has, a value that no run takes, or nothing left.
+    """
+    kept = plan.runs
+    for only in filters:
+        wanted = _wanted(plan, only)
+        kept = tuple(run for run in kept if matches(run.spec, only.key, wanted))
+    if not kept:
+        raise UserError(f"{' '.join(map(str, filters))}: no run is left")
+    return kept
+
+
+def _wanted(plan: Plan, only: Override) -> list[Any]:
+    """The values of one filter, each of which some run takes."""
+    known = list(dict.fromkeys(key for run in plan.runs for key in run.spec.fields()))
+    if only.key not in known:
+        raise UserError(f"{only}: unknown key{did_you_mean(only.key, known)}")
+    taken = list(dict.fromkeys(str(run.spec.fields().get(only.key)) for run in plan.runs))
+    text = only.text.partition("=")[2]
+    wanted = [parse(part, str(only)).data for part in text.split(",")]
+    for value in wanted:
+        if not any(matches(run.spec, only.key, value) for run in plan.runs):
+            hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
+            raise UserError(f"{only}: no run has {value!r}; {hint}")
+    return wanted

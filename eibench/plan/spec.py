@@ -1,0 +1,130 @@
+"""`RunSpec`: one training run as a value, and its identity.
+
+A run is identified by what makes its numbers: method, model, data, neuron, training and seed.
+Device, results folder and verbosity stay outside. The identity is the SHA-256 of the values that
+differ from the defaults, as canonical JSON, so that a new option with a default leaves old results
+valid. A default that *changes* would silently give old results a new meaning: a test pins all
+defaults, and `SPEC_VERSION` takes part in the hash for the day one must change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eibench.plan.options import (
+    DATASETS,
+    METHODS,
+    MODELS,
+    DataOptions,
+    MethodOptions,
+    ModelOptions,
+    NeuronOptions,
+    Options,
+    TrainOptions,
+)
+from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
+
+SPEC_VERSION = 1
+CHOICES: dict[str, Mapping[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
+SECTIONS: dict[str, type[Options]] = {"neuron": NeuronOptions, "train": TrainOptions}
+NUMBERS = {"timesteps": (4, 1), "seed": (0, 0)}
+"""Whole numbers of a run: their default and least value."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that determines one run's numbers."""
+
+    method: MethodOptions
+    model: ModelOptions
+    data: DataOptions
+    neuron: NeuronOptions
+    train: TrainOptions
+    timesteps: int
+    seed: int
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> RunSpec:
+        """A spec from plain values, nested as in a suite's `base`.
+
+        Raises:
+            Invalid: with every problem of every section.
+        """
+        known = [*CHOICES, *SECTIONS, *NUMBERS]
+        problems = [Problem((k,), unknown_key(k, known)) for k in values if k not in known]
+        parts: dict[str, Any] = {}
+        for key in known:
+            try:
+                parts[key] = _part(key, values)
+            except Invalid as invalid:
+                problems += [Problem((key, *p.keys), p.text) for p in invalid.problems]
+        if problems:
+            raise Invalid(problems)
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values, defaults included, nested as `parse` takes them."""
+        choices: dict[str, Any] = {
+            key: {"name": getattr(self, key).name, **getattr(self, key).model_dump()}
+            for key in CHOICES
+        }
+        sections = {key: getattr(self, key).model_dump() for key in SECTIONS}
+        return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
+
+    def fields(self) -> dict[str, Any]:
+        """The values as flat columns: `method` (its label), `model.depth`, `train.lr`, `seed` ..."""
+        flat: dict[str, Any] = {}
+        for key, value in self.to_dict().items():
+            if key in CHOICES:
+                flat[key] = self.method.label if key == "method" else value.pop("name")
+            if isinstance(value, dict):
+                flat |= {f"{key}.{k}": v for k, v in value.items() if k != "name"}
+            else:
+                flat[key] = value
+        return flat
+
+    def identity(self) -> dict[str, Any]:
+        """The values that take part in the run's identity: names, seed and what is not default."""
+        chosen: dict[str, Any] = {
+            key: {"name": getattr(self, key).name, **getattr(self, key).changed()}
+            for key in CHOICES
+        }
+        sections = {key: getattr(self, key).changed() for key in SECTIONS}
+        numbers = {key: getattr(self, key) for key in NUMBERS}
+        return {"version": SPEC_VERSION, **chosen, **sections, **numbers}
+
+    @property
+    def run_id(self) -> str:
+        """A readable name and eight digits of the identity's hash; the run's folder name."""
+        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
+        labels = [self.method.label, self.model.label, self.data.name, f"s{self.seed}"]
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", "_".join(labels))[:80]
+        return f"{name}_{digest}"
+
+    def simplest(self) -> RunSpec:
+        """The spec with its method replaced by the simplest one that computes the same."""
+        return replace(self, method=self.method.same_as(self.model, self.neuron, self.timesteps))
+
+
+def _part(key: str, values: Mapping[str, Any]) -> Any:
+    """One field of a `RunSpec` from the values of a whole run."""
+    if key in CHOICES:
+        if key not in values:
+            raise Invalid([Problem((), f"is missing; allowed: {', '.join(CHOICES[key])}")])
+        kind = "data set" if key == "data" else key
+        return choose(kind, CHOICES[key], values[key])
+    if key in SECTIONS:
+        return validate(SECTIONS[key], values.get(key, {}))
+    default, least = NUMBERS[key]
+    value = values.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Invalid([Problem((), f"must be a whole number, not {show(value)}")])
+    if value < least:
+        raise Invalid([Problem((), f"must be at least {least}, not {value}")])
+    return value

@@ -1,0 +1,92 @@
+"""A suite: many runs written as one file, and the plan it expands to.
+
+    name: depth_scaling            results go to results/depth_scaling
+    title: ...                     for tables
+    base: {...}                    one complete run
+    grid: {key: [values], ...}     every combination
+    zip: {key: [values], ...}      lists of one length, taken side by side
+    per_method: {ei: {key: value}} overrides for a method, by name or label, in plain view
+    exclude: [{key: value}, ...]   combinations to leave out
+    seeds: [0, 1, 2]               every combination under each
+    tuned_by: lr_search            the suite in which the per-method values were found
+
+Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.plan.draft import Origin
+from eibench.plan.options import Options
+from eibench.plan.spec import RunSpec
+from eibench.plan.validate import Invalid, validate
+from eibench.plan.yaml_source import Document, load
+
+Axis = Annotated[list[Any], Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0)]
+SUFFIXES = (".yaml", ".yml")
+
+
+class SuiteFile(Options):
+    """The keys of a suite file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    title: str = Field(min_length=1)
+    base: dict[str, Any]
+    grid: dict[str, Axis] = {}
+    zip: dict[str, Axis] = {}
+    per_method: dict[str, dict[str, Any]] = {}
+    exclude: list[dict[str, Any]] = []
+    seeds: list[Seed] = Field([0], min_length=1)
+    tuned_by: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a plan: its spec and its identity."""
+
+    run_id: str
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a suite, in the order in which they are executed."""
+
+    name: str
+    title: str
+    axes: tuple[str, ...]
+    runs: tuple[PlannedRun, ...]
+    tuned_by: str | None = None
+
+
+def read_suite(path: Path) -> tuple[Document, SuiteFile]:
+    """The suite file at `path`, its top level validated.
+
+    Raises:
+        UserError: the file cannot be read.
+        BadSuite: every problem found, each with file, line and key.
+    """
+    document = load(path)
+    try:
+        return document, validate(SuiteFile, document.data)
+    except Invalid as invalid:
+        messages = [Origin(document, p.keys).message(p.text) for p in invalid.problems]
+        raise BadSuite(messages) from None
+
+
+def find_suite(name: str, folder: Path = Path("suites")) -> Path:
+    """The path that `name` means: a file, or the name of a suite in `folder`."""
+    path = Path(name)
+    if path.suffix in SUFFIXES or path.exists():
+        return path
+    known = {p.stem: p for p in sorted(folder.glob("*")) if p.suffix in SUFFIXES}
+    if name in known:
+        return known[name]
+    raise UserError(f"{name}: no such suite or file{did_you_mean(name, known)}")

@@ -1,0 +1,116 @@
+"""From plain values to option objects, with messages that say what is allowed.
+
+pydantic finds what is wrong; this module words it for someone who has the YAML open: the allowed
+keys or values, what was found, and the nearest name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from eibench.errors import did_you_mean
+from eibench.plan.options import Choice
+from eibench.plan.yaml_source import Keys
+
+M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Choice)
+
+
+class Problem(NamedTuple):
+    """What is wrong with the value at `keys` (relative to the values that were checked)."""
+
+    keys: Keys
+    text: str
+
+
+class Invalid(Exception):
+    """Values that do not make the object asked for."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+
+def validate(cls: type[M], values: Any) -> M:
+    """`values` as a `cls`; raises `Invalid` with every problem at once."""
+    if not isinstance(values, Mapping):
+        raise Invalid([Problem((), f"must be a mapping of keys to values, not {show(values)}")])
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        raise Invalid([_problem(cls, e) for e in error.errors(include_url=False)]) from None
+
+
+def choose(kind: str, registry: Mapping[str, type[C]], values: Any) -> C:
+    """The option object of the entry that `values["name"]` (or `values`, a name alone) names."""
+    values = {"name": values} if isinstance(values, str) else values
+    if not isinstance(values, Mapping):
+        raise Invalid([Problem((), f"must be a name or a mapping with one, not {show(values)}")])
+    name = values.get("name")
+    if name is None:
+        raise Invalid([Problem((), f"needs a name; allowed: {', '.join(registry)}")])
+    if not isinstance(name, str) or name not in registry:
+        allowed = f"allowed: {', '.join(registry)}{did_you_mean(name, registry)}"
+        raise Invalid([Problem(("name",), f"unknown {kind} {show(name)}; {allowed}")])
+    return validate(registry[name], {k: v for k, v in values.items() if k != "name"})
+
+
+def show(value: Any) -> str:
+    """A value as a message quotes it: short, in YAML's words."""
+    if value is None or isinstance(value, bool):
+        return str({None: "nothing", True: "true", False: "false"}[value])
+    if isinstance(value, Mapping):
+        return "a mapping"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def unknown_key(key: object, allowed: list[str]) -> str:
+    """The message for a key that does not exist."""
+    listed = ", ".join(sorted(allowed)) or "none"
+    return f"unknown key; allowed here: {listed}{did_you_mean(key, allowed)}"
+
+
+_WORDS = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "finite_number": "must be finite",
+}
+
+
+def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
+    """One pydantic error, in our words."""
+    kind, got, limits = error["type"], show(error["input"]), error.get("ctx", {})
+    keys: Keys = tuple(error["loc"])
+    if kind == "extra_forbidden":
+        extra = ["name"] if issubclass(cls, Choice) else []
+        return Problem(keys, unknown_key(keys[-1], [*cls.model_fields, *extra]))
+    if kind == "missing":
+        return Problem(keys, "is missing")
+    if kind == "too_short":
+        return Problem(keys, "must not be empty")
+    if kind == "value_error":
+        return Problem(keys, str(limits["error"]))
+    if kind == "literal_error":
+        hint = did_you_mean(error["input"], _quoted(limits["expected"]))
+        return Problem(keys, f"must be {limits['expected']}, not {got}{hint}")
+    bounds = {"greater_than_equal": "ge", "greater_than": "gt", "less_than": "lt"}
+    signs = {"ge": "at least", "gt": "above", "lt": "below"}
+    if kind in bounds:
+        sign = bounds[kind]
+        return Problem(keys, f"must be {signs[sign]} {limits[sign]}, not {got}")
+    return Problem(keys, f"{_WORDS.get(kind, error['msg'])}, not {got}")
+
+
+def _quoted(expected: str) -> list[str]:
+    """The allowed values in pydantic's sentence `'a', 'b' or 'c'`."""
+    return expected.replace(" or ", ", ").replace("'", "").split(", ")

@@ -1,0 +1,1 @@
+"""Records on disk and the table that is read from them; no torch."""

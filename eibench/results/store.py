@@ -1,0 +1,115 @@
+"""Where results live, and how they are written so that a crash leaves no half file.
+
+    results/<suite>/plan.json                what was asked for, so that missing runs show
+    results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
+                            /epochs.jsonl    one line per epoch
+                            /record.json     how it ended; a run is finished when this exists
+                            /checkpoint.pt   while it runs; removed at the end
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SCHEMA = 1
+
+OK = "ok"
+DIVERGED = "diverged"
+OUT_OF_MEMORY = "out_of_memory"
+ERROR = "error"
+INTERRUPTED = "interrupted"
+MISSING = "missing"
+
+FINAL = (OK, DIVERGED)
+"""Statuses that another attempt would only repeat; the others are tried again."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path` by renaming a finished temporary file over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def to_json(value: Any) -> bytes:
+    """`value` as readable JSON; NaN and infinity are refused, they have no JSON."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state between two epochs; exists only while the run is unfinished."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def run_id(self) -> str:
+        """The run's identity, which names its folder."""
+        return self.path.name
+
+    def record(self) -> dict[str, Any] | None:
+        """How the run ended, or None while it has not."""
+        return read_json(self.path / "record.json")
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The epoch records so far; a line cut off by a crash is left out."""
+        try:
+            lines = (self.path / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def begin(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> None:
+        """Lay the folder out, with the epochs that a checkpoint already holds."""
+        text = yaml.safe_dump(spec, sort_keys=False)
+        write_atomic(self.path / "spec.yaml", text.encode())
+        lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in history)
+        write_atomic(self.path / "epochs.jsonl", lines.encode())
+
+    def append_epoch(self, record: dict[str, Any]) -> None:
+        """Add one line to epochs.jsonl."""
+        with (self.path / "epochs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write the record, which finishes the run, and drop the checkpoint."""
+        write_atomic(self.path / "record.json", to_json(record))
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in `path`; None when there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must hold a JSON object")
+    return content
+
+
+def suite_folders(path: Path) -> Iterator[Path]:
+    """The folders at or below `path` that hold a suite's plan, sorted."""
+    yield from sorted(found.parent for found in path.rglob("plan.json"))

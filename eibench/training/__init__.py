@@ -1,0 +1,1 @@
+"""Training one run: build, prepare, fit, evaluate, checkpoint."""

@@ -1,0 +1,84 @@
+"""From a spec to objects: the one place that reads a spec and makes networks of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from eibench.data import DATASETS, DataError, ImageData
+from eibench.data.batches import over_time, training_batches
+from eibench.errors import UserError
+from eibench.methods import METHODS, Method
+from eibench.models import MODELS
+from eibench.nn import LIF
+from eibench.plan.options import DataOptions
+from eibench.plan.spec import RunSpec
+from eibench.training.optim import make_optimizer
+from eibench.training.seeds import generator, stream_seed
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that training one run needs."""
+
+    spec: RunSpec
+    data: ImageData
+    method: Method
+    model: nn.Module
+    optimizer: Optimizer
+
+
+def load_data(options: DataOptions) -> ImageData:
+    """The data set that `options` name.
+
+    Raises:
+        UserError: it is absent or damaged.
+    """
+    try:
+        return DATASETS[options.name](**options.model_dump())
+    except DataError as error:
+        raise UserError(f"data set {options.name}: {error}") from None
+
+
+def make_method(spec: RunSpec) -> Method:
+    """The spec's method, over the spec's neuron."""
+    lif = functools.partial(LIF, **spec.neuron.model_dump())
+    options = spec.method.model_dump()
+    return METHODS[spec.method.name](lif=lif, threshold=spec.neuron.threshold, **options)
+
+
+def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:
+    """The spec's network with freshly drawn weights, on the CPU.
+
+    Raises:
+        UserError: the network does not suit the data.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(spec.seed, "weights"))
+        build = MODELS[spec.model.name]
+        try:
+            return build(method, data.image, len(data.classes), **spec.model.model_dump())
+        except ValueError as error:
+            text = f"model {spec.model.label} on data set {spec.data.name}: {error}"
+            raise UserError(text) from None
+
+
+def build(spec: RunSpec, data: ImageData) -> Experiment:
+    """The experiment of `spec` on the device that holds `data`; not yet prepared."""
+    method = make_method(spec)
+    model = make_model(spec, method, data).to(data.train.labels.device)
+    groups = method.param_groups(model, spec.train.weight_decay)
+    return Experiment(spec, data, method, model, make_optimizer(groups, spec.train))
+
+
+def prepare(experiment: Experiment) -> None:
+    """The method's data-dependent initialisation, on the first batch that training will see."""
+    spec = experiment.spec
+    order = generator(spec.seed, "order", 0)
+    images, _ = next(training_batches(experiment.data.train, spec.train.batch_size, order))
+    batch = over_time(images, spec.timesteps)
+    experiment.method.prepare(experiment.model, batch, generator(spec.seed, "prepare"))

@@ -1,0 +1,149 @@
+"""The training loop: one generator that yields a record after each epoch.
+
+It writes nothing: whoever iterates keeps the records and saves the state. The test split is read
+once, by `final_result`, after training.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from eibench.data.batches import over_time, training_batches
+from eibench.training.build import Experiment
+from eibench.training.evaluate import Evaluation, evaluate
+from eibench.training.optim import learning_rate
+from eibench.training.probes import negative_weights
+from eibench.training.seeds import generator
+
+
+class Diverged(Exception):
+    """The loss left the finite numbers."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come: its epoch records, and the best weights on validation."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def note(self, record: dict[str, Any], model: nn.Module) -> None:
+        """Append an epoch; keep its weights if validation accuracy, then loss, improved."""
+        self.history.append(record)
+        best = self.history[self.best_epoch - 1] if self.best_epoch else None
+        if best is None or _merit(record) > _merit(best):
+            self.best_epoch = record["epoch"]
+            self.best_weights = copy.deepcopy(model.state_dict())
+
+
+def _merit(record: dict[str, Any]) -> tuple[float, float]:
+    return record["validation_accuracy"], -record["validation_loss"]
+
+
+def fit(experiment: Experiment, progress: Progress) -> Iterator[dict[str, Any]]:
+    """Train from where `progress` stands to the last epoch; yield each epoch's record.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    for epoch in range(len(progress.history) + 1, experiment.spec.train.epochs + 1):
+        start = time.perf_counter()
+        loss, accuracy, lr = train_epoch(experiment, epoch)
+        trained = time.perf_counter()
+        validation = _evaluate(experiment, "validation")
+        if not math.isfinite(loss) or not math.isfinite(validation.loss):
+            raise Diverged(
+                f"loss is {loss} in training and {validation.loss} in validation, epoch {epoch}"
+            )
+        record = {
+            "epoch": epoch,
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            "validation_loss": validation.loss,
+            "validation_accuracy": validation.accuracy,
+            "lr": lr,
+            "firing_rate_by_layer": validation.firing_rate_by_layer,
+            "cost": {
+                "train_seconds": trained - start,
+                "evaluation_seconds": time.perf_counter() - trained,
+            },
+        }
+        progress.note(record, experiment.model)
+        yield record
+
+
+def train_epoch(experiment: Experiment, epoch: int) -> tuple[float, float, float]:
+    """One pass over the training split: mean loss, accuracy in percent, last learning rate.
+
+    Totals stay on the device until the end, so no step waits for it.
+    """
+    spec, data = experiment.spec, experiment.data.train
+    experiment.model.train()
+    loss = torch.zeros((), dtype=torch.float64, device=data.labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)
+    steps = math.ceil(len(data) / spec.train.batch_size)
+    order = generator(spec.seed, "order", epoch - 1)
+    for i, batch in enumerate(training_batches(data, spec.train.batch_size, order)):
+        lr = learning_rate((epoch - 1) * steps + i, steps, spec.train)
+        batch_loss, batch_correct = train_step(experiment, batch, lr)
+        loss += batch_loss * len(batch[1])
+        correct += batch_correct
+    return loss.item() / len(data), 100 * correct.item() / len(data), lr
+
+
+def train_step(
+    experiment: Experiment, batch: tuple[Tensor, Tensor], lr: float
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step on cross-entropy of the time-averaged logits: loss and hits."""
+    spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
+    images, labels = batch
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    logits = model(over_time(images, spec.timesteps)).mean(0)
+    loss = nn.functional.cross_entropy(logits, labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if spec.train.clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)
+    optimizer.step()
+    experiment.method.project(model)
+    return loss.detach(), (logits.argmax(1) == labels).sum()
+
+
+def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
+    """What a finished run reports: the test split, at the last epoch and at the chosen one."""
+    model = experiment.model
+    last = _evaluate(experiment, "test")
+    violations = negative_weights(model)
+    model.load_state_dict(progress.best_weights)
+    chosen = _evaluate(experiment, "test")
+    return {
+        "test_accuracy": chosen.accuracy,
+        "test_loss": chosen.loss,
+        "test_accuracy_last": last.accuracy,
+        "validation_accuracy": progress.history[progress.best_epoch - 1]["validation_accuracy"],
+        "best_epoch": progress.best_epoch,
+        "epochs": len(progress.history),
+        "train_loss_last": progress.history[-1]["train_loss"],
+        "firing_rate": chosen.firing_rate,
+        "firing_rate_by_layer": chosen.firing_rate_by_layer,
+        "silent_share": chosen.silent_share,
+        "negative_weights": violations,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data_digest": experiment.data.digest,
+    }
+
+
+def _evaluate(experiment: Experiment, split: str) -> Evaluation:
+    spec = experiment.spec
+    part = getattr(experiment.data, split)
+    return evaluate(experiment.model, part, spec.timesteps, spec.train.batch_size)

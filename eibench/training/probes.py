@@ -1,0 +1,69 @@
+"""What is watched while a network runs: firing by layer, and Dale's law."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from eibench.nn import LIF, EILayer
+
+
+class FiringProbe:
+    """Counts spikes of every LIF layer of a model while it is entered.
+
+    `rates()`: spikes per neuron and time step, by layer in forward order.
+    `silent_share()`: share of all neurons (channel and position) that never fired.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layers = [m for m in model.modules() if isinstance(m, LIF)]
+        self.spikes: list[Any] = [0 for _ in self.layers]
+        self.steps = [0 for _ in self.layers]
+
+    def __enter__(self) -> Self:
+        self.hooks = [
+            layer.register_forward_hook(self._counter(i)) for i, layer in enumerate(self.layers)
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _counter(self, i: int) -> Any:
+        def count(layer: nn.Module, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
+            self.spikes[i] = self.spikes[i] + spikes.sum(dim=(0, 1), dtype=torch.float64)
+            self.steps[i] += spikes.shape[0] * spikes.shape[1]
+
+        return count
+
+    def rates(self) -> list[float]:
+        """Mean firing rate by layer, in forward order."""
+        pairs = zip(self.spikes, self.steps, strict=True)
+        return [(spikes.mean() / steps).item() for spikes, steps in pairs]
+
+    def mean_rate(self) -> float:
+        """Mean firing rate over all neurons of the network."""
+        total = sum(spikes.sum().item() / steps for spikes, steps in zip(self.spikes, self.steps))
+        return total / sum(spikes.numel() for spikes in self.spikes)
+
+    def silent_share(self) -> float:
+        """Share of neurons without a single spike."""
+        silent = sum((spikes == 0).sum().item() for spikes in self.spikes)
+        return silent / sum(spikes.numel() for spikes in self.spikes)
+
+
+def negative_weights(model: nn.Module) -> int | None:
+    """How many sign-constrained parameters are negative; None where no layer obeys Dale's law."""
+    layers = [m for m in model.modules() if isinstance(m, EILayer)]
+    if not layers:
+        return None
+    return sum(int((p < 0).sum()) for layer in layers for p in layer.non_negative())
