@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from eibench import nn
     from eibench.results.frame import load_results
 
-__version__ = "0.1.0"
+from eibench.version import __version__
 __all__ = ["__version__", "load_results", "nn"]
 
 

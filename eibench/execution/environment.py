@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from eibench import __version__
+from eibench.version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 

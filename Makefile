@@ -1,0 +1,56 @@
+# eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+SUITES := lr_search depth_scaling quickstart
+FRESH := build/reproduce
+
+.PHONY: quickstart test test-fast lint fix reproduce tables docs clean
+
+quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
+	$(BIN)/eibench run suites/quickstart.yaml
+	$(BIN)/eibench report results/quickstart
+
+test: .venv/.test  ## the whole test suite
+	$(BIN)/python -m pytest
+
+test-fast: .venv/.test  ## without the slow tests
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/.dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: .venv/.dev  ## what ruff can mend by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+reproduce: .venv/.run  ## run every suite afresh on this machine, then put the results in results/
+	for suite in $(SUITES); do $(BIN)/eibench run suites/$$suite.yaml --results $(FRESH) || exit 1; done
+	mkdir -p results && cp -R $(FRESH)/. results/ && rm -rf $(FRESH)
+	$(MAKE) tables
+
+tables: .venv/.run  ## tables and figures of results/, from its records
+	$(BIN)/eibench report results --format markdown --metric validation_accuracy
+
+docs: .venv/.test  ## the generated parts of README.md
+	$(BIN)/cog -r README.md
+
+clean:  ## everything that was installed or built
+	rm -rf .venv build *.egg-info
+
+# One stamp for each set of extras; a changed pyproject.toml installs again.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.run: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/.test: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@ .venv/.run
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@ .venv/.run .venv/.test

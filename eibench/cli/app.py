@@ -1,0 +1,72 @@
+"""The verbs together, and what every verb shares: how errors and interrupts end.
+
+Exit codes: 0 all well, 1 some runs failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from eibench.cli.doctor import doctor
+from eibench.cli.listing import list_app
+from eibench.cli.plot import plot
+from eibench.cli.report import report
+from eibench.cli.run import run
+from eibench.errors import UserError
+from eibench.version import __version__
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class _Group(TyperGroup):
+    """Turns what a user can mend into a message, and an interrupt into its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            for line in str(error).splitlines():
+                typer.echo(f"error: {line}", err=True)
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the same command goes on from here", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"eibench {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Can inhibition replace normalization? Suites of spiking networks, run and reported."""
+
+
+app.command()(run)
+app.command()(report)
+app.command()(plot)
+app.add_typer(list_app, name="list")
+app.command()(doctor)
+
+
+def main() -> None:
+    """Entry point of the `eibench` command."""
+    app()

@@ -1,0 +1,2 @@
+def plot() -> None:
+    """x"""

@@ -1,0 +1,77 @@
+"""What a person sees while a suite runs: a bar on a terminal, a line per run elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from eibench.plan.suite import PlannedRun
+
+
+class Progress:
+    """Listens to an execution of `total` runs of `suite` and shows it."""
+
+    def __init__(self, suite: str, total: int) -> None:
+        self.console = Console(highlight=False)
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self.total = total
+        self.seen = 0
+        self.suite = self.bars.add_task(suite, total=total, note="")
+        self.run = self.bars.add_task("", total=None, visible=False, note="")
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def skipped(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """A run that had already finished."""
+        self._done(run, record, "already there")
+
+    def started(self, run: PlannedRun) -> None:
+        """A run begins or goes on."""
+        self.bars.reset(
+            self.run, description=run.run_id, total=run.spec.train.epochs, visible=True, note=""
+        )
+
+    def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """An epoch is done."""
+        note = f"validation {record['validation_accuracy']:.1f} %"
+        self.bars.update(self.run, completed=record["epoch"], note=note)
+
+    def finished(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """A run has its record."""
+        seconds = record["cost"]["seconds"]
+        self._done(run, record, f"{seconds:.1f} s" if seconds is not None else "")
+
+    def _done(self, run: PlannedRun, record: dict[str, Any], note: str) -> None:
+        self.seen += 1
+        self.bars.update(self.suite, completed=self.seen)
+        self.bars.update(self.run, visible=False)
+        accuracy = record["result"].get("test_accuracy")
+        outcome = f"{accuracy:5.1f} %" if accuracy is not None else record["status"].upper()
+        width = len(str(self.total))
+        line = f"[{self.seen:>{width}}/{self.total}] {run.run_id}  {outcome}  {note}"
+        self.console.print(line, markup=False, soft_wrap=True)
+        if record["reason"]:
+            self.console.print(f"    {record['reason']}", markup=False, soft_wrap=True)

@@ -1,0 +1,74 @@
+"""How long runs will take, from a few training steps of each distinct network."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from eibench.data.batches import training_batches
+from eibench.execution.local import Datasets, check_buildable
+from eibench.plan.spec import RunSpec
+from eibench.plan.suite import Plan, PlannedRun
+from eibench.results.store import FINAL, RunFolder
+from eibench.training.build import build, prepare
+from eibench.training.fit import train_step
+from eibench.training.seeds import generator
+
+STEPS = 4
+EVALUATION_SHARE = 1.1
+"""A run's time over that of its training steps: validation, checkpoint and records."""
+
+
+def estimates(
+    plan: Plan, runs: Iterable[PlannedRun], root: Path, device: torch.device
+) -> Iterator[tuple[PlannedRun, float]]:
+    """Each run with its expected seconds from the start; 0 for one that has finished.
+
+    Runs that differ in nothing but seed, rates and epochs are measured once.
+
+    Raises:
+        UserError: data or a network is unusable.
+    """
+    runs = list(runs)
+    datasets = Datasets(device)
+    check_buildable(runs, datasets)
+    measured: dict[str, float] = {}
+    for run in runs:
+        record = RunFolder(root / plan.name / run.run_id).record()
+        if record is not None and record["status"] in FINAL:
+            yield run, 0.0
+            continue
+        spec = run.spec
+        key = _shape(spec)
+        if key not in measured:
+            measured[key] = _seconds_per_step(spec, datasets)
+        size = len(datasets.get(spec.data).train)
+        steps = spec.train.epochs * math.ceil(size / spec.train.batch_size)
+        yield run, measured[key] * steps * EVALUATION_SHARE
+
+
+def _shape(spec: RunSpec) -> str:
+    """What a step's duration depends on."""
+    train = (spec.train.batch_size, spec.train.optimizer)
+    return repr((spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, train))
+
+
+def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float:
+    """Median duration of a few optimizer steps after one to warm up."""
+    experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec.data))
+    prepare(experiment)
+    size = spec.train.batch_size
+    batches = training_batches(experiment.data.train, size, generator(0, "estimate"))
+    durations = []
+    for batch in itertools.islice(itertools.cycle(batches), STEPS):
+        start = time.perf_counter()
+        loss, _ = train_step(experiment, batch, spec.train.lr)
+        loss.item()  # waits for the device
+        durations.append(time.perf_counter() - start)
+    return sorted(durations[1:])[len(durations[1:]) // 2]
