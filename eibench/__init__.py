@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eibench.results.frame import load_results
 
 from eibench.version import __version__
+
 __all__ = ["__version__", "load_results", "nn"]
 
 

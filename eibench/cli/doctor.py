@@ -10,7 +10,7 @@ import typer
 
 
 def doctor() -> None:
-    """Say what this machine can do: versions, devices, optional tools; exit 1 if it cannot train."""
+    """Say what this machine can do; exit code 1 if it cannot train."""
     healthy = True
     for ok, line in _findings():
         healthy = healthy and ok

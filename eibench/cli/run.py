@@ -31,7 +31,7 @@ def run(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="KEY=VALUE", help="Only runs with this value (a,b: either)."),
+        typer.Option("--only", metavar="KEY=VALUE", help="Only runs with a value (a,b: either)."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="0,1,...", help="Seeds in place of the suite's.")

@@ -53,8 +53,8 @@ class ImageData:
         """SHA-256 over all splits: equal digests mean equal images, labels and split."""
         hasher = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
-            hasher.update(np.ascontiguousarray(split.images.cpu().numpy()))
-            hasher.update(np.ascontiguousarray(split.labels.cpu().numpy()))
+            for tensor in (split.images, split.labels):
+                hasher.update(tensor.cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()[:16]
 
 

@@ -13,7 +13,7 @@ from eibench.data.base import Split
 def training_batches(
     split: Split, batch_size: int, order: Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images [B, C, H, W] in [0, 1] and labels [B], shuffled by `order`; the last may be smaller."""
+    """Images [B, C, H, W] in [0, 1] and labels [B], shuffled; the last batch may be smaller."""
     index = torch.randperm(len(split), generator=order).to(split.labels.device)
     for chosen in index.split(batch_size):
         yield as_float(split.images[chosen]), split.labels[chosen]

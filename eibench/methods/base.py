@@ -43,10 +43,10 @@ class Method(ABC):
         """Current [T, B, ...] to spikes of the same shape."""
         return self.lif()
 
-    def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
+    def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:  # noqa: B027
         """Data-dependent initialisation on one training batch [T, B, ...]; once per model."""
 
-    def project(self, model: nn.Module) -> None:
+    def project(self, model: nn.Module) -> None:  # noqa: B027
         """What must hold after every optimizer step."""
 
     def param_groups(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from eibench.nn import functional as F
+from eibench.nn.time import merge_time, split_time
 
 
 class NotInitializedError(RuntimeError):
@@ -70,13 +71,13 @@ class EILayer(nn.Module):
                 f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
                 "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
             )
-        return self._circuit(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return split_time(self._circuit(merge_time(x)), like=x)
 
     def _circuit(self, x: Tensor) -> Tensor:
         """The equations of `functional.ei` on activity [N, ...], both synapses in one product."""
-        n_e, n_i = self.weight_ei.shape
+        n_e = len(self.weight_ee)
         drive = self._synapse(x, torch.cat([self.weight_ee, self.weight_ie]))
-        i_ee, i_ie = drive.split([n_e, n_i], dim=1)
+        i_ee, i_ie = drive.tensor_split([n_e], dim=1)
         weight_ei = F.scale_gradient(self.weight_ei, 1.0 / self.fan_in)
         if self.readout:
             return i_ee - F.mix_channels(i_ie.relu(), weight_ei)
@@ -98,7 +99,7 @@ class EILayer(nn.Module):
         Raises:
             InitializationError: the activity gives no usable statistics.
         """
-        stats = self._checked_statistics(x.flatten(0, 1))
+        stats = self._checked_statistics(merge_time(x))
         scale = F.weight_scale(stats, self.fan_in)
         for weight in (self.weight_ee, self.weight_ie):
             device = generator.device if generator is not None else weight.device

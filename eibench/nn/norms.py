@@ -12,12 +12,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from eibench.nn.time import merge_time, split_time
+
 
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm with joint statistics over T, B, H and W: the baseline of the E-I paper."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return split_time(super().forward(merge_time(x)), x)
 
 
 class BatchNormPerStep2d(nn.BatchNorm2d):
@@ -51,11 +53,10 @@ class TDBatchNorm2d(nn.BatchNorm2d):
         self.scale = alpha * threshold
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(0, 1)
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         y = nn.functional.batch_norm(
-            flat,
+            merge_time(x),
             self.running_mean,
             self.running_var,
             self.weight * self.scale,
@@ -64,4 +65,4 @@ class TDBatchNorm2d(nn.BatchNorm2d):
             0.1 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return y.unflatten(0, x.shape[:2])
+        return split_time(y, x)

@@ -1,8 +1,18 @@
-"""`TimeDistributed`: any module for single images, applied to every step of a sequence."""
+"""Time as one more batch axis: for everything that has no memory between steps."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+
+def merge_time(x: Tensor) -> Tensor:
+    """[T, B, ...] as one batch of samples [T * B, ...]."""
+    return x.flatten(0, 1)
+
+
+def split_time(samples: Tensor, like: Tensor) -> Tensor:
+    """[T * B, ...] as [T, B, ...], with T and B of `like`."""
+    return samples.view(*like.shape[:2], *samples.shape[1:])
 
 
 class TimeDistributed(nn.Module):
@@ -13,5 +23,4 @@ class TimeDistributed(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.module(x.flatten(0, 1))
-        return out.unflatten(0, x.shape[:2])
+        return split_time(self.module(merge_time(x)), x)

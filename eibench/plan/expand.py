@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eibench.errors import BadSuite, did_you_mean
@@ -67,8 +67,8 @@ class _Expansion:
         """What the schema cannot say of seeds and axes."""
         suite = self.suite
         self._refuse_repeats(suite.seeds, "seeds")
-        for part, axes in (("grid", suite.grid), ("zip", suite.zip), ("base", suite.base)):
-            if "seed" in axes:
+        for part, keys in (("grid", suite.grid), ("zip", suite.zip), ("base", suite.base)):
+            if "seed" in keys:
                 self._note("seeds are listed under `seeds`", part, "seed")
         for part, axes in (("grid", suite.grid), ("zip", suite.zip)):
             for key, values in axes.items():
@@ -78,11 +78,11 @@ class _Expansion:
             self._note(f"lists must be of one length: {lengths}", "zip")
         for key in suite.grid.keys() & suite.zip.keys():
             self._note("is an axis of grid as well", "zip", key)
-        for method, values in suite.per_method.items():
-            for key in values.keys() & (self.grid | self.zip).keys():
+        for method, overrides in suite.per_method.items():
+            for key in overrides.keys() & (self.grid | self.zip).keys():
                 self._note("is an axis of grid or zip as well", "per_method", method, key)
 
-    def _refuse_repeats(self, values: list[object], *keys: str | int) -> None:
+    def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
         for i, value in enumerate(values):
             if value in values[:i]:
                 self._note(f"{show(value)} stands twice", *keys, i)

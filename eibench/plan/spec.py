@@ -77,7 +77,7 @@ class RunSpec:
         return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
 
     def fields(self) -> dict[str, Any]:
-        """The values as flat columns: `method` (its label), `model.depth`, `train.lr`, `seed` ..."""
+        """The values as flat columns: `method` (its label), `model.depth`, `train.lr` ..."""
         flat: dict[str, Any] = {}
         for key, value in self.to_dict().items():
             if key in CHOICES:

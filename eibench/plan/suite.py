@@ -39,10 +39,10 @@ class SuiteFile(Options):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = Field(min_length=1)
     base: dict[str, Any]
-    grid: dict[str, Axis] = {}
-    zip: dict[str, Axis] = {}
-    per_method: dict[str, dict[str, Any]] = {}
-    exclude: list[dict[str, Any]] = []
+    grid: dict[str, Axis] = Field(default_factory=dict)
+    zip: dict[str, Axis] = Field(default_factory=dict)
+    per_method: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    exclude: list[dict[str, Any]] = Field(default_factory=list)
     seeds: list[Seed] = Field([0], min_length=1)
     tuned_by: str | None = None
 

@@ -76,39 +76,35 @@ def unknown_key(key: object, allowed: list[str]) -> str:
 
 
 _WORDS = {
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping of keys to values",
-    "finite_number": "must be finite",
+    "missing": "is missing",
+    "too_short": "must not be empty",
+    "int_type": "must be a whole number, not {got}",
+    "int_from_float": "must be a whole number, not {got}",
+    "float_type": "must be a number, not {got}",
+    "bool_type": "must be true or false, not {got}",
+    "string_type": "must be text, not {got}",
+    "list_type": "must be a list, not {got}",
+    "dict_type": "must be a mapping of keys to values, not {got}",
+    "finite_number": "must be finite, not {got}",
+    "greater_than": "must be above {gt}, not {got}",
+    "greater_than_equal": "must be at least {ge}, not {got}",
+    "less_than": "must be below {lt}, not {got}",
+    "literal_error": "must be {expected}, not {got}",
+    "value_error": "{error}",
 }
+"""Our words for pydantic's kinds of error; in braces what it tells of each."""
 
 
 def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
     """One pydantic error, in our words."""
-    kind, got, limits = error["type"], show(error["input"]), error.get("ctx", {})
     keys: Keys = tuple(error["loc"])
-    if kind == "extra_forbidden":
-        extra = ["name"] if issubclass(cls, Choice) else []
-        return Problem(keys, unknown_key(keys[-1], [*cls.model_fields, *extra]))
-    if kind == "missing":
-        return Problem(keys, "is missing")
-    if kind == "too_short":
-        return Problem(keys, "must not be empty")
-    if kind == "value_error":
-        return Problem(keys, str(limits["error"]))
-    if kind == "literal_error":
-        hint = did_you_mean(error["input"], _quoted(limits["expected"]))
-        return Problem(keys, f"must be {limits['expected']}, not {got}{hint}")
-    bounds = {"greater_than_equal": "ge", "greater_than": "gt", "less_than": "lt"}
-    signs = {"ge": "at least", "gt": "above", "lt": "below"}
-    if kind in bounds:
-        sign = bounds[kind]
-        return Problem(keys, f"must be {signs[sign]} {limits[sign]}, not {got}")
-    return Problem(keys, f"{_WORDS.get(kind, error['msg'])}, not {got}")
+    if error["type"] == "extra_forbidden":
+        name = ["name"] if issubclass(cls, Choice) else []
+        return Problem(keys, unknown_key(keys[-1], [*cls.model_fields, *name]))
+    context, got = error.get("ctx", {}), show(error["input"])
+    words = _WORDS.get(error["type"])
+    text = words.format(got=got, **context) if words else f"{error['msg']}, not {got}"
+    return Problem(keys, text + did_you_mean(error["input"], _quoted(context.get("expected", ""))))
 
 
 def _quoted(expected: str) -> list[str]:

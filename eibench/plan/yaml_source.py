@@ -109,8 +109,8 @@ def _compose(text: str, source: str) -> yaml.Node | None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise BadSuite([f"{source}:{line}: anchors and aliases are not supported here"])
-        if getattr(event, "tag", None):
-            raise BadSuite([f"{source}:{line}: tags such as {event.tag} are not supported here"])
+        if tag := getattr(event, "tag", None):
+            raise BadSuite([f"{source}:{line}: tags such as {tag} are not supported here"])
     return yaml.compose(text, Loader=yaml.SafeLoader)
 
 

@@ -1,10 +1,10 @@
 """Where results live, and how they are written so that a crash leaves no half file.
 
-    results/<suite>/plan.json                what was asked for, so that missing runs show
-    results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
-                            /epochs.jsonl    one line per epoch
-                            /record.json     how it ended; a run is finished when this exists
-                            /checkpoint.pt   while it runs; removed at the end
+results/<suite>/plan.json                what was asked for, so that missing runs show
+results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
+                        /epochs.jsonl    one line per epoch
+                        /record.json     how it ended; a run is finished when this exists
+                        /checkpoint.pt   while it runs; removed at the end
 """
 
 from __future__ import annotations

@@ -52,13 +52,17 @@ class FiringProbe:
 
     def mean_rate(self) -> float:
         """Mean firing rate over all neurons of the network."""
-        total = sum(spikes.sum().item() / steps for spikes, steps in zip(self.spikes, self.steps))
-        return total / sum(spikes.numel() for spikes in self.spikes)
+        pairs = zip(self.spikes, self.steps, strict=True)
+        total: float = sum(spikes.sum().item() / steps for spikes, steps in pairs)
+        return total / self._neurons()
 
     def silent_share(self) -> float:
         """Share of neurons without a single spike."""
-        silent = sum((spikes == 0).sum().item() for spikes in self.spikes)
-        return silent / sum(spikes.numel() for spikes in self.spikes)
+        silent: float = sum((spikes == 0).sum().item() for spikes in self.spikes)
+        return silent / self._neurons()
+
+    def _neurons(self) -> int:
+        return sum(spikes.numel() for spikes in self.spikes)
 
 
 def negative_weights(model: nn.Module) -> int | None:

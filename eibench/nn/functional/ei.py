@@ -114,9 +114,7 @@ def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
     return torch.nn.functional.conv2d(x, weight[:, :, None, None])
 
 
-def integrate(
-    i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor
-) -> Tensor:
+def integrate(i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor) -> Tensor:
     """I = g_E . (I_EE - I_sub) / S(I_div) + b_E for currents [N, n_E, ...] (section 2)."""
     shape = (-1, *[1] * (i_ee.dim() - 2))
     balanced = (i_ee - i_sub) / stabilize(i_div)
