@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Generator, Tensor, nn
 
 from eibench.nn import LIF, TimeDistributed
@@ -69,10 +70,10 @@ def kaiming_conv(c_in: int, c_out: int, kernel: int, *, stride: int, bias: bool)
 
     Source: He et al., "Delving Deep into Rectifiers" (ICCV 2015), equation 10.
     """
-    conv = nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
+    conv = nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+    if bias:  # set here: torch would draw it, and shift the stream against methods without one
+        conv.bias = nn.Parameter(torch.zeros(c_out))
     return conv
 
 

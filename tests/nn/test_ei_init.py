@@ -219,10 +219,9 @@ def test_variance_is_handed_on() -> None:
 def test_deep_chain() -> None:
     """Balanced currents of order one at every depth, and neurons that keep firing."""
     x = positive(1, 8, 3, 8, 8, seed=16).float().expand(4, 8, 3, 8, 8)
-    generator, means, widths = [3, *[32] * 8], [], []
-    rng = seeded(17)
+    means, widths, rng = [], [], seeded(17)
     with torch.no_grad():
-        for c_in, c_out in pairwise(generator):
+        for c_in, c_out in pairwise([3, *[32] * 8]):
             layer = EIConv2d(c_in, c_out, 3, padding=1)
             layer.initialize(x, generator=rng)
             current = layer(x)
@@ -230,9 +229,9 @@ def test_deep_chain() -> None:
             means.append(current.mean().item())
             widths.append(current.std().item())
             x = LIF()(current)
-            assert 0.02 < x.mean().item() < 0.5
-    assert max(abs(m) for m in means) < 0.6
-    assert abs(sum(means) / len(means)) < 0.25
+            assert 0.02 < x.mean().item() < 0.6
+    assert max(abs(m) for m in means) < 1.0
+    assert abs(sum(means) / len(means)) < 0.3
     assert min(widths) > 0.4 and max(widths) < 1.6
 
 

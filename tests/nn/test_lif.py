@@ -235,11 +235,11 @@ def test_bad_threshold(threshold: float) -> None:
 
 @pytest.mark.parametrize("reset", ["none", "Soft", ""])
 def test_bad_reset(reset: str) -> None:
-    with pytest.raises(ValueError, match="soft.*hard|hard.*soft"):
+    with pytest.raises(ValueError, match=r"soft.*hard|hard.*soft"):
         LIF(reset=reset)
 
 
 @pytest.mark.parametrize("kind", ["triangle", "Sigmoid", ""])
 def test_bad_surrogate(kind: str) -> None:
-    with pytest.raises(ValueError, match="sigmoid.*atan|atan.*sigmoid"):
+    with pytest.raises(ValueError, match=r"sigmoid.*atan|atan.*sigmoid"):
         LIF(surrogate=kind)

@@ -1,0 +1,234 @@
+"""What every method and every architecture must do: parametrised over the registries, so that a
+new one is tested by existing."""
+
+import functools
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+from eibench.data.base import ImageData, Split
+from eibench.methods import METHODS
+from eibench.models import MODELS
+from eibench.nn import LIF, EILayer, NotInitializedError
+from eibench.plan import options
+from eibench.plan.options import PlainOptions, VggOptions
+
+VARIANTS = [
+    options.EIOptions(),
+    options.EIOptions(ei_ratio=1),
+    options.BatchNormOptions(),
+    options.BatchNormOptions(stats="per_step"),
+    options.TDBNOptions(),
+    options.NoNormOptions(),
+]
+MODEL_VARIANTS = [PlainOptions(depth=3, width=6, pools=1), PlainOptions(depth=2, width=5, pools=0)]
+IMAGE, CLASSES = (2, 8, 8), 3
+
+
+def make(choice, model=MODEL_VARIANTS[0], image=IMAGE, threshold=1.0):
+    lif = functools.partial(LIF, threshold=threshold)
+    method = METHODS[choice.name](lif=lif, threshold=threshold, **choice.model_dump())
+    torch.manual_seed(0)
+    return method, MODELS[model.name](method, image, CLASSES, **model.model_dump())
+
+
+def prepared(choice, batch, **kwargs):
+    method, model = make(choice, image=tuple(batch.shape[2:]), **kwargs)
+    method.prepare(model, batch, torch.Generator().manual_seed(1))
+    return method, model
+
+
+def activity(timesteps=4, batch=3, image=IMAGE):
+    return torch.rand(timesteps, batch, *image, generator=torch.Generator().manual_seed(2))
+
+
+by_method = pytest.mark.parametrize("choice", VARIANTS, ids=lambda c: c.label)
+by_model = pytest.mark.parametrize("model", MODEL_VARIANTS, ids=lambda c: c.label)
+
+
+def test_registries_and_options_name_the_same_things():
+    assert METHODS.keys() == options.METHODS.keys() == {v.name for v in VARIANTS}
+    assert MODELS.keys() == options.MODELS.keys()
+    for name, cls in options.METHODS.items():
+        fields = inspect.signature(METHODS[name]).parameters.keys() - {"lif", "threshold"}
+        assert fields == cls.model_fields.keys()
+    for name, model in options.MODELS.items():
+        arguments = inspect.signature(MODELS[name]).parameters.keys()
+        assert arguments - {"method", "image", "classes"} == model.model_fields.keys()
+
+
+@by_method
+@by_model
+@pytest.mark.parametrize("timesteps", [1, 4])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_shape_and_finite_gradients(choice, model, timesteps, batch):
+    method, network = prepared(choice, activity(), model=model)
+    logits = network(activity(timesteps, batch))
+    assert logits.shape == (timesteps, batch, CLASSES)
+    logits.mean(0).logsumexp(1).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@by_method
+def test_gradients_reach_the_first_layer(choice):
+    _, network = prepared(choice, activity())
+    network(activity()).mean(0).logsumexp(1).sum().backward()
+    first = next(p for p in network.parameters() if p.dim() > 1)
+    assert first.grad.abs().sum() > 0
+
+
+@by_method
+def test_evaluation_is_deterministic_and_leaves_no_trace(choice):
+    _, network = prepared(choice, activity())
+    network.eval()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    assert torch.equal(network(activity()), network(activity()))
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+@by_method
+def test_state_dict_round_trip_includes_preparation(choice):
+    method, network = prepared(choice, activity())
+    network(activity())
+    _, fresh = make(choice)
+    fresh.load_state_dict(network.state_dict())
+    assert torch.equal(fresh.eval()(activity()), network.eval()(activity()))
+
+
+@by_method
+def test_param_groups_are_a_partition(choice):
+    method, network = make(choice)
+    groups = method.param_groups(network, weight_decay=0.5)
+    listed = [p for group in groups for p in group["params"]]
+    assert len(listed) == len({id(p) for p in listed})
+    assert {id(p) for p in listed} == {id(p) for p in network.parameters()}
+    for group in groups:
+        assert all((p.dim() > 1) == (group["weight_decay"] == 0.5) for p in group["params"])
+
+
+@by_method
+def test_project_is_idempotent(choice):
+    method, network = prepared(choice, activity())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.sub_(0.05)
+    method.project(network)
+    once = {k: v.clone() for k, v in network.state_dict().items()}
+    method.project(network)
+    assert all(torch.equal(once[k], v) for k, v in network.state_dict().items())
+
+
+@by_method
+@pytest.mark.parametrize("training", [True, False])
+def test_silent_input_gives_no_nan(choice, training):
+    _, network = prepared(choice, activity())
+    logits = network.train(training)(torch.zeros_like(activity()))
+    logits.sum().backward()
+    assert logits.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+@by_model
+def test_every_method_has_the_same_neurons(model):
+    """The controlled comparison: same neuron counts and spatial shapes under every method."""
+    shapes = {}
+    for choice in VARIANTS:
+        _, network = prepared(choice, activity(), model=model)
+        seen: list[tuple[int, ...]] = []
+        for module in network.modules():
+            if isinstance(module, LIF):
+                module.register_forward_hook(lambda m, i, out, seen=seen: seen.append(out.shape))
+        network(activity())
+        shapes[choice.label] = seen
+    assert len(shapes["ei"]) == model.depth
+    assert all(seen == shapes["ei"] for seen in shapes.values())
+
+
+def test_ei_refuses_to_work_unprepared_and_keeps_dales_law():
+    method, network = make(options.EIOptions())
+    with pytest.raises(NotInitializedError, match="initialize"):
+        network(activity())
+    method, network = prepared(options.EIOptions(), activity())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.sub_(1.0)
+    method.project(network)
+    layers = [m for m in network.modules() if isinstance(m, EILayer)]
+    assert len(layers) == 4  # three convolutions and the readout
+    assert all((p >= 0).all() for layer in layers for p in layer.non_negative())
+    assert all((layer.bias == -1).all() for layer in layers if not layer.readout)
+
+
+def test_tdbn_scales_by_threshold_and_branches():
+    """At threshold 0.5 and two summed branches the current starts with deviation 0.5/sqrt(2)."""
+    method, _ = make(options.TDBNOptions(), threshold=0.5)
+    x = activity(4, 16)
+    assert method.conv(2, 6, 3).train()(x).std().item() == pytest.approx(0.5, rel=1e-2)
+    two = method.conv(2, 6, 3, branches=2).train()(x)
+    assert two.std().item() == pytest.approx(0.5 / 2**0.5, rel=1e-2)
+
+
+def test_tdbn_in_a_chain_with_threshold_1_is_joint_batch_norm_to_the_bit():
+    outputs = []
+    for choice in (options.BatchNormOptions(), options.TDBNOptions()):
+        _, network = prepared(choice, activity())
+        logits = network(activity())
+        logits.square().sum().backward()
+        outputs.append((logits, [p.grad for p in network.parameters()]))
+    assert torch.equal(outputs[0][0], outputs[1][0])
+    assert all(map(torch.equal, outputs[0][1], outputs[1][1]))
+
+
+def test_no_norm_is_kaiming_normal():
+    method, _ = make(options.NoNormOptions())
+    conv = method.conv(64, 256, 3).module
+    assert (conv.bias == 0).all()
+    assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(("depth", "convs"), [(8, 5), (11, 8), (16, 13), (19, 16)])
+def test_vgg_layouts(depth, convs):
+    """By hand: VGG-8 has 5 convolutions, its body 3*64+64*128+128*256+256*512+512*512 times 9."""
+    method, network = make(options.NoNormOptions(), VggOptions(depth=depth), image=(3, 32, 32))
+    weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(weights) == convs
+    assert network(torch.rand(2, 1, 3, 32, 32)).shape == (2, 1, CLASSES)
+    assert network.readout.in_features == 512
+    if depth == 8:
+        body = 9 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 512)
+        assert sum(w.numel() for w in weights) == body == 3_909_312
+
+
+def test_vgg_parameters_under_ei_by_hand():
+    """VGG-8, ratio 4: the body's kernels times 1.25, n_E n_I + n_I + 2 n_E for each layer; readout
+    10 x 512, two inhibitory cells of 512, and 10 x 2."""
+    method, _ = make(options.EIOptions())
+    network = MODELS["vgg"](method, (3, 32, 32), 10, depth=8)
+    body = 3_909_312 * 5 // 4
+    circuits = sum(n * n // 4 + n // 4 + 2 * n for n in (64, 128, 256, 512, 512))
+    readout = 10 * 512 + 2 * 512 + 10 * 2
+    assert sum(p.numel() for p in network.parameters()) == body + circuits + readout
+
+
+@pytest.mark.parametrize(
+    ("depth", "pools", "expected"),
+    [(4, 2, "ccpccp"), (5, 2, "ccpcccp"), (3, 0, "ccc"), (2, 2, "cpcp"), (7, 3, "ccpcccpccp")],
+)
+def test_plain_spreads_its_poolings(depth, pools, expected):
+    _, network = make(options.NoNormOptions(), PlainOptions(depth=depth, width=4, pools=pools))
+    kinds = [name[0] for name, _ in network.named_children() if name[0] in "cp"]
+    assert "".join(kinds) == expected
+
+
+def test_too_small_an_image_is_refused():
+    with pytest.raises(ValueError, match="at least 32x32 for its 5 poolings, not 8x8"):
+        make(options.NoNormOptions(), VggOptions())
+
+
+def test_image_data_shape():
+    split = Split(torch.zeros(4, 3, 8, 6, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+    assert ImageData(("a",), split, split, split).image == (3, 8, 6)

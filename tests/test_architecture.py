@@ -1,0 +1,88 @@
+"""The house rules, read from the source: imports go down, torch stays out of the front rooms, and
+only `methods` knows which method it is."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "eibench"
+
+MAY_IMPORT = {
+    "errors": set(),
+    "version": set(),
+    "nn": set(),
+    "plan": {"errors"},
+    "data": set(),
+    "methods": {"nn"},
+    "models": {"methods", "nn"},
+    "results": {"errors", "plan"},
+    "report": {"errors", "plan", "results"},
+    "training": {"errors", "plan", "results", "data", "methods", "models", "nn"},
+    "execution": {"errors", "version", "plan", "results", "data", "training"},
+    "cli": {"errors", "version", "plan", "results", "report", "execution", "nn"},
+}
+"""For each room, the rooms whose code it may import, at the top of a file or within a function."""
+FRONT = ("plan", "results", "report", "cli", "errors")
+
+
+def files(room: str) -> list[Path]:
+    return [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").exists() else sorted(
+        (PACKAGE / room).rglob("*.py")
+    )
+
+
+def imports(path: Path, top_level: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def test_every_room_is_in_the_table():
+    rooms = {p.stem for p in PACKAGE.iterdir() if p.is_dir() or p.suffix == ".py"}
+    assert rooms - {"__init__", "__main__", "__pycache__", "py"} == MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_go_down(room):
+    for path in files(room):
+        own = {name.split(".")[1] for name in imports(path) if name.startswith("eibench.")}
+        assert own <= MAY_IMPORT[room] | {room}, path
+
+
+@pytest.mark.parametrize("room", FRONT)
+def test_front_rooms_do_not_load_torch(room):
+    for path in files(room):
+        loaded = {name.split(".")[0] for name in imports(path, top_level=True)}
+        assert not loaded & {"torch", "torchvision", "sklearn"}, path
+
+
+def test_only_methods_knows_the_method():
+    """No comparison with a method's name outside methods/ (`if method == "ei"`)."""
+    names = {"ei", "batchnorm", "tdbn", "no_norm"}
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "methods":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                constants = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                assert not constants & names, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "methods"], ["report", "--help"]])
+def test_these_commands_answer_without_torch(words):
+    code = (
+        "import sys; from eibench.cli import app\n"
+        f"try: app({words!r})\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'pandas', 'matplotlib', 'scipy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
