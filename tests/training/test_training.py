@@ -107,10 +107,11 @@ def test_preparation_sees_the_first_training_batch(monkeypatch):
     assert torch.equal(first[0], tiny_data().train.images[order].expand(2, 8, 1, 4, 4))
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_learning_happens(optimizer):
-    lr = {"sgd": 0.02, "adamw": 0.01}[optimizer]
-    _, progress = trained(tiny_spec(epochs=20, lr=lr, optimizer=optimizer))
+@pytest.mark.parametrize(
+    ("method", "optimizer", "lr"), [("batchnorm", "sgd", 0.05), ("ei", "adamw", 0.01)]
+)
+def test_learning_happens(method, optimizer, lr):
+    _, progress = trained(tiny_spec(method, epochs=20, lr=lr, optimizer=optimizer))
     losses = [record["train_loss"] for record in progress.history]
     assert losses[-1] < losses[0]
     assert progress.history[-1]["validation_accuracy"] > 90
