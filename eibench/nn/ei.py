@@ -75,9 +75,10 @@ class EILayer(nn.Module):
 
     def _circuit(self, x: Tensor) -> Tensor:
         """The equations of `functional.ei` on activity [N, ...], both synapses in one product."""
-        n_e = len(self.weight_ee)
+        n_e, n_i = self.weight_ei.shape
         drive = self._synapse(x, torch.cat([self.weight_ee, self.weight_ie]))
-        i_ee, i_ie = drive.tensor_split([n_e], dim=1)
+        i_ee: Tensor
+        i_ee, i_ie = drive.split([n_e, n_i], dim=1)
         weight_ei = F.scale_gradient(self.weight_ei, 1.0 / self.fan_in)
         if self.readout:
             return i_ee - F.mix_channels(i_ie.relu(), weight_ei)

@@ -82,18 +82,18 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
 
 
 def stabilize(divisor: Tensor) -> Tensor:
-    """S: exact zeros of `divisor` [N, C, ...] become the sample's smallest positive entry.
+    """S going forward: exact zeros of `divisor` [N, C, ...] become the sample's smallest positive.
 
     A sample without a positive entry gets 1: its numerator is zero as well, so its current is the
-    bias. The backward pass is that of the identity (straight-through), added as a constant so that
-    a non-zero divisor keeps its exact value.
+    bias. Where reading the result costs nothing (a CPU), a divisor without zeros is returned as it
+    is; elsewhere the same values come without a branch, so that no step waits for the device.
     """
-    fixed = divisor.detach()
-    positive = torch.where(fixed > 0, fixed, math.inf)
-    smallest = positive.flatten(1).amin(dim=1)
+    zero = divisor == 0
+    if divisor.device.type == "cpu" and not zero.any():
+        return divisor
+    smallest = torch.where(divisor > 0, divisor, math.inf).flatten(1).amin(dim=1)
     smallest = torch.where(smallest.isinf(), 1.0, smallest)
-    smallest = smallest.view(-1, *[1] * (divisor.dim() - 1))
-    return divisor + torch.where(fixed == 0, smallest, 0.0)
+    return torch.where(zero, smallest.view(-1, *[1] * (divisor.dim() - 1)), divisor)
 
 
 def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,8 +114,42 @@ def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
     return torch.nn.functional.conv2d(x, weight[:, :, None, None])
 
 
+class _Integrate(torch.autograd.Function):
+    """`integrate` with its backward pass by hand.
+
+    With q = (I_EE - I_sub) / S and d the gradient of I:
+
+        dI_EE = g_E d / S,   dI_sub = -dI_EE,   dI_div = -q dI_EE   (straight-through: dS/dI_div = 1)
+        dg_E = sum d q,      db_E = sum d       (over samples and positions)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor
+    ) -> Tensor:
+        stable = stabilize(i_div)
+        quotient = (i_ee - i_sub).div_(stable)
+        ctx.save_for_backward(quotient, stable, gain_e)
+        return torch.addcmul(_per_channel(bias, i_ee), quotient, _per_channel(gain_e, i_ee))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        quotient, stable, gain_e = ctx.saved_tensors
+        (grad,) = grads
+        others = [dim for dim in range(grad.dim()) if dim != 1]
+        grad_ee = (grad * _per_channel(gain_e, grad)).div_(stable)
+        grad_div = (grad_ee * quotient).neg_()
+        grad_gain = (grad * quotient).sum(others)
+        return grad_ee, -grad_ee, grad_div, grad_gain, grad.sum(others)
+
+
+def _per_channel(parameter: Tensor, like: Tensor) -> Tensor:
+    """`parameter` [C] in a shape that broadcasts over `like` [N, C, ...]."""
+    return parameter.view(-1, *[1] * (like.dim() - 2))
+
+
 def integrate(i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor) -> Tensor:
     """I = g_E . (I_EE - I_sub) / S(I_div) + b_E for currents [N, n_E, ...] (section 2)."""
-    shape = (-1, *[1] * (i_ee.dim() - 2))
-    balanced = (i_ee - i_sub) / stabilize(i_div)
-    return torch.addcmul(bias.view(shape), balanced, gain_e.view(shape))
+    out = _Integrate.apply(i_ee, i_sub, i_div, gain_e, bias)
+    assert isinstance(out, Tensor)
+    return out

@@ -60,17 +60,22 @@ class _LIF(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (u,) = ctx.saved_tensors
         decay, threshold, hard, surrogate, detach_reset = ctx.constants
-        bump = surrogates.DERIVATIVES[surrogate](u - threshold)
-        grad_u = grads[0] * bump
-        for t in range(u.shape[0] - 2, -1, -1):
-            carried = grad_u[t + 1] * decay
+        derivative = surrogates.DERIVATIVES[surrogate]
+        grad_u = torch.empty_like(u)
+        for t in reversed(range(len(u))):  # step by step, so that a step stays in the cache
+            bump = derivative(u[t] - threshold)
+            torch.mul(grads[0][t], bump, out=grad_u[t])
+            if t + 1 == len(u):
+                continue
             if hard:
                 kept = (u[t] < threshold).to(u.dtype)
-                kept = kept if detach_reset else kept - u[t] * bump[t]
-                carried = carried * kept
-            elif not detach_reset:
-                carried = carried * (1 - threshold * bump[t])
-            grad_u[t] += carried
+                kept = kept if detach_reset else kept - u[t] * bump
+                grad_u[t].addcmul_(grad_u[t + 1], kept, value=decay)
+            elif detach_reset:
+                grad_u[t].add_(grad_u[t + 1], alpha=decay)
+            else:
+                kept = 1 - threshold * bump
+                grad_u[t].addcmul_(grad_u[t + 1], kept, value=decay)
         return grad_u, None, None, None, None, None
 
 
