@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from eibench.errors import UserError
+
 SCHEMA = 1
 
 OK = "ok"
@@ -79,7 +81,7 @@ class RunFolder:
             lines = (self.path / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return list(_whole_lines(lines))
 
     def begin(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> None:
         """Lay the folder out, with the epochs that a checkpoint already holds."""
@@ -99,14 +101,29 @@ class RunFolder:
         self.checkpoint.unlink(missing_ok=True)
 
 
+def _whole_lines(lines: list[str]) -> Iterator[dict[str, Any]]:
+    """The records of a JSONL file up to the first line that is not whole."""
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in `path`; None when there is no such file."""
+    """The object in `path`; None when there is no such file.
+
+    Raises:
+        UserError: the file is damaged. eibench writes by renaming, so something else touched it.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as error:  # not JSON, or not even text
+        raise UserError(f"{path}: damaged ({error}); delete it to have it made again") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: must hold a JSON object")
+        raise UserError(f"{path}: damaged (no JSON object); delete it to have it made again")
     return content
 
 
