@@ -119,7 +119,7 @@ class _Integrate(torch.autograd.Function):
 
     With q = (I_EE - I_sub) / S and d the gradient of I:
 
-        dI_EE = g_E d / S,   dI_sub = -dI_EE,   dI_div = -q dI_EE   (straight-through: dS/dI_div = 1)
+        dI_EE = g_E d / S,  dI_sub = -dI_EE,  dI_div = -q dI_EE  (straight-through: dS/dI_div = 1)
         dg_E = sum d q,      db_E = sum d       (over samples and positions)
     """
 

@@ -1,0 +1,5 @@
+"""`python -m eibench` is the `eibench` command."""
+
+from eibench.cli import main
+
+main()
