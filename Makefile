@@ -30,8 +30,15 @@ reproduce: .venv/.run  ## run every suite afresh on this machine, then put the r
 	mkdir -p results && cp -R $(FRESH)/. results/ && rm -rf $(FRESH)
 	$(MAKE) tables
 
-tables: .venv/.run  ## tables and figures of results/, from its records
-	$(BIN)/eibench report results --format markdown --metric validation_accuracy
+tables: .venv/.run  ## tables and figures of results/, from its records alone
+	$(BIN)/eibench report results/lr_search --metric validation_accuracy --rows train.lr --columns model.depth,method --format markdown --out results/lr_search/table.md
+	$(BIN)/eibench report results/depth_scaling --format markdown --out results/depth_scaling/table.md
+	$(BIN)/eibench report results/depth_scaling --format latex --out results/depth_scaling/table.tex
+	$(BIN)/eibench report results/depth_scaling --format csv --out results/depth_scaling/table.csv
+	$(BIN)/eibench report results/quickstart --format markdown --out results/quickstart/table.md
+	$(BIN)/eibench plot results/lr_search --metric validation_accuracy --x train.lr --by method,model.depth
+	$(BIN)/eibench plot results/depth_scaling
+	$(BIN)/eibench plot results/quickstart
 
 docs: .venv/.test  ## the generated parts of README.md
 	$(BIN)/cog -r README.md

@@ -29,8 +29,10 @@ FRONT = ("plan", "results", "report", "cli", "errors")
 
 
 def files(room: str) -> list[Path]:
-    return [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").exists() else sorted(
-        (PACKAGE / room).rglob("*.py")
+    return (
+        [PACKAGE / f"{room}.py"]
+        if (PACKAGE / f"{room}.py").exists()
+        else sorted((PACKAGE / room).rglob("*.py"))
     )
 
 

@@ -1,2 +1,44 @@
-def plot() -> None:
-    """x"""
+"""`eibench plot`: results as figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eibench.cli.report import split
+
+
+def plot(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Results folders, or suites in them.", show_default="results"),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="The number to draw.")] = "test_accuracy",
+    x: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="Field of the x axis.", show_default="the first numeric axis"
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD,...", help="Fields of the lines.", show_default="method"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to.", show_default="each suite's figures/"),
+    ] = None,
+) -> None:
+    """Draw a metric of each suite as PNG and PDF: mean, spread, every seed, and failures.
+
+    A suite without a numeric axis is drawn as points by method.
+    """
+    from eibench.report.make import make_figures
+
+    for drawn in make_figures(results or [Path("results")], metric, x, split(by), out):
+        if drawn.x is None:
+            typer.echo(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
+        for path in drawn.paths:
+            typer.echo(str(path))

@@ -1,2 +1,67 @@
-def report() -> None:
-    """x"""
+"""`eibench report`: results as tables."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What to print."""
+
+    table = "table"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+
+
+def report(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Results folders, or suites in them.", show_default="results"),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    metric: Annotated[str, typer.Option(help="The number to report.")] = "test_accuracy",
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD,...", help="Fields of the rows.", show_default="method"),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD,...",
+            help="Fields of the columns.",
+            show_default="the suite's other axes",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file.", show_default=False)
+    ] = None,
+) -> None:
+    """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
+
+    The best of each column is marked together with what a paired test does not tell from it.
+    """
+    from eibench.report.make import WIDTH, make_tables, render_tables, write_text
+
+    tables = make_tables(results or [Path("results")], metric, split(rows), split(columns))
+    if out is not None:
+        write_text(out, render_tables(tables, form.value))
+        typer.echo(str(out))
+    elif sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = render_tables(tables, form.value, width, lambda text: typer.style(text, bold=True))
+        typer.echo(text, nl=False)
+    else:
+        typer.echo(render_tables(tables, form.value, WIDTH), nl=False)
+
+
+def split(fields: str | None) -> list[str] | None:
+    """The fields in `a,b`; an empty text is no field."""
+    return None if fields is None else [field.strip() for field in fields.split(",") if field]

@@ -8,17 +8,12 @@ from typing import Any
 import pandas as pd
 
 from eibench.errors import UserError
-from eibench.results.store import (
-    INTERRUPTED,
-    MISSING,
-    RunFolder,
-    read_json,
-    suite_folders,
-)
+from eibench.results.store import RunFolder, read_json, suite_folders
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
 METRICS = (
     "test_accuracy",
+    "test_loss",
     "test_accuracy_last",
     "validation_accuracy",
     "best_epoch",
@@ -69,12 +64,8 @@ def _suite_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _row(suite: str, run: RunFolder, fields: dict[str, Any], planned: bool) -> dict[str, Any]:
-    record = run.record()
-    if record is None:
-        epochs = len(run.epochs())
-        reason = f"stopped after epoch {epochs}" if epochs else "not run"
-        record = {"status": INTERRUPTED if epochs else MISSING, "reason": reason}
-    fields = record.get("fields", fields)
+    record = run.outcome()
+    fields = {**record.get("fields", {}), **fields}  # the plan knows options that came later
     numbers = {**record.get("result", {}), **record.get("cost", {})}
     leading = {key: fields.get(key) for key in LEADING[3:]}
     inner = {f"field:{k}": v for k, v in fields.items() if k not in leading}

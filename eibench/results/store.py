@@ -75,6 +75,16 @@ class RunFolder:
         """How the run ended, or None while it has not."""
         return read_json(self.path / "record.json")
 
+    def outcome(self) -> dict[str, Any]:
+        """The record, or what stands in for it while the run has not ended."""
+        record = self.record()
+        if record is not None:
+            return record
+        epochs = len(self.epochs())
+        if epochs:
+            return {"status": INTERRUPTED, "reason": f"stopped after epoch {epochs}"}
+        return {"status": MISSING, "reason": "not run"}
+
     def epochs(self) -> list[dict[str, Any]]:
         """The epoch records so far; a line cut off by a crash is left out."""
         try:

@@ -1,0 +1,70 @@
+"""Tables for other programs: CSV and JSON with plain names and unrounded numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from eibench.report.notes import footnotes
+from eibench.report.tables import UNMEASURED, Table
+
+
+def cell_values(table: Table) -> list[dict[str, Any]]:
+    """The cells row by row: row fields, column fields, and the numbers, unrounded."""
+    return [
+        {
+            "row": dict(zip(table.layout.rows, row, strict=True)),
+            "column": dict(zip(table.layout.columns, column, strict=True)),
+            "mean": cell.mean,
+            "std": cell.deviation,
+            "n": cell.n,
+            "best": cell.best,
+            "failed": cell.failed,
+            "missing": cell.missing,
+            UNMEASURED: cell.unmeasured,
+            "seeds": sorted(cell.values),
+        }
+        for row in table.rows
+        for column in table.columns
+        if (cell := table.cells.get((row, column)))
+    ]
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Tidy rows, one per cell; several suites share the columns that they have in common."""
+    rows: list[dict[str, Any]] = []
+    for table in tables:
+        for cell in cell_values(table):
+            fields = {**cell.pop("row"), **cell.pop("column")}
+            seeds = " ".join(map(str, cell.pop("seeds")))
+            front = {"suite": table.suite.name, "metric": table.metric.name}
+            rows.append({**front, **fields, **cell, "seeds": seeds})
+    fields = {field: None for table in tables for field in table.layout.fields}
+    numbers = [key for key in rows[0] if key not in ("suite", "metric", *fields)]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["suite", "metric", *fields, *numbers], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def to_json(tables: Sequence[Table]) -> str:
+    """A list with one object for each suite: its cells, and the notes of the other formats."""
+    content = [
+        {
+            "suite": table.suite.name,
+            "title": table.suite.title,
+            "metric": table.metric.name,
+            "unit": table.metric.unit,
+            "better": table.metric.better,
+            "rows": table.layout.rows,
+            "columns": table.layout.columns,
+            "cells": cell_values(table),
+            "footnotes": footnotes(table, "Best"),
+        }
+        for table in tables
+    ]
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,106 @@
+"""A table drawn: a line for each method over a numeric field, or points by method without one.
+
+Every seed is a dot, the mean a line or a tick, one standard deviation a band or a bar. What has no
+number is shown too: failed runs as crosses at the bottom and, like missing ones, by number beside
+the name. Figures are made without pyplot, so no window and no state outlives a call.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eibench.report.curves import Scale, draw_curves
+from eibench.report.dots import draw_dots
+from eibench.report.provenance import machine
+from eibench.report.styles import STYLE, series_of
+from eibench.report.tables import Key, Table
+from eibench.report.words import show_field
+from eibench.results.store import write_atomic
+
+DPI = 150
+PANELS_IN_ROW = 3
+TITLE = 0.36
+"""Inches kept free for the title."""
+CAPTION_LINE = 0.14
+"""Inches of each line below the axes."""
+
+
+def draw(table: Table, x: str | None) -> Figure:
+    """Figure of `table`: rows are series; the last column field is `x`, earlier ones make panels.
+
+    With x = None all column fields make panels, of points.
+    """
+    depth = len(table.layout.columns) - (x is not None)
+    facets = list(dict.fromkeys(column[:depth] for column in table.columns))
+    high = math.ceil(len(facets) / PANELS_IN_ROW)
+    wide = math.ceil(len(facets) / high)
+    with mpl.rc_context(STYLE):
+        panel = (5.2 if wide == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
+        figure = Figure((panel[0] * wide + 1.6, panel[1] * high + 0.8))
+        _write_around(figure, table)
+        grid = figure.subplots(high, wide, sharey=True, squeeze=False)
+        for axes, facet in zip(grid.flat, facets, strict=False):
+            _draw_panel(axes, table, facet, x)
+        for spare in grid.flat[len(facets) :]:
+            spare.set_visible(False)
+        if x is not None:
+            for axes in grid[:, 0]:
+                axes.set_ylabel(table.metric.heading)
+            grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))
+    return figure
+
+
+def _draw_panel(axes: Axes, table: Table, facet: Key, x: str | None) -> None:
+    series = series_of(table)
+    columns = [column for column in table.columns if column[: len(facet)] == facet]
+    if x is None:
+        draw_dots(axes, table, series, columns[0])
+    else:
+        draw_curves(axes, table, series, columns, Scale.of(table, x))
+    fields = zip(table.layout.columns, facet, strict=False)
+    axes.set_title(", ".join(show_field(*pair) for pair in fields), fontsize=9)
+
+
+def _write_around(figure: Figure, table: Table) -> None:
+    """The title above, the caption below, and the space between them for the axes."""
+    width, height = figure.get_size_inches()
+    text = caption(table)
+    bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
+    left = 0.08 / width
+    figure.text(left, 1 - 0.08 / height, table.suite.title, va="top", size=11, weight="bold")
+    figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555")
+    rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + TITLE) / height)
+    figure.set_layout_engine("constrained", rect=rectangle)
+
+
+def caption(table: Table) -> str:
+    """n, the meaning of what is drawn, and the machines."""
+    parts = [f"n = {table.planned}"]
+    if table.planned > 1:
+        parts += ["dots: seeds", "line: mean", "band or bar: ± 1 standard deviation"]
+    if any(cell.failed for cell in table.cells.values()):
+        parts.append("cross: failed runs")
+    parts += [f"{' = '.join(group)}: the same computation" for group in table.suite.same]
+    machines = sorted({machine(run) for run in table.suite.runs if run.environment})
+    return "\n".join(["; ".join(parts), *machines])
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.png and `path`.pdf; the same figure gives the same bytes on every day."""
+    paths = []
+    for suffix, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", {"Creator": None, "Producer": None, "CreationDate": None}),
+    ):
+        content = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            figure.savefig(content, format=suffix, dpi=DPI, metadata=metadata)
+        paths.append(path.with_name(f"{path.name}.{suffix}"))
+        write_atomic(paths[-1], content.getvalue())
+    return paths

@@ -1,0 +1,131 @@
+"""Which fields span a table's rows and columns.
+
+By default methods are rows and the suite's other axes are columns, save training fields that a
+method determines: a learning rate for each method is not a column but a footnote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eibench.errors import UserError, did_you_mean
+from eibench.report.source import Run, SuiteResults, Value
+
+METHOD = "method"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Fields of the rows and of the columns, outermost first."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields; together with the seed they must determine a run."""
+        return (*self.rows, *self.columns)
+
+
+def choose_layout(
+    suite: SuiteResults, rows: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> Layout:
+    """The layout asked for, the rest filled in from the suite's axes.
+
+    Raises:
+        UserError: a field that no run has, or one that stands twice.
+    """
+    check_fields(suite, "--rows", rows or ())
+    check_fields(suite, "--columns", columns or ())
+    if rows is None:
+        rows = _default_rows(suite, columns or ())
+    if columns is None:
+        columns = remaining_axes(suite, rows)
+    for field in rows:
+        if field in columns:
+            raise UserError(f"{field} stands both in --rows and in --columns")
+    return Layout(tuple(rows), tuple(columns))
+
+
+def choose_axes(
+    suite: SuiteResults, x: str | None = None, by: Sequence[str] | None = None
+) -> tuple[str | None, Layout]:
+    """The field of a figure's x axis, and a layout with series as rows and panels by x as columns.
+
+    Without `x` it is the first axis that holds numbers, or None where there is no such axis.
+
+    Raises:
+        UserError: a field that no run has, one that stands twice, or an `x` without numbers.
+    """
+    rows = [METHOD] if by is None else list(by)
+    check_fields(suite, "--by", rows)
+    if x is None:
+        numeric = (a for a in axes(suite) if a not in rows and is_numeric(suite.runs, a))
+        x = next(numeric, None)
+    else:
+        check_fields(suite, "--x", [x])
+        if not is_numeric(suite.runs, x):
+            raise UserError(f"--x {x}: not a number in every run of {suite.name}")
+        if x in rows:
+            raise UserError(f"{x} stands both in --x and in --by")
+    last = [] if x is None else [x]
+    panels = [a for a in remaining_axes(suite, rows) if a != x and varies(suite.runs, a, last)]
+    return x, Layout(tuple(rows), (*panels, *last))
+
+
+def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> None:
+    """Refuse fields that no run of the suite has, and repeats."""
+    known = list(dict.fromkeys(field for run in suite.runs for field in run.fields))
+    for i, field in enumerate(fields):
+        if field not in known:
+            vary = ", ".join(f for f in known if varies(suite.runs, f))
+            hint = f"fields that vary: {vary}{did_you_mean(field, known)}"
+            raise UserError(f"{option} {field}: no run of {suite.name} has this field; {hint}")
+        if field in fields[:i]:
+            raise UserError(f"{option}: {field} stands twice")
+
+
+def remaining_axes(suite: SuiteResults, rows: Sequence[str]) -> list[str]:
+    """The suite's axes other than `rows`, without training fields that the rows determine."""
+    left = [axis for axis in axes(suite) if axis not in rows]
+    return [a for a in left if not a.startswith("train.") or varies(suite.runs, a, rows)]
+
+
+def axes(suite: SuiteResults) -> list[str]:
+    """The suite's axes as fields of a run.
+
+    An axis may be a part of a run (`model`, `train`): then those of its fields that vary, each
+    only if the ones before it do not determine it. Options of a method are in its label.
+    """
+    fields: list[str] = []
+    for axis in suite.axes:
+        if axis.partition(".")[0] == METHOD:
+            fields.append(METHOD)
+            continue
+        kept: list[str] = []
+        for field in dict.fromkeys(field for run in suite.runs for field in run.fields):
+            if f"{field}.".startswith(f"{axis}.") and varies(suite.runs, field, kept):
+                kept.append(field)
+        fields += kept
+    return list(dict.fromkeys(fields))
+
+
+def varies(runs: Sequence[Run], field: str, fixed: Sequence[str] = ()) -> bool:
+    """Whether `field` takes several values among runs that are alike in the `fixed` fields."""
+    seen: dict[tuple[Value, ...], Value] = {}
+    return any(seen.setdefault(r.values(fixed), r.value(field)) != r.value(field) for r in runs)
+
+
+def is_numeric(runs: Sequence[Run], field: str) -> bool:
+    """Whether every run has a number in `field`."""
+    values = [run.value(field) for run in runs]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _default_rows(suite: SuiteResults, columns: Sequence[str]) -> list[str]:
+    """Methods where they vary, else the first axis; all that is left beside given columns."""
+    left = [axis for axis in axes(suite) if axis not in columns]
+    if METHOD not in columns and (METHOD in left or not left):
+        return [METHOD]
+    return left if columns else left[:1]

@@ -1,0 +1,101 @@
+"""What the commands `report` and `plot` call: from results folders to text and to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from eibench.errors import UserError
+from eibench.report import exchange, latex, render
+from eibench.report.layout import choose_axes, choose_layout
+from eibench.report.source import read_suites
+from eibench.report.tables import Table, build_table
+from eibench.report.words import find_metric
+from eibench.results.store import write_atomic
+
+Format = Literal["table", "markdown", "latex", "csv", "json"]
+WIDTH = 100
+"""Characters of a line where there is no terminal to ask."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on disk: its suite, the field on its x axis if any, and its files."""
+
+    suite: str
+    x: str | None
+    paths: list[Path]
+
+
+def make_tables(
+    results: Sequence[Path],
+    metric: str,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> list[Table]:
+    """A table of `metric` for each suite at or below `results`.
+
+    Raises:
+        UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
+    """
+    known = find_metric(metric)
+    suites = read_suites(results)
+    return [build_table(suite, known, choose_layout(suite, rows, columns)) for suite in suites]
+
+
+def render_tables(
+    tables: Sequence[Table],
+    form: Format,
+    width: int = WIDTH,
+    bold: Callable[[str], str] = str,
+) -> str:
+    """`tables` as text in `form`; `width` and `bold` are for a terminal."""
+    if form == "csv":
+        return exchange.to_csv(tables)
+    if form == "json":
+        return exchange.to_json(tables)
+    if form == "table":
+        return "\n\n".join(render.to_text(table, width, bold) for table in tables)
+    one = {"markdown": render.to_markdown, "latex": latex.to_latex}[form]
+    return "\n".join(one(table) for table in tables)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing; raises `UserError` when `path` cannot be written."""
+    try:
+        write_atomic(path, text.encode())
+    except OSError as error:
+        raise UserError(f"--out {path}: {error.strerror}") from None
+
+
+def make_figures(
+    results: Sequence[Path],
+    metric: str,
+    x: str | None = None,
+    by: Sequence[str] | None = None,
+    out: Path | None = None,
+) -> Iterator[Drawn]:
+    """Draw a figure of `metric` for each suite at or below `results`, one by one.
+
+    Without `out` a figure goes into its suite's folder.
+
+    Raises:
+        UserError: as `make_tables`; an `x` that is not a number in every run; an `out` that cannot
+            be written or would hold two figures of one name.
+    """
+    from eibench.report import figures  # matplotlib, which tables need not wait for
+
+    known = find_metric(metric)
+    suites = read_suites(results)
+    if out is not None and len({suite.name for suite in suites}) < len(suites):
+        raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
+    for suite in suites:
+        field, layout = choose_axes(suite, x, by)
+        figure = figures.draw(build_table(suite, known, layout), field)
+        path = (out or suite.folder / "figures") / f"{suite.name}_{metric}"
+        try:
+            yield Drawn(suite.name, field, figures.save(figure, path))
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,161 @@
+"""Footnotes: what a reader must know to judge a table.
+
+A note is one line of plain text in which names stand between backticks, so that each format can set
+them in its own way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from eibench.report.layout import METHOD, varies
+from eibench.report.provenance import code, provenance
+from eibench.report.source import SuiteResults
+from eibench.report.statistics import ALPHA, LEAST_SEEDS
+from eibench.report.tables import Table
+from eibench.report.words import show_value
+from eibench.results.store import INTERRUPTED, MISSING, read_json
+
+LONGEST_REASON = 160
+
+
+def footnotes(table: Table, mark: str) -> list[str]:
+    """All notes of `table`, in which best values are marked with `mark`."""
+    suite = table.suite
+    return [
+        *_spread(table),
+        *_bold(table, mark),
+        *_same(suite),
+        *_per_method(table),
+        *_tuning(suite),
+        *_unfinished(suite),
+        *_others(suite),
+        *provenance(suite.runs),
+    ]
+
+
+def _spread(table: Table) -> Iterator[str]:
+    """n, the seeds, and what stands behind the sign ±."""
+    seeds = sorted({run.seed for run in table.suite.runs})
+    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    if table.planned == 1:
+        yield f"n = 1 run in each cell ({named}): no spread can be given."
+        return
+    yield (
+        f"Mean ± sample standard deviation over n = {table.planned} runs ({named}); a cell with"
+        " fewer says so."
+    )
+    if any(cell.failed and cell.n for cell in table.cells.values()):
+        yield "A mean beside failed runs is over the others alone, which flatters the method."
+
+
+def _bold(table: Table, mark: str) -> Iterator[str]:
+    """The rule by which values are marked."""
+    if not any(cell.best for cell in table.cells.values()):
+        return
+    scope = _scope(table)
+    tested = sum(comparison.tested for comparison in table.comparisons)
+    untested = sum(comparison.untested for comparison in table.comparisons)
+    if not tested:
+        yield (
+            f"{mark}: best mean of {scope}; fewer than {LEAST_SEEDS} shared seeds carry no test, so"
+            " this says little."
+        )
+        return
+    yield (
+        f"{mark}: best mean of {scope}, and every mean that a paired t-test over shared seeds does"
+        f" not tell from it (Holm-corrected within {scope}, alpha = {ALPHA:g}). With few seeds a"
+        " tie says little."
+    )
+    if untested:
+        yield f"Means that share fewer than {LEAST_SEEDS} seeds with the best are not tested."
+
+
+def _scope(table: Table) -> str:
+    """Among which cells the best is sought; see `tables._arena`."""
+    if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
+        return "each column"
+    return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
+
+
+def _same(suite: SuiteResults) -> Iterator[str]:
+    for first, *others in suite.same:
+        names = _and(code(other) for other in others)
+        verb = "are" if len(others) > 1 else "is"
+        yield (
+            f"{names} {verb} the same computation as {code(first)} in these networks; equal rows"
+            " are expected."
+        )
+
+
+def _per_method(table: Table) -> Iterator[str]:
+    """Fields beside the method's own that the method determines, and that the table does not show.
+
+    Above all the learning rate, and whatever else keeps the comparison from being one of methods.
+    """
+    suite = table.suite
+    for field in dict.fromkeys(field for run in suite.runs for field in run.fields):
+        if field.partition(".")[0] == METHOD or field in table.layout.fields:
+            continue
+        if not varies(suite.runs, field) or varies(suite.runs, field, [METHOD]):
+            continue
+        values = {run.fields[METHOD]: show_value(run.value(field)) for run in suite.runs}
+        listed = ", ".join(f"{code(method)} {value}" for method, value in values.items())
+        yield f"Set for each method: {code(field)}: {listed}."
+
+
+def _tuning(suite: SuiteResults) -> Iterator[str]:
+    """How many runs were spent on finding each method's values."""
+    if suite.tuned_by is None:
+        return
+    plan = read_json(suite.folder.parent / suite.tuned_by / "plan.json")
+    if plan is None:
+        yield (
+            f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
+            " the tuning of each method cannot be told."
+        )
+        return
+    counts = Counter(run["fields"][METHOD] for run in plan["runs"])
+    spent = {method: counts.get(method, 0) for method in suite.methods}
+    start = f"Per-method values were found in {code(suite.tuned_by)}"
+    if len(set(spent.values())) == 1 and all(spent.values()):
+        yield f"{start}: {_runs(next(iter(spent.values())))} for each method."
+        return
+    listed = ", ".join(f"{code(method)} {n or 'none'}" for method, n in spent.items())
+    yield f"UNEQUAL TUNING: {start[0].lower()}{start[1:]} with unlike numbers of runs: {listed}."
+
+
+def _unfinished(suite: SuiteResults) -> Iterator[str]:
+    """Runs without a result: failed ones by name and reason, missing ones by number."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for run in suite.runs:
+        if run.failed or run.status == INTERRUPTED:
+            alike.setdefault((run.status, run.reason), []).append(code(run.run_id))
+    for (status, reason), names in alike.items():
+        word = status.replace("_", " ").capitalize()
+        yield f"{word}: {', '.join(names)}; reason: {code(_shortened(reason))}."
+    missing = sum(run.status == MISSING for run in suite.runs)
+    if missing:
+        yield f"Missing: {missing} of {_runs(len(suite.runs), 'planned run')} not run yet."
+
+
+def _shortened(reason: str) -> str:
+    line = " ".join(reason.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
+
+
+def _others(suite: SuiteResults) -> Iterator[str]:
+    if suite.others:
+        found = _runs(suite.others, "other run")
+        verb = "belongs" if suite.others == 1 else "belong"
+        yield f"Left out: {found} in this folder, which {verb} to an earlier plan."
+
+
+def _runs(n: int, noun: str = "run") -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def _and(names: Iterable[str]) -> str:
+    *front, last = names
+    return f"{', '.join(front)} and {last}" if front else last

@@ -1,0 +1,98 @@
+"""How series look: told apart by colour, marker and line at once, so that print and colour-blind
+eyes can follow. Colours are those of Okabe and Ito (2008)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eibench.report.layout import METHOD
+from eibench.report.tables import Key, Table
+from eibench.report.words import show_field, show_value
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "pdf.fonttype": 42,
+    "text.parse_math": False,
+}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
+SOLID = "-"
+LINES = (SOLID, (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 1.5, 1, 1.5)))
+OVER = (0, (4, 3))
+"""The line of a series over its equal, with gaps in which the other shows."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A row of a table as it is drawn."""
+
+    row: Key
+    label: str
+    colour: str
+    marker: str
+    line: Any
+    over: int
+    """Number of earlier series that compute the same: this one is drawn over them."""
+    shift: float
+    """Place beside the others, from -0.5 to 0.5, so that dots of several series can be told."""
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """Line, marker and colour for matplotlib; over an equal, thinner and with open markers."""
+        return {
+            "label": self.label,
+            "color": self.colour,
+            "linestyle": self.line,
+            "linewidth": 1.4 if self.over else 2.0,
+            "marker": self.marker,
+            "markersize": 5,
+            "markerfacecolor": "white" if self.over else self.colour,
+            "zorder": 3 + self.over,
+        }
+
+
+def series_of(table: Table) -> list[Series]:
+    """The rows of `table`, each with a look of its own."""
+    series = []
+    for i, row in enumerate(table.rows):
+        equals = _equals(table, row)
+        over = sum(other in equals for other in table.rows[:i])
+        series.append(
+            Series(
+                row=row,
+                label=_label(table, row),
+                colour=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                line=OVER if over else SOLID if equals else LINES[i % len(LINES)],
+                over=over,
+                shift=(i + 0.5) / len(table.rows) - 0.5,
+            )
+        )
+    return series
+
+
+def _label(table: Table, row: Key) -> str:
+    """The row's name, and how many of its runs have no number."""
+    fields = zip(table.layout.rows, row, strict=True)
+    name = ", ".join(show_value(v) if f == METHOD else show_field(f, v) for f, v in fields)
+    cells = [cell for (r, _), cell in table.cells.items() if r == row]
+    parts = [(sum(c.failed for c in cells), "failed"), (sum(c.missing for c in cells), "missing")]
+    lacks = ", ".join(f"{count} {word}" for count, word in parts if count)
+    return f"{name} ({lacks})" if lacks else name
+
+
+def _equals(table: Table, row: Key) -> Sequence[Key]:
+    """The rows that are the same computation as `row`, itself among them; none if it has none."""
+    if table.layout.rows != (METHOD,):
+        return []
+    return [(label,) for group in table.suite.same if row[0] in group for label in group]

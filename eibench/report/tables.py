@@ -1,0 +1,181 @@
+"""A metric of a suite as a table of typed cells; rounding and markup are left to the formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from eibench.errors import UserError
+from eibench.report import statistics
+from eibench.report.layout import METHOD, Layout, axes, is_numeric
+from eibench.report.source import Run, SuiteResults, Value
+from eibench.report.words import Metric
+from eibench.results.store import INTERRUPTED, MISSING, OK
+
+Key = tuple[Value, ...]
+"""Values of the row fields, or of the column fields."""
+Place = tuple[Key, Key]
+UNMEASURED = "not_measured"
+"""Stands beside the statuses: the run is ok, but this metric does not exist for it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one cell, which differ in nothing but their seed."""
+
+    values: Mapping[int, float]
+    """The metric by seed, of the runs that have it."""
+    absent: Mapping[str, int]
+    """Number of the other runs, by status."""
+    best: bool = False
+
+    @property
+    def n(self) -> int:
+        """Runs behind the mean."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over seeds; None without numbers."""
+        return statistics.mean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation over seeds; None for n < 2."""
+        return statistics.deviation(self.values)
+
+    @property
+    def missing(self) -> int:
+        """Runs that have not ended."""
+        return self.absent.get(MISSING, 0) + self.absent.get(INTERRUPTED, 0)
+
+    @property
+    def unmeasured(self) -> int:
+        """Runs that ended well and lack this metric."""
+        return self.absent.get(UNMEASURED, 0)
+
+    @property
+    def failed(self) -> int:
+        """Runs that ended without a result."""
+        return sum(self.absent.values()) - self.missing - self.unmeasured
+
+
+@dataclass(frozen=True)
+class Table:
+    """One metric of one suite."""
+
+    suite: SuiteResults
+    metric: Metric
+    layout: Layout
+    rows: tuple[Key, ...]
+    """In the plan's order."""
+    columns: tuple[Key, ...]
+    """Numbers ascending, words in the plan's order."""
+    cells: Mapping[Place, Cell]
+    """By row and column; combinations outside the plan have no cell."""
+    comparisons: tuple[statistics.Comparison[Place], ...]
+
+    @property
+    def heading(self) -> str:
+        """The suite's title and the metric with its unit."""
+        return f"{self.suite.title}: {self.metric.heading}"
+
+    @property
+    def planned(self) -> int:
+        """Runs that a full cell has."""
+        return max(cell.n + sum(cell.absent.values()) for cell in self.cells.values())
+
+
+def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
+    """Fill the cells of `layout` and compare rivals.
+
+    Raises:
+        UserError: runs of one seed fall into one cell, so that a mean would mix unlike runs.
+    """
+    groups: dict[Place, list[Run]] = {}
+    for run in suite.runs:
+        groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
+    _refuse_mixtures(suite, layout, groups.values())
+    cells = {place: _cell(runs, metric) for place, runs in groups.items()}
+    comparisons = _compare(cells, metric, layout)
+    best = {place for comparison in comparisons for place in comparison.best}
+    return Table(
+        suite,
+        metric,
+        layout,
+        tuple(dict.fromkeys(row for row, _ in cells)),
+        _sorted_columns(suite, layout, cells),
+        {place: replace(cell, best=place in best) for place, cell in cells.items()},
+        comparisons,
+    )
+
+
+def _cell(runs: list[Run], metric: Metric) -> Cell:
+    values: dict[int, float] = {}
+    absent: Counter[str] = Counter()
+    for run in runs:
+        number = run.number(metric.name)
+        if number is None:
+            absent[UNMEASURED if run.status == OK else run.status] += 1
+        else:
+            values[run.seed] = number
+    return Cell(values, absent)
+
+
+def _sorted_columns(
+    suite: SuiteResults, layout: Layout, places: Iterable[Place]
+) -> tuple[Key, ...]:
+    ranks: list[dict[Value, int]] = []
+    for field in layout.columns:
+        values = list(dict.fromkeys(run.value(field) for run in suite.runs))
+        if is_numeric(suite.runs, field):
+            values.sort(key=lambda value: float(value or 0))
+        ranks.append({value: rank for rank, value in enumerate(values)})
+    columns = dict.fromkeys(column for _, column in places)
+    return tuple(
+        sorted(columns, key=lambda c: [r[value] for r, value in zip(ranks, c, strict=True)])
+    )
+
+
+def _compare(
+    cells: Mapping[Place, Cell], metric: Metric, layout: Layout
+) -> tuple[statistics.Comparison[Place], ...]:
+    """The comparisons of a table: of methods all else equal, or of a column without methods."""
+    if metric.better is None:
+        return ()
+    groups: dict[Hashable, dict[Place, statistics.Sample]] = {}
+    for place, cell in cells.items():
+        groups.setdefault(_arena(layout, place), {})[place] = cell.values
+    return tuple(statistics.compare(group, metric.better) for group in groups.values())
+
+
+def _arena(layout: Layout, place: Place) -> Hashable:
+    """What cells must share to be rivals."""
+    row, column = place
+    if METHOD not in layout.fields:
+        return column
+    pairs = zip(layout.fields, (*row, *column), strict=True)
+    return tuple(value for field, value in pairs if field != METHOD)
+
+
+def _refuse_mixtures(suite: SuiteResults, layout: Layout, cells: Iterable[list[Run]]) -> None:
+    """Raise when two runs of a cell share a seed, naming what they differ in."""
+    differing: dict[str, None] = {}
+    for runs in cells:
+        first: dict[int, Run] = {}
+        for run in runs:
+            twin = first.setdefault(run.seed, run)
+            differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
+    if not differing:
+        return
+    named = [axis for axis in axes(suite) if axis in differing] or list(differing)
+    raise UserError(
+        f"{suite.name}: rows by {_listed(layout.rows)} and columns by {_listed(layout.columns)} put"
+        f" runs into one cell that differ in {_listed(named)}; a mean would mix them; try"
+        f" --columns {','.join((*layout.columns, *named))}"
+    )
+
+
+def _listed(fields: Iterable[str]) -> str:
+    return ", ".join(fields) or "nothing"

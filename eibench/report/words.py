@@ -1,0 +1,95 @@
+"""Names of metrics and fields in words, with units: what a reader sees above a table or on an axis.
+
+CSV and JSON keep the plain names, so that they can be read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from eibench.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a run: how it is called, rounded, and which way is better (None: neither)."""
+
+    name: str
+    words: str
+    unit: str = ""
+    digits: int = 1
+    better: Literal["higher", "lower"] | None = None
+
+    @property
+    def heading(self) -> str:
+        """Words and unit: `test accuracy (%)`."""
+        return _with_unit(self.words, self.unit)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("test_accuracy", "test accuracy", "%", 1, "higher"),
+        Metric("test_loss", "test loss", "nats", 3, "lower"),
+        Metric("test_accuracy_last", "test accuracy after the last epoch", "%", 1, "higher"),
+        Metric("validation_accuracy", "validation accuracy", "%", 1, "higher"),
+        Metric("best_epoch", "epoch with the best validation accuracy"),
+        Metric("firing_rate", "firing rate", "spikes per neuron and time step", 3),
+        Metric("silent_share", "share of silent neurons", "", 3),
+        Metric("negative_weights", "negative weights among those held to Dale's law"),
+        Metric("parameters", "parameters", "", 0),
+        Metric("seconds", "training and evaluation time", "s", 1, "lower"),
+        Metric("images_per_second", "training throughput", "images/s", 0, "higher"),
+        Metric("peak_memory_mib", "peak memory", "MiB", 0, "lower"),
+    )
+}
+
+_FIELDS = {
+    "model": ("network", ""),
+    "timesteps": ("time steps", ""),
+    "model.depth": ("depth", "layers"),
+    "model.width": ("width", "channels"),
+    "neuron.tau": ("membrane time constant", "time steps"),
+    "train.lr": ("learning rate", ""),
+    "train.batch_size": ("batch size", "images"),
+}
+"""Words and unit of fields whose last part does not already say it."""
+
+
+def find_metric(name: str) -> Metric:
+    """The metric called `name`; raises `UserError` with the nearest name."""
+    if name not in METRICS:
+        hint = f"allowed: {', '.join(METRICS)}{did_you_mean(name, METRICS)}"
+        raise UserError(f"--metric {name}: no such metric; {hint}")
+    return METRICS[name]
+
+
+def field_words(field: str) -> str:
+    """`learning rate` for `train.lr`."""
+    return _FIELDS.get(field, (field.rpartition(".")[2].replace("_", " "), ""))[0]
+
+
+def field_heading(field: str) -> str:
+    """`depth (layers)` for `model.depth`."""
+    return _with_unit(field_words(field), _FIELDS.get(field, ("", ""))[1])
+
+
+def show_value(value: object) -> str:
+    """A field's value as short text; a dash where a run has no such field."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def show_field(field: str, value: object) -> str:
+    """`depth 8`, or only `digits` where the value is a word already."""
+    if isinstance(value, str):
+        return value
+    return f"{field_words(field)} {show_value(value)}"
+
+
+def _with_unit(words: str, unit: str) -> str:
+    return f"{words} ({unit})" if unit else words

@@ -1,0 +1,119 @@
+"""Results folders made by hand: a plan and records in the store's format, without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eibench.plan import RunSpec
+from eibench.results.store import OK, SCHEMA, RunFolder, to_json
+
+ENVIRONMENT = {
+    "eibench": "0.1.0",
+    "commit": "0123456789abcdef",
+    "dirty": False,
+    "python": "3.12.1",
+    "torch": "2.6.0",
+    "cpu": "Abacus 9000",
+    "cores": 4,
+    "device": "cpu, 2 threads",
+    "command": "eibench run depth_scaling",
+}
+
+
+class FakeSuite:
+    """A suite's results in the making: each call adds a run, on disk at once."""
+
+    def __init__(self, root: Path, name: str = "depth_scaling", **plan: Any) -> None:
+        self.folder = root / name
+        self.content: dict[str, Any] = {
+            "schema": SCHEMA,
+            "suite": name,
+            "title": "Depth & norms",
+            "axes": ["method", "model.depth"],
+            "tuned_by": None,
+            "same": [],
+            "runs": [],
+            **plan,
+        }
+
+    def plan(self, method: Any = "ei", depth: int = 4, seed: int = 0, **values: Any) -> RunFolder:
+        """Add a run to the plan: the folder where its files would be."""
+        model = values.pop("model", {"name": "plain", "depth": depth})
+        base = {"method": method, "model": model, "data": "digits", "seed": seed}
+        spec = RunSpec.parse({**base, **values})
+        self.content["runs"].append({"run_id": spec.run_id, "fields": spec.fields()})
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "plan.json").write_bytes(to_json(self.content))
+        return RunFolder(self.folder / spec.run_id)
+
+    def run(
+        self, accuracy: float | None, *args: Any, environment: Any = None, **kwargs: Any
+    ) -> RunFolder:
+        """Add a run with this test accuracy in percent."""
+        result = {
+            "test_accuracy": accuracy,
+            "firing_rate": 0.1,
+            "negative_weights": None,
+            "data_digest": "d1",
+        }
+        return self._record(self.plan(*args, **kwargs), OK, None, result, environment)
+
+    def fail(self, status: str, reason: str, *args: Any, **kwargs: Any) -> RunFolder:
+        """Add a run that ended badly."""
+        return self._record(self.plan(*args, **kwargs), status, reason, {}, None)
+
+    def seeds(self, accuracies: list[float], *args: Any, **kwargs: Any) -> None:
+        """Add runs with seeds 0, 1 ..."""
+        for seed, accuracy in enumerate(accuracies):
+            self.run(accuracy, *args, seed=seed, **kwargs)
+
+    def _record(
+        self, run: RunFolder, status: str, reason: str | None, result: Any, environment: Any
+    ) -> RunFolder:
+        record = {
+            "schema": SCHEMA,
+            "status": status,
+            "reason": reason,
+            "fields": self.content["runs"][-1]["fields"],
+            "result": result,
+            "cost": {"seconds": 10.0},
+            "environment": {**ENVIRONMENT, **(environment or {})},
+        }
+        run.path.mkdir(parents=True, exist_ok=True)
+        (run.path / "record.json").write_bytes(to_json(record))
+        return run
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> FakeSuite:
+    """An empty suite `depth_scaling` of methods by depths."""
+    return FakeSuite(tmp_path)
+
+
+@pytest.fixture
+def make_suite(tmp_path: Path) -> Callable[..., FakeSuite]:
+    """Another suite beside it: `make_suite(name, axes=[...])`."""
+    return lambda name, **plan: FakeSuite(tmp_path, name, **plan)
+
+
+@pytest.fixture
+def depth_scaling(suite: FakeSuite) -> FakeSuite:
+    """Two methods at two depths under three seeds, with a failed, a missing and an odd run."""
+    suite.content["same"] = [["batchnorm", "tdbn"]]
+    lr = {"train": {"lr": 0.03}}
+    for seed, (shallow, deep) in enumerate([(97.1, 96.0), (97.5, 95.5), (97.3, 96.2)]):
+        suite.run(shallow, "ei", 4, seed)
+        suite.run(shallow + 0.5 + 0.1 * seed, "batchnorm", 4, seed, **lr)
+        suite.run(shallow + 0.5 + 0.1 * seed, "tdbn", 4, seed, **lr)
+        suite.run(deep, "ei", 16, seed)
+        if seed < 2:
+            suite.run(deep - 4 - seed, "batchnorm", 16, seed, **lr)
+            suite.fail("diverged", "epoch 3: loss is nan", "tdbn", 16, seed, **lr)
+        else:
+            suite.fail("out_of_memory", "CUDA: no {room} & 100% full", "batchnorm", 16, seed, **lr)
+            suite.plan("tdbn", 16, seed, **lr)
+    return suite

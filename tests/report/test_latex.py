@@ -1,0 +1,112 @@
+"""LaTeX: escaping, the golden table, and a document that compiles."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eibench.report.latex import escape, to_latex
+from eibench.report.make import make_tables, render_tables
+
+GOLDEN = r"""\begin{table}
+  \centering\small
+  \setlength{\tabcolsep}{4pt}
+  \caption{Depth \& norms: test accuracy (\%)}
+  \label{tab:depth_scaling}
+  \par\smallskip
+  \begin{tabular}{lcc}
+    \toprule
+     & \multicolumn{2}{c}{depth} \\
+    \cmidrule(lr){2-3}
+    method & 4 & 16 \\
+    \midrule
+    ei & 97.3 $\pm$ 0.2 & \textbf{95.9 $\pm$ 0.4} \\
+    batchnorm & \textbf{97.9 $\pm$ 0.3} & \begin{tabular}[t]{@{}c@{}}91.2 $\pm$ 1.1 \\ \scriptsize (n=2, 1 out of memory)\end{tabular} \\
+    tdbn & \textbf{97.9 $\pm$ 0.3} & diverged (2), missing (1) \\
+    \bottomrule
+  \end{tabular}
+  \par\medskip
+  {\footnotesize\raggedright
+    Mean $\pm$ sample standard deviation over n = 3 runs (seeds 0, 1, 2); a cell with fewer says so.\par
+"""  # noqa: E501
+PREAMBLE = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+NASTY = "_ % & # $ { } ~ ^ \\ < > | \" ' -- ± \u00d7 \u2013 end\\end{table} $x$ %c"
+SPECIALS = '_%&#${}~^\\<>|"\n'
+KNOWN = (
+    r"\\[_%&#${}]|\\text(backslash|asciitilde|asciicircum|less|greater|bar)\{\}|\$\\(pm|times)\$"
+)
+
+
+@pytest.fixture
+def table(depth_scaling):
+    return make_tables([depth_scaling.folder], "test_accuracy")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("no_norm", r"no\_norm"),
+        ("100% & #1 {$}", r"100\% \& \#1 \{\$\}"),
+        ("~^\\", r"\textasciitilde{}\textasciicircum{}\textbackslash{}"),
+        ("a < b > c | d", r"a \textless{} b \textgreater{} c \textbar{} d"),
+        ("97 ± 1", r"97 $\pm$ 1"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_escape(text, latex):
+    assert escape(text) == latex
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from(NASTY + SPECIALS), st.characters())))
+def test_escaped_text_has_no_bare_specials(text):
+    assert not set(SPECIALS) & set(re.sub(KNOWN, "", escape(text)))
+
+
+def test_golden(table):
+    assert to_latex(table).startswith(GOLDEN)
+
+
+def test_notes_name_runs_in_typewriter_type(table):
+    text = to_latex(table)
+    assert r"\texttt{tdbn} is the same computation as \texttt{batchnorm} in" in text
+    assert r"no \{room\} \& 100\% full" in text
+    assert "`" not in text
+
+
+def test_heads_of_several_fields(make_suite):
+    suite = make_suite("nested", axes=["method", "model.depth", "timesteps"])
+    for depth, steps in [(4, 1), (4, 4), (8, 1)]:
+        suite.run(90, "ei", depth, timesteps=steps)
+    text = to_latex(make_tables([suite.folder], "test_accuracy")[0])
+    assert r" & \multicolumn{2}{c}{depth 4} & \multicolumn{1}{c}{depth 8} \\" in text
+    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}" in text
+    assert r"method & time steps 1 & time steps 4 & time steps 1 \\" in text
+
+
+def test_braces_and_environments_match(table):
+    text = to_latex(table)
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert re.findall(r"\\begin\{(\w+)\}", text).count("tabular") == text.count(r"\end{tabular}")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+def test_it_compiles(tmp_path, table, make_suite):
+    nasty = make_suite("nasty", title=NASTY, axes=["method", "data.root"])
+    for root in ("a_b", NASTY):
+        nasty.run(90, data={"name": "imagefolder", "root": root}, environment={"cpu": NASTY})
+        nasty.fail("error", NASTY, "no_norm", data={"name": "imagefolder", "root": root})
+    plain = make_suite("plain", axes=["method"], title="Plain")
+    plain.run(90)
+    tables = [table, *make_tables([nasty.folder, plain.folder], "test_accuracy")]
+    nested = make_tables(
+        [nasty.folder], "test_accuracy", ["method"], ["model", "data", "data.root"]
+    )
+    document = PREAMBLE + render_tables(tables + nested, "latex") + "\\end{document}\n"
+    (tmp_path / "t.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]

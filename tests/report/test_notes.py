@@ -1,0 +1,185 @@
+"""Footnotes: each fact a reader needs, in words."""
+
+import pytest
+
+from eibench.report.make import make_tables
+from eibench.report.notes import footnotes
+
+
+def notes_of(suite, metric="test_accuracy", **layout):
+    return footnotes(make_tables([suite.folder], metric, **layout)[0], "Bold")
+
+
+def only(notes, start):
+    found = [note for note in notes if note.startswith(start)]
+    assert len(found) == 1, notes
+    return found[0]
+
+
+def test_all_notes_in_order(depth_scaling):
+    deep = [run for run in depth_scaling.content["runs"] if run["fields"]["model.depth"] == 16]
+    ids = {f"{run['fields']['method']}{run['fields']['seed']}": run["run_id"] for run in deep}
+    assert notes_of(depth_scaling) == [
+        "Mean ± sample standard deviation over n = 3 runs (seeds 0, 1, 2); a cell with fewer says"
+        " so.",
+        "A mean beside failed runs is over the others alone, which flatters the method.",
+        "Bold: best mean of each column, and every mean that a paired t-test over shared seeds does"
+        " not tell from it (Holm-corrected within each column, alpha = 0.05). With few seeds a tie"
+        " says little.",
+        "Means that share fewer than 3 seeds with the best are not tested.",
+        "`tdbn` is the same computation as `batchnorm` in these networks; equal rows are expected.",
+        "Set for each method: `train.lr`: `ei` 0.1, `batchnorm` 0.03, `tdbn` 0.03.",
+        f"Diverged: `{ids['tdbn0']}`, `{ids['tdbn1']}`; reason: `epoch 3: loss is nan`.",
+        f"Out of memory: `{ids['batchnorm2']}`; reason: `CUDA: no {{room}} & 100% full`.",
+        "Missing: 1 of 18 planned runs not run yet.",
+        "Computed on Abacus 9000 (4 cores), device: cpu, 2 threads.",
+        "With eibench 0.1.0, torch 2.6.0, Python 3.12.1.",
+        "Source: commit 01234567.",
+        "Command: `eibench run depth_scaling`.",
+    ]
+
+
+def test_one_seed(suite):
+    suite.run(90, "ei", 4)
+    suite.run(80, "no_norm", 4)
+    notes = notes_of(suite)
+    assert notes[:2] == [
+        "n = 1 run in each cell (seed 0): no spread can be given.",
+        "Bold: best mean of each column; fewer than 3 shared seeds carry no test, so this says"
+        " little.",
+    ]
+
+
+def test_no_rule_where_nothing_is_marked(depth_scaling):
+    assert not any(note.startswith("Bold") for note in notes_of(depth_scaling, "firing_rate"))
+
+
+def test_the_rule_says_where_the_best_is_sought(depth_scaling):
+    across = only(notes_of(depth_scaling, rows=["model.depth"]), "Bold")
+    assert "best mean of each row" in across
+    nested = only(notes_of(depth_scaling, rows=["method", "model.depth"]), "Bold")
+    assert "best mean of all methods under like conditions" in nested
+
+
+def test_untested_means_are_named(suite):
+    suite.seeds([90, 91, 90], "ei")
+    suite.seeds([80, 82, 81], "batchnorm")
+    suite.seeds([70, 71], "no_norm")
+    assert only(notes_of(suite), "Means that share") == (
+        "Means that share fewer than 3 seeds with the best are not tested."
+    )
+
+
+def test_earlier_plan(suite):
+    suite.seeds([50, 60], "no_norm")
+    suite.content["runs"].clear()
+    suite.run(90)
+    expected = "Left out: 2 other runs in this folder, which belong to an earlier plan."
+    assert only(notes_of(suite), "Left out") == expected
+
+
+def test_interrupted(suite):
+    run = suite.plan("ei")
+    run.path.mkdir(parents=True)
+    run.append_epoch({"epoch": 1})
+    assert notes_of(suite)[1:] == [f"Interrupted: `{run.run_id}`; reason: `stopped after epoch 1`."]
+
+
+def test_a_reason_is_one_short_line_without_backticks(suite):
+    suite.fail("error", "RuntimeError: `a`\n\n  " + 300 * "x", "ei")
+    note = only(notes_of(suite), "Error")
+    assert "RuntimeError: 'a' xxx" in note
+    assert note.endswith("xxx...`.")
+    assert len(note) < 250
+
+
+@pytest.fixture
+def tuned(make_suite):
+    suite = make_suite("final", tuned_by="lr_search", axes=["method"])
+    suite.run(90, "ei")
+    suite.run(80, "no_norm")
+    return suite
+
+
+def test_whatever_a_method_determines_is_named(make_suite):
+    suite = make_suite("unfair", axes=["method"])
+    suite.run(90, "ei", 4, timesteps=1)
+    suite.run(91, "no_norm", 8, timesteps=1)
+    assert only(notes_of(suite), "Set for") == (
+        "Set for each method: `model.depth`: `ei` 4, `no_norm` 8."
+    )
+    shown = notes_of(suite, columns=["model.depth"])
+    assert not any(note.startswith("Set for") for note in shown)
+
+
+def search(make_suite, **counts):
+    suite = make_suite("lr_search", axes=["method", "train.lr"])
+    for method, count in counts.items():
+        for i in range(count):
+            suite.plan(method, train={"lr": 0.1 / (i + 1)})
+
+
+def test_equal_tuning(tuned, make_suite):
+    search(make_suite, ei=3, no_norm=3, tdbn=1)
+    assert only(notes_of(tuned), "Per-method") == (
+        "Per-method values were found in `lr_search`: 3 runs for each method."
+    )
+
+
+@pytest.mark.parametrize(("counts", "listed"), [
+    ({"ei": 3, "no_norm": 1}, "`ei` 3, `no_norm` 1."),
+    ({"ei": 3}, "`ei` 3, `no_norm` none."),
+    ({"tdbn": 3}, "`ei` none, `no_norm` none."),
+])  # fmt: skip
+def test_unequal_tuning(tuned, make_suite, counts, listed):
+    search(make_suite, **counts)
+    assert only(notes_of(tuned), "UNEQUAL TUNING").endswith(f"unlike numbers of runs: {listed}")
+
+
+def test_absent_tuning(tuned):
+    assert "whose results are not here" in only(notes_of(tuned), "Per-method")
+
+
+def test_mixed_provenance(suite):
+    suite.run(90, "ei", 4)
+    suite.run(91, "no_norm", 4, environment={
+        "torch": "2.7.0", "device": "NVIDIA H100", "commit": "fedcba9876543210", "dirty": True,
+        "command": "eibench run depth_scaling --only method=no_norm",
+    })  # fmt: skip
+    assert notes_of(suite)[-4:] == [
+        "MIXED MACHINES (times and memory do not compare): 1 run with Abacus 9000 (4 cores),"
+        " device: cpu, 2 threads; 1 run with Abacus 9000 (4 cores), device: NVIDIA H100.",
+        "MIXED VERSIONS: 1 run with eibench 0.1.0, torch 2.6.0, Python 3.12.1; 1 run with eibench"
+        " 0.1.0, torch 2.7.0, Python 3.12.1.",
+        "MIXED COMMITS: 1 run with commit 01234567; 1 run with commit fedcba98 (with uncommitted"
+        " changes).",
+        "Commands: `eibench run depth_scaling`, `eibench run depth_scaling --only method=no_norm`.",
+    ]
+
+
+def test_installed_package_has_no_commit(suite):
+    suite.run(90, environment={"commit": None, "dirty": None})
+    assert only(notes_of(suite), "Source") == "Source: installed package, no commit."
+
+
+def test_mixed_data(suite):
+    suite.run(90, "ei")
+    run = suite.run(91, "no_norm")
+    record = run.record()
+    record["result"]["data_digest"] = "d2"
+    run.finish(record)
+    assert only(notes_of(suite), "MIXED DATA")
+
+
+def test_many_commands_are_counted(suite):
+    for seed in range(5):
+        suite.run(90, seed=seed, environment={"command": f"eibench run a --seeds {seed}"})
+    assert only(notes_of(suite), "Commands").endswith("`eibench run a --seeds 2` and 2 more.")
+
+
+def test_nothing_run_yet(suite):
+    suite.plan("ei")
+    assert notes_of(suite) == [
+        "n = 1 run in each cell (seed 0): no spread can be given.",
+        "Missing: 1 of 1 planned run not run yet.",
+    ]

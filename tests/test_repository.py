@@ -1,0 +1,85 @@
+"""What the repository says of itself is true: suites load, tables are fresh, rates were searched."""
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import eibench
+from eibench.plan import load_plan
+from eibench.results.plan_file import same_computations
+
+ROOT = Path(__file__).parents[1]
+SUITES = sorted((ROOT / "suites").rglob("*.y*ml"))
+REPORTED = sorted(p.parent for p in (ROOT / "results").rglob("plan.json"))
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def make_commands() -> dict[Path, list[str]]:
+    """The `eibench report ... --out FILE` lines of the Makefile, by file."""
+    lines = re.findall(r"\$\(BIN\)/eibench (report .*--out (\S+))", Path("Makefile").read_text())
+    return {Path(out): words.split() for words, out in lines}
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
+def test_suites_plan_and_are_named_like_their_files(path):
+    plan = load_plan(path, [])
+    assert plan.name == path.stem
+    assert plan.runs
+
+
+def test_readme_is_fresh():
+    command = [sys.executable, "-m", "cogapp", "--check", "README.md"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"`make docs` brings README.md up to date: {done.stdout}"
+
+
+def test_makefile_makes_a_table_of_every_suite_with_results():
+    assert {out.parent for out in make_commands()} == {p.relative_to(ROOT) for p in REPORTED}
+
+
+@pytest.mark.parametrize("out", make_commands(), ids=str)
+def test_tables_are_fresh(out, tmp_path):
+    words = make_commands()[out]
+    words[words.index("--out") + 1] = str(tmp_path / "table")
+    subprocess.run([sys.executable, "-m", "eibench", *words], check=True, capture_output=True)
+    fresh = (tmp_path / "table").read_text()
+    assert out.read_text() == fresh, "`make tables` brings the tables up to date"
+
+
+@pytest.mark.parametrize("folder", REPORTED, ids=lambda p: p.name)
+def test_committed_results_are_those_of_the_suite(folder):
+    """Every run that the suite plans today has its record, and says where it comes from."""
+    frame = eibench.load_results(folder)
+    planned = {run.run_id for run in load_plan(ROOT / "suites" / f"{folder.name}.yaml", []).runs}
+    assert set(frame.run_id) == planned
+    assert not frame.status.isin(["missing", "interrupted"]).any()
+
+
+def test_rates_of_depth_scaling_won_the_search():
+    """Each method's rate has the best mean validation accuracy over the searched depths."""
+    search = eibench.load_results(ROOT / "results" / "lr_search")
+    means = search.groupby(["method", "train.lr"]).validation_accuracy.mean()
+    for run in load_plan(ROOT / "suites" / "depth_scaling.yaml", []).runs:
+        method = run.spec.method.label
+        assert run.spec.train.lr == means[method].idxmax(), method
+
+
+def test_methods_that_are_the_same_computation_gave_the_same_numbers():
+    """`tdbn` is joint batch norm in a chain with threshold 1: footnote and records agree."""
+    plan = load_plan(ROOT / "suites" / "depth_scaling.yaml", [])
+    groups = same_computations(plan)
+    assert groups == [["batchnorm", "tdbn"]]
+    frame = eibench.load_results(ROOT / "results" / "depth_scaling")
+    table = frame.set_index(["method", "model.depth", "seed"])
+    for group in groups:
+        for first, second in itertools.pairwise(group):
+            for column in ("test_accuracy", "validation_accuracy", "firing_rate"):
+                assert table.loc[first][column].equals(table.loc[second][column])
