@@ -1,4 +1,4 @@
-"""What the repository says of itself is true: suites load, tables are fresh, rates were searched."""
+"""What the repository says of itself: suites load, tables are fresh, rates were searched."""
 
 import itertools
 import re

@@ -15,7 +15,7 @@ from scipy.stats import ttest_rel
 
 ALPHA = 0.05
 LEAST_SEEDS = 3
-"""Shared seeds below which nothing is tested: with two, the t-test can tell almost nothing apart."""
+"""Shared seeds below which nothing is tested: with two, a t-test tells almost nothing apart."""
 K = TypeVar("K", bound=Hashable)
 Sample = Mapping[int, float]
 """A number for each seed."""

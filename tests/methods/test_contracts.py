@@ -64,7 +64,7 @@ def test_registries_and_options_name_the_same_things():
 @pytest.mark.parametrize("timesteps", [1, 4])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_shape_and_finite_gradients(choice, model, timesteps, batch):
-    method, network = prepared(choice, activity(), model=model)
+    _, network = prepared(choice, activity(), model=model)
     logits = network(activity(timesteps, batch))
     assert logits.shape == (timesteps, batch, CLASSES)
     logits.mean(0).logsumexp(1).sum().backward()
@@ -92,7 +92,7 @@ def test_evaluation_is_deterministic_and_leaves_no_trace(choice):
 
 @by_method
 def test_state_dict_round_trip_includes_preparation(choice):
-    method, network = prepared(choice, activity())
+    _, network = prepared(choice, activity())
     network(activity())
     _, fresh = make(choice)
     fresh.load_state_dict(network.state_dict())
@@ -193,7 +193,7 @@ def test_no_norm_is_kaiming_normal():
 @pytest.mark.parametrize(("depth", "convs"), [(8, 5), (11, 8), (16, 13), (19, 16)])
 def test_vgg_layouts(depth, convs):
     """By hand: VGG-8 has 5 convolutions, its body 3*64+64*128+128*256+256*512+512*512 times 9."""
-    method, network = make(options.NoNormOptions(), VggOptions(depth=depth), image=(3, 32, 32))
+    _, network = make(options.NoNormOptions(), VggOptions(depth=depth), image=(3, 32, 32))
     weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
     assert len(weights) == convs
     assert network(torch.rand(2, 1, 3, 32, 32)).shape == (2, 1, CLASSES)
