@@ -19,7 +19,7 @@ class Progress:
         self.console = Console(highlight=False)
         self.bars = Bars(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
@@ -30,7 +30,7 @@ class Progress:
         self.total = total
         self.seen = 0
         self.suite = self.bars.add_task(suite, total=total, note="")
-        self.run = self.bars.add_task("", total=None, visible=False, note="")
+        self.run = self.bars.add_task("epochs", total=None, visible=False, note="")
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -50,9 +50,9 @@ class Progress:
 
     def started(self, run: PlannedRun) -> None:
         """A run begins or goes on."""
-        self.bars.reset(
-            self.run, description=run.run_id, total=run.spec.train.epochs, visible=True, note=""
-        )
+        name = f"{run.spec.method.label}, {run.spec.model.label}, seed {run.spec.seed}"
+        self.bars.update(self.suite, note=name)
+        self.bars.reset(self.run, total=run.spec.train.epochs, visible=True, note="")
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """An epoch is done."""

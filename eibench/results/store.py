@@ -4,7 +4,7 @@ results/<suite>/plan.json                what was asked for, so that missing run
 results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
                         /epochs.jsonl    one line per epoch
                         /record.json     how it ended; a run is finished when this exists
-                        /checkpoint.pt   while it runs; removed at the end
+                        /checkpoint.pt   while it runs; removed when it ends well
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FINAL = (OK, DIVERGED)
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path` by renaming a finished temporary file over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """The state between two epochs; exists only while the run is unfinished."""
+        """The state between two epochs; exists while the run can go on from it."""
         return self.path / "checkpoint.pt"
 
     @property
@@ -106,9 +106,10 @@ class RunFolder:
             file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Write the record, which finishes the run, and drop the checkpoint."""
+        """Write the record; drop the checkpoint unless another attempt could go on from it."""
         write_atomic(self.path / "record.json", to_json(record))
-        self.checkpoint.unlink(missing_ok=True)
+        if record["status"] in FINAL:
+            self.checkpoint.unlink(missing_ok=True)
 
 
 def _whole_lines(lines: list[str]) -> Iterator[dict[str, Any]]:
