@@ -40,8 +40,8 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench plot results/depth_scaling
 	$(BIN)/eibench plot results/quickstart
 
-docs: .venv/.test  ## the generated parts of README.md
-	$(BIN)/cog -r README.md
+docs: .venv/.test  ## the generated parts of README.md and docs/
+	$(BIN)/cog -r -I docs README.md docs/suites.md
 
 clean:  ## everything that was installed or built
 	rm -rf .venv build *.egg-info
