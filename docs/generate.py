@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from eibench.cli import app
-from eibench.plan.options import Options
+from eibench.plan.options import LARGEST, Options
 from eibench.plan.spec import CHOICES, NUMBERS, SECTIONS
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
@@ -68,7 +68,7 @@ def _allowed(field: FieldInfo) -> Iterator[str]:
     yield " or ".join(WORDS[k] for k in kinds)
     for bound in field.metadata:
         for name, sign in BOUNDS.items():
-            if hasattr(bound, name):
+            if getattr(bound, name, LARGEST) != LARGEST:
                 yield f"{sign} {getattr(bound, name)}"
 
 

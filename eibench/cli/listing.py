@@ -63,5 +63,7 @@ def suites(
         try:
             entries.append({"name": path.stem, "summary": read_suite(path)[1].title})
         except UserError as error:
-            entries.append({"name": path.stem, "summary": f"(invalid: {error})"})
+            entries.append(
+                {"name": path.stem, "summary": f"(invalid: {'; '.join(str(error).splitlines())})"}
+            )
     _show(entries, as_json)

@@ -10,6 +10,7 @@ import typer
 
 from eibench.errors import UserError
 from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, select
+from eibench.plan.spec import LARGEST_SEED
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +73,8 @@ def _seeds(text: str | None) -> list[int] | None:
         raise UserError(f"--seeds {text}: must be whole numbers, such as 0,1,2") from None
     if min(seeds) < 0:
         raise UserError(f"--seeds {text}: a seed is at least 0")
+    if max(seeds) > LARGEST_SEED:
+        raise UserError(f"--seeds {text}: a seed is at most {LARGEST_SEED}")
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {text}: a seed stands twice")
     return seeds
@@ -117,11 +120,12 @@ def _show_plan(
         if record is not None and record["status"] in FINAL:
             typer.echo(f"  done ({record['status']})  {run.run_id}")
             continue
-        left = seconds * (1 - epochs / run.spec.train.epochs)
-        total += left
+        left = None if seconds is None else seconds * (1 - epochs / run.spec.train.epochs)
+        total += left or 0.0
         state = f"{record['status']}, tried again" if record else "to do"
         state = f"after epoch {epochs}" if epochs and not record else state
-        typer.echo(f"  {state:<10} {duration(left):>8}  {run.run_id}")
+        expected = "will fail" if left is None else duration(left)
+        typer.echo(f"  {state:<10} {expected:>9}  {run.run_id}")
     typer.echo(f"about {duration(total)} on {device}, measured on a few training steps")
     for group in same_computations(plan):
         typer.echo(f"note: {' and '.join(group)} are the same computation in these networks")

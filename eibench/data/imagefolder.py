@@ -26,7 +26,10 @@ def imagefolder(root: str, validation_share: float) -> ImageData:
     Raises:
         DataError: a folder or class is missing, a file is damaged or of another size.
     """
-    base = Path(root).expanduser()
+    try:
+        base = Path(root).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{root}: {error}") from None
     classes, train = _read(base / "train")
     test_classes, test = _read(base / "test")
     _same_classes(base, classes, test_classes, "test")

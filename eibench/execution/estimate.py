@@ -27,8 +27,10 @@ EVALUATION_SHARE = 1.1
 
 def estimates(
     plan: Plan, runs: Iterable[PlannedRun], root: Path, device: torch.device
-) -> Iterator[tuple[PlannedRun, float]]:
+) -> Iterator[tuple[PlannedRun, float | None]]:
     """Each run with its expected seconds from the start; 0 for one that has finished.
+
+    None for a run that fails when it is tried, for lack of memory above all.
 
     Runs that differ in nothing but seed, rates and epochs are measured once.
 
@@ -38,7 +40,7 @@ def estimates(
     runs = list(runs)
     datasets = Datasets(device)
     check_buildable(runs, datasets)
-    measured: dict[str, float] = {}
+    measured: dict[str, float | None] = {}
     for run in runs:
         record = RunFolder(root / plan.name / run.run_id).record()
         if record is not None and record["status"] in FINAL:
@@ -50,7 +52,8 @@ def estimates(
             measured[key] = _seconds_per_step(spec, datasets)
         size = len(datasets.get(spec.data).train)
         steps = spec.train.epochs * math.ceil(size / spec.train.batch_size)
-        yield run, measured[key] * steps * EVALUATION_SHARE
+        seconds = measured[key]
+        yield run, None if seconds is None else seconds * steps * EVALUATION_SHARE
 
 
 def _shape(spec: RunSpec) -> str:
@@ -59,8 +62,15 @@ def _shape(spec: RunSpec) -> str:
     return repr((spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, train))
 
 
-def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float:
-    """Median duration of a few optimizer steps after one to warm up."""
+def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
+    """Median duration of a few optimizer steps after one to warm up; None if they fail."""
+    try:
+        return _timed_steps(spec, datasets)
+    except (RuntimeError, ValueError, MemoryError):  # it will be a row with its reason
+        return None
+
+
+def _timed_steps(spec: RunSpec, datasets: Datasets) -> float:
     experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec.data))
     prepare(experiment)
     size = spec.train.batch_size

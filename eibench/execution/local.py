@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from eibench.data import ImageData, Split
+from eibench.errors import UserError
 from eibench.execution.lock import locked
 from eibench.execution.single import execute
 from eibench.plan.options import DataOptions
@@ -64,8 +65,11 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
         if key not in seen:
             seen.add(key)
             data = datasets.get(spec.data)
-            with torch.device("meta"):
-                make_model(spec, make_method(spec), data)
+            try:
+                with torch.device("meta"):
+                    make_model(spec, make_method(spec), data)
+            except RuntimeError as error:  # a size that no machine can count
+                raise UserError(f"model {spec.model.label} cannot be built: {error}") from None
 
 
 def run_plan(

@@ -39,10 +39,9 @@ class Origin:
 
     def message(self, text: str) -> str:
         """`text` behind file, line and dotted key, or behind the option."""
-        if self.option:
-            return f"{self.option}: {text}"
         dotted = "".join(f".{k}" if isinstance(k, str) else f"[{k}]" for k in self.keys)
-        return f"{self.document.place(self.keys)}: {dotted.lstrip('.')}{': ' * bool(dotted)}{text}"
+        place = f"{self.document.place(self.keys)}: {dotted.removeprefix('.')}"
+        return f"{self.option or place.removesuffix(': ')}: {text}".replace("\n", "\\n")
 
 
 class Draft:
@@ -57,10 +56,12 @@ class Draft:
         return copy.deepcopy(self)
 
     def assign(self, path: Keys, value: Any, origin: Origin) -> None:
-        """Set `path`; a mapping is merged key by key, unless it chooses anew by its `name`."""
-        if path in {(choice,) for choice in CHOICES} and isinstance(value, str):
+        """Set `path`; a mapping is merged key by key, unless it chooses a method, model or data."""
+        chosen = path in {(choice,) for choice in CHOICES}
+        if chosen and isinstance(value, str):
             value = {"name": value}
-        if isinstance(value, Mapping) and "name" not in value:
+        if isinstance(value, Mapping) and not (chosen and "name" in value):
+            self.origins.setdefault(path, origin)
             for key, inner in value.items():
                 self.assign((*path, key), inner, origin.below(key))
             return
@@ -75,7 +76,10 @@ class Draft:
         self.origins[path] = origin
 
     def origin(self, keys: Keys) -> Origin:
-        """Where the value at `keys`, or the nearest one that holds it, was written."""
+        """Where the value at `keys` was written, else one inside it, else one that holds it."""
+        inside = [path for path in self.origins if path[: len(keys)] == keys]
+        if inside:
+            return self.origins[min(inside, key=len)]
         end = next(n for n in range(len(keys), -1, -1) if keys[:n] in self.origins)
         return self.origins[keys[:end]].below(*keys[end:])
 

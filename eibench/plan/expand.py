@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from eibench.errors import BadSuite, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin
@@ -67,20 +68,36 @@ class _Expansion:
         """What the schema cannot say of seeds and axes."""
         suite = self.suite
         self._refuse_repeats(suite.seeds, "seeds")
-        for part, keys in (("grid", suite.grid), ("zip", suite.zip), ("base", suite.base)):
-            if "seed" in keys:
-                self._note("seeds are listed under `seeds`", part, "seed")
-        for part, axes in (("grid", suite.grid), ("zip", suite.zip)):
-            for key, values in axes.items():
-                self._refuse_repeats(values, part, key)
+        self._refuse_seed()
+        for key, values in suite.grid.items():
+            self._refuse_repeats(values, "grid", key)
         if len({len(values) for values in self.zip.values()}) > 1:
             lengths = ", ".join(f"{k} has {len(v)}" for k, v in self.zip.items())
             self._note(f"lists must be of one length: {lengths}", "zip")
         for key in suite.grid.keys() & suite.zip.keys():
             self._note("is an axis of grid as well", "zip", key)
         for method, overrides in suite.per_method.items():
-            for key in overrides.keys() & (self.grid | self.zip).keys():
-                self._note("is an axis of grid or zip as well", "per_method", method, key)
+            for keys in _leaves(overrides):
+                dotted = ".".join(map(str, keys))
+                if any(f"{axis}.".startswith(f"{dotted}.") for axis in self.grid | self.zip):
+                    self._note("is an axis of grid or zip as well", "per_method", method, *keys)
+
+    def _refuse_seed(self) -> None:
+        """A seed is set by `seeds` alone: anywhere else it would be overwritten."""
+        suite = self.suite
+        places: list[tuple[Mapping[str, Any], Keys]] = [
+            (suite.base, ("base",)),
+            (suite.grid, ("grid",)),
+            (suite.zip, ("zip",)),
+            *((values, ("per_method", name)) for name, values in suite.per_method.items()),
+            *((clause, ("exclude", i)) for i, clause in enumerate(suite.exclude)),
+        ]
+        for values, keys in places:
+            if "seed" in values:
+                self._note("seeds are listed under `seeds`", *keys, "seed")
+        for setting in self.settings:
+            if setting.key == "seed":
+                self.problems.append(f"{setting}: seeds are chosen by --seeds")
 
     def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
         for i, value in enumerate(values):
@@ -160,3 +177,12 @@ class _Expansion:
                 raise BadSuite([f"{self.document.source}: {seeded.run_id} is planned twice"])
             runs[seeded.run_id] = PlannedRun(seeded.run_id, seeded)
         return tuple(runs.values())
+
+
+def _leaves(values: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
+    """The keys of every value that is no mapping itself."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key)

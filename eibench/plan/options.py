@@ -7,15 +7,25 @@ These classes are the schema of a suite's runs. They hold no behaviour of a netw
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+LARGEST = 2**31 - 1
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+"""A whole number of things."""
 
 
 class Options(BaseModel):
     """Values that a suite may set; unknown keys and silent conversions are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        """-0.0 is 0.0, so that equal values have equal identities."""
+        return value + 0.0 if isinstance(value, float) else value
 
     def changed(self) -> dict[str, Any]:
         """The values that differ from the defaults, in the order of the class."""
@@ -52,15 +62,15 @@ class NeuronOptions(Options):
 class TrainOptions(Options):
     """How a network is trained."""
 
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(64, ge=1)
+    epochs: Count = 30
+    batch_size: Count = 64
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.1, gt=0, allow_inf_nan=False)
+    lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0, allow_inf_nan=False)
+    weight_decay: float = Field(5e-4, ge=0)
     clip_norm: float | None = Field(1.0, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: int = Field(0, ge=0)
+    warmup_epochs: int = Field(0, ge=0, le=LARGEST)
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:
@@ -85,9 +95,9 @@ class PlainOptions(ModelOptions):
     """A chain of 3x3 convolutions of one width, with average pooling between stages."""
 
     name = "plain"
-    depth: int = Field(8, ge=1)
-    width: int = Field(32, ge=1)
-    pools: int = Field(2, ge=0)
+    depth: Count = 8
+    width: Count = 32
+    pools: int = Field(2, ge=0, le=LARGEST)
 
     @model_validator(mode="after")
     def _a_layer_for_each_pool(self) -> Self:
@@ -118,7 +128,7 @@ class EIOptions(MethodOptions):
     """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
 
     name = "ei"
-    ei_ratio: int = Field(4, ge=1)
+    ei_ratio: Count = 4
 
 
 class BatchNormOptions(MethodOptions):

@@ -18,6 +18,7 @@ from typing import Any
 
 from eibench.plan.options import (
     DATASETS,
+    LARGEST,
     METHODS,
     MODELS,
     DataOptions,
@@ -32,6 +33,7 @@ from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, v
 SPEC_VERSION = 1
 CHOICES: dict[str, Mapping[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
 SECTIONS: dict[str, type[Options]] = {"neuron": NeuronOptions, "train": TrainOptions}
+LARGEST_SEED = 2**63 - 1
 NUMBERS = {"timesteps": (4, 1), "seed": (0, 0)}
 """Whole numbers of a run: their default and least value."""
 
@@ -127,4 +129,7 @@ def _part(key: str, values: Mapping[str, Any]) -> Any:
         raise Invalid([Problem((), f"must be a whole number, not {show(value)}")])
     if value < least:
         raise Invalid([Problem((), f"must be at least {least}, not {value}")])
+    largest = LARGEST_SEED if key == "seed" else LARGEST
+    if value > largest:
+        raise Invalid([Problem((), f"must be at most {largest}, not {show(value)}")])
     return value

@@ -24,19 +24,19 @@ from pydantic import Field
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Origin
 from eibench.plan.options import Options
-from eibench.plan.spec import RunSpec
+from eibench.plan.spec import LARGEST_SEED, RunSpec
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import Document, load
 
 Axis = Annotated[list[Any], Field(min_length=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 SUFFIXES = (".yaml", ".yml")
 
 
 class SuiteFile(Options):
     """The keys of a suite file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     title: str = Field(min_length=1)
     base: dict[str, Any]
     grid: dict[str, Axis] = Field(default_factory=dict)

@@ -86,6 +86,8 @@ _WORDS = {
     "list_type": "must be a list, not {got}",
     "dict_type": "must be a mapping of keys to values, not {got}",
     "finite_number": "must be finite, not {got}",
+    "less_than_equal": "must be at most {le}, not {got}",
+    "string_too_long": "must have at most {max_length} characters",
     "greater_than": "must be above {gt}, not {got}",
     "greater_than_equal": "must be at least {ge}, not {got}",
     "less_than": "must be below {lt}, not {got}",

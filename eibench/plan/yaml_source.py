@@ -23,6 +23,10 @@ Keys = tuple[str | int, ...]
 _BOOLS = {"true": True, "false": False}
 _NULLS = {"", "~", "null"}
 _INT = re.compile(r"[-+]?[0-9]+")
+LONGEST_INT = 1000
+"""Digits beyond which a number is left as text, and refused as such (Python has a limit too)."""
+DEEPEST = 20
+"""Levels of nesting, far beyond what a suite needs."""
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}
 
@@ -55,7 +59,7 @@ def scalar(text: str) -> Any:
     if text in _BOOLS:
         return _BOOLS[text]
     if _INT.fullmatch(text):
-        return int(text)
+        return int(text) if len(text) <= LONGEST_INT else text
     if _FLOAT.fullmatch(text):
         return float(text)
     if text.lower() in _SPECIAL:
@@ -72,6 +76,9 @@ class _Reader:
         self.problems: list[str] = []
 
     def read(self, node: yaml.Node, keys: Keys = ()) -> Any:
+        if len(keys) > DEEPEST:
+            line = node.start_mark.line + 1
+            raise BadSuite([f"{self.source}:{line}: lists or mappings nested too deeply"])
         self.lines[keys] = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, keys)
@@ -128,8 +135,10 @@ def parse(text: str, source: str) -> Document:
         raise BadSuite([f"{where}: not valid YAML: {error.problem or error.context}"]) from None
     except yaml.YAMLError as error:
         raise BadSuite([f"{source}: not valid YAML: {str(error).splitlines()[0]}"]) from None
+    except (ValueError, OverflowError) as error:  # PyYAML on impossible escapes and versions
+        raise BadSuite([f"{source}: not valid YAML: {error}"]) from None
     except RecursionError:
-        raise BadSuite([f"{source}: not a suite: lists or mappings nested too deeply"]) from None
+        raise BadSuite([f"{source}: lists or mappings nested too deeply"]) from None
     reader = _Reader(source)
     data = reader.read(node) if node is not None else None
     if reader.problems:

@@ -15,7 +15,7 @@ from eibench.report.source import SuiteResults
 from eibench.report.statistics import ALPHA, LEAST_SEEDS
 from eibench.report.tables import Table
 from eibench.report.words import show_value
-from eibench.results.store import INTERRUPTED, MISSING, read_json
+from eibench.results.store import INTERRUPTED, MISSING, read_plan
 
 LONGEST_REASON = 160
 
@@ -109,14 +109,14 @@ def _tuning(suite: SuiteResults) -> Iterator[str]:
     """How many runs were spent on finding each method's values."""
     if suite.tuned_by is None:
         return
-    plan = read_json(suite.folder.parent / suite.tuned_by / "plan.json")
-    if plan is None:
+    tuning = suite.folder.parent / suite.tuned_by
+    if not (tuning / "plan.json").exists():
         yield (
             f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
             " the tuning of each method cannot be told."
         )
         return
-    counts = Counter(run["fields"][METHOD] for run in plan["runs"])
+    counts = Counter(run["fields"][METHOD] for run in read_plan(tuning)["runs"])
     spent = {method: counts.get(method, 0) for method in suite.methods}
     start = f"Per-method values were found in {code(suite.tuned_by)}"
     if len(set(spent.values())) == 1 and all(spent.values()):

@@ -12,9 +12,8 @@ from eibench.results.store import (
     INTERRUPTED,
     MISSING,
     OK,
-    SCHEMA,
     RunFolder,
-    read_json,
+    read_plan,
     suite_folders,
 )
 
@@ -96,9 +95,7 @@ def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
 
 
 def _read_suite(folder: Path) -> SuiteResults:
-    plan = read_json(folder / "plan.json") or {}
-    if plan.get("schema") != SCHEMA:
-        raise UserError(f"{folder / 'plan.json'}: not a plan that this version of eibench can read")
+    plan = read_plan(folder)
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
     return SuiteResults(
         folder=folder,

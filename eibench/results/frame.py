@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from eibench.errors import UserError
-from eibench.results.store import RunFolder, read_json, suite_folders
+from eibench.results.store import RunFolder, read_plan, suite_folders
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
 METRICS = (
@@ -55,7 +55,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
 def _suite_rows(folder: Path) -> list[dict[str, Any]]:
     """Rows of one suite: its planned runs in order, then others found in its folder."""
-    plan = read_json(folder / "plan.json") or {}
+    plan = read_plan(folder)
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
     found = [RunFolder(p.parent) for p in sorted(folder.glob("*/record.json"))]
     rows = [_row(plan["suite"], RunFolder(folder / i), f, True) for i, f in planned.items()]

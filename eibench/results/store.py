@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,8 @@ class RunFolder:
         return self.path.name
 
     def record(self) -> dict[str, Any] | None:
-        """How the run ended, or None while it has not."""
-        return read_json(self.path / "record.json")
+        """How the run ended, or None while it has not; raises `UserError` when it is damaged."""
+        return read_json(self.path / "record.json", ("status", "fields", "result", "cost"))
 
     def outcome(self) -> dict[str, Any]:
         """The record, or what stands in for it while the run has not ended."""
@@ -88,10 +88,10 @@ class RunFolder:
     def epochs(self) -> list[dict[str, Any]]:
         """The epoch records so far; a line cut off by a crash is left out."""
         try:
-            lines = (self.path / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+            text = (self.path / "epochs.jsonl").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return list(_whole_lines(lines))
+        return list(_whole_lines(text.splitlines()))
 
     def begin(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> None:
         """Lay the folder out, with the epochs that a checkpoint already holds."""
@@ -121,11 +121,12 @@ def _whole_lines(lines: list[str]) -> Iterator[dict[str, Any]]:
             return
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in `path`; None when there is no such file.
+def read_json(path: Path, keys: Iterable[str]) -> dict[str, Any] | None:
+    """The object with `keys` in `path`; None when there is no such file.
 
     Raises:
-        UserError: the file is damaged. eibench writes by renaming, so something else touched it.
+        UserError: the file is damaged, or of another version of eibench. We write by renaming, so
+            something else touched it.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -133,9 +134,20 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     except ValueError as error:  # not JSON, or not even text
         raise UserError(f"{path}: damaged ({error}); delete it to have it made again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: damaged (no JSON object); delete it to have it made again")
+    if not isinstance(content, dict) or not content.keys() >= set(keys):
+        raise UserError(f"{path}: damaged (keys are missing); delete it to have it made again")
+    if content.get("schema") != SCHEMA:
+        found = content.get("schema")
+        raise UserError(f"{path}: has schema {found!r}, this eibench reads {SCHEMA}")
     return content
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The plan in a suite's results `folder`; raises `UserError` where there is none."""
+    plan = read_json(folder / "plan.json", ("suite", "title", "axes", "tuned_by", "same", "runs"))
+    if plan is None:
+        raise UserError(f"{folder}: no results here; `eibench run SUITE` makes some")
+    return plan
 
 
 def suite_folders(path: Path) -> Iterator[Path]:

@@ -126,6 +126,8 @@ def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
     violations = negative_weights(model)
     model.load_state_dict(progress.best_weights)
     chosen = _evaluate(experiment, "test")
+    if not math.isfinite(last.loss) or not math.isfinite(chosen.loss):
+        raise Diverged(f"loss on the test split is {last.loss} at the end, {chosen.loss} chosen")
     return {
         "test_accuracy": chosen.accuracy,
         "test_loss": chosen.loss,

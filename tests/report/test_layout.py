@@ -120,7 +120,7 @@ def test_no_results(tmp_path: Path):
 
 def test_a_foreign_plan(tmp_path: Path):
     (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(UserError, match="not a plan that this version"):
+    with pytest.raises(UserError, match="damaged"):
         read_suites([tmp_path])
 
 

@@ -1,0 +1,185 @@
+"""`eibench list`, `doctor`, `--version`, `-h`, and how fast they answer."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import eibench
+from eibench.plan import DATASETS, METHODS, MODELS
+from eibench.version import __version__
+
+REGISTRIES = {"methods": METHODS, "models": MODELS, "datasets": DATASETS}
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_list_as_text(cli, kind):
+    done = cli("list", kind)
+    assert (done.code, done.err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    assert lines == {name: cls.summary() for name, cls in REGISTRIES[kind].items()}
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_list_as_json(cli, kind):
+    done = cli("list", kind, "--json")
+    assert (done.code, done.err) == (0, "")
+    entries = json.loads(done.out)
+    assert [entry["name"] for entry in entries] == list(REGISTRIES[kind])
+    assert all(list(entry) == ["name", "summary"] for entry in entries)
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_a_suite_can_name_everything_in_the_list(cli, kind):
+    """The list is of the options; what carries them out is registered under the same names."""
+    from eibench import data, methods, models
+
+    built = {"methods": methods.METHODS, "models": models.MODELS, "datasets": data.DATASETS}
+    assert [entry["name"] for entry in json.loads(cli("list", kind, "--json").out)] == list(
+        built[kind]
+    )
+
+
+def test_list_suites(cli, project):
+    project.suite("suites/b.yaml", title="Second")
+    project.suite("suites/a.yml", title="First: one")
+    project.write("notes", "suites/README.md")
+    assert cli("list", "suites").out == "a  First: one\nb  Second\n"
+    entries = json.loads(cli("list", "suites", "--json").out)
+    assert entries == [
+        {"name": "a", "summary": "First: one"},
+        {"name": "b", "summary": "Second"},
+    ]
+
+
+def test_list_suites_elsewhere(cli, project):
+    project.suite("mine/a.yaml")
+    assert cli("list", "suites", "--in", "mine").out == "a  A tiny suite\n"
+
+
+def test_list_suites_shows_a_broken_one_on_one_line(cli, project):
+    project.suite("suites/good.yaml")
+    project.write("nmae: x\nbase: 3\n", "suites/broken.yaml")
+    done = cli("list", "suites")
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 2
+    assert "broken  (invalid: " in done.out
+    assert "good    A tiny suite" in done.out
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--in", "nowhere"]])
+def test_no_folder_of_suites(cli, words):
+    done = cli("list", "suites", *words)
+    assert done.code == 2
+    (line,) = done.errors
+    assert line.startswith(f"{words[-1] if '--in' in words else 'suites'}: no such folder")
+
+
+def test_an_empty_folder_of_suites(cli):
+    Path("suites").mkdir()
+    assert cli("list", "suites").out == ""
+    assert json.loads(cli("list", "suites", "--json").out) == []
+
+
+def test_version(cli):
+    done = cli("--version")
+    assert (done.code, done.out) == (0, f"eibench {__version__}\n")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("verb", [[], ["run"], ["report"], ["plot"], ["list"], ["doctor"]])
+def test_help(cli, verb, flag):
+    done = cli(*verb, flag)
+    assert (done.code, done.err) == (0, "")
+    assert "Usage" in done.out
+
+
+def test_help_of_run_names_its_options(cli):
+    out = cli("run", "-h").out
+    options = ["--set", "--only", "--seeds", "--device", "--results", "--dry-run", "--fail-fast"]
+    assert all(option in out for option in options)
+
+
+def test_doctor(cli, project):
+    done = cli("doctor")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert all(line.startswith("ok   ") for line in lines)
+    assert lines[0].startswith(f"ok   eibench {__version__}, Python ")
+    for word in ("torch ", "CPU: a training step works", "CUDA", "cores usable", "can write here"):
+        assert word in done.out
+    assert project.files() == {}
+
+
+def test_doctor_says_when_a_training_step_fails(cli, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr("eibench.nn.initialize", broken)
+    done = cli("doctor")
+    assert done.code == 1
+    assert "BAD  CPU: a training step failed: no kernel image is available" in done.out
+
+
+def test_doctor_says_when_torch_is_missing(cli, monkeypatch):
+    from eibench.execution import environment
+
+    real = environment.package_version
+    monkeypatch.setattr(
+        environment, "package_version", lambda name: None if name == "torch" else real(name)
+    )
+    done = cli("doctor")
+    assert done.code == 1
+    assert "BAD  not installed: torch" in done.out
+
+
+# --------------------------------------------------------------------------- start-up
+
+HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "optuna"}
+LIGHT = [
+    [["--help"], ["--version"], ["run", "-h"], ["list", "-h"]],
+    [["list", kind, "--json"] for kind in REGISTRIES],
+    [["list", "suites"], ["run", "typo.yaml"], ["run", "broken.yaml"], ["run", "x", "--seeds=a"]],
+]
+
+
+@pytest.mark.parametrize("commands", LIGHT, ids=["help", "list", "bad suites"])
+def test_commands_that_answer_at_once(project, commands):
+    """In a fresh interpreter: none of these loads what takes seconds to load."""
+    project.suite("suites/a.yaml")
+    project.write("name: 3\n", "broken.yaml")
+    code = f"""
+import sys
+from eibench.cli import app
+for words in {commands!r}:
+    try:
+        app(words)
+    except SystemExit:
+        pass
+print("loaded:", *({HEAVY!r} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_package_itself_is_light():
+    code = f"import sys, eibench; print(*({HEAVY!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_package_has_what_it_names():
+    assert set(eibench.__all__) == {"__version__", "load_results", "nn"}
+    assert eibench.nn.LIF
+    assert eibench.load_results.__module__ == "eibench.results.frame"
+    with pytest.raises(AttributeError, match="no attribute 'NN'"):
+        eibench.NN  # noqa: B018
+
+
+def test_as_a_module():
+    command = [sys.executable, "-m", "eibench", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"eibench {__version__}\n"

@@ -1,0 +1,110 @@
+"""Defaults are part of what an old result means, so they are pinned."""
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from eibench.plan import DATASETS, METHODS, MODELS
+from eibench.plan.options import NeuronOptions, TrainOptions
+from eibench.plan.spec import NUMBERS, SPEC_VERSION
+
+REQUIRED = "(required)"
+
+PINNED = {
+    1: {
+        "method ei": {"ei_ratio": 4},
+        "method batchnorm": {"stats": "joint"},
+        "method tdbn": {},
+        "method no_norm": {},
+        "model plain": {"depth": 8, "width": 32, "pools": 2},
+        "model vgg": {"depth": 8},
+        "data digits": {},
+        "data imagefolder": {"root": REQUIRED, "validation_share": 0.1},
+        "neuron": {
+            "tau": 2.0,
+            "threshold": 1.0,
+            "reset": "soft",
+            "surrogate": "sigmoid",
+            "detach_reset": True,
+        },
+        "train": {
+            "epochs": 30,
+            "batch_size": 64,
+            "optimizer": "sgd",
+            "lr": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            "clip_norm": 1.0,
+            "schedule": "cosine",
+            "warmup_epochs": 0,
+        },
+        "numbers": {"timesteps": 4, "seed": 0},
+    }
+}
+"""By SPEC_VERSION: every option and its default."""
+
+
+def current():
+    """Every default as the code has it."""
+    classes = {
+        **{f"method {name}": cls for name, cls in METHODS.items()},
+        **{f"model {name}": cls for name, cls in MODELS.items()},
+        **{f"data {name}": cls for name, cls in DATASETS.items()},
+        "neuron": NeuronOptions,
+        "train": TrainOptions,
+    }
+    out = {
+        where: {
+            name: REQUIRED if field.default is PydanticUndefined else field.default
+            for name, field in cls.model_fields.items()
+        }
+        for where, cls in classes.items()
+    }
+    return {**out, "numbers": {name: values[0] for name, values in NUMBERS.items()}}
+
+
+PAIRS = [(where, name) for where, options in PINNED[1].items() for name in options]
+
+
+@pytest.mark.parametrize(("where", "name"), PAIRS)
+def test_a_default_never_changes_silently(where, name):
+    pinned = PINNED[SPEC_VERSION][where][name]
+    now = current().get(where, {}).get(name, "(gone)")
+    assert repr(now) == repr(pinned), (
+        f"the default of {where} {name} was {pinned!r} and is now {now!r}. A run id leaves "
+        "defaults out, so results on disk would silently be taken for runs with the new value. "
+        "Raise SPEC_VERSION in eibench/plan/spec.py and pin the new defaults under it."
+    )
+
+
+def test_every_option_is_pinned():
+    pinned = {(where, name) for where, names in PINNED[SPEC_VERSION].items() for name in names}
+    new = {(where, name) for where, options in current().items() for name in options} - pinned
+    unknown = current().keys() - PINNED[SPEC_VERSION].keys()
+    assert not new and not unknown, (
+        f"new options {sorted(new)} {sorted(unknown)}: add them to PINNED. SPEC_VERSION stays, if "
+        "their defaults do what the code did before they existed."
+    )
+
+
+def test_every_default_is_valid():
+    """pydantic does not check defaults by itself."""
+    for where, defaults in current().items():
+        if where == "numbers" or REQUIRED in defaults.values():
+            continue
+        registry = {"method": METHODS, "model": MODELS, "data": DATASETS}
+        kind, _, name = where.partition(" ")
+        cls = registry[kind][name] if name else {"neuron": NeuronOptions}.get(kind, TrainOptions)
+        assert cls.model_validate(defaults) == cls()
+
+
+@pytest.mark.parametrize("registry", [METHODS, MODELS, DATASETS], ids=["method", "model", "data"])
+def test_every_entry_has_its_name_and_one_line_about_it(registry):
+    for name, cls in registry.items():
+        assert cls.name == name
+        assert cls.summary().endswith(".")
+        assert 10 < len(cls.summary()) < 100
+
+
+def test_one_summary_of_each():
+    summaries = [c.summary() for r in (METHODS, MODELS, DATASETS) for c in r.values()]
+    assert len(set(summaries)) == len(summaries)

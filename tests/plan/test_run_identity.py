@@ -1,0 +1,318 @@
+"""What makes two runs the same run, and what a run is called."""
+
+import dataclasses
+import hashlib
+import json
+import re
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eibench.plan import METHODS, MODELS, RunSpec
+from eibench.plan.spec import SPEC_VERSION
+from eibench.plan.validate import Invalid
+from eibench.plan.yaml_source import parse
+
+LEAST = {"method": "ei", "model": "plain", "data": "digits"}
+FULL = {
+    "method": {"name": "batchnorm", "stats": "per_step"},
+    "model": {"name": "vgg", "depth": 11},
+    "data": {"name": "imagefolder", "root": "/data/x", "validation_share": 0.2},
+    "neuron": {"tau": 1.5, "reset": "hard"},
+    "train": {"lr": 0.03, "epochs": 5, "clip_norm": None},
+    "timesteps": 6,
+    "seed": 7,
+}
+
+
+def spec(**values):
+    return RunSpec.parse({**LEAST, **values})
+
+
+def problems(**values):
+    with pytest.raises(Invalid) as caught:
+        spec(**values)
+    return {".".join(map(str, p.keys)): p.text for p in caught.value.problems}
+
+
+# ------------------------------------------------------------------------------ identity
+
+
+def test_the_order_of_keys_does_not_matter():
+    def backwards(value):
+        if not isinstance(value, dict):
+            return value
+        return {k: backwards(v) for k, v in reversed(value.items())}
+
+    assert list(backwards(FULL)) != list(FULL)
+    assert RunSpec.parse(backwards(FULL)).run_id == RunSpec.parse(FULL).run_id
+
+
+def test_a_default_written_out_is_the_same_run():
+    """All of them together, and some alone."""
+    for base in (spec(), RunSpec.parse(FULL)):
+        assert RunSpec.parse(base.to_dict()).run_id == base.run_id
+    explicit = {"train": {"lr": 0.1}, "neuron": {"reset": "soft"}, "timesteps": 4, "seed": 0}
+    for key, value in explicit.items():
+        assert spec(**{key: value}).run_id == spec().run_id
+
+
+def test_a_name_alone_is_a_mapping_with_that_name():
+    assert spec(method={"name": "ei"}) == spec(method="ei")
+
+
+def test_an_empty_section_is_its_defaults():
+    assert spec(train={}, neuron={}) == spec()
+
+
+@pytest.mark.parametrize("field", ["lr", "clip_norm"])
+def test_one_and_one_point_zero_are_the_same_rate(field):
+    assert spec(train={field: 1}).run_id == spec(train={field: 1.0}).run_id
+    assert spec(train={field: 2}).run_id == spec(train={field: 2.0}).run_id
+
+
+@pytest.mark.parametrize("field", ["weight_decay", "momentum"])
+def test_minus_zero_is_zero(field):
+    assert spec(train={field: -0.0}).run_id == spec(train={field: 0.0}).run_id
+
+
+DIFFERENCES = {
+    "seed": {"seed": 1},
+    "timesteps": {"timesteps": 5},
+    "method": {"method": "tdbn"},
+    "an option of the method": {"method": {"name": "ei", "ei_ratio": 2}},
+    "model": {"model": "vgg"},
+    "an option of the model": {"model": {"name": "plain", "width": 8}},
+    "data": {"data": {"name": "imagefolder", "root": "x"}},
+    "an option of the data": {"data": {"name": "imagefolder", "root": "y"}},
+    "neuron": {"neuron": {"tau": 3.0}},
+    "train": {"train": {"weight_decay": 0.0}},
+    "nothing in place of a number": {"train": {"clip_norm": None}},
+}
+
+
+@pytest.mark.parametrize("what", DIFFERENCES)
+def test_takes_part_in_the_identity(what):
+    assert spec(**DIFFERENCES[what]).run_id != spec().run_id
+
+
+def test_all_these_runs_differ_from_one_another():
+    runs = {spec(**values).run_id for values in DIFFERENCES.values()}
+    assert len(runs) == len(DIFFERENCES)
+
+
+def test_the_same_value_under_another_key_is_another_run():
+    assert spec(timesteps=2, seed=3).run_id != spec(timesteps=3, seed=2).run_id
+
+
+def test_the_digest_is_sha256_of_canonical_json():
+    """Written out by hand: sorted keys, no blanks, names and what is not default."""
+    canonical = (
+        '{"data":{"name":"digits"},"method":{"ei_ratio":2,"name":"ei"},"model":{"name":"plain"},'
+        '"neuron":{},"seed":3,"timesteps":4,"train":{"lr":0.5},"version":1}'
+    )
+    run = spec(method={"name": "ei", "ei_ratio": 2}, train={"lr": 0.5}, seed=3)
+    assert json.loads(canonical) == run.identity()
+    assert run.run_id.endswith("_" + hashlib.sha256(canonical.encode()).hexdigest()[:8])
+
+
+def test_run_ids_are_pinned():
+    """Results on disk are found by these names. Where they change, every old result is lost:
+    if that is meant, raise SPEC_VERSION and pin the new names."""
+    assert SPEC_VERSION == 1
+    assert spec().run_id == "ei_plain_digits_s0_29823196"
+    assert RunSpec.parse(FULL).run_id == "batchnorm-per_step_vgg-depth11_imagefolder_s7_52698fae"
+
+
+# ---------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("method", "label"),
+    [
+        ("ei", "ei"),
+        ("no_norm", "no_norm"),
+        ({"name": "ei", "ei_ratio": 4}, "ei"),
+        ({"name": "ei", "ei_ratio": 2}, "ei-ei_ratio2"),
+        ({"name": "batchnorm", "stats": "joint"}, "batchnorm"),
+        ({"name": "batchnorm", "stats": "per_step"}, "batchnorm-per_step"),
+    ],
+)
+def test_label_of_a_method(method, label):
+    assert spec(method=method).method.label == label
+    assert spec(method=method).fields()["method"] == label
+
+
+def test_label_of_a_model_lists_changes_in_the_order_of_its_options():
+    model = {"width": 8, "name": "plain", "depth": 3}
+    assert spec(model=model).model.label == "plain-depth3-width8"
+
+
+PATHS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+
+
+@given(PATHS, st.integers(0, 2**31 - 1), st.integers(1, 10**9))
+def test_a_run_id_is_a_safe_file_name(root, seed, width):
+    data = {"name": "imagefolder", "root": root}
+    run = spec(data=data, seed=seed, model={"name": "plain", "width": width})
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}", run.run_id)
+
+
+def test_long_names_are_cut_but_stay_distinct():
+    method = {"name": "ei", "ei_ratio": 10**9}
+    model = {"name": "plain", "depth": 10**9, "width": 10**9, "pools": 10**8}
+    runs = [spec(method=method, model=model, seed=2**31 - 1 - i) for i in range(2)]
+    assert runs[0].run_id[:80] == runs[1].run_id[:80]
+    assert runs[0].run_id != runs[1].run_id
+    assert {len(run.run_id) for run in runs} == {89}
+
+
+# ---------------------------------------------------------------------------- round trips
+
+CASES = {
+    "least": LEAST,
+    "full": FULL,
+    **{f"method {name}": {**LEAST, "method": name} for name in METHODS},
+    **{f"model {name}": {**LEAST, "model": name} for name in MODELS},
+    "data digits": LEAST,
+    "data imagefolder": {**LEAST, "data": {"name": "imagefolder", "root": "a b/\u00e9"}},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_spec_survives_its_own_dictionary(case):
+    original = RunSpec.parse(CASES[case])
+    assert RunSpec.parse(original.to_dict()) == original
+    assert RunSpec.parse(json.loads(json.dumps(original.to_dict()))) == original
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_spec_survives_yaml(case):
+    """As `spec.yaml` is written, and read by our own reader."""
+    original = RunSpec.parse(CASES[case])
+    written = yaml.safe_dump(original.to_dict(), sort_keys=False)
+    assert RunSpec.parse(parse(written, "spec.yaml").data) == original
+
+
+def test_fields_are_flat_and_complete():
+    assert RunSpec.parse(FULL).fields() == {
+        "method": "batchnorm-per_step",
+        "method.stats": "per_step",
+        "model": "vgg",
+        "model.depth": 11,
+        "data": "imagefolder",
+        "data.root": "/data/x",
+        "data.validation_share": 0.2,
+        "neuron.tau": 1.5,
+        "neuron.threshold": 1.0,
+        "neuron.reset": "hard",
+        "neuron.surrogate": "sigmoid",
+        "neuron.detach_reset": True,
+        "train.epochs": 5,
+        "train.batch_size": 64,
+        "train.optimizer": "sgd",
+        "train.lr": 0.03,
+        "train.momentum": 0.9,
+        "train.weight_decay": 0.0005,
+        "train.clip_norm": None,
+        "train.schedule": "cosine",
+        "train.warmup_epochs": 0,
+        "timesteps": 6,
+        "seed": 7,
+    }
+
+
+def test_a_spec_is_a_frozen_hashable_value():
+    assert {spec(), spec(timesteps=4)} == {spec()}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec().seed = 1
+    with pytest.raises(ValueError, match="frozen"):
+        spec().train.lr = 1.0
+
+
+# ------------------------------------------------------------------- the same computation
+
+
+@pytest.mark.parametrize(
+    ("values", "simplest"),
+    [
+        ({"method": {"name": "batchnorm", "stats": "per_step"}, "timesteps": 1}, "batchnorm"),
+        (
+            {"method": {"name": "batchnorm", "stats": "per_step"}, "timesteps": 2},
+            "batchnorm-per_step",
+        ),
+        ({"method": "tdbn"}, "batchnorm"),
+        ({"method": "tdbn", "neuron": {"threshold": 0.5}}, "tdbn"),
+        ({"method": "ei"}, "ei"),
+        ({"method": "no_norm"}, "no_norm"),
+    ],
+)
+def test_simplest_method_of_the_same_computation(values, simplest):
+    run = spec(**values)
+    assert run.simplest().method.label == simplest
+    assert dataclasses.replace(run.simplest(), method=run.method) == run
+
+
+# --------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "text"),
+    [
+        ({"timesteps": True}, "timesteps", "must be a whole number, not true"),
+        ({"timesteps": 2.0}, "timesteps", "must be a whole number, not 2.0"),
+        ({"seed": 2**63}, "seed", "must be "),
+        ({"model": {"name": "plain", "width": 2**31}}, "model.width", "must be at most 2147483647"),
+        ({"train": {"batch_size": 2**31}}, "train.batch_size", "must be at most 2147483647"),
+        ({"timesteps": None}, "timesteps", "must be a whole number, not nothing"),
+        ({"timesteps": 0}, "timesteps", "must be at least 1, not 0"),
+        ({"seed": -1}, "seed", "must be at least 0, not -1"),
+        ({"neuron": {"tau": 0.5}}, "neuron.tau", "must be at least 1.0, not 0.5"),
+        ({"neuron": {"threshold": 0}}, "neuron.threshold", "must be above 0.0, not 0"),
+        ({"neuron": {"detach_reset": 1}}, "neuron.detach_reset", "must be true or false, not 1"),
+        ({"neuron": None}, "neuron", "must be a mapping of keys to values, not nothing"),
+        ({"train": {"momentum": 1}}, "train.momentum", "must be below 1.0, not 1"),
+        ({"train": {"lr": "0.1"}}, "train.lr", "must be a number, not '0.1'"),
+        ({"train": {"lr": True}}, "train.lr", "must be a number, not true"),
+        ({"train": {"lr": None}}, "train.lr", "must be a number, not nothing"),
+        ({"train": {"clip_norm": 0}}, "train.clip_norm", "must be above 0.0, not 0"),
+        ({"method": None}, "method", "must be a name or a mapping with one, not nothing"),
+        ({"method": ["ei"]}, "method", "must be a name or a mapping with one, not ['ei']"),
+        ({"method": {"ei_ratio": 4}}, "method", "needs a name; allowed: ei, batchnorm"),
+        ({"data": {"name": "imagefolder"}}, "data.root", "is missing"),
+    ],
+)
+def test_refused_values(values, key, text):
+    (found,) = problems(**values).items()
+    assert found[0] == key
+    assert found[1].startswith(text)
+
+
+NUMERIC = [
+    *(("train", k) for k in ("lr", "momentum", "weight_decay", "clip_norm")),
+    *(("neuron", k) for k in ("tau", "threshold")),
+]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), float("-inf")])
+@pytest.mark.parametrize(("section", "field"), NUMERIC)
+def test_every_number_is_finite(section, field, value):
+    """Infinity has no JSON: a run with it could not even be recorded."""
+    assert list(problems(**{section: {field: value}})) == [f"{section}.{field}"]
+
+
+def test_all_problems_of_all_sections_at_once():
+    found = problems(
+        method="eii",
+        model={"name": "plain", "depth": 0, "wdth": 3},
+        train={"lr": -1, "epochs": 1.5},
+        timesteps=0,
+        trian={},
+    )
+    expected = {
+        *("trian", "method.name", "model.depth", "model.wdth"),
+        *("train.lr", "train.epochs", "timesteps"),
+    }
+    assert found.keys() == expected
