@@ -2,14 +2,26 @@
 
 from eibench.methods.base import Method
 from eibench.methods.batchnorm import BatchNorm
+from eibench.methods.bntt import BNTT
 from eibench.methods.ei import EI
+from eibench.methods.groupnorm import GroupNorm
+from eibench.methods.layernorm import LayerNorm
+from eibench.methods.mpbn import MPBN
 from eibench.methods.no_norm import NoNorm
+from eibench.methods.tab import TAB
 from eibench.methods.tdbn import TDBN
+from eibench.methods.tebn import TEBN
 
 METHODS: dict[str, type[Method]] = {
     "ei": EI,
     "batchnorm": BatchNorm,
     "tdbn": TDBN,
+    "bntt": BNTT,
+    "tebn": TEBN,
+    "tab": TAB,
+    "mpbn": MPBN,
+    "groupnorm": GroupNorm,
+    "layernorm": LayerNorm,
     "no_norm": NoNorm,
 }
 

@@ -8,7 +8,7 @@ a file of its own, name it in `methods.METHODS`, give it an options class in `pl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,10 @@ from eibench.nn import LIF, TimeDistributed
 class Method(ABC):
     """What stands between a synapse and its neuron, and how it is prepared and kept."""
 
-    lif: Callable[[], LIF]
-    """Makes the neuron that all methods of a comparison share."""
-    threshold: float = 1.0
-    """That neuron's threshold."""
+    lif: Mapping[str, Any]
+    """Options of `LIF`, the neuron that all methods of a comparison share."""
+    timesteps: int
+    """T, for layers that are bound to it."""
 
     @abstractmethod
     def conv(
@@ -40,9 +40,9 @@ class Method(ABC):
         """Activity [T, B, features] to logits [T, B, classes]."""
         return nn.Linear(features, classes)
 
-    def neuron(self) -> nn.Module:
-        """Current [T, B, ...] to spikes of the same shape."""
-        return self.lif()
+    def neuron(self, channels: int) -> nn.Module:
+        """Current [T, B, channels, H, W] to spikes of the same shape."""
+        return LIF(**self.lif)
 
     def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:  # noqa: B027
         """Data-dependent initialisation on one training batch [T, B, ...]; once per model."""

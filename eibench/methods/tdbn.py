@@ -19,4 +19,4 @@ class TDBN(Normalized):
     """Threshold-dependent batch norm."""
 
     def norm(self, channels: int, branches: int) -> nn.Module:
-        return TDBatchNorm2d(channels, self.threshold, alpha=branches**-0.5)
+        return TDBatchNorm2d(channels, self.lif["threshold"], alpha=branches**-0.5)

@@ -46,7 +46,7 @@ def chain(
             height, width = height // 2, width // 2
             continue
         parts[f"conv{len(parts)}"] = method.conv(channels, out, 3)
-        parts[f"neuron{len(parts)}"] = method.neuron()
+        parts[f"neuron{len(parts)}"] = method.neuron(out)
         channels = out
     parts["flatten"] = nn.Flatten(2)
     parts["readout"] = method.readout(channels * height * width, classes)

@@ -15,20 +15,28 @@ is a chain of parts that take and give such tensors:
 from eibench.nn import functional
 from eibench.nn.ei import EIConv2d, EILayer, EILinear, InitializationError, NotInitializedError
 from eibench.nn.lif import LIF
+from eibench.nn.membrane_norm import MPBNLIF
 from eibench.nn.model import initialize, project_
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
+from eibench.nn.sample_norms import GroupNorm2d
+from eibench.nn.sequence_norms import BNTT2d, TAB2d, TEBatchNorm2d
 from eibench.nn.time import TimeDistributed
 
 __all__ = [
     "LIF",
+    "MPBNLIF",
+    "BNTT2d",
     "BatchNorm2d",
     "BatchNormPerStep2d",
     "EIConv2d",
     "EILayer",
     "EILinear",
+    "GroupNorm2d",
     "InitializationError",
     "NotInitializedError",
+    "TAB2d",
     "TDBatchNorm2d",
+    "TEBatchNorm2d",
     "TimeDistributed",
     "functional",
     "initialize",

@@ -44,6 +44,11 @@ class Origin:
         return f"{self.option or place.removesuffix(': ')}: {text}".replace("\n", "\\n")
 
 
+def chooses(path: Keys, value: Mapping[str, Any]) -> bool:
+    """Whether `value` at `path` names a method, model or data set, in place of any before it."""
+    return path in {(choice,) for choice in CHOICES} and "name" in value
+
+
 class Draft:
     """Nested values of one run and the origin of each assignment."""
 
@@ -57,10 +62,9 @@ class Draft:
 
     def assign(self, path: Keys, value: Any, origin: Origin) -> None:
         """Set `path`; a mapping is merged key by key, unless it chooses a method, model or data."""
-        chosen = path in {(choice,) for choice in CHOICES}
-        if chosen and isinstance(value, str):
+        if isinstance(value, str) and chooses(path, {"name": value}):
             value = {"name": value}
-        if isinstance(value, Mapping) and not (chosen and "name" in value):
+        if isinstance(value, Mapping) and not chooses(path, value):
             self.origins.setdefault(path, origin)
             for key, inner in value.items():
                 self.assign((*path, key), inner, origin.below(key))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, did_you_mean
-from eibench.plan.draft import Draft, Located, Origin
+from eibench.plan.draft import Draft, Located, Origin, chooses
 from eibench.plan.overrides import Override, matches
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun, SuiteFile, read_suite
@@ -180,9 +180,9 @@ class _Expansion:
 
 
 def _leaves(values: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
-    """The keys of every value that is no mapping itself."""
+    """The keys of every value that is set as a whole."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and not chooses((*above, key), value):
             yield from _leaves(value, (*above, key))
         else:
             yield (*above, key)

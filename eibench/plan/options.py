@@ -151,6 +151,46 @@ class TDBNOptions(MethodOptions):
         return BatchNormOptions() if plain else self
 
 
+class BNTTOptions(MethodOptions):
+    """Batch norm through time: own statistics and scale at each step, no shift."""
+
+    name = "bntt"
+
+
+class TEBNOptions(MethodOptions):
+    """Temporal effective batch norm: joint statistics, a learned factor at each step."""
+
+    name = "tebn"
+
+
+class TABOptions(MethodOptions):
+    """Temporal accumulated batch norm: statistics of all steps so far."""
+
+    name = "tab"
+
+
+class MPBNOptions(MethodOptions):
+    """Membrane potential batch norm: joint batch norm, and another before a neuron fires."""
+
+    name = "mpbn"
+
+
+class GroupNormOptions(MethodOptions):
+    """Group norm of each sample at each step; `groups` need not divide the channels."""
+
+    name = "groupnorm"
+    groups: Count = 8
+
+    def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
+        return LayerNormOptions() if self.groups == 1 else self
+
+
+class LayerNormOptions(MethodOptions):
+    """Layer norm over channels and space of each sample at each step."""
+
+    name = "layernorm"
+
+
 class NoNormOptions(MethodOptions):
     """No normalisation: convolution with bias, Kaiming normal initialisation."""
 
@@ -179,7 +219,19 @@ class ImageFolderOptions(DataOptions):
 
 
 METHODS: dict[str, type[MethodOptions]] = {
-    c.name: c for c in (EIOptions, BatchNormOptions, TDBNOptions, NoNormOptions)
+    c.name: c
+    for c in (
+        EIOptions,
+        BatchNormOptions,
+        TDBNOptions,
+        BNTTOptions,
+        TEBNOptions,
+        TABOptions,
+        MPBNOptions,
+        GroupNormOptions,
+        LayerNormOptions,
+        NoNormOptions,
+    )
 }
 MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
 DATASETS: dict[str, type[DataOptions]] = {c.name: c for c in (DigitsOptions, ImageFolderOptions)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,6 @@ from eibench.data.batches import over_time, training_batches
 from eibench.errors import UserError
 from eibench.methods import METHODS, Method
 from eibench.models import MODELS
-from eibench.nn import LIF
 from eibench.plan.options import DataOptions
 from eibench.plan.spec import RunSpec
 from eibench.training.optim import make_optimizer
@@ -46,9 +44,10 @@ def load_data(options: DataOptions) -> ImageData:
 
 def make_method(spec: RunSpec) -> Method:
     """The spec's method, over the spec's neuron."""
-    lif = functools.partial(LIF, **spec.neuron.model_dump())
-    options = spec.method.model_dump()
-    return METHODS[spec.method.name](lif=lif, threshold=spec.neuron.threshold, **options)
+    method = METHODS[spec.method.name]
+    return method(
+        lif=spec.neuron.model_dump(), timesteps=spec.timesteps, **spec.method.model_dump()
+    )
 
 
 def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:

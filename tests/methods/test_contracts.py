@@ -1,7 +1,6 @@
 """What every method and every architecture must do: parametrised over the registries, so that a
 new one is tested by existing."""
 
-import functools
 import inspect
 
 import pytest
@@ -21,15 +20,21 @@ VARIANTS = [
     options.BatchNormOptions(),
     options.BatchNormOptions(stats="per_step"),
     options.TDBNOptions(),
+    options.BNTTOptions(),
+    options.TEBNOptions(),
+    options.TABOptions(),
+    options.MPBNOptions(),
+    options.GroupNormOptions(groups=2),
+    options.LayerNormOptions(),
     options.NoNormOptions(),
 ]
 MODEL_VARIANTS = [PlainOptions(depth=3, width=6, pools=1), PlainOptions(depth=2, width=5, pools=0)]
 IMAGE, CLASSES = (2, 8, 8), 3
 
 
-def make(choice, model=MODEL_VARIANTS[0], image=IMAGE, threshold=1.0):
-    lif = functools.partial(LIF, threshold=threshold)
-    method = METHODS[choice.name](lif=lif, threshold=threshold, **choice.model_dump())
+def make(choice, model=MODEL_VARIANTS[0], image=IMAGE, threshold=1.0, timesteps=4):
+    neuron = options.NeuronOptions(threshold=threshold).model_dump()
+    method = METHODS[choice.name](lif=neuron, timesteps=timesteps, **choice.model_dump())
     torch.manual_seed(0)
     return method, MODELS[model.name](method, image, CLASSES, **model.model_dump())
 
@@ -52,7 +57,7 @@ def test_registries_and_options_name_the_same_things():
     assert METHODS.keys() == options.METHODS.keys() == {v.name for v in VARIANTS}
     assert MODELS.keys() == options.MODELS.keys()
     for name, cls in options.METHODS.items():
-        fields = inspect.signature(METHODS[name]).parameters.keys() - {"lif", "threshold"}
+        fields = inspect.signature(METHODS[name]).parameters.keys() - {"lif", "timesteps"}
         assert fields == cls.model_fields.keys()
     for name, model in options.MODELS.items():
         arguments = inspect.signature(MODELS[name]).parameters.keys()
@@ -64,7 +69,8 @@ def test_registries_and_options_name_the_same_things():
 @pytest.mark.parametrize("timesteps", [1, 4])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_shape_and_finite_gradients(choice, model, timesteps, batch):
-    _, network = prepared(choice, activity(), model=model)
+    example = activity(timesteps)
+    _, network = prepared(choice, example, model=model, timesteps=timesteps)
     logits = network(activity(timesteps, batch))
     assert logits.shape == (timesteps, batch, CLASSES)
     logits.mean(0).logsumexp(1).sum().backward()

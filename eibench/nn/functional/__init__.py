@@ -11,11 +11,12 @@ from eibench.nn.functional.ei import (
     stabilize,
     weight_scale,
 )
-from eibench.nn.functional.lif import lif
+from eibench.nn.functional.lif import fire, lif
 
 __all__ = [
     "InitStatistics",
     "divisive_gain",
+    "fire",
     "inhibit",
     "input_statistics",
     "integrate",

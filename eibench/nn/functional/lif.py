@@ -79,6 +79,28 @@ class _LIF(torch.autograd.Function):
         return grad_u, None, None, None, None, None
 
 
+class _Fire(torch.autograd.Function):
+    """`fire` with its surrogate derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, surrogate: str) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
+        return (x >= 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grads[0] * surrogates.DERIVATIVES[ctx.surrogate](x), None
+
+
+def fire(x: Tensor, surrogate: str = "sigmoid") -> Tensor:
+    """H(x): 1 where `x` (any shape), the distance from the threshold, is not negative, else 0."""
+    out = _Fire.apply(x, surrogate)
+    assert isinstance(out, Tensor)
+    return out
+
+
 def lif(
     current: Tensor,
     tau: float = 2.0,
