@@ -1,0 +1,289 @@
+"""Image folders made here: what is read, what is set aside, and what each damage is called."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eibench.data import DataError
+from eibench.data.imagefolder import imagefolder
+
+
+def picture(seed, size=(4, 6)):
+    """A random RGB image of `size` (height, width)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def fill(split, size=(4, 6), count=10, classes=("cat", "dog"), suffix="png", root="root"):
+    """`count` images of each class; no two alike."""
+    for c, name in enumerate(classes):
+        folder = Path(root, split, name)
+        folder.mkdir(parents=True)
+        for i in range(count):
+            seed = 1000 * sum(map(ord, split)) + 100 * c + i
+            picture(seed, size).save(folder / f"{i:03}.{suffix}")
+
+
+def pixels(split):
+    return [image.numpy().tobytes() for image in split.images]
+
+
+@pytest.fixture
+def root():
+    """Ten images of each of two classes for training, four for the test."""
+    fill("train")
+    fill("test", count=4)
+    return "root"
+
+
+# ------------------------------------------------------------------------------ reading
+
+
+def test_sizes_classes_and_form(root):
+    data = imagefolder(root, 0.2)
+    assert data.classes == ("cat", "dog")
+    assert data.image == (3, 4, 6)
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [16, 4, 8]
+    assert data.train.images.dtype == torch.uint8
+    assert data.train.labels.dtype == torch.int64
+
+
+def test_pixels_are_those_of_the_files(root):
+    data = imagefolder(root, 0.2)
+    for i, path in enumerate(sorted(Path(root, "test").rglob("*.png"))):
+        expected = np.asarray(Image.open(path)).transpose(2, 0, 1)
+        assert np.array_equal(data.test.images[i].numpy(), expected)
+    assert data.test.labels.tolist() == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "bmp", "ppm", "webp", "PNG"])
+def test_formats(suffix):
+    fill("train", suffix=suffix)
+    fill("test", suffix=suffix)
+    assert imagefolder("root", 0.5).image == (3, 4, 6)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])
+def test_every_colour_mode_becomes_rgb(root, mode):
+    path = Path(root, "test/cat/000.png")
+    image = picture(1).convert(mode)
+    path.unlink()
+    image.save(path.with_suffix(".tiff"))
+    assert imagefolder(root, 0.2).test.images.shape == (8, 3, 4, 6)
+
+
+def test_a_grey_image_keeps_its_values(root):
+    grey = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    Image.fromarray(grey).save(Path(root, "test/cat/000.png"))
+    assert np.array_equal(imagefolder(root, 0.2).test.images[0].numpy(), np.stack([grey] * 3))
+
+
+def test_a_16_bit_image_is_not_clipped_silently(root):
+    """Half grey in 16 bits is half grey in 8, or the file is refused; never white."""
+    half = np.full((4, 6), 32768, dtype=np.uint16)
+    Image.fromarray(half).save(Path(root, "test/cat/000.png"))
+    with contextlib.suppress(DataError):
+        assert (imagefolder(root, 0.2).test.images[0].int() - 128).abs().max() <= 1
+
+
+def test_other_files_are_left_out(root):
+    Path(root, "train/cat/Thumbs.db").write_text("x")
+    Path(root, "train/README.md").write_text("x")
+    assert len(imagefolder(root, 0.2).train) == 16
+
+
+def test_home_is_understood(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(imagefolder("~/root", 0.2).test) == 8
+
+
+# --------------------------------------------------------------------------- validation
+
+
+def test_the_validation_folder_is_used_whole(root):
+    fill("validation", count=3)
+    data = imagefolder(root, 0.2)
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [20, 6, 8]
+    assert data.validation.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_carved_validation_is_stratified():
+    fill("train", count=10, classes=["a"])
+    fill("train", count=20, classes=["b"])
+    fill("test", classes=["a", "b"])
+    data = imagefolder("root", 0.3)
+    assert data.validation.labels.bincount().tolist() == [3, 6]
+    assert data.train.labels.bincount().tolist() == [7, 14]
+
+
+def test_carved_validation_is_disjoint_and_nothing_is_lost(root):
+    data = imagefolder(root, 0.3)
+    assert not set(pixels(data.train)) & set(pixels(data.validation))
+    files = Path(root, "train").rglob("*.png")
+    originals = [np.asarray(Image.open(p)).transpose(2, 0, 1).tobytes() for p in files]
+    assert sorted(pixels(data.train) + pixels(data.validation)) == sorted(originals)
+
+
+def test_labels_go_with_their_images(root):
+    """After carving, every image still has the class of its folder."""
+    data = imagefolder(root, 0.3)
+    for name, label in (("cat", 0), ("dog", 1)):
+        files = Path(root, "train", name).glob("*.png")
+        originals = {np.asarray(Image.open(p)).transpose(2, 0, 1).tobytes() for p in files}
+        for split in (data.train, data.validation):
+            found = [p for p, y in zip(pixels(split), split.labels, strict=True) if y == label]
+            assert set(found) <= originals
+
+
+def test_loading_again_gives_the_same(root):
+    torch.manual_seed(0)
+    first = imagefolder(root, 0.3).digest
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert imagefolder(root, 0.3).digest == first
+
+
+def test_the_test_folder_has_no_say_in_the_carving(root):
+    before = imagefolder(root, 0.3).validation
+    Path(root, "test/cat/000.png").unlink()
+    assert torch.equal(imagefolder(root, 0.3).validation.images, before.images)
+
+
+# ------------------------------------------------------------------------------- damage
+
+
+def refusal(root="root", share=0.2):
+    with pytest.raises(DataError) as caught:
+        imagefolder(root, share)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_missing_split(root, split):
+    Path(root, split).rename("elsewhere")
+    message = (
+        f"root/{split}: no such folder; an imagefolder is ROOT/train/CLASS/* and ROOT/test/CLA"
+    )
+    assert refusal().startswith(message)
+
+
+def test_missing_root():
+    assert refusal("nowhere").startswith("nowhere/train: no such folder")
+
+
+def test_root_is_a_file():
+    Path("root").touch()
+    assert refusal().startswith("root/train: no such folder")
+
+
+def test_home_of_nobody():
+    assert "nobody-of-that-name" in refusal("~nobody-of-that-name/data")
+
+
+def test_a_split_without_classes(root):
+    for path in sorted(Path(root, "test").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    assert refusal().startswith("root/test: ")
+
+
+def test_a_class_without_images(root):
+    Path(root, "train/bird").mkdir()
+    message = refusal()
+    assert message.startswith("root/train: ")
+    assert "bird" in message
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_classes_differ(root, split):
+    if split == "validation":
+        fill("validation", count=2)
+    Path(root, split, "dog").rename(Path(root, split, "dig"))
+    expected = f"root/{split}: its classes are not those of train: dig, dog"
+    assert refusal() == expected
+
+
+def test_sizes_differ_within_a_split(root):
+    picture(1, (5, 6)).save(Path(root, "train/dog/003.png"))
+    expected = (
+        "root/train/dog/003.png: is 5x6, but root/train/cat/000.png is 4x6; "
+        "all images must have one size"
+    )
+    assert refusal() == expected
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_sizes_differ_between_splits(root, split):
+    for path in sorted(Path(root, split).rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    Path(root, split).mkdir(exist_ok=True)
+    Path(root, split).rmdir()
+    fill(split, size=(8, 8), count=2)
+    assert refusal() == "root: splits differ in image size: 4x6 and 8x8"
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("not an image")
+
+
+def scrambled(path):
+    content = bytearray(path.read_bytes())
+    content[40:60] = bytes(20)
+    path.write_bytes(content)
+
+
+def dangling(path):
+    path.unlink()
+    path.symlink_to("nowhere.png")
+
+
+def enormous(path):
+    """A header that claims 200000 x 200000 pixels: what Pillow calls a decompression bomb."""
+    picture(1).save(path, "BMP")
+    content = bytearray(path.read_bytes())
+    content[18:26] = (200_000).to_bytes(4, "little") * 2
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncated, empty, text, scrambled, dangling, enormous])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_damaged_file_is_named(root, split, damage):
+    path = Path(root, split, "dog/002.png")
+    damage(path)
+    message = refusal()
+    assert message.startswith(f"{path}: not a readable image")
+    assert len(message.splitlines()) == 1
+
+
+def test_a_damaged_jpeg_is_named():
+    fill("train", size=(32, 32), suffix="jpg")
+    fill("test", size=(32, 32), suffix="jpg")
+    truncated(Path("root/train/cat/004.jpg"))
+    assert refusal().startswith("root/train/cat/004.jpg: not a readable image")
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, 0.5), (2, 0.1), (3, 0.99)])
+def test_too_few_images_to_set_some_aside(count, share):
+    fill("train", count=count)
+    fill("test")
+    message = refusal(share=share)
+    assert message.startswith(f"root/train: cannot set {share:g} aside: ")
+    assert len(message.splitlines()) == 1
+
+
+def test_few_images_are_fine_with_a_validation_folder():
+    fill("train", count=1)
+    fill("validation", count=1)
+    fill("test", count=1)
+    assert len(imagefolder("root", 0.1).train) == 2
