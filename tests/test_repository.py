@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import eibench
@@ -65,13 +66,23 @@ def test_committed_results_are_those_of_the_suite(folder):
     assert not frame.status.isin(["missing", "interrupted"]).any()
 
 
+def searched() -> pd.DataFrame:
+    """Validation accuracy of the search: rows by method and depth, a column for each rate."""
+    frame = eibench.load_results(ROOT / "results" / "lr_search")
+    return frame.pivot_table("validation_accuracy", ["method", "model.depth"], "train.lr")
+
+
 def test_rates_of_depth_scaling_won_the_search():
     """Each method's rate has the best mean validation accuracy over the searched depths."""
-    search = eibench.load_results(ROOT / "results" / "lr_search")
-    means = search.groupby(["method", "train.lr"]).validation_accuracy.mean()
+    best = searched().groupby("method").mean().idxmax(axis=1)
     for run in load_plan(ROOT / "suites" / "depth_scaling.yaml", []).runs:
-        method = run.spec.method.label
-        assert run.spec.train.lr == means[method].idxmax(), method
+        assert run.spec.train.lr == best[run.spec.method.label], run.run_id
+
+
+def test_rates_of_the_quickstart_won_the_search_at_its_depth():
+    best = searched().idxmax(axis=1)
+    for run in load_plan(ROOT / "suites" / "quickstart.yaml", []).runs:
+        assert run.spec.train.lr == best[run.spec.method.label, 4], run.run_id
 
 
 def test_methods_that_are_the_same_computation_gave_the_same_numbers():

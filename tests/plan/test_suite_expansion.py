@@ -128,6 +128,11 @@ def test_per_method_may_nest(plan):
     assert table(made, "train.lr", "train.momentum", "method", "train.epochs") == expected
 
 
+def test_per_method_leaves_other_methods_alone(plan):
+    made = plan(grid={"method": ["ei", "tdbn"]}, per_method={"ei": {"model.width": 7}})
+    assert table(made, "method", "model.width") == [("ei", 7), ("tdbn", 4)]
+
+
 def test_exclude(plan):
     made = plan(
         grid={"method": ["ei", *NORMS], "model.depth": [1, 2, 3]},
@@ -219,6 +224,8 @@ def test_set_replaces_a_list_of_zip(plan):
     lists = {"model.width": [4, 8], "train.lr": [0.3, 0.2]}
     made = plan("model.width=6", grid={}, zip=lists)
     assert table(made, "model.width", "train.lr") == [(6, 0.3), (6, 0.2)]
+    assert made.axes == ("train.lr",)
+    assert table(plan("model.width=6", grid={}, zip={"model.width": [4, 8]}), "model.width") == [6]
 
 
 def test_set_overrides_per_method(plan):
@@ -287,7 +294,10 @@ def test_under_set_an_idle_part_of_the_suite_is_fine(plan):
         ("train.lr=!!float 1", "tags such as"),
         ("method=eii", "--set method=eii: unknown method 'eii'"),
         ("method=eii", "did you mean 'ei'?"),
-        ("model={name: vgg, depth: 9}", "must be 8, 11, 16 or 19, not 9"),
+        (
+            "model={name: vgg, depth: 9}",
+            "--set model={name: vgg, depth: 9}: must be 8, 11, 16 or 19",
+        ),
         ("model.pools=9", "pools (9) cannot exceed depth (1)"),
         ("seed=5", "--set seed=5"),
     ],
