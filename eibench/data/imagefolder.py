@@ -19,6 +19,15 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from eibench.data.base import DataError, ImageData, Split, stratified
 
+UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    ValueError,
+    SyntaxError,
+)
+"""What Pillow raises on a file that is damaged, or claims an absurd size."""
+
 
 def imagefolder(root: str, validation_share: float) -> ImageData:
     """The images under `root`.
@@ -70,8 +79,10 @@ def _open(path: str) -> Tensor:
     """The image at `path` as uint8 [3, H, W]."""
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # converting would clip at 255
+                raise DataError(f"{path}: has more than 8 bits for a channel ({image.mode})")
             pixels: Tensor = pil_to_tensor(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a readable image ({error})") from None
     return pixels
 
