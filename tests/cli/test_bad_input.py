@@ -45,6 +45,11 @@ def test_missing_suite_by_name(refused, project):
     assert line == "quickstrat: no such suite or file; did you mean 'quickstart'?"
 
 
+def test_a_name_that_no_file_can_have(refused):
+    (line,) = refused("run", "a" * 300)
+    assert line.startswith("aaa")
+
+
 def test_folder_in_place_of_a_suite(refused, project):
     project.suite("suites/quickstart.yaml")
     assert refused("run", "suites") == ["suites: cannot be read: Is a directory"]
@@ -241,17 +246,21 @@ def read_only(where):
     return where
 
 
-OBSTACLES = [file_in_the_way, file_above, dangling_link, suite_is_a_file, read_only]
+OBSTACLES = [file_in_the_way, file_above, dangling_link, suite_is_a_file]
 
 
-@pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("obstacle", [*OBSTACLES, read_only], ids=lambda f: f.__name__)
 def test_results_that_cannot_be_written(refused, tiny, obstacle):
     (line,) = refused("run", tiny, "--results", obstacle("out"))
     assert line.startswith("out")
     assert "cannot be written" in line
 
 
-@pytest.mark.parametrize("obstacle", OBSTACLES[:4], ids=lambda f: f.__name__)
+def name_too_long(where):
+    return where * 100
+
+
+@pytest.mark.parametrize("obstacle", [*OBSTACLES, name_too_long], ids=lambda f: f.__name__)
 def test_a_plan_over_an_unusable_folder_is_no_traceback(project, cli, tiny, obstacle):
     words = ["run", tiny, "--dry-run", "--results", obstacle("out")]
     before = project.files()
@@ -314,6 +323,15 @@ def test_a_damaged_record(cli, half, finished, content, more):
     (line,) = done.errors
     assert line.startswith(f"{finished}/record.json: ")
     assert (finished / "record.json").read_bytes() == content
+
+
+@DRY
+def test_a_folder_in_place_of_a_record(cli, half, finished, more):
+    (finished / "record.json").unlink()
+    (finished / "record.json").mkdir()
+    done = cli("run", half, *ONE, *more)
+    assert done.code == 2
+    assert done.errors[0].startswith(f"{finished}/record.json: ")
 
 
 @pytest.mark.parametrize("content", DAMAGE)

@@ -184,6 +184,15 @@ def test_fail_fast(cli, project, tiny, break_tdbn):
     assert by_method(project).keys() == {"batchnorm", "tdbn"}
 
 
+def test_fail_fast_passes_by_what_failed_before(cli, project, tiny, break_tdbn, monkeypatch):
+    """A recorded divergence is skipped, as always; else no later run would ever begin."""
+    break_tdbn(FAILURES["diverged"][0])
+    cli("run", tiny, "--fail-fast")
+    assert by_method(project).keys() == {"batchnorm", "tdbn"}
+    assert cli("run", tiny, "--fail-fast").code == 1
+    assert by_method(project).keys() == {"batchnorm", "tdbn", "no_norm"}
+
+
 def test_fail_fast_without_failures(cli, tiny):
     assert cli("run", tiny, "--fail-fast").code == 0
 

@@ -266,6 +266,25 @@ per_method:
     }
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": ""},
+        {"name": "a b"},
+        {"title": ""},
+        base(data={"name": "imagefolder", "root": ""}),
+        base(model={"name": "vgg", "depth": 9, "width": ..., "pools": ...}),
+        base(method=""),
+    ],
+    ids=str,
+)
+def test_hints_are_of_use(project, changes):
+    """In our words, and no `did you mean` of nothing, or of a number: 9 is not nearly 19."""
+    (problem,) = problems(project.suite(**changes))
+    assert "should" not in problem
+    assert "did you mean" not in problem
+
+
 def test_problems_of_all_sections_are_reported_together(project):
     path = project.suite(
         base={

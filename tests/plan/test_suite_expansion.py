@@ -228,6 +228,26 @@ def test_set_replaces_a_list_of_zip(plan):
     assert table(plan("model.width=6", grid={}, zip={"model.width": [4, 8]}), "model.width") == [6]
 
 
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("model={name: plain, depth: 3}", "model.depth", 3),
+        ("model=vgg", "model.depth", 8),
+        ("model={depth: 3}", "model.depth", 3),
+    ],
+)
+def test_set_replaces_axes_within_what_it_sets(plan, setting, field, value):
+    """The axis is `model.depth`; under another model it would plan the same run twice."""
+    made = plan(setting)
+    assert table(made, field) == [value]
+    assert made.axes == ()
+
+
+def test_set_leaves_axes_beside_what_it_sets(plan):
+    made = plan("train={momentum: 0}", grid={"train.lr": [0.1, 0.2]})
+    assert table(made, "train.lr", "train.momentum") == [(0.1, 0.0), (0.2, 0.0)]
+
+
 def test_set_overrides_per_method(plan):
     made = plan("train.lr=0.5", per_method={"ei": {"train.lr": 0.2, "train.momentum": 0}})
     assert table(made, "train.lr", "train.momentum") == [(0.5, 0.0)] * 2
