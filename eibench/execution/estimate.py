@@ -20,8 +20,8 @@ from eibench.training.build import build, prepare
 from eibench.training.fit import train_step
 from eibench.training.seeds import generator
 
-STEPS = 4
-EVALUATION_SHARE = 1.1
+STEPS = 6
+EVALUATION_SHARE = 1.2
 """A run's time over that of its training steps: validation, checkpoint and records."""
 
 
@@ -81,4 +81,4 @@ def _timed_steps(spec: RunSpec, datasets: Datasets) -> float:
         loss, _ = train_step(experiment, batch, spec.train.lr)
         loss.item()  # waits for the device
         durations.append(time.perf_counter() - start)
-    return sorted(durations[1:])[len(durations[1:]) // 2]
+    return min(durations)  # other work on the machine only ever adds
