@@ -63,7 +63,7 @@ def _shape(spec: RunSpec) -> str:
 
 
 def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
-    """Median duration of a few optimizer steps after one to warm up; None if they fail."""
+    """Duration of the fastest of a few optimizer steps; None if they fail."""
     try:
         return _timed_steps(spec, datasets)
     except (RuntimeError, ValueError, MemoryError):  # it will be a row with its reason

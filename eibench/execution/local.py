@@ -97,9 +97,15 @@ def run_plan(
     with locked(folder):
         write_plan(folder, plan)
         for run in runs:
-            record = _run(run, plan.name, RunFolder(folder / run.run_id), datasets, listener)
+            run_folder = RunFolder(folder / run.run_id)
+            record = run_folder.record()
+            finished = record is not None and record["status"] in FINAL
+            if record is not None and finished:
+                listener.skipped(run, record)
+            else:
+                record = _run(run, plan.name, run_folder, datasets, listener)
             statuses.append(record["status"])
-            if fail_fast and record["status"] != OK:
+            if fail_fast and not finished and record["status"] != OK:
                 break
     return statuses
 
@@ -107,10 +113,6 @@ def run_plan(
 def _run(
     run: PlannedRun, suite: str, folder: RunFolder, datasets: Datasets, listener: Listener
 ) -> dict[str, Any]:
-    record = folder.record()
-    if record is not None and record["status"] in FINAL:
-        listener.skipped(run, record)
-        return record
     listener.started(run)
     data = datasets.get(run.spec.data)
     record = execute(run, suite, folder, data, lambda epoch: listener.epoch(run, epoch))

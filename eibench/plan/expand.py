@@ -25,7 +25,7 @@ from eibench.plan.yaml_source import Document, Keys
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
     """The plan of the suite at `path` under `--set` and `--seeds`.
 
-    A `--set` key that is an axis replaces the axis.
+    A `--set` key replaces the axis of that name, and axes within what it sets as a whole.
 
     Raises:
         UserError: the file cannot be read.
@@ -40,9 +40,9 @@ class _Expansion:
 
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         self.document, self.suite, self.settings = document, suite, settings
-        replaced = {setting.key for setting in settings}
-        self.grid = {k: v for k, v in suite.grid.items() if k not in replaced}
-        self.zip = {k: v for k, v in suite.zip.items() if k not in replaced}
+        replaced = {f"{'.'.join(map(str, k))}." for s in settings for k in _leaves(_nested(s))}
+        self.grid = {k: v for k, v in suite.grid.items() if not _within(k, replaced)}
+        self.zip = {k: v for k, v in suite.zip.items() if not _within(k, replaced)}
         self.problems: list[str] = []
 
     def plan(self, seeds: list[int]) -> Plan:
@@ -177,6 +177,19 @@ class _Expansion:
                 raise BadSuite([f"{self.document.source}: {seeded.run_id} is planned twice"])
             runs[seeded.run_id] = PlannedRun(seeded.run_id, seeded)
         return tuple(runs.values())
+
+
+def _nested(setting: Override) -> dict[str, Any]:
+    """The setting as the mapping that it stands for: `{train: {lr: 0.1}}`."""
+    value = setting.value
+    for key in reversed(setting.path):
+        value = {key: value}
+    return dict(value)
+
+
+def _within(axis: str, keys: set[str]) -> bool:
+    """Whether `axis` is one of `keys` (dotted, with a dot at the end) or lies inside one."""
+    return any(f"{axis}.".startswith(key) for key in keys)
 
 
 def _leaves(values: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:

@@ -15,6 +15,7 @@ Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,7 +85,7 @@ def read_suite(path: Path) -> tuple[Document, SuiteFile]:
 def find_suite(name: str, folder: Path = Path("suites")) -> Path:
     """The path that `name` means: a file, or the name of a suite in `folder`."""
     path = Path(name)
-    if path.suffix in SUFFIXES or path.exists():
+    if path.suffix in SUFFIXES or os.path.exists(path):  # unlike Path.exists, never raises
         return path
     known = {p.stem: p for p in sorted(folder.glob("*")) if p.suffix in SUFFIXES}
     if name in known:

@@ -6,6 +6,7 @@ keys or values, what was found, and the nearest name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -78,6 +79,8 @@ def unknown_key(key: object, allowed: list[str]) -> str:
 _WORDS = {
     "missing": "is missing",
     "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be letters, digits, `_`, `.` and `-`, not {got}",
     "int_type": "must be a whole number, not {got}",
     "int_from_float": "must be a whole number, not {got}",
     "float_type": "must be a number, not {got}",
@@ -106,9 +109,10 @@ def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
     context, got = error.get("ctx", {}), show(error["input"])
     words = _WORDS.get(error["type"])
     text = words.format(got=got, **context) if words else f"{error['msg']}, not {got}"
-    return Problem(keys, text + did_you_mean(error["input"], _quoted(context.get("expected", ""))))
+    near = _quoted(context.get("expected", "")) if isinstance(error["input"], str) else []
+    return Problem(keys, text + did_you_mean(error["input"], near))
 
 
 def _quoted(expected: str) -> list[str]:
     """The allowed values in pydantic's sentence `'a', 'b' or 'c'`."""
-    return expected.replace(" or ", ", ").replace("'", "").split(", ")
+    return re.findall(r"'([^']+)'", expected)

@@ -89,7 +89,7 @@ class RunFolder:
         """The epoch records so far; a line cut off by a crash is left out."""
         try:
             text = (self.path / "epochs.jsonl").read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return []
         return list(_whole_lines(text.splitlines()))
 
@@ -132,6 +132,8 @@ def read_json(path: Path, keys: Iterable[str]) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # not JSON, or not even text
         raise UserError(f"{path}: damaged ({error}); delete it to have it made again") from None
     if not isinstance(content, dict) or not content.keys() >= set(keys):
