@@ -36,7 +36,9 @@ def code(text: str) -> str:
 def machine(run: Run) -> str:
     """Processor and device of a run."""
     known = run.environment
-    return f"{known.get('cpu')} ({known.get('cores')} cores), device: {known.get('device')}"
+    cores = known.get("cores")
+    plural = "" if cores == 1 else "s"
+    return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}"
 
 
 def versions(run: Run) -> str:
