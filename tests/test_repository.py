@@ -44,6 +44,13 @@ def test_documents_are_fresh():
     assert done.returncode == 0, f"`make docs` brings them up to date: {done.stdout}{done.stderr}"
 
 
+@pytest.mark.parametrize(
+    "code", re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+)
+def test_python_of_the_readme_runs(code):
+    exec(compile(code, "README.md", "exec"), {})
+
+
 def test_makefile_makes_a_table_of_every_suite_with_results():
     assert {out.parent for out in make_commands()} == {p.relative_to(ROOT) for p in REPORTED}
 

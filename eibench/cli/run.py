@@ -110,14 +110,14 @@ def _show_plan(
     """Print every run, its state, and how long what is left may take."""
     from eibench.execution.estimate import estimates
     from eibench.results.plan_file import same_computations
-    from eibench.results.store import FINAL, RunFolder
+    from eibench.results.store import RunFolder
 
     typer.echo(f"{plan.title}: {len(runs)} runs, results in {results / plan.name}")
     total = 0.0
     for run, seconds in estimates(plan, runs, results, device):
         folder = RunFolder(results / plan.name / run.run_id)
         record, epochs = folder.record(), len(folder.epochs())
-        if record is not None and record["status"] in FINAL:
+        if record is not None and folder.final_record() is not None:
             typer.echo(f"  done ({record['status']})  {run.run_id}")
             continue
         left = None if seconds is None else seconds * (1 - epochs / run.spec.train.epochs)

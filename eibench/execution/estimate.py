@@ -15,7 +15,7 @@ from eibench.data.batches import training_batches
 from eibench.execution.local import Datasets, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
-from eibench.results.store import FINAL, RunFolder
+from eibench.results.store import RunFolder
 from eibench.training.build import build, prepare
 from eibench.training.fit import train_step
 from eibench.training.seeds import generator
@@ -42,8 +42,7 @@ def estimates(
     check_buildable(runs, datasets)
     measured: dict[str, float | None] = {}
     for run in runs:
-        record = RunFolder(root / plan.name / run.run_id).record()
-        if record is not None and record["status"] in FINAL:
+        if RunFolder(root / plan.name / run.run_id).final_record() is not None:
             yield run, 0.0
             continue
         spec = run.spec

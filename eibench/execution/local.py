@@ -15,7 +15,7 @@ from eibench.execution.single import execute
 from eibench.plan.options import DataOptions
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.plan_file import write_plan
-from eibench.results.store import FINAL, OK, RunFolder
+from eibench.results.store import OK, RunFolder
 from eibench.training.build import load_data, make_method, make_model
 
 
@@ -61,7 +61,7 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     seen: set[str] = set()
     for run in runs:
         spec = run.spec
-        key = repr((spec.data, spec.model, spec.method, spec.neuron))
+        key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
         if key not in seen:
             seen.add(key)
             data = datasets.get(spec.data)
@@ -98,14 +98,12 @@ def run_plan(
         write_plan(folder, plan)
         for run in runs:
             run_folder = RunFolder(folder / run.run_id)
-            record = run_folder.record()
-            finished = record is not None and record["status"] in FINAL
-            if record is not None and finished:
-                listener.skipped(run, record)
-            else:
-                record = _run(run, plan.name, run_folder, datasets, listener)
+            earlier = run_folder.final_record()
+            if earlier is not None:
+                listener.skipped(run, earlier)
+            record = earlier or _run(run, plan.name, run_folder, datasets, listener)
             statuses.append(record["status"])
-            if fail_fast and not finished and record["status"] != OK:
+            if fail_fast and earlier is None and record["status"] != OK:
                 break
     return statuses
 

@@ -107,6 +107,7 @@ class _Expansion:
     def _drafts(self) -> Iterator[Draft]:
         """Base under every combination of the axes."""
         base = Draft(Origin(self.document, ("base",)))
+        base.assign((), self.suite.base, base.origins[()])
         rows = range(len(next(iter(self.zip.values()), [None])))
         picks = itertools.product(*(range(len(values)) for values in self.grid.values()))
         for row, pick in itertools.product(rows, list(picks)):
@@ -114,7 +115,6 @@ class _Expansion:
             places += [("grid", key, i) for key, i in zip(self.grid, pick, strict=True)]
             draft = base.copy()
             try:
-                draft.assign((), self.suite.base, Origin(self.document, ("base",)))
                 for part, key, i in sorted(places, key=lambda place: str(place[1]).count(".")):
                     axis = getattr(self, str(part))[key]
                     origin = Origin(self.document, (part, key, i))

@@ -75,6 +75,11 @@ class RunFolder:
         """How the run ended, or None while it has not; raises `UserError` when it is damaged."""
         return read_json(self.path / "record.json", ("status", "fields", "result", "cost"))
 
+    def final_record(self) -> dict[str, Any] | None:
+        """The record of a run that another attempt would only repeat; None while one is due."""
+        record = self.record()
+        return record if record is not None and record["status"] in FINAL else None
+
     def outcome(self) -> dict[str, Any]:
         """The record, or what stands in for it while the run has not ended."""
         record = self.record()
