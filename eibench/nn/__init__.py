@@ -13,7 +13,10 @@ is a chain of parts that take and give such tensors:
 """
 
 from eibench.nn import functional
-from eibench.nn.ei import EIConv2d, EILayer, EILinear, InitializationError, NotInitializedError
+from eibench.nn.circuit import Circuit, EIInit
+from eibench.nn.ei import EIConv2d, EILinear
+from eibench.nn.ei_init import InitializationError
+from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.lif import LIF
 from eibench.nn.membrane_norm import MPBNLIF
 from eibench.nn.model import initialize, project_
@@ -28,7 +31,9 @@ __all__ = [
     "BNTT2d",
     "BatchNorm2d",
     "BatchNormPerStep2d",
+    "Circuit",
     "EIConv2d",
+    "EIInit",
     "EILayer",
     "EILinear",
     "GroupNorm2d",

@@ -7,7 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
-from eibench.nn.ei import EILayer, InitializationError
+from eibench.nn.ei_init import InitializationError
+from eibench.nn.ei_layer import EILayer
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -52,10 +53,13 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
 def project_(model: nn.Module) -> None:
     """Dale's law: clamp every sign-constrained parameter of `model` at zero from below, in place.
 
-    Call it after each optimizer step. One fused call for all parameters.
+    Layers whose circuit is made without Dale's law are left alone. Call it after each optimizer step. One fused call for all parameters.
     """
     constrained: list[Tensor] = [
-        p for m in model.modules() if isinstance(m, EILayer) for p in m.non_negative()
+        p
+        for m in model.modules()
+        if isinstance(m, EILayer) and m.circuit.dale
+        for p in m.non_negative()
     ]
     if constrained:
         torch._foreach_clamp_min_(constrained, 0.0)

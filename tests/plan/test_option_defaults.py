@@ -11,7 +11,27 @@ REQUIRED = "(required)"
 
 PINNED = {
     1: {
-        "method ei": {"ei_ratio": 4},
+        "method ei": {
+            "ei_ratio": 4,
+            "subtractive": True,
+            "divisive": True,
+            "stabilization": "adaptive",
+            "epsilon": 1e-6,
+            "straight_through": True,
+            "kappa": 1.0,
+            "dale": True,
+            "inhibitory_cell": "rectifier",
+            "inhibitory_tau": 2.0,
+            "init_statistics": "data",
+            "init_rate": 0.2,
+            "silent_layer": "error",
+            "weight_law": "exponential",
+            "law_shape": 1.0,
+            "law_match": "mean",
+            "weight_scale": 1.0,
+            "gain_scale": 1.0,
+            "lateral_init": "uniform",
+        },
         "method batchnorm": {"stats": "joint"},
         "method tdbn": {},
         "method bntt": {},
