@@ -80,8 +80,8 @@ class EIInit:
 
     init_statistics: str = "data"
     """Where m, q and V come from: `data` (one batch of activity at the layer's input) or `fixed`
-    (spikes of probability `init_rate`, whatever the activity). `kaiming` and `xavier` use none: absolute
-    values of normal weights with that deviation, g_I = 1."""
+    (spikes of probability `init_rate`, whatever the activity). `kaiming` and `xavier` use none:
+    absolute values of normal weights with that deviation, g_I = 1."""
     init_rate: float = 0.2
     """Spikes per neuron and step that `fixed` assumes."""
     silent_layer: str = "error"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,7 +12,10 @@ from eibench.nn import functional as F
 from eibench.nn.circuit import EIInit
 from eibench.nn.functional.ei_init import LATERAL
 
-NORMAL = {"kaiming": nn.init.kaiming_normal_, "xavier": nn.init.xavier_normal_}
+NORMAL: dict[str, Callable[..., Tensor]] = {
+    "kaiming": nn.init.kaiming_normal_,
+    "xavier": nn.init.xavier_normal_,
+}
 """Initialisations without statistics."""
 
 

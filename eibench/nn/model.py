@@ -53,7 +53,8 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
 def project_(model: nn.Module) -> None:
     """Dale's law: clamp every sign-constrained parameter of `model` at zero from below, in place.
 
-    Layers whose circuit is made without Dale's law are left alone. Call it after each optimizer step. One fused call for all parameters.
+    Layers whose circuit is made without Dale's law are left alone. Call it after each optimizer
+    step. One fused call for all parameters.
     """
     constrained: list[Tensor] = [
         p

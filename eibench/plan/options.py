@@ -182,10 +182,10 @@ class EIOptions(MethodOptions):
                 "weight_law: gamma or log_normal",
             ),
             "law_match": (self.weight_law != "exponential", "another weight_law than exponential"),
-            **{
-                name: (inhibited, "subtractive or divisive inhibition")
-                for name in ("ei_ratio", "kappa", "inhibitory_cell", "lateral_init")
-            },
+            **dict.fromkeys(
+                ("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"),
+                (inhibited, "subtractive or divisive inhibition"),
+            ),
         }
         for name in self.changed():
             active, needed = acts.get(name, (True, ""))
