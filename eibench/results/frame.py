@@ -33,9 +33,9 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
     Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of `METRICS`
     (test_accuracy in percent, seconds ...), and one column, named by its dotted path such as
-    `model.depth`, for every field that differs between runs. A planned run without a record has
-    the status `missing` or `interrupted` and no numbers. `planned` tells runs of the current plan
-    from older ones.
+    `model.depth`, for every field that differs between runs that have it. A planned run without a
+    record has the status `missing` or `interrupted` and no numbers. `planned` tells runs of the
+    current plan from older ones.
 
     Raises:
         UserError: there are no results at `path`.
@@ -45,10 +45,13 @@ def load_results(path: str | Path) -> pd.DataFrame:
     if not rows:
         raise UserError(f"{root}: no results here; `eibench run SUITE` makes some")
     frame = pd.DataFrame(rows)
-    fields = [c for c in frame.columns if c.startswith("field:")]
-    varied = [c for c in fields if frame[c].map(repr).nunique() > 1]
-    frame = frame.drop(columns=[c for c in fields if c not in varied])
-    frame = frame.rename(columns={c: c.removeprefix("field:") for c in varied})
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key.startswith("field:"):
+                values.setdefault(key, set()).add(repr(value))
+    frame = frame.drop(columns=[key for key, taken in values.items() if len(taken) == 1])
+    frame = frame.rename(columns={key: key.removeprefix("field:") for key in values})
     front = [*LEADING, *METRICS]
     return frame[[*front, *(c for c in frame.columns if c not in front)]]
 
