@@ -108,7 +108,7 @@ def spikeinit_first_std(fan_in: int, tau: float, threshold: float, rate: float) 
         later = sum((below[j - 1] - below[j]) / (j + 1) for j in range(1, len(below)))
         return 1 - below[0] + later
 
-    sigma = _root(lambda sigma: mean_rate(sigma) - rate if sigma else -rate)
+    sigma = _root(lambda sigma: mean_rate(sigma) - rate)
     return threshold * sigma / math.sqrt(fan_in)
 
 
