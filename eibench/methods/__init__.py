@@ -11,6 +11,8 @@ from eibench.methods.no_norm import NoNorm
 from eibench.methods.tab import TAB
 from eibench.methods.tdbn import TDBN
 from eibench.methods.tebn import TEBN
+from eibench.methods.weight_standardization import WeightStandardization
+from eibench.methods.wta import WTA
 
 METHODS: dict[str, type[Method]] = {
     "ei": EI,
@@ -22,6 +24,8 @@ METHODS: dict[str, type[Method]] = {
     "mpbn": MPBN,
     "groupnorm": GroupNorm,
     "layernorm": LayerNorm,
+    "weight_standardization": WeightStandardization,
+    "wta": WTA,
     "no_norm": NoNorm,
 }
 

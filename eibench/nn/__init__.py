@@ -19,11 +19,13 @@ from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.lif import LIF
 from eibench.nn.membrane_norm import MPBNLIF
-from eibench.nn.model import initialize, project_
+from eibench.nn.model import first_input, initialize, project_
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
 from eibench.nn.sample_norms import GroupNorm2d
 from eibench.nn.sequence_norms import BNTT2d, TAB2d, TEBatchNorm2d
 from eibench.nn.time import TimeDistributed
+from eibench.nn.weight_norm import WSConv2d
+from eibench.nn.winners import KWinners
 
 __all__ = [
     "LIF",
@@ -38,11 +40,14 @@ __all__ = [
     "EILinear",
     "GroupNorm2d",
     "InitializationError",
+    "KWinners",
     "NotInitializedError",
     "TAB2d",
     "TDBatchNorm2d",
     "TEBatchNorm2d",
     "TimeDistributed",
+    "WSConv2d",
+    "first_input",
     "functional",
     "initialize",
     "project_",

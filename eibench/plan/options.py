@@ -255,9 +255,35 @@ class LayerNormOptions(MethodOptions):
 
 
 class NoNormOptions(MethodOptions):
-    """No normalisation: convolution with bias, Kaiming normal initialisation."""
+    """No normalisation: convolution with bias, under one of four initialisations."""
 
     name = "no_norm"
+    init: Literal["kaiming", "xavier", "fluctuation", "spikeinit"] = "kaiming"
+    rate: Annotated[float, Field(ge=0.05, lt=0.5)] = 0.1
+
+    @model_validator(mode="after")
+    def _rate_is_used(self) -> Self:
+        if self.init != "spikeinit" and self.rate != type(self).model_fields["rate"].default:
+            raise ValueError(
+                f"rate ({self.rate}) is the target of init spikeinit, and init is {self.init}"
+            )
+        return self
+
+
+class WeightStandardizationOptions(MethodOptions):
+    """Standardised kernels with a gain for spikes, no statistics of activity (IS-SNN)."""
+
+    name = "weight_standardization"
+
+
+class WTAOptions(MethodOptions):
+    """Competition: a share of the channels wins at each position and step; no normalisation."""
+
+    name = "wta"
+    share: float = Field(0.25, gt=0, le=1)
+
+    def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
+        return NoNormOptions() if self.share == 1 else self
 
 
 # -------------------------------------------------------------------------------- data sets
@@ -293,6 +319,8 @@ METHODS: dict[str, type[MethodOptions]] = {
         MPBNOptions,
         GroupNormOptions,
         LayerNormOptions,
+        WeightStandardizationOptions,
+        WTAOptions,
         NoNormOptions,
     )
 }

@@ -34,7 +34,14 @@ VARIANTS = [
     options.MPBNOptions(),
     options.GroupNormOptions(groups=2),
     options.LayerNormOptions(),
+    options.WeightStandardizationOptions(),
+    options.WTAOptions(),
+    options.WTAOptions(share=1.0),
     options.NoNormOptions(),
+    options.NoNormOptions(init="xavier"),
+    options.NoNormOptions(init="fluctuation"),
+    options.NoNormOptions(init="spikeinit"),
+    options.NoNormOptions(init="spikeinit", rate=0.2),
 ]
 MODEL_VARIANTS = [PlainOptions(depth=3, width=6, pools=1), PlainOptions(depth=2, width=5, pools=0)]
 IMAGE, CLASSES = (2, 8, 8), 3
