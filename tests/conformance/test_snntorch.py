@@ -40,9 +40,11 @@ from eibench.nn import LIF, BNTT2d
 from eibench.nn.functional import fire
 
 snntorch = pytest.importorskip("snntorch")
-from snntorch import surrogate
 
-THEIRS = {"sigmoid": surrogate.sigmoid(slope=4), "atan": surrogate.atan(alpha=2.0)}
+THEIRS = {
+    "sigmoid": snntorch.surrogate.sigmoid(slope=4),
+    "atan": snntorch.surrogate.atan(alpha=2.0),
+}
 DRAWN = {"seed": st.integers(0, 9999), "threshold": st.floats(0.125, 5.0, width=32)}
 FLOAT32 = 1e-6
 
