@@ -4,7 +4,7 @@ BIN := .venv/bin
 SUITES := lr_search depth_scaling quickstart
 FRESH := build/reproduce
 
-.PHONY: quickstart test test-fast lint fix reproduce tables docs clean
+.PHONY: quickstart test test-fast conformance lint fix reproduce tables docs clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml
@@ -15,6 +15,9 @@ test: .venv/.test  ## the whole test suite
 
 test-fast: .venv/.test  ## without the slow tests
 	$(BIN)/python -m pytest -m "not slow"
+
+conformance: .venv/.conformance  ## layers against SpikingJelly's and snnTorch's
+	$(BIN)/python -m pytest tests/conformance
 
 lint: .venv/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -59,6 +62,10 @@ clean:  ## everything that was installed or built
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@ .venv/.run
+
+.venv/.conformance: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[test,conformance]"
+	touch $@ .venv/.run .venv/.test
 
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
