@@ -52,6 +52,8 @@ def run(
     """
     overrides = [Override.read("--set", text) for text in settings or []]
     plan = load_plan(find_suite(suite), overrides, _seeds(seeds))
+    for plugin in plan.plugins:
+        typer.echo(f"plugin: {plugin}")
     chosen = select(plan, [Override.read("--only", text) for text in only or []])
 
     from eibench.execution.device import choose_device

@@ -13,6 +13,7 @@ from eibench.errors import UserError
 from eibench.execution.lock import locked
 from eibench.execution.single import execute
 from eibench.plan.options import DataOptions
+from eibench.plan.plugins import plugin_error
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.plan_file import write_plan
 from eibench.results.store import OK, RunFolder
@@ -56,7 +57,8 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     """Load every data set and build every network once, so that a misfit shows before any run.
 
     Raises:
-        UserError: data absent or damaged, or a network that does not suit them.
+        UserError: data absent or damaged, a network that does not suit them, or a plugin that
+            fails.
     """
     seen: set[str] = set()
     for run in runs:
@@ -64,12 +66,19 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
         key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
         if key not in seen:
             seen.add(key)
-            data = datasets.get(spec.data)
             try:
+                data = datasets.get(spec.data)
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
-            except RuntimeError as error:  # a size that no machine can count
-                raise UserError(f"model {spec.model.label} cannot be built: {error}") from None
+            except UserError:
+                raise
+            except Exception as error:
+                if words := plugin_error(error):
+                    raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
+                if isinstance(error, RuntimeError):  # a size that no machine can count
+                    text = f"model {spec.model.label} cannot be built: {error}"
+                    raise UserError(text) from None
+                raise
 
 
 def run_plan(

@@ -63,6 +63,7 @@ def execute(
         "environment": {
             **environment(),
             "device": device_name(data.train.labels.device),
+            **run.spec.sources(),
         },
         **({"traceback": trace} if trace else {}),
     }
@@ -82,7 +83,7 @@ def _train(
     reset_peak(device)
     experiment = build(run.spec, data)
     _start(experiment, folder, progress)
-    folder.begin(run.spec.to_dict(), progress.history)
+    folder.begin({**run.spec.to_dict(), **run.spec.sources()}, progress.history)
     for record in fit(experiment, progress):
         record["cost"]["peak_memory_mib"] = peak_mib(device)
         checkpoint.save(folder.checkpoint, experiment, progress)

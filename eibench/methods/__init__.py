@@ -1,6 +1,6 @@
 """What is compared: one file and one value each. The keys are the names that suites use."""
 
-from eibench.methods.base import Method
+from eibench.methods.base import Method, Normalized, kaiming_conv
 from eibench.methods.batchnorm import BatchNorm
 from eibench.methods.bntt import BNTT
 from eibench.methods.ei import EI
@@ -29,4 +29,4 @@ METHODS: dict[str, type[Method]] = {
     "no_norm": NoNorm,
 }
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Method", "Normalized", "kaiming_conv"]

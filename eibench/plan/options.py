@@ -7,6 +7,7 @@ These classes are the schema of a suite's runs. They hold no behaviour of a netw
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -32,10 +33,31 @@ class Options(BaseModel):
         return self.model_dump(exclude_defaults=True)
 
 
+@dataclass(frozen=True)
+class Plugin:
+    """The source of what is not eibench's own."""
+
+    name: str
+    """The file's name, or the installed package and its version."""
+    digest: str
+    """First 16 hex digits of the SHA-256 of the source."""
+    installed: bool = False
+
+    @property
+    def identity(self) -> str:
+        """What takes part in a run's identity: a file may be renamed, a package has a version."""
+        return f"{self.name} {self.digest}" if self.installed else self.digest
+
+    def __str__(self) -> str:
+        return f"{self.name} (sha256 {self.digest})"
+
+
 class Choice(Options):
     """Options of something that has a name in a registry."""
 
     name: ClassVar[str]
+    plugin: ClassVar[Plugin | None] = None
+    """Where it comes from; None for eibench's own."""
 
     @property
     def label(self) -> str:
@@ -45,7 +67,11 @@ class Choice(Options):
     @classmethod
     def summary(cls) -> str:
         """One line for `eibench list`."""
-        return (cls.__doc__ or "").strip().splitlines()[0]
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    def __repr_name__(self) -> str:
+        """Names are unique, which class names of several plugins need not be."""
+        return self.name
 
 
 NAMES_ITSELF = ("stats", "init")
