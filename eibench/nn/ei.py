@@ -86,6 +86,15 @@ class EILayer(nn.Module):
         return F.integrate(i_ee, i_sub, i_div, self.gain_e, self.bias)
 
     @torch.no_grad()
+    def currents(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """I_EE and I_sub, each [T, B, n_E, ...], of activity `x` [T, B, ...]: to measure balance."""
+        samples = merge_time(x)
+        i_ee = self._synapse(samples, self.weight_ee)
+        s_i = self._synapse(samples, self.weight_ie).relu()
+        i_sub = F.mix_channels(s_i, self.weight_ei)
+        return split_time(i_ee, like=x), split_time(i_sub, like=x)
+
+    @torch.no_grad()
     def initialize(self, x: Tensor, generator: Generator | None = None) -> None:
         """E-I Init (section 3 of the paper) from activity `x` [T, B, ...] at this layer's input.
 
