@@ -87,7 +87,7 @@ class EILayer(nn.Module):
 
     @torch.no_grad()
     def currents(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """I_EE and I_sub, each [T, B, n_E, ...], of activity `x` [T, B, ...]: to measure balance."""
+        """I_EE and I_sub, each [T, B, n_E, ...], of activity `x` [T, B, ...], to look at."""
         samples = merge_time(x)
         i_ee = self._synapse(samples, self.weight_ee)
         s_i = self._synapse(samples, self.weight_ie).relu()

@@ -160,6 +160,11 @@ def read_plan(folder: Path) -> dict[str, Any]:
     return plan
 
 
+def kind_of(plan: dict[str, Any]) -> str:
+    """`train` or `probe`; plans written before there were probes do not say."""
+    return str(plan.get("kind", "train"))
+
+
 def suite_folders(path: Path) -> Iterator[Path]:
     """The folders at or below `path` that hold a suite's plan, sorted."""
     yield from sorted(found.parent for found in path.rglob("plan.json"))

@@ -88,7 +88,7 @@ def train_epoch(experiment: Experiment, epoch: int) -> tuple[float, float, float
 
     Totals stay on the device until the end, so no step waits for it.
     """
-    spec, data = experiment.spec, experiment.data.train
+    data = experiment.data.train
     experiment.model.train()
     loss = torch.zeros((), dtype=torch.float64, device=data.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)

@@ -93,12 +93,11 @@ class _Tracer:
         self.balance: float | None = None
 
     def __enter__(self) -> Self:
-        notes = {LIF: self._note_neuron, SYNAPSES: self._note_synapse}
+        neurons = [m for m in self.modules if isinstance(m, LIF)]
+        synapses = [m for m in self.modules if isinstance(m, SYNAPSES)]
         self.hooks = [
-            module.register_forward_hook(note)
-            for kind, note in notes.items()
-            for module in self.modules
-            if isinstance(module, kind)
+            *(neuron.register_forward_hook(self._note_neuron) for neuron in neurons),
+            *(synapse.register_forward_hook(self._note_synapse) for synapse in synapses),
         ]
         return self
 
