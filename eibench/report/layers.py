@@ -10,7 +10,7 @@ from eibench.report.layout import Layout
 from eibench.report.source import Run, SuiteResults
 from eibench.report.tables import Table, build_table
 from eibench.report.words import Metric, find_metric
-from eibench.results.frame import LAYER_METRICS
+from eibench.results.frame import LAYER_METRICS, PROBE_METRICS
 
 LAYER = "layer"
 """The field: 1 is nearest to the input."""
@@ -31,7 +31,8 @@ def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) 
     if layered and name not in LAYER_METRICS:
         allowed = ", ".join(LAYER_METRICS)
         raise UserError(f"--metric {name}: is no number of a layer; allowed: {allowed}")
-    if suite.kind == PROBE and not layered and name in ("gradient", "current_std", "balance"):
+    only_of_layers = set(LAYER_METRICS) - set(PROBE_METRICS)
+    if suite.kind == PROBE and not layered and name in only_of_layers:
         raise UserError(f"--metric {name}: is a number of each layer; try --rows {LAYER}")
     return metric
 

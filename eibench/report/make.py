@@ -17,7 +17,7 @@ from eibench.report.layers import (
     is_layered,
     layer_table,
 )
-from eibench.report.layout import choose_axes, choose_layout
+from eibench.report.layout import check_fields, choose_axes, choose_layout
 from eibench.report.source import SuiteResults, read_suites
 from eibench.report.tables import Table, build_table
 from eibench.report.words import find_metric
@@ -62,6 +62,9 @@ def _make_table(
     rows: Sequence[str] | None,
     columns: Sequence[str] | None,
 ) -> Table:
+    if suite.kind == PROBE:
+        check_fields(by_layer(suite), "--rows", rows or ())
+        check_fields(by_layer(suite), "--columns", columns or ())
     if is_layered(suite, (*(rows or ()), *(columns or ()))):
         layout = choose_layout(by_layer(suite), rows, columns)
         return layer_table(suite, choose_metric(suite, metric, layered=True), layout)

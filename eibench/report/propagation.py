@@ -74,7 +74,7 @@ def draw_map(suite: SuiteResults, metric: Metric) -> Figure:
     smaller = math.log10(min(numbers)) < math.floor(least)
     with mpl.rc_context(STYLE):
         figure = Figure((8.2, (0.85 + 0.22 * len(series)) * len(facets) + 1.0))
-        drawn = ["colour: median over seeds", *["last colour: that or less"] * smaller]
+        drawn = ["colour: median over seeds", *["darkest colour: that or less"] * smaller]
         write_around(figure, suite.title, _caption(suite, drawn))
         grid = figure.subplots(len(facets), 1, squeeze=False)
         for axes, facet in zip(grid.flat, facets, strict=True):

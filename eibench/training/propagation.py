@@ -146,7 +146,7 @@ def _relative_gradient(synapses: list[nn.Module]) -> float | None:
     if not learned:
         return None
     weights, gradients = (
-        sum((x.square().sum() for x in tensors), torch.zeros(()))
+        torch.stack([x.square().sum() for x in tensors]).sum()
         for tensors in zip(*learned, strict=True)
     )
     return (gradients / weights).sqrt().item()
