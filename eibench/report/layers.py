@@ -10,7 +10,7 @@ from eibench.report.layout import Layout
 from eibench.report.source import Run, SuiteResults
 from eibench.report.tables import Table, build_table
 from eibench.report.words import Metric, find_metric
-from eibench.results.frame import LAYER_METRICS, PROBE_METRICS
+from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
 
 LAYER = "layer"
 """The field: 1 is nearest to the input."""

@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures import PANELS_IN_ROW, equals, machines, write_around
 from eibench.report.layers import DEFAULTS, LAYER, PROBE, layer_table
@@ -27,7 +28,7 @@ from eibench.report.source import SuiteResults
 from eibench.report.styles import STYLE, Series, series_of
 from eibench.report.tables import Cell, Key, Table, build_table
 from eibench.report.words import Metric, find_metric, show_field
-from eibench.results.frame import LAYER_METRICS
+from eibench.results.numbers import LAYER_METRICS
 
 MAP_DECADES = 6
 """Powers of ten that a map's colours tell apart; smaller numbers have the last colour."""
@@ -44,7 +45,7 @@ def draw_lines(suite: SuiteResults) -> Figure:
     layers = {facet: len(_columns(tables[0], facet)) for facet in _facets(tables[0])}
     deepest = [facet for facet, n in layers.items() if n == max(layers.values())]
     panels = [(table, facet) for facet in deepest for table in tables]
-    wide = min(len(panels), PANELS_IN_ROW)
+    wide = len(tables) if len(deepest) > 1 else min(len(tables), PANELS_IN_ROW)
     high = math.ceil(len(panels) / wide)
     with mpl.rc_context(STYLE):
         figure = Figure((3.0 * wide + 1.7, 2.3 * high + 0.8))
@@ -54,8 +55,8 @@ def draw_lines(suite: SuiteResults) -> Figure:
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, (table, facet) in zip(grid.flat, panels, strict=False):
             _draw_panel(axes, table, facet, _series(suite))
-            of = f"\n{_facet_text(table, facet)}" if len(deepest) > 1 else ""
-            axes.set_title(table.metric.heading + of, fontsize=7.5)
+            of = [_facet_text(table, facet)] if len(deepest) > 1 else []
+            axes.set_title("\n".join([*of, table.metric.heading]), fontsize=7.5)
         for spare in grid.flat[len(panels) :]:
             spare.set_visible(False)
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))
@@ -65,8 +66,9 @@ def draw_lines(suite: SuiteResults) -> Figure:
 def draw_map(suite: SuiteResults, metric: Metric) -> Figure:
     """log10 of `metric` by method and layer, a panel for each network."""
     table = _table(suite, metric)
-    series, facets = _series(suite), _facets(table)
-    maps = {facet: [_profile(table, one.row, facet)[1] for one in series] for facet in facets}
+    series, every = _series(suite), _facets(table)
+    maps = {facet: [_profile(table, one.row, facet)[1] for one in series] for facet in every}
+    facets = [f for f in every if not np.isnan(maps[f]).all()] or every[:1]
     numbers = [v for rows in maps.values() for row in rows for v in row if v > 0] or [1.0]
     greatest = math.log10(max(numbers))
     least = max(math.log10(min(numbers)), greatest - MAP_DECADES)
@@ -153,6 +155,7 @@ def _draw_panel(axes: Axes, table: Table, facet: Key, series: Sequence[Series]) 
     else:
         axes.set_ylim(bottom=0)
     axes.set_xlabel("layer")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
 def _draw_cells(axes: Axes, rows: Sequence[Sequence[float]], norm: Normalize) -> None:
@@ -167,6 +170,7 @@ def _draw_cells(axes: Axes, rows: Sequence[Sequence[float]], norm: Normalize) ->
             for start, length in _stretches(row):
                 axes.broken_barh([(start + 0.5, length)], (y - 0.5, 1), linewidth=0, **looks)
     axes.grid(visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
 def _stretches(row: Any) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from eibench.report.powers import Powers
 from eibench.report.propagation import ABSENT, ZERO, draw_lines, draw_map
 from eibench.report.source import read_suites
 from eibench.report.words import METRICS, find_metric
-from eibench.results.frame import LAYER_METRICS, PROBE_METRICS
+from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
 
 
 def table_of(suite, metric=None, rows=None, columns=None):
@@ -210,7 +210,7 @@ def test_several_steps_are_panels(make_suite):
     for steps in (0, 5):
         suite.probe([1.0, 0.1], "ei", 2, probe={"steps": steps})
     titles = [title for title in panels(draw_lines(suite_of(suite))) if "gradient" in title]
-    assert titles == ["relative gradient\nsteps 0", "relative gradient\nsteps 5"]
+    assert titles == ["steps 0\nrelative gradient", "steps 5\nrelative gradient"]
 
 
 def test_files_and_their_bytes(propagation, tmp_path):
