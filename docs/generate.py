@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from eibench.cli import app
-from eibench.plan.options import LARGEST, Options
-from eibench.plan.spec import CHOICES, NUMBERS, SECTIONS
+from eibench.plan.options import LARGEST, Options, ProbeOptions
+from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
 WORDS = {
@@ -45,7 +45,7 @@ def options() -> None:
         cog.outl(HEAD)
         for name, cls in registry.items():
             _rows(cls, f"`{kind}.{{}}` of `{name}`")
-    for section, cls in SECTIONS.items():
+    for section, cls in {**SECTIONS, PROBE: ProbeOptions}.items():
         cog.outl(f"\n### `{section}`\n\n{cls.__doc__}\n{HEAD}")
         _rows(cls, f"`{section}.{{}}`")
     default, least = NUMBERS["timesteps"]

@@ -1,7 +1,8 @@
 """eibench: can inhibition replace normalization in deep spiking networks?
 
-`eibench.nn` is the torch package (layers, E-I Init, Dale's law); `load_results` reads results. Both
-are imported on first use, so that `import eibench` and the command line start at once.
+`eibench.nn` is the torch package (layers, E-I Init, Dale's law); `load_results` and `load_layers`
+read results. All are imported on first use, so that `import eibench` and the command line start at
+once.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eibench import nn
-    from eibench.results.frame import load_results
+    from eibench.results.frame import load_layers, load_results
 
 from eibench.version import __version__
 
-__all__ = ["__version__", "load_results", "nn"]
+__all__ = ["__version__", "load_layers", "load_results", "nn"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load_results":
-        return importlib.import_module("eibench.results.frame").load_results
+    if name in ("load_layers", "load_results"):
+        return getattr(importlib.import_module("eibench.results.frame"), name)
     if name == "nn":
         return importlib.import_module("eibench.nn")
     raise AttributeError(f"module 'eibench' has no attribute {name!r}")

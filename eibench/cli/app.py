@@ -15,7 +15,7 @@ from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
 from eibench.cli.report import report
-from eibench.cli.run import run
+from eibench.cli.run import probe, run
 from eibench.errors import UserError
 from eibench.version import __version__
 
@@ -62,6 +62,7 @@ def root(
 
 
 app.command()(run)
+app.command()(probe)
 app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")

@@ -15,7 +15,12 @@ def plot(
         list[Path] | None,
         typer.Argument(help="Results folders, or suites in them.", show_default="results"),
     ] = None,
-    metric: Annotated[str, typer.Option(help="The number to draw.")] = "test_accuracy",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="The number to draw.", show_default="test_accuracy, or gradient_decades of probes"
+        ),
+    ] = None,
     x: Annotated[
         str | None,
         typer.Option(
@@ -33,7 +38,8 @@ def plot(
 ) -> None:
     """Draw a metric of each suite as PNG and PDF: mean, spread, every seed, and failures.
 
-    A suite without a numeric axis is drawn as points by method.
+    A suite without a numeric axis is drawn as points by method. Probes are drawn layer by layer,
+    unless a metric, x or by is named.
     """
     from eibench.report.make import make_figures
 

@@ -46,7 +46,8 @@ class Progress:
         """A run begins or goes on."""
         name = f"{run.spec.method.label}, {run.spec.model.label}, seed {run.spec.seed}"
         self.bars.update(self.suite, note=name)
-        self.bars.reset(self.run, total=run.spec.train.epochs, visible=True, note="")
+        trains = run.spec.probe is None
+        self.bars.reset(self.run, total=run.spec.train.epochs, visible=trains, note="")
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """An epoch is done."""
@@ -62,10 +63,19 @@ class Progress:
         self.seen += 1
         self.bars.update(self.suite, completed=self.seen)
         self.bars.update(self.run, visible=False)
-        accuracy = record["result"].get("test_accuracy")
-        outcome = f"{accuracy:5.1f} %" if accuracy is not None else record["status"].upper()
+        outcome = _headline(record["result"]) or record["status"].upper()
         width = len(str(self.total))
         line = f"[{self.seen:>{width}}/{self.total}] {run.run_id}  {outcome}  {note}"
         self.console.print(line, markup=False, soft_wrap=True)
         if record["reason"]:
             self.console.print(f"    {record['reason']}", markup=False, soft_wrap=True)
+
+
+def _headline(result: dict[str, Any]) -> str:
+    """What a run's line says of its result: test accuracy, or the spread of a probe's gradients."""
+    if "test_accuracy" in result:
+        return f"{result['test_accuracy']:5.1f} %"
+    if "gradient_decades" not in result:
+        return ""
+    decades = result["gradient_decades"]
+    return "gradient 0" if decades is None else f"gradient over {decades:.1f} decades"

@@ -27,7 +27,13 @@ def report(
         typer.Argument(help="Results folders, or suites in them.", show_default="results"),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
-    metric: Annotated[str, typer.Option(help="The number to report.")] = "test_accuracy",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="The number to report.",
+            show_default="test_accuracy, or gradient_decades of probes",
+        ),
+    ] = None,
     rows: Annotated[
         str | None,
         typer.Option(metavar="FIELD,...", help="Fields of the rows.", show_default="method"),
@@ -46,7 +52,8 @@ def report(
 ) -> None:
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
 
-    The best of each column is marked together with what a paired test does not tell from it.
+    The best of each column is marked together with what a paired test does not tell from it. Probes
+    have a field `layer` for rows or columns.
     """
     from eibench.report.make import WIDTH, make_tables, render_tables, write_text
 

@@ -1,4 +1,4 @@
-"""`eibench run`: execute a suite, or show its plan."""
+"""`eibench run` and `eibench probe`: execute a suite, or show its plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.errors import UserError
-from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, select
+from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, load_probe, select
+from eibench.plan.options import LARGEST
 from eibench.plan.spec import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -24,34 +25,86 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+Suite = Annotated[str, typer.Argument(help="A suite file, or the name of one in suites/.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a field in every run."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="KEY=VALUE", help="Only runs with a value (a,b: either)."),
+]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="0,1,...", help="Seeds in place of the suite's.")
+]
+Where = Annotated[Device, typer.Option(help="Where to compute.")]
+Results = Annotated[Path, typer.Option(help="Folder for results.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")]
+
+
 def run(
-    suite: Annotated[str, typer.Argument(help="A suite file, or the name of one in suites/.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a field in every run."),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option("--only", metavar="KEY=VALUE", help="Only runs with a value (a,b: either)."),
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="0,1,...", help="Seeds in place of the suite's.")
-    ] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    results: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
-    ] = False,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")
-    ] = False,
+    suite: Suite,
+    settings: Settings = None,
+    only: Only = None,
+    seeds: Seeds = None,
+    device: Where = Device.auto,
+    results: Results = Path("results"),
+    dry_run: DryRun = False,
+    fail_fast: FailFast = False,
 ) -> None:
     """Run a suite: finished runs are skipped, interrupted ones go on where they were.
 
     Exit code: 0 all runs are ok, 1 some failed, 2 bad input, 130 interrupted.
     """
-    overrides = [Override.read("--set", text) for text in settings or []]
-    plan = load_plan(find_suite(suite), overrides, _seeds(seeds))
+    plan = load_plan(find_suite(suite), _overrides(settings), _numbers("--seeds", seeds))
+    _perform(plan, only, device, results, dry_run, fail_fast)
+
+
+def probe(
+    suite: Suite,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0,50,...",
+            help="Optimizer steps before measuring, in place of the suite's.",
+            show_default="0",
+        ),
+    ] = None,
+    settings: Settings = None,
+    only: Only = None,
+    seeds: Seeds = None,
+    device: Where = Device.auto,
+    results: Results = Path("results"),
+    dry_run: DryRun = False,
+    fail_fast: FailFast = False,
+) -> None:
+    """Measure firing, currents and gradients layer by layer, without training or early in it.
+
+    Works on every suite; one that trains has its probes in a results folder of their own,
+    NAME-probe. Exit codes as for run.
+    """
+    counts = _numbers("--steps", steps)
+    seed_list = _numbers("--seeds", seeds)
+    plan = load_probe(find_suite(suite), _overrides(settings), seed_list, counts)
+    _perform(plan, only, device, results, dry_run, fail_fast)
+
+
+def _overrides(settings: list[str] | None) -> list[Override]:
+    return [Override.read("--set", text) for text in settings or []]
+
+
+def _perform(
+    plan: Plan,
+    only: list[str] | None,
+    device: Device,
+    results: Path,
+    dry_run: bool,
+    fail_fast: bool,
+) -> None:
+    """Execute what is chosen of `plan`, or show it."""
     for plugin in plan.plugins:
         typer.echo(f"plugin: {plugin}")
     chosen = select(plan, [Override.read("--only", text) for text in only or []])
@@ -65,21 +118,26 @@ def run(
         raise typer.Exit(1)
 
 
-def _seeds(text: str | None) -> list[int] | None:
-    """The seeds in `0,1,2`."""
+_LISTS = {"--seeds": ("a seed", LARGEST_SEED), "--steps": ("a number of steps", LARGEST)}
+"""What each option lists, and the largest of it."""
+
+
+def _numbers(option: str, text: str | None) -> list[int] | None:
+    """The whole numbers in `0,1,2`."""
     if text is None:
         return None
+    one, largest = _LISTS[option]
     try:
-        seeds = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"--seeds {text}: must be whole numbers, such as 0,1,2") from None
-    if min(seeds) < 0:
-        raise UserError(f"--seeds {text}: a seed is at least 0")
-    if max(seeds) > LARGEST_SEED:
-        raise UserError(f"--seeds {text}: a seed is at most {LARGEST_SEED}")
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds {text}: a seed stands twice")
-    return seeds
+        raise UserError(f"{option} {text}: must be whole numbers, such as 0,1,2") from None
+    if min(numbers) < 0:
+        raise UserError(f"{option} {text}: {one} is at least 0")
+    if max(numbers) > largest:
+        raise UserError(f"{option} {text}: {one} is at most {largest}")
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{option} {text}: {one} stands twice")
+    return numbers
 
 
 def _execute(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,12 +16,14 @@ from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.store import RunFolder
 from eibench.training.build import build, prepare
-from eibench.training.fit import train_step
+from eibench.training.fit import total_steps, train_step
 from eibench.training.seeds import generator
 
 STEPS = 6
 EVALUATION_SHARE = 1.2
 """A run's time over that of its training steps: validation, checkpoint and records."""
+PROBE_STEPS = 3
+"""Building, preparing and measuring a network, in optimizer steps."""
 
 
 def estimates(
@@ -49,10 +50,15 @@ def estimates(
         key = _shape(spec)
         if key not in measured:
             measured[key] = _seconds_per_step(spec, datasets)
-        size = len(datasets.get(spec.data).train)
-        steps = spec.train.epochs * math.ceil(size / spec.train.batch_size)
         seconds = measured[key]
-        yield run, None if seconds is None else seconds * steps * EVALUATION_SHARE
+        yield run, None if seconds is None else seconds * _steps(spec, datasets)
+
+
+def _steps(spec: RunSpec, datasets: Datasets) -> float:
+    """A run's work in optimizer steps."""
+    if spec.probe is not None:
+        return spec.probe.steps + PROBE_STEPS
+    return total_steps(spec, datasets.get(spec.data)) * EVALUATION_SHARE
 
 
 def _shape(spec: RunSpec) -> str:

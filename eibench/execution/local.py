@@ -14,10 +14,12 @@ from eibench.execution.lock import locked
 from eibench.execution.single import execute
 from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
+from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.plan_file import write_plan
 from eibench.results.store import OK, RunFolder
 from eibench.training.build import load_data, make_method, make_model
+from eibench.training.fit import total_steps
 
 
 class Listener(Protocol):
@@ -57,8 +59,8 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     """Load every data set and build every network once, so that a misfit shows before any run.
 
     Raises:
-        UserError: data absent or damaged, a network that does not suit them, or a plugin that
-            fails.
+        UserError: data absent or damaged, a network that does not suit them, a plugin that fails, or
+            a probe that lies beyond the end of training.
     """
     seen: set[str] = set()
     for run in runs:
@@ -79,6 +81,18 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
                     text = f"model {spec.model.label} cannot be built: {error}"
                     raise UserError(text) from None
                 raise
+        _check_steps(spec, datasets.get(spec.data))
+
+
+def _check_steps(spec: RunSpec, data: ImageData) -> None:
+    """Refuse a probe after more steps than the training has."""
+    if spec.probe is not None and spec.probe.steps > total_steps(spec, data):
+        epochs = spec.train.epochs
+        raise UserError(
+            f"probe.steps is {spec.probe.steps}, but {epochs} epoch{'s' * (epochs > 1)} of"
+            f" {spec.data.name} in batches of {spec.train.batch_size} have"
+            f" {total_steps(spec, data)} optimizer steps"
+        )
 
 
 def run_plan(

@@ -14,6 +14,7 @@ from eibench.data import ImageData
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
 from eibench.execution.memory import peak_mib, reset_peak
+from eibench.execution.probing import probe
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import (
     DIVERGED,
@@ -34,16 +35,19 @@ EpochListener = Callable[[dict[str, Any]], None]
 def execute(
     run: PlannedRun, suite: str, folder: RunFolder, data: ImageData, on_epoch: EpochListener
 ) -> dict[str, Any]:
-    """Train `run` and write its record, which is returned; a failure is a record with a reason.
+    """Train or probe `run` and write its record, which is returned.
 
-    An interrupt (Ctrl-C) passes through: the checkpoint of the last finished epoch stays, and the
-    next call goes on from there.
+    A failure is a record with a reason. An interrupt (Ctrl-C) passes through: the checkpoint of the
+    last finished epoch stays, and the next call goes on from there.
     """
     progress = Progress()
-    result: dict[str, Any] | None = None
+    outcome: dict[str, Any] = {}
     trace: str | None = None
     try:
-        result = _train(run, folder, data, progress, on_epoch)
+        if run.spec.probe is not None:
+            outcome = probe(run.spec, folder, data)
+        else:
+            outcome["result"] = _train(run, folder, data, progress, on_epoch)
         status, reason = OK, None
     except Diverged as error:
         status, reason = DIVERGED, str(error)
@@ -57,7 +61,7 @@ def execute(
         "status": status,
         "reason": reason,
         "fields": run.spec.fields(),
-        "result": result or {},
+        "result": {},
         "cost": _cost(progress, data),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": {
@@ -65,6 +69,7 @@ def execute(
             "device": device_name(data.train.labels.device),
             **run.spec.sources(),
         },
+        **outcome,
         **({"traceback": trace} if trace else {}),
     }
     folder.finish(record)
@@ -83,7 +88,8 @@ def _train(
     reset_peak(device)
     experiment = build(run.spec, data)
     _start(experiment, folder, progress)
-    folder.begin({**run.spec.to_dict(), **run.spec.sources()}, progress.history)
+    folder.begin({**run.spec.to_dict(), **run.spec.sources()})
+    folder.begin_epochs(progress.history)
     for record in fit(experiment, progress):
         record["cost"]["peak_memory_mib"] = peak_mib(device)
         checkpoint.save(folder.checkpoint, experiment, progress)

@@ -125,6 +125,18 @@ class EILayer(nn.Module):
         return i_ee, merge_time(spikes) * self.inhibitory_threshold
 
     @torch.no_grad()
+    def currents(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """I_EE and I_sub, each [T, B, n_E, ...], of activity `x` [T, B, ...], to look at.
+
+        None where the layer has no subtractive inhibition.
+        """
+        if not self.subtracts:
+            return None
+        i_ee, s_i = self._activity(merge_time(x), steps=x.shape[0])
+        i_sub = F.mix_channels(s_i, self.weight_ei)
+        return split_time(i_ee, like=x), split_time(i_sub, like=x)
+
+    @torch.no_grad()
     def initialize(self, x: Tensor, generator: Generator | None = None) -> None:
         """E-I Init (section 3 of the paper) from activity `x` [T, B, ...] at this layer's input.
 

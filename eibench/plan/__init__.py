@@ -1,6 +1,6 @@
 """From a suite in YAML to a list of runs as values: the schema, all defaults, every message."""
 
-from eibench.plan.expand import load_plan
+from eibench.plan.expand import load_plan, load_probe
 from eibench.plan.options import DATASETS, METHODS, MODELS
 from eibench.plan.overrides import Override, select
 from eibench.plan.spec import RunSpec
@@ -16,6 +16,7 @@ __all__ = [
     "RunSpec",
     "find_suite",
     "load_plan",
+    "load_probe",
     "read_suite",
     "select",
 ]

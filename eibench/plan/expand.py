@@ -17,8 +17,8 @@ from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin, chooses
 from eibench.plan.overrides import Override, matches
 from eibench.plan.plugins import load_plugin
-from eibench.plan.spec import RunSpec
-from eibench.plan.suite import Plan, PlannedRun, SuiteFile, read_suite
+from eibench.plan.spec import PROBE, RunSpec
+from eibench.plan.suite import Plan, PlannedRun, SuiteFile, as_probe, read_suite
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
 
@@ -35,6 +35,17 @@ def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = No
     """
     document, suite = read_suite(path)
     return _Expansion(document, suite, settings).plan(seeds or suite.seeds)
+
+
+def load_probe(
+    path: Path,
+    settings: list[Override],
+    seeds: list[int] | None = None,
+    steps: list[int] | None = None,
+) -> Plan:
+    """As `load_plan`, but the suite's networks are measured whatever its kind; see `as_probe`."""
+    document, suite = read_suite(path)
+    return _Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
 
 
 class _Expansion:
@@ -59,7 +70,15 @@ class _Expansion:
         self._stop_if_wrong()
         suite = self.suite
         runs = self._under_seeds(kept, seeds)
-        return Plan(suite.name, suite.title, (*self.grid, *self.zip), runs, suite.tuned_by, plugins)
+        return Plan(
+            name=suite.name,
+            title=suite.title,
+            axes=(*self.grid, *self.zip),
+            runs=runs,
+            tuned_by=suite.tuned_by,
+            kind=suite.kind,
+            plugins=plugins,
+        )
 
     def _note(self, text: str, *keys: str | int) -> None:
         self.problems.append(Origin(self.document, keys).message(text))
@@ -83,7 +102,10 @@ class _Expansion:
         """What the schema cannot say of seeds and axes."""
         suite = self.suite
         self._refuse_repeats(suite.seeds, "seeds")
-        self._refuse_seed()
+        self._refuse("seed", "seeds are listed under `seeds`", "seeds are chosen by --seeds")
+        if suite.kind == "train":
+            text = "belongs to suites of `kind: probe`"
+            self._refuse(PROBE, text, f"{text}; `eibench probe` measures this one")
         for key, values in suite.grid.items():
             self._refuse_repeats(values, "grid", key)
         if len({len(values) for values in self.zip.values()}) > 1:
@@ -97,8 +119,8 @@ class _Expansion:
                 if any(f"{axis}.".startswith(f"{dotted}.") for axis in self.grid | self.zip):
                     self._note("is an axis of grid or zip as well", "per_method", method, *keys)
 
-    def _refuse_seed(self) -> None:
-        """A seed is set by `seeds` alone: anywhere else it would be overwritten."""
+    def _refuse(self, key: str, text: str, option_text: str) -> None:
+        """Note `text` wherever the suite sets `key`, and `option_text` where `--set` does."""
         suite = self.suite
         places: list[tuple[Mapping[str, Any], Keys]] = [
             (suite.base, ("base",)),
@@ -108,11 +130,12 @@ class _Expansion:
             *((clause, ("exclude", i)) for i, clause in enumerate(suite.exclude)),
         ]
         for values, keys in places:
-            if "seed" in values:
-                self._note("seeds are listed under `seeds`", *keys, "seed")
+            for found in values:
+                if _within(found, {f"{key}."}):
+                    self._note(text, *keys, found)
         for setting in self.settings:
-            if setting.key == "seed":
-                self.problems.append(f"{setting}: seeds are chosen by --seeds")
+            if _within(setting.key, {f"{key}."}):
+                self.problems.append(f"{setting}: {option_text}")
 
     def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
         for i, value in enumerate(values):
@@ -122,6 +145,8 @@ class _Expansion:
     def _drafts(self) -> Iterator[Draft]:
         """Base under every combination of the axes."""
         base = Draft(Origin(self.document, ("base",)))
+        if self.suite.kind == "probe":
+            base.values[PROBE] = {}
         base.assign((), self.suite.base, base.origins[()])
         rows = range(len(next(iter(self.zip.values()), [None])))
         picks = itertools.product(*(range(len(values)) for values in self.grid.values()))

@@ -119,6 +119,13 @@ class TrainOptions(Options):
         return self
 
 
+class ProbeOptions(Options):
+    """When an untrained network is measured; a suite of `kind: probe` alone has it."""
+
+    steps: int = Field(0, ge=0, le=LARGEST)
+    """Optimizer steps before the measurement."""
+
+
 # ---------------------------------------------------------------------------------- models
 
 

@@ -1,4 +1,6 @@
-"""`RunSpec`: one training run as a value, and its identity.
+"""`RunSpec`: one run as a value, and its identity.
+
+A run trains a network, or probes one: then it has a `probe` section, and a training run has none.
 
 A run is identified by what makes its numbers: method, model, data, neuron, training and seed.
 Device, results folder and verbosity stay outside. The identity is the SHA-256 of the values that
@@ -28,6 +30,7 @@ from eibench.plan.options import (
     NeuronOptions,
     Options,
     Plugin,
+    ProbeOptions,
     TrainOptions,
 )
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
@@ -35,6 +38,8 @@ from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, v
 SPEC_VERSION = 1
 CHOICES: dict[str, dict[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
 SECTIONS: dict[str, type[Options]] = {"neuron": NeuronOptions, "train": TrainOptions}
+PROBE = "probe"
+"""The section that makes a run a probe."""
 LARGEST_SEED = 2**63 - 1
 NUMBERS = {"timesteps": (4, 1), "seed": (0, 0)}
 """Whole numbers of a run: their default and least value."""
@@ -51,6 +56,8 @@ class RunSpec:
     train: TrainOptions
     timesteps: int
     seed: int
+    probe: ProbeOptions | None = None
+    """When to measure; None for a run that trains."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -59,7 +66,7 @@ class RunSpec:
         Raises:
             Invalid: with every problem of every section.
         """
-        known = [*CHOICES, *SECTIONS, *NUMBERS]
+        known = [*CHOICES, *SECTIONS, *NUMBERS, *([PROBE] if PROBE in values else [])]
         problems = [Problem((k,), unknown_key(k, known)) for k in values if k not in known]
         parts: dict[str, Any] = {}
         for key in known:
@@ -77,7 +84,7 @@ class RunSpec:
             key: {"name": getattr(self, key).name, **getattr(self, key).model_dump()}
             for key in CHOICES
         }
-        sections = {key: getattr(self, key).model_dump() for key in SECTIONS}
+        sections = {key: part.model_dump() for key, part in self._sections().items()}
         return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
 
     def fields(self) -> dict[str, Any]:
@@ -98,7 +105,7 @@ class RunSpec:
             key: {"name": getattr(self, key).name, **getattr(self, key).changed()}
             for key in CHOICES
         }
-        sections = {key: getattr(self, key).changed() for key in SECTIONS}
+        sections = {key: part.changed() for key, part in self._sections().items()}
         numbers = {key: getattr(self, key) for key in NUMBERS}
         sources = {key: plugin.identity for key, plugin in self.plugins().items()}
         plugins = {"plugins": sources} if sources else {}
@@ -114,12 +121,18 @@ class RunSpec:
         plugins = {key: str(plugin) for key, plugin in self.plugins().items()}
         return {"plugins": plugins} if plugins else {}
 
+    def _sections(self) -> dict[str, Options]:
+        """The sections that the run has."""
+        probe = {} if self.probe is None else {PROBE: self.probe}
+        return {**{key: getattr(self, key) for key in SECTIONS}, **probe}
+
     @property
     def run_id(self) -> str:
         """A readable name and eight digits of the identity's hash; the run's folder name."""
         canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
-        labels = [self.method.label, self.model.label, self.data.name, f"s{self.seed}"]
+        probe = [] if self.probe is None else [f"step{self.probe.steps}"]
+        labels = [self.method.label, self.model.label, self.data.name, *probe, f"s{self.seed}"]
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", "_".join(labels))[:80]
         return f"{name}_{digest}"
 
@@ -135,6 +148,8 @@ def _part(key: str, values: Mapping[str, Any]) -> Any:
             raise Invalid([Problem((), f"is missing; allowed: {', '.join(CHOICES[key])}")])
         kind = "data set" if key == "data" else key
         return choose(kind, CHOICES[key], values[key])
+    if key == PROBE:
+        return validate(ProbeOptions, values[key])
     if key in SECTIONS:
         return validate(SECTIONS[key], values.get(key, {}))
     default, least = NUMBERS[key]

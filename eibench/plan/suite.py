@@ -2,6 +2,7 @@
 
     name: depth_scaling            results go to results/depth_scaling
     title: ...                     for tables
+    kind: train                    or probe: networks are measured, not trained
     base: {...}                    one complete run
     grid: {key: [values], ...}     every combination
     zip: {key: [values], ...}      lists of one length, taken side by side
@@ -19,7 +20,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +33,7 @@ from eibench.plan.yaml_source import Document, load
 
 Axis = Annotated[list[Any], Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Kind = Literal["train", "probe"]
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -40,6 +42,7 @@ class SuiteFile(Options):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     title: str = Field(min_length=1)
+    kind: Kind = "train"
     base: dict[str, Any]
     grid: dict[str, Axis] = Field(default_factory=dict)
     zip: dict[str, Axis] = Field(default_factory=dict)
@@ -67,6 +70,7 @@ class Plan:
     axes: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
     tuned_by: str | None = None
+    kind: Kind = "train"
     plugins: tuple[str, ...] = ()
     """What the suite's plugins add, a line for each."""
 
@@ -84,6 +88,18 @@ def read_suite(path: Path) -> tuple[Document, SuiteFile]:
     except Invalid as invalid:
         messages = [Origin(document, p.keys).message(p.text) for p in invalid.problems]
         raise BadSuite(messages) from None
+
+
+def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
+    """`suite` to be measured (after `steps` optimizer steps each, in place of its own).
+
+    A suite that trains gets a name of its own, so that its results never mix with the training's.
+    """
+    axis: dict[str, list[Any]] = {} if steps is None else {"probe.steps": steps}
+    changes: dict[str, Any] = {"kind": "probe", "grid": {**suite.grid, **axis}}
+    if suite.kind == "train":
+        changes["name"] = f"{suite.name}-probe"
+    return suite.model_copy(update=changes)
 
 
 def find_suite(name: str, folder: Path = Path("suites")) -> Path:

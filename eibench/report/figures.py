@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from eibench.report.curves import Scale, draw_curves
 from eibench.report.dots import draw_dots
 from eibench.report.provenance import machine
+from eibench.report.source import SuiteResults
 from eibench.report.styles import STYLE, series_of
 from eibench.report.tables import Key, Table
 from eibench.report.words import show_field
@@ -43,7 +44,7 @@ def draw(table: Table, x: str | None) -> Figure:
     with mpl.rc_context(STYLE):
         panel = (5.2 if wide == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
         figure = Figure((panel[0] * wide + 1.6, panel[1] * high + 0.8))
-        _write_around(figure, table)
+        write_around(figure, table.suite.title, caption(table))
         grid = figure.subplots(high, wide, sharey=True, squeeze=False)
         for axes, facet in zip(grid.flat, facets, strict=False):
             _draw_panel(axes, table, facet, x)
@@ -67,13 +68,12 @@ def _draw_panel(axes: Axes, table: Table, facet: Key, x: str | None) -> None:
     axes.set_title(", ".join(show_field(*pair) for pair in fields), fontsize=9)
 
 
-def _write_around(figure: Figure, table: Table) -> None:
-    """The title above, the caption below, and the space between them for the axes."""
+def write_around(figure: Figure, title: str, text: str) -> None:
+    """The title above, `text` below, and the space between them for the axes."""
     width, height = figure.get_size_inches()
-    text = caption(table)
     bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
     left = 0.08 / width
-    figure.text(left, 1 - 0.08 / height, table.suite.title, va="top", size=11, weight="bold")
+    figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")
     figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555")
     rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + TITLE) / height)
     figure.set_layout_engine("constrained", rect=rectangle)
@@ -86,9 +86,17 @@ def caption(table: Table) -> str:
         parts += ["dots: seeds", "line: mean", "band or bar: ± 1 standard deviation"]
     if any(cell.failed for cell in table.cells.values()):
         parts.append("cross: failed runs")
-    parts += [f"{' = '.join(group)}: the same computation" for group in table.suite.same]
-    machines = sorted({machine(run) for run in table.suite.runs if run.environment})
-    return "\n".join(["; ".join(parts), *machines])
+    return "\n".join(["; ".join([*parts, *equals(table.suite)]), *machines(table.suite)])
+
+
+def equals(suite: SuiteResults) -> list[str]:
+    """Which methods are the same computation."""
+    return [f"{' = '.join(group)}: the same computation" for group in suite.same]
+
+
+def machines(suite: SuiteResults) -> list[str]:
+    """What computed the runs."""
+    return sorted({machine(run) for run in suite.runs if run.environment})
 
 
 def save(figure: Figure, path: Path) -> list[Path]:

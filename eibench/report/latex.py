@@ -105,7 +105,7 @@ def _cell(table: Table, row: Key, column: Key) -> str:
     if cell is None:
         return NO_CELL
     if not cell.n:
-        return escape(empty_text(cell))
+        return escape(empty_text(cell, table.metric))
     number = escape(number_text(cell, table))
     bold = rf"\textbf{{{number}}}" if cell.best else number
     remark = escape(remark_text(cell, table))

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from eibench.errors import UserError
 from eibench.report import exchange, latex, render
-from eibench.report.layout import choose_axes, choose_layout
-from eibench.report.source import read_suites
+from eibench.report.layers import (
+    LAYER,
+    PROBE,
+    by_layer,
+    choose_metric,
+    is_layered,
+    layer_table,
+)
+from eibench.report.layout import check_fields, choose_axes, choose_layout
+from eibench.report.source import SuiteResults, read_suites
 from eibench.report.tables import Table, build_table
 from eibench.report.words import find_metric
 from eibench.results.store import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 WIDTH = 100
@@ -31,18 +42,34 @@ class Drawn:
 
 def make_tables(
     results: Sequence[Path],
-    metric: str,
+    metric: str | None,
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
 ) -> list[Table]:
-    """A table of `metric` for each suite at or below `results`.
+    """A table of `metric` for each suite at or below `results`; by default that of its kind.
+
+    Of a probe suite, the field `layer` among rows or columns makes a table of layers.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
     """
-    known = find_metric(metric)
-    suites = read_suites(results)
-    return [build_table(suite, known, choose_layout(suite, rows, columns)) for suite in suites]
+    return [_make_table(suite, metric, rows, columns) for suite in read_suites(results)]
+
+
+def _make_table(
+    suite: SuiteResults,
+    metric: str | None,
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
+) -> Table:
+    if suite.kind == PROBE:
+        check_fields(by_layer(suite), "--rows", rows or ())
+        check_fields(by_layer(suite), "--columns", columns or ())
+    if is_layered(suite, (*(rows or ()), *(columns or ()))):
+        layout = choose_layout(by_layer(suite), rows, columns)
+        return layer_table(suite, choose_metric(suite, metric, layered=True), layout)
+    known = choose_metric(suite, metric)
+    return build_table(suite, known, choose_layout(suite, rows, columns))
 
 
 def render_tables(
@@ -72,12 +99,14 @@ def write_text(path: Path, text: str) -> None:
 
 def make_figures(
     results: Sequence[Path],
-    metric: str,
+    metric: str | None,
     x: str | None = None,
     by: Sequence[str] | None = None,
     out: Path | None = None,
 ) -> Iterator[Drawn]:
     """Draw a figure of `metric` for each suite at or below `results`, one by one.
+
+    A probe suite of which nothing else is asked is drawn layer by layer, in lines and as a map.
 
     Without `out` a figure goes into its suite's folder.
 
@@ -87,15 +116,28 @@ def make_figures(
     """
     from eibench.report import figures  # matplotlib, which tables need not wait for
 
-    known = find_metric(metric)
     suites = read_suites(results)
     if out is not None and len({suite.name for suite in suites}) < len(suites):
         raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
     for suite in suites:
-        field, layout = choose_axes(suite, x, by)
-        figure = figures.draw(build_table(suite, known, layout), field)
-        path = (out or suite.folder / "figures") / f"{suite.name}_{metric}"
-        try:
-            yield Drawn(suite.name, field, figures.save(figure, path))
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
+        for name, field, figure in _figures(suite, metric, x, by):
+            path = (out or suite.folder / "figures") / f"{suite.name}_{name}"
+            try:
+                yield Drawn(suite.name, field, figures.save(figure, path))
+            except OSError as error:
+                raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _figures(
+    suite: SuiteResults, metric: str | None, x: str | None, by: Sequence[str] | None
+) -> Iterator[tuple[str, str | None, Figure]]:
+    """Name, field on the x axis and figure of all that is drawn of `suite`."""
+    from eibench.report import figures, propagation
+
+    if suite.kind == PROBE and metric is None and x is None and by is None:
+        yield "layers", LAYER, propagation.draw_lines(suite)
+        yield "gradient_map", LAYER, propagation.draw_map(suite, find_metric("gradient"))
+        return
+    known = choose_metric(suite, metric)
+    field, layout = choose_axes(suite, x, by)
+    yield known.name, field, figures.draw(build_table(suite, known, layout), field)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from eibench.report.notes import footnotes
-from eibench.report.tables import Cell, Key, Table
-from eibench.report.words import field_words, show_field, show_value
+from eibench.report.tables import UNMEASURED, Cell, Key, Table
+from eibench.report.words import Metric, field_words, show_field, show_value
 
 NARROW = 13
 """Characters to which headers and remarks of a terminal's table are wrapped."""
@@ -20,22 +20,27 @@ NO_CELL = "-"
 
 def number_text(cell: Cell, table: Table) -> str:
     """`97.2 ± 0.3`, or without the spread where there is none."""
-    digits = table.metric.digits
-    spread = "" if cell.deviation is None else f" ± {cell.deviation:.{digits}f}"
-    return f"{cell.mean:.{digits}f}{spread}"
+    assert cell.mean is not None
+    show = table.metric.show
+    return show(cell.mean) + ("" if cell.deviation is None else f" ± {show(cell.deviation)}")
 
 
 def remark_text(cell: Cell, table: Table) -> str:
     """`(n=2, 1 diverged)` behind a number, nothing for a full cell."""
     if cell.n == table.planned:
         return ""
-    absent = [f"{count} {status.replace('_', ' ')}" for status, count in cell.absent.items()]
+    absent = [f"{count} {_absence(status, table.metric)}" for status, count in cell.absent.items()]
     return f"({', '.join([f'n={cell.n}', *absent])})"
 
 
-def empty_text(cell: Cell) -> str:
+def empty_text(cell: Cell, metric: Metric) -> str:
     """`diverged (2), missing (1)`: a cell without numbers."""
-    return ", ".join(f"{s.replace('_', ' ')} ({count})" for s, count in cell.absent.items())
+    return ", ".join(f"{_absence(s, metric)} ({count})" for s, count in cell.absent.items())
+
+
+def _absence(status: str, metric: Metric) -> str:
+    """Why a run has no number, in words."""
+    return metric.unmeasured if status == UNMEASURED else status.replace("_", " ")
 
 
 def stub_text(row: Key, table: Table) -> str:
@@ -101,7 +106,7 @@ def _text_cell(table: Table, row: Key, column: Key, bold: Callable[[str], str]) 
     if cell is None:
         return NO_CELL
     if not cell.n:
-        return _wrapped(empty_text(cell))
+        return _wrapped(empty_text(cell, table.metric))
     number = number_text(cell, table)
     marked = bold(number) + " *" if cell.best else number
     return "\n".join(filter(None, [marked, _wrapped(remark_text(cell, table))]))
@@ -134,7 +139,7 @@ def _markdown_cell(table: Table, row: Key, column: Key) -> str:
     if cell is None:
         return NO_CELL
     if not cell.n:
-        return empty_text(cell)
+        return empty_text(cell, table.metric)
     number = number_text(cell, table)
     return f"{f'**{number}**' if cell.best else number} {remark_text(cell, table)}".rstrip()
 

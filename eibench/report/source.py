@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from eibench.results.store import (
     MISSING,
     OK,
     RunFolder,
+    kind_of,
     read_plan,
     suite_folders,
 )
@@ -32,6 +33,8 @@ class Run:
     result: Mapping[str, Any]
     environment: Mapping[str, Any]
     """Empty while the run has no record."""
+    layers: Sequence[Mapping[str, Any]] = ()
+    """A probe's layers in forward order."""
 
     @property
     def seed(self) -> int:
@@ -72,6 +75,8 @@ class SuiteResults:
     """Planned runs in the plan's order."""
     others: int
     """Runs in the folder that are not in the plan."""
+    kind: str = "train"
+    """`train`, or `probe`: then runs have layers."""
 
     @property
     def methods(self) -> list[str]:
@@ -106,6 +111,7 @@ def _read_suite(folder: Path) -> SuiteResults:
         same=tuple(tuple(group) for group in plan["same"]),
         runs=tuple(_read_run(folder / run_id, fields) for run_id, fields in planned.items()),
         others=sum(path.parent.name not in planned for path in folder.glob("*/record.json")),
+        kind=kind_of(plan),
     )
 
 
@@ -120,4 +126,5 @@ def _read_run(folder: Path, fields: Mapping[str, Any]) -> Run:
         reason=record["reason"] or "",
         result={**record.get("result", {}), **record.get("cost", {})},
         environment=record.get("environment", {}),
+        layers=record.get("layers", ()),
     )

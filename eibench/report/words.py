@@ -20,6 +20,19 @@ class Metric:
     unit: str = ""
     digits: int = 1
     better: Literal["higher", "lower"] | None = None
+    form: Literal["f", "g"] = "f"
+    """Decimals, or significant digits for what spans many powers of ten."""
+    unmeasured: str = "not measured"
+    """What it means that a run which is ok has no such number."""
+
+    def show(self, number: float) -> str:
+        """`number`, rounded."""
+        return f"{number:.{self.digits}{self.form}}"
+
+    @property
+    def spans_powers(self) -> bool:
+        """Whether a log scale suits it."""
+        return self.form == "g"
 
     @property
     def heading(self) -> str:
@@ -27,6 +40,7 @@ class Metric:
         return _with_unit(self.words, self.unit)
 
 
+RATE = "spikes per neuron and time step"
 METRICS = {
     metric.name: metric
     for metric in (
@@ -35,10 +49,27 @@ METRICS = {
         Metric("test_accuracy_last", "test accuracy after the last epoch", "%", 1, "higher"),
         Metric("validation_accuracy", "validation accuracy", "%", 1, "higher"),
         Metric("best_epoch", "epoch with the best validation accuracy"),
-        Metric("firing_rate", "firing rate", "spikes per neuron and time step", 3),
+        Metric("firing_rate", "firing rate", RATE, 3),
         Metric("silent_share", "share of silent neurons", "", 3),
         Metric("negative_weights", "negative weights among those held to Dale's law"),
         Metric("parameters", "parameters", "", 0),
+        Metric(
+            "gradient_decades",
+            "spread of the relative gradient over layers",
+            "powers of ten",
+            2,
+            unmeasured="a gradient is 0",
+        ),
+        Metric("gradient_min", "least relative gradient of a layer", "", 3, form="g"),
+        Metric("gradient_max", "greatest relative gradient of a layer", "", 3, form="g"),
+        Metric("dead_gradient_layers", "layers whose gradient is exactly 0"),
+        Metric("live_layers", "layers with any spike"),
+        Metric("rate_min", "least firing rate of a layer", RATE, 3),
+        Metric("rate_last", "firing rate of the last layer", RATE, 3),
+        Metric("current_std_last", "deviation of the last layer's current", "", 3),
+        Metric("gradient", "relative gradient", "", 3, form="g"),
+        Metric("current_std", "deviation of the current", "", 3),
+        Metric("balance", "E/I imbalance", "", 3, unmeasured="no E-I layer"),
         Metric("seconds", "training and evaluation time", "s", 1, "lower"),
         Metric("images_per_second", "training throughput", "images/s", 0, "higher"),
         Metric("peak_memory_mib", "peak memory", "MiB", 0, "lower"),
@@ -50,6 +81,7 @@ _FIELDS = {
     "timesteps": ("time steps", ""),
     "model.depth": ("depth", "layers"),
     "model.width": ("width", "channels"),
+    "probe.steps": ("steps", "optimizer steps"),
     "neuron.tau": ("membrane time constant", "time steps"),
     "train.lr": ("learning rate", ""),
     "train.batch_size": ("batch size", "images"),

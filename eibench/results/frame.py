@@ -8,52 +8,72 @@ from typing import Any
 import pandas as pd
 
 from eibench.errors import UserError
-from eibench.results.store import RunFolder, read_plan, suite_folders
+from eibench.results.numbers import LAYER_METRICS, NUMBERS
+from eibench.results.store import RunFolder, kind_of, read_plan, suite_folders
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
-METRICS = (
-    "test_accuracy",
-    "test_loss",
-    "test_accuracy_last",
-    "validation_accuracy",
-    "best_epoch",
-    "firing_rate",
-    "silent_share",
-    "negative_weights",
-    "parameters",
-    "seconds",
-    "images_per_second",
-    "peak_memory_mib",
-)
-"""Numbers of a run that a report can show; accuracies in percent."""
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
     """The runs at or below `path` (a results folder, or one suite in it), one row each.
 
     Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of `METRICS`
-    (test_accuracy in percent, seconds ...), and one column, named by its dotted path such as
-    `model.depth`, for every field that differs between runs that have it. A planned run without a
-    record has the status `missing` or `interrupted` and no numbers. `planned` tells runs of the
-    current plan from older ones.
+    (test_accuracy in percent, seconds ...) or, of probes, of `PROBE_METRICS`, and one column, named
+    by its dotted path such as `model.depth`, for every field that differs between runs that have
+    it. A planned run without a record has the status `missing` or `interrupted` and no numbers.
+    `planned` tells runs of the current plan from older ones.
 
     Raises:
         UserError: there are no results at `path`.
     """
-    root = Path(path)
+    rows = _rows(Path(path))
+    kinds = {row["kind"] for row in rows}
+    return _frame(
+        rows,
+        tuple(dict.fromkeys(name for kind in NUMBERS if kind in kinds for name in NUMBERS[kind])),
+    )
+
+
+def load_layers(path: str | Path) -> pd.DataFrame:
+    """The layers of all probes at or below `path`, one row each, in forward order.
+
+    Columns: those of `load_results` that name a run, with `layer` (from 1), `name` (of the neuron
+    in the network), `neurons`, and the numbers of `LAYER_METRICS`. NaN where there is no such
+    number; `non_finite` names those that were not finite, separated by spaces. A run without layers
+    has no rows.
+
+    Raises:
+        UserError: there are no results at `path`, or none with layers.
+    """
+    rows = [
+        {**row, **layer, "non_finite": " ".join(layer["non_finite"])}
+        for row in _rows(Path(path))
+        for layer in row["layers"]
+    ]
+    if not rows:
+        raise UserError(f"{path}: no layers here; `eibench probe SUITE` measures some")
+    return _frame(rows, ("layer", "name", "neurons", *LAYER_METRICS, "non_finite"))
+
+
+def _rows(root: Path) -> list[dict[str, Any]]:
+    """All runs at or below `root`; a run's `layers` and all its numbers are among its values."""
     rows = [row for folder in suite_folders(root) for row in _suite_rows(folder)]
     if not rows:
         raise UserError(f"{root}: no results here; `eibench run SUITE` makes some")
+    return rows
+
+
+def _frame(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> pd.DataFrame:
+    """The rows with what names a run in front, then `metrics`, then the fields that vary."""
     frame = pd.DataFrame(rows)
     values: dict[str, set[str]] = {}
     for row in rows:
         for key, value in row.items():
             if key.startswith("field:"):
                 values.setdefault(key, set()).add(repr(value))
-    frame = frame.drop(columns=[key for key, taken in values.items() if len(taken) == 1])
-    frame = frame.rename(columns={key: key.removeprefix("field:") for key in values})
-    front = [*LEADING, *METRICS]
-    return frame[[*front, *(c for c in frame.columns if c not in front)]]
+    varied = [key for key, taken in values.items() if len(taken) > 1]
+    frame = frame[[*LEADING, *metrics, "reason", "planned", *varied]]
+    return frame.rename(columns={key: key.removeprefix("field:") for key in varied})
 
 
 def _suite_rows(folder: Path) -> list[dict[str, Any]]:
@@ -61,24 +81,28 @@ def _suite_rows(folder: Path) -> list[dict[str, Any]]:
     plan = read_plan(folder)
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
     found = [RunFolder(p.parent) for p in sorted(folder.glob("*/record.json"))]
-    rows = [_row(plan["suite"], RunFolder(folder / i), f, True) for i, f in planned.items()]
+    rows = [_row(plan, RunFolder(folder / i), f, True) for i, f in planned.items()]
     others = [run for run in found if run.run_id not in planned]
-    return rows + [_row(plan["suite"], run, {}, False) for run in others]
+    return rows + [_row(plan, run, {}, False) for run in others]
 
 
-def _row(suite: str, run: RunFolder, fields: dict[str, Any], planned: bool) -> dict[str, Any]:
+def _row(
+    plan: dict[str, Any], run: RunFolder, fields: dict[str, Any], planned: bool
+) -> dict[str, Any]:
     record = run.outcome()
     fields = {**record.get("fields", {}), **fields}  # the plan knows options that came later
     numbers = {**record.get("result", {}), **record.get("cost", {})}
     leading = {key: fields.get(key) for key in LEADING[3:]}
     inner = {f"field:{k}": v for k, v in fields.items() if k not in leading}
     return {
-        "suite": suite,
+        "suite": plan["suite"],
+        "kind": kind_of(plan),
         "run_id": run.run_id,
         "status": record["status"],
         "reason": record.get("reason"),
         "planned": planned,
         **leading,
-        **{metric: numbers.get(metric) for metric in METRICS},
+        "layers": record.get("layers", []),
+        **{metric: numbers.get(metric) for names in NUMBERS.values() for metric in names},
         **inner,
     }

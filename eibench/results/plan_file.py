@@ -19,6 +19,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
         "schema": SCHEMA,
         "suite": plan.name,
         "title": plan.title,
+        "kind": plan.kind,
         "axes": plan.axes,
         "tuned_by": plan.tuned_by,
         "same": same_computations(plan),

@@ -2,7 +2,7 @@
 
 results/<suite>/plan.json                what was asked for, so that missing runs show
 results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
-                        /epochs.jsonl    one line per epoch
+                        /epochs.jsonl    one line per epoch; none for a probe
                         /record.json     how it ended; a run is finished when this exists
                         /checkpoint.pt   while it runs; removed when it ends well
 """
@@ -98,10 +98,13 @@ class RunFolder:
             return []
         return list(_whole_lines(text.splitlines()))
 
-    def begin(self, spec: dict[str, Any], history: list[dict[str, Any]]) -> None:
-        """Lay the folder out, with the epochs that a checkpoint already holds."""
+    def begin(self, spec: dict[str, Any]) -> None:
+        """Lay the folder out."""
         text = yaml.safe_dump(spec, sort_keys=False)
         write_atomic(self.path / "spec.yaml", text.encode())
+
+    def begin_epochs(self, history: list[dict[str, Any]]) -> None:
+        """Start epochs.jsonl with the epochs that a checkpoint already holds."""
         lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in history)
         write_atomic(self.path / "epochs.jsonl", lines.encode())
 
@@ -155,6 +158,11 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if plan is None:
         raise UserError(f"{folder}: no results here; `eibench run SUITE` makes some")
     return plan
+
+
+def kind_of(plan: dict[str, Any]) -> str:
+    """`train` or `probe`; plans written before there were probes do not say."""
+    return str(plan.get("kind", "train"))
 
 
 def suite_folders(path: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from eibench.data import DATASETS, DataError, ImageData
@@ -79,10 +79,16 @@ def build(spec: RunSpec, data: ImageData) -> Experiment:
     return Experiment(spec, data, method, model, make_optimizer(groups, spec.train))
 
 
+def first_batch(experiment: Experiment) -> tuple[Tensor, Tensor]:
+    """Images and labels that training will see first; the seed alone decides which."""
+    spec = experiment.spec
+    order = generator(spec.seed, "order", 0)
+    return next(training_batches(experiment.data.train, spec.train.batch_size, order))
+
+
 def prepare(experiment: Experiment) -> None:
     """The method's data-dependent initialisation, on the first batch that training will see."""
     spec = experiment.spec
-    order = generator(spec.seed, "order", 0)
-    images, _ = next(training_batches(experiment.data.train, spec.train.batch_size, order))
+    images, _ = first_batch(experiment)
     batch = over_time(images, spec.timesteps)
     experiment.method.prepare(experiment.model, batch, generator(spec.seed, "prepare"))

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eibench.data.base import ImageData
 from eibench.data.batches import over_time, training_batches
+from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment
 from eibench.training.evaluate import Evaluation, evaluate
 from eibench.training.optim import learning_rate
@@ -86,18 +88,34 @@ def train_epoch(experiment: Experiment, epoch: int) -> tuple[float, float, float
 
     Totals stay on the device until the end, so no step waits for it.
     """
-    spec, data = experiment.spec, experiment.data.train
+    data = experiment.data.train
     experiment.model.train()
     loss = torch.zeros((), dtype=torch.float64, device=data.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)
-    steps = math.ceil(len(data) / spec.train.batch_size)
-    order = generator(spec.seed, "order", epoch - 1)
-    for i, batch in enumerate(training_batches(data, spec.train.batch_size, order)):
-        lr = learning_rate((epoch - 1) * steps + i, steps, spec.train)
+    for batch, lr in scheduled(experiment, epoch):
         batch_loss, batch_correct = train_step(experiment, batch, lr)
         loss += batch_loss * len(batch[1])
         correct += batch_correct
     return loss.item() / len(data), 100 * correct.item() / len(data), lr
+
+
+def steps_per_epoch(spec: RunSpec, data: ImageData) -> int:
+    """Optimizer steps in one pass over the training split."""
+    return math.ceil(len(data.train) / spec.train.batch_size)
+
+
+def total_steps(spec: RunSpec, data: ImageData) -> int:
+    """Optimizer steps of a whole run."""
+    return spec.train.epochs * steps_per_epoch(spec, data)
+
+
+def scheduled(experiment: Experiment, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
+    """The batches of an epoch (from 1), each with its learning rate."""
+    spec, data = experiment.spec, experiment.data.train
+    steps = steps_per_epoch(spec, experiment.data)
+    order = generator(spec.seed, "order", epoch - 1)
+    for i, batch in enumerate(training_batches(data, spec.train.batch_size, order)):
+        yield batch, learning_rate((epoch - 1) * steps + i, steps, spec.train)
 
 
 def train_step(
@@ -105,18 +123,25 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step on cross-entropy of the time-averaged logits: loss and hits."""
     spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
-    images, labels = batch
     for group in optimizer.param_groups:
         group["lr"] = lr
-    logits = model(over_time(images, spec.timesteps)).mean(0)
-    loss = nn.functional.cross_entropy(logits, labels)
+    loss, logits = loss_on(model, batch, spec.timesteps)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if spec.train.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)
     optimizer.step()
     experiment.method.project(model)
-    return loss.detach(), (logits.argmax(1) == labels).sum()
+    return loss.detach(), (logits.argmax(1) == batch[1]).sum()
+
+
+def loss_on(
+    model: nn.Module, batch: tuple[Tensor, Tensor], timesteps: int
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the time-averaged logits on images and labels, and these logits."""
+    images, labels = batch
+    logits = model(over_time(images, timesteps)).mean(0)
+    return nn.functional.cross_entropy(logits, labels), logits
 
 
 def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:

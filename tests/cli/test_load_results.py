@@ -9,7 +9,8 @@ import pytest
 import eibench
 from eibench.errors import UserError
 from eibench.plan import load_plan
-from eibench.results.frame import LEADING, METRICS, load_results
+from eibench.results.frame import LEADING, load_results
+from eibench.results.numbers import METRICS
 
 
 def test_it_is_public():

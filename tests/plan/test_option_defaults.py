@@ -4,7 +4,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from eibench.plan import DATASETS, METHODS, MODELS
-from eibench.plan.options import NeuronOptions, TrainOptions
+from eibench.plan.options import NeuronOptions, ProbeOptions, TrainOptions
 from eibench.plan.spec import NUMBERS, SPEC_VERSION
 
 REQUIRED = "(required)"
@@ -65,6 +65,7 @@ PINNED = {
             "schedule": "cosine",
             "warmup_epochs": 0,
         },
+        "probe": {"steps": 0},
         "numbers": {"timesteps": 4, "seed": 0},
     }
 }
@@ -79,6 +80,7 @@ def current():
         **{f"data {name}": cls for name, cls in DATASETS.items()},
         "neuron": NeuronOptions,
         "train": TrainOptions,
+        "probe": ProbeOptions,
     }
     out = {
         where: {
@@ -121,7 +123,8 @@ def test_every_default_is_valid():
             continue
         registry = {"method": METHODS, "model": MODELS, "data": DATASETS}
         kind, _, name = where.partition(" ")
-        cls = registry[kind][name] if name else {"neuron": NeuronOptions}.get(kind, TrainOptions)
+        sections = {"neuron": NeuronOptions, "train": TrainOptions, "probe": ProbeOptions}
+        cls = registry[kind][name] if name else sections[kind]
         assert cls.model_validate(defaults) == cls()
 
 

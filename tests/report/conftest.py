@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,30 @@ class FakeSuite:
         }
         return self._record(self.plan(*args, **kwargs), OK, None, result, environment)
 
+    def probe(
+        self, gradients: list[float | None], *args: Any, rate: float = 0.2, **kwargs: Any
+    ) -> RunFolder:
+        """Add a probe with these relative gradients by layer."""
+        run = self.plan(*args, **{"probe": {}, **kwargs})
+        positive = all(gradients)
+        decades = math.log10(max(gradients) / min(gradients)) if positive else None
+        result = {"gradient_decades": decades, "dead_gradient_layers": gradients.count(0.0)}
+        layers = [
+            {
+                "layer": i,
+                "name": f"neuron{i}",
+                "neurons": 8,
+                "firing_rate": rate,
+                "silent_share": 0.0,
+                "current_std": 1.0,
+                "balance": None,
+                "gradient": gradient,
+                "non_finite": [],
+            }
+            for i, gradient in enumerate(gradients, start=1)
+        ]
+        return self._record(run, OK, None, result, None, layers=layers)
+
     def fail(self, status: str, reason: str, *args: Any, **kwargs: Any) -> RunFolder:
         """Add a run that ended badly."""
         return self._record(self.plan(*args, **kwargs), status, reason, {}, None)
@@ -72,7 +97,13 @@ class FakeSuite:
             self.run(accuracy, *args, seed=seed, **kwargs)
 
     def _record(
-        self, run: RunFolder, status: str, reason: str | None, result: Any, environment: Any
+        self,
+        run: RunFolder,
+        status: str,
+        reason: str | None,
+        result: Any,
+        environment: Any,
+        **more: Any,
     ) -> RunFolder:
         record = {
             "schema": SCHEMA,
@@ -82,6 +113,7 @@ class FakeSuite:
             "result": result,
             "cost": {"seconds": 10.0},
             "environment": {**ENVIRONMENT, **(environment or {})},
+            **more,
         }
         run.path.mkdir(parents=True, exist_ok=True)
         (run.path / "record.json").write_bytes(to_json(record))
@@ -98,6 +130,22 @@ def suite(tmp_path: Path) -> FakeSuite:
 def make_suite(tmp_path: Path) -> Callable[..., FakeSuite]:
     """Another suite beside it: `make_suite(name, axes=[...])`."""
     return lambda name, **plan: FakeSuite(tmp_path, name, **plan)
+
+
+@pytest.fixture
+def propagation(make_suite: Callable[..., FakeSuite]) -> FakeSuite:
+    """Probes of three methods at two depths under two seeds, with zeros, a failed and a missing."""
+    suite = make_suite("propagation", kind="probe")
+    for seed in (0, 1):
+        suite.probe([1.0, 0.1], "ei", 2, seed)
+        suite.probe([10.0 + 10 * seed, 1.0, 0.1], "ei", 3, seed)
+        suite.probe([1e-15, 0.0], "no_norm", 2, seed, rate=0.0)
+        suite.probe([0.0, 0.0, 0.0], "no_norm", 3, seed, rate=0.0)
+    suite.probe([2.0, 0.2], "batchnorm", 2, 0)
+    suite.plan("batchnorm", 2, 1, probe={})
+    suite.probe([2.0, 2.0, 2.0], "batchnorm", 3, 0)
+    suite.fail("out_of_memory", "no room", "batchnorm", 3, 1, probe={})
+    return suite
 
 
 @pytest.fixture

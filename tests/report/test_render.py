@@ -11,6 +11,7 @@ from eibench.report.exchange import to_csv, to_json
 from eibench.report.make import make_tables, render_tables
 from eibench.report.render import empty_text, number_text, remark_text, to_markdown, to_text
 from eibench.report.tables import Cell
+from eibench.report.words import METRICS
 
 TEXT = """\
 Depth & norms: test accuracy (%)
@@ -59,7 +60,7 @@ def test_cell_text(table, values, absent, number, remark):
 
 def test_empty_cell_text():
     cell = Cell({}, {"out_of_memory": 2, "not_measured": 1})
-    assert empty_text(cell) == "out of memory (2), not measured (1)"
+    assert empty_text(cell, METRICS["test_accuracy"]) == "out of memory (2), not measured (1)"
 
 
 def test_terminal(table):

@@ -7,7 +7,7 @@ import pytest
 from eibench.errors import UserError
 from eibench.report.make import make_tables
 from eibench.report.words import METRICS, find_metric
-from eibench.results.frame import METRICS as FRAME_METRICS
+from eibench.results.numbers import METRICS as FRAME_METRICS
 
 
 def table_of(suite, metric="test_accuracy", rows=None, columns=None):

@@ -1,0 +1,72 @@
+"""The runs of a probe suite taken apart: one for each layer, which is then a field like others."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+from eibench.errors import UserError
+from eibench.report.layout import Layout
+from eibench.report.source import Run, SuiteResults
+from eibench.report.tables import Table, build_table
+from eibench.report.words import Metric, find_metric
+from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
+
+LAYER = "layer"
+"""The field: 1 is nearest to the input."""
+DEFAULTS = {"train": "test_accuracy", "probe": "gradient_decades"}
+"""The metric of a suite where none is named, by kind."""
+PROBE = "probe"
+
+
+def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) -> Metric:
+    """The metric called `name`, or the default of the suite's kind.
+
+    Raises:
+        UserError: an unknown name, or a number of layers asked of runs or the reverse.
+    """
+    if name is None:
+        return find_metric("gradient" if layered else DEFAULTS[suite.kind])
+    metric = find_metric(name)
+    if layered and name not in LAYER_METRICS:
+        allowed = ", ".join(LAYER_METRICS)
+        raise UserError(f"--metric {name}: is no number of a layer; allowed: {allowed}")
+    only_of_layers = set(LAYER_METRICS) - set(PROBE_METRICS)
+    if suite.kind == PROBE and not layered and name in only_of_layers:
+        raise UserError(f"--metric {name}: is a number of each layer; try --rows {LAYER}")
+    return metric
+
+
+def is_layered(suite: SuiteResults, fields: Sequence[str]) -> bool:
+    """Whether `fields` ask for the layers of a probe suite."""
+    return suite.kind == PROBE and LAYER in fields
+
+
+def by_layer(suite: SuiteResults) -> SuiteResults:
+    """`suite` with a run for each layer in place of each run.
+
+    A run without layers (it failed, or is missing) gets as many as others with its network have.
+    """
+    counts: dict[Hashable, int] = {}
+    for run in suite.runs:
+        counts[_network(run)] = max(counts.get(_network(run), 1), len(run.layers))
+    runs = tuple(
+        replace(run, fields={**run.fields, LAYER: i + 1}, result=_layer(run, i), layers=())
+        for run in suite.runs
+        for i in range(counts[_network(run)])
+    )
+    return replace(suite, runs=runs, axes=(*suite.axes, LAYER))
+
+
+def layer_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
+    """A table of layers, with `suite` itself behind it: footnotes are about runs."""
+    return replace(build_table(by_layer(suite), metric, layout), suite=suite)
+
+
+def _network(run: Run) -> Hashable:
+    return tuple(run.value(f) for f in run.fields if f.partition(".")[0] == "model")
+
+
+def _layer(run: Run, i: int) -> dict[str, float | None]:
+    """The numbers of layer `i` (from 0)."""
+    return {name: run.layers[i][name] for name in LAYER_METRICS} if i < len(run.layers) else {}

@@ -1,0 +1,160 @@
+"""Signal propagation: how activity goes forward and gradients come back, layer by layer.
+
+A layer is a neuron (`LIF`) in the order of the forward pass, with the synapses that feed it: the
+convolutions, matrices and E-I layers that were called since the neuron before it. Of each layer,
+on one batch, with the network in training mode:
+
+    firing_rate    spikes per neuron and time step
+    silent_share   share of neurons that never fire on the batch
+    current_std    standard deviation of the neuron's input current, over all its entries
+    balance        |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries, of an E-I layer
+    gradient       norm of the loss's gradient over norm of the weights, of the synapses' matrices
+                   and kernels (biases and gains are left out: biases start at zero)
+
+A number that does not exist is None (the balance of other synapses); one that is not finite is None
+too, and its name stands in `non_finite`. A gradient of exactly zero is 0.0. Sums are in float64;
+gradients themselves are those of training, and vanish where float32 does.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from eibench.nn import LIF, EILayer
+from eibench.training.build import Experiment, first_batch
+from eibench.training.fit import loss_on, scheduled, train_step
+
+SYNAPSES = (_ConvNd, nn.Linear, EILayer)
+
+
+def advance(experiment: Experiment, steps: int) -> None:
+    """The first `steps` optimizer steps of training."""
+    experiment.model.train()
+    epochs = range(1, experiment.spec.train.epochs + 1)
+    batches = itertools.chain.from_iterable(scheduled(experiment, epoch) for epoch in epochs)
+    for batch, lr in itertools.islice(batches, steps):
+        train_step(experiment, batch, lr)
+
+
+def measure(experiment: Experiment) -> tuple[float, list[dict[str, Any]]]:
+    """The loss on the first training batch, and the values of every layer in forward order.
+
+    All methods under one seed are measured on the same batch. The network is copied, so that
+    measuring leaves no trace in it.
+    """
+    model = copy.deepcopy(experiment.model).train()
+    with _Tracer(model) as tracer:
+        loss, _ = loss_on(model, first_batch(experiment), experiment.spec.timesteps)
+    loss.backward()
+    return loss.item(), [
+        _record(i, {**layer, "gradient": _relative_gradient(synapses)})
+        for i, (layer, synapses) in enumerate(tracer.layers, start=1)
+    ]
+
+
+def summarize(layers: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
+    """One network's layers in a few numbers.
+
+    `gradient_decades` is log10 of the greatest over the least relative gradient, and None where the
+    least is zero.
+    """
+    gradients = [layer["gradient"] for layer in layers if layer["gradient"] is not None]
+    rates = [layer["firing_rate"] for layer in layers]
+    least, greatest = min(gradients), max(gradients)
+    neurons = sum(layer["neurons"] for layer in layers)
+    return {
+        "gradient_decades": math.log10(greatest / least) if least > 0 else None,
+        "gradient_min": least,
+        "gradient_max": greatest,
+        "dead_gradient_layers": gradients.count(0.0),
+        "live_layers": sum(rate > 0 for rate in rates),
+        "rate_min": min(rates),
+        "rate_last": rates[-1],
+        "current_std_last": layers[-1]["current_std"],
+        "silent_share": sum(layer["silent_share"] * layer["neurons"] for layer in layers) / neurons,
+    }
+
+
+class _Tracer:
+    """While entered, notes each neuron's activity and the synapses called since the last one."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.modules = {module: name for name, module in model.named_modules()}
+        self.layers: list[tuple[dict[str, Any], list[nn.Module]]] = []
+        self.synapses: list[nn.Module] = []
+        self.balance: float | None = None
+
+    def __enter__(self) -> Self:
+        neurons = [m for m in self.modules if isinstance(m, LIF)]
+        synapses = [m for m in self.modules if isinstance(m, SYNAPSES)]
+        self.hooks = [
+            *(neuron.register_forward_hook(self._note_neuron) for neuron in neurons),
+            *(synapse.register_forward_hook(self._note_synapse) for synapse in synapses),
+        ]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _note_synapse(self, module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        self.synapses.append(module)
+        currents = module.currents(inputs[0]) if isinstance(module, EILayer) else None
+        if currents is not None:
+            self.balance = balance(*currents)
+
+    @torch.no_grad()
+    def _note_neuron(self, neuron: nn.Module, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
+        layer = {
+            "name": self.modules[neuron],
+            "neurons": spikes[0, 0].numel(),
+            "firing_rate": spikes.mean(dtype=torch.float64).item(),
+            "silent_share": (spikes.sum((0, 1)) == 0).double().mean().item(),
+            "current_std": inputs[0].double().std(correction=0).item(),
+            "balance": self.balance,
+        }
+        self.layers.append((layer, self.synapses))
+        self.synapses, self.balance = [], None
+
+
+def balance(i_ee: Tensor, i_sub: Tensor) -> float | None:
+    """|mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries; None where I_EE does not vary."""
+    excitation = i_ee.double()
+    deviation = excitation.std(correction=0).item()
+    net = (excitation.mean() - i_sub.double().mean()).abs().item()
+    return None if deviation == 0 else net / deviation
+
+
+def _relative_gradient(synapses: list[nn.Module]) -> float | None:
+    """Norm of the gradient over norm of the weights, over all matrices and kernels of `synapses`.
+
+    None where there are none that learn.
+    """
+    learned = [
+        (p.detach().double(), p.grad.double())
+        for synapse in synapses
+        for p in synapse.parameters()
+        if p.dim() > 1 and p.grad is not None
+    ]
+    if not learned:
+        return None
+    weights, gradients = (
+        torch.stack([x.square().sum() for x in tensors]).sum()
+        for tensors in zip(*learned, strict=True)
+    )
+    return (gradients / weights).sqrt().item()
+
+
+def _record(index: int, values: dict[str, Any]) -> dict[str, Any]:
+    """A layer as it is written: what is not finite becomes None and is named."""
+    numbers = {key: value for key, value in values.items() if isinstance(value, float)}
+    infinite = [key for key, value in numbers.items() if not math.isfinite(value)]
+    return {"layer": index, **values, **dict.fromkeys(infinite), "non_finite": infinite}
