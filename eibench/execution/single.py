@@ -56,7 +56,7 @@ def execute(
         "run_id": run.run_id,
         "status": status,
         "reason": reason,
-        "fields": run.spec.fields(),
+        "fields": run.fields(),
         "result": result or {},
         "cost": _cost(progress, data),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
