@@ -30,7 +30,9 @@ def report(
     metric: Annotated[str, typer.Option(help="The number to report.")] = "test_accuracy",
     rows: Annotated[
         str | None,
-        typer.Option(metavar="FIELD,...", help="Fields of the rows.", show_default="method"),
+        typer.Option(
+            metavar="FIELD,...", help="Fields of the rows.", show_default="ablation or method"
+        ),
     ] = None,
     columns: Annotated[
         str | None,
@@ -47,6 +49,7 @@ def report(
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
 
     The best of each column is marked together with what a paired test does not tell from it.
+    Ablations have their difference to the base run instead, with a 95 % confidence interval.
     """
     from eibench.report.make import WIDTH, make_tables, render_tables, write_text
 

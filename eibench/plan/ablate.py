@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from eibench.plan.draft import Leaf, leaves
-from eibench.plan.suite import ABLATION, BASE, PlannedRun, SuiteFile
+from eibench.plan.suite import ABLATION, BASE, JOIN, PlannedRun, SuiteFile
 
-JOIN = " + "
-"""Stands between the two factors in the name of a pair."""
 ONE_METHOD = "give each method a suite of its own, with the method in `base`"
 """Labels name a method's options, so no column would hold both an ablation and its base."""
 Factors = Mapping[str, list[Leaf]]

@@ -38,6 +38,8 @@ ABLATION = "ablation"
 """The axis of a suite with `ablate`, and the field of its runs that says which one they are."""
 BASE = "base"
 """The ablation that changes nothing."""
+JOIN = " + "
+"""Stands between the two factors in the name of a pair."""
 
 
 class SuiteFile(Options):

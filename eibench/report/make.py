@@ -27,6 +27,8 @@ class Drawn:
     suite: str
     x: str | None
     paths: list[Path]
+    ablated: bool
+    """Whether ablations take part."""
 
 
 def make_tables(
@@ -96,6 +98,6 @@ def make_figures(
         figure = figures.draw(build_table(suite, known, layout), field)
         path = (out or suite.folder / "figures") / f"{suite.name}_{metric}"
         try:
-            yield Drawn(suite.name, field, figures.save(figure, path))
+            yield Drawn(suite.name, field, figures.save(figure, path), layout.ablated)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
