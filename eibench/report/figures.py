@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from eibench.plan.suite import ABLATION
 from eibench.report.curves import Scale, draw_curves
 from eibench.report.dots import draw_dots
-from eibench.report.intervals import draw_intervals
+from eibench.report.intervals import draw_intervals, signs
 from eibench.report.layout import Key
 from eibench.report.provenance import machine
 from eibench.report.styles import STYLE, series_of
@@ -92,28 +92,15 @@ def _write_around(figure: Figure, table: Table, x: str | None) -> None:
 def caption(table: Table, x: str | None = None) -> str:
     """n, the meaning of what is drawn, and the machines."""
     parts = [f"n = {table.planned}"]
-    differences = _as_differences(table, x)
-    if differences:
-        parts += _difference_key(table)
+    if _as_differences(table, x):
+        parts += signs(table)
     elif table.planned > 1:
         parts += ["dots: seeds", "line: mean", "band or bar: ± 1 standard deviation"]
-    if not differences and any(cell.failed for cell in table.cells.values()):
+    if not _as_differences(table, x) and any(cell.failed for cell in table.cells.values()):
         parts.append("cross: failed runs")
     parts += [f"{' = '.join(group)}: the same computation" for group in table.suite.same]
     machines = sorted({machine(run) for run in table.suite.runs if run.environment})
     return "\n".join(["; ".join(parts).replace("; \n", "\n"), *machines])
-
-
-def _difference_key(table: Table) -> list[str]:
-    """The meaning of the signs of intervals."""
-    k = sum(found.interval is not None for found in table.differences.values())
-    if not k:
-        return ["diamond: mean difference over shared seeds; too few of them for an interval"]
-    return [
-        "dots: seeds; diamond: mean difference over shared seeds, filled where the interval"
-        " excludes 0",
-        f"\nbar: 95 % confidence interval (paired t), not corrected for their number, {k}",
-    ]
 
 
 def save(figure: Figure, path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 
 from matplotlib.axes import Axes
 
@@ -16,6 +17,8 @@ from eibench.report.words import show_value
 
 CLEAR, UNCLEAR, FAILED = COLOURS[0], "#8a8a8a", COLOURS[1]
 """Intervals that exclude zero, those that do not, and words on failures."""
+ABOVE = 0.2
+"""Lines by which the seeds' dots stand above the bar."""
 LABEL = 30
 """Characters to which names and the axis label are wrapped."""
 
@@ -49,7 +52,24 @@ def _draw_one(axes: Axes, y: int, found: Difference, mean: float) -> None:
     if found.interval:
         axes.plot(found.interval, [y, y], color=colour, linewidth=2, solid_capstyle="butt")
     if found.n > 1:
-        axes.scatter(list(found.values.values()), [y] * found.n, s=12, color=colour, alpha=0.5,
-                     linewidths=0, zorder=3)  # fmt: skip
+        axes.scatter(list(found.values.values()), [y - ABOVE] * found.n, s=10, color=colour,
+                     alpha=0.7, linewidths=0)  # fmt: skip
     axes.plot([mean], [y], marker="D", markersize=6, color=colour, zorder=4,
               markerfacecolor=colour if found.excludes_zero else "white")  # fmt: skip
+
+
+def signs(table: Table) -> list[str]:
+    """What the figure's signs mean, for its caption, and which base runs are lacking."""
+    parts = ["diamond: mean difference over shared seeds"]
+    if table.planned > 1:
+        parts.append("dots: seeds")
+    k = sum(found.interval is not None for found in table.differences.values())
+    if k:
+        parts.append("\nbar: 95 % confidence interval by the paired t distribution")
+        parts.append(f"{k} of them, not corrected for their number")
+        parts.append("filled: excludes 0")
+    base = [cell for place, cell in table.cells.items() if place not in table.differences]
+    if lacking := sum((Counter(cell.absent) for cell in base), Counter()):
+        listed = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in lacking.items())
+        parts.append(f"\nbase runs without a number, left out with their seeds: {listed}")
+    return parts
