@@ -29,7 +29,9 @@ def plot(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="FIELD,...", help="Fields of the lines.", show_default="method"),
+        typer.Option(
+            metavar="FIELD,...", help="Fields of the lines.", show_default="ablation or method"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -38,13 +40,14 @@ def plot(
 ) -> None:
     """Draw a metric of each suite as PNG and PDF: mean, spread, every seed, and failures.
 
-    A suite without a numeric axis is drawn as points by method. Probes are drawn layer by layer,
-    unless a metric, x or by is named.
+    A suite without a numeric axis is drawn as points by method, one with ablations as differences
+    to its base run, with 95 % confidence intervals. Probes are drawn layer by layer, unless a
+    metric, x or by is named.
     """
     from eibench.report.make import make_figures
 
     for drawn in make_figures(results or [Path("results")], metric, x, split(by), out):
-        if drawn.x is None:
+        if drawn.x is None and not drawn.ablated:
             typer.echo(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
         for path in drawn.paths:
             typer.echo(str(path))

@@ -44,10 +44,11 @@ class Progress:
 
     def started(self, run: PlannedRun) -> None:
         """A run begins or goes on."""
-        name = f"{run.spec.method.label}, {run.spec.model.label}, seed {run.spec.seed}"
-        self.bars.update(self.suite, note=name)
-        trains = run.spec.probe is None
-        self.bars.reset(self.run, total=run.spec.train.epochs, visible=trains, note="")
+        spec = run.spec
+        names = [run.ablation, spec.method.label, spec.model.label, f"seed {spec.seed}"]
+        self.bars.update(self.suite, note=", ".join(filter(None, names)))
+        trains = spec.probe is None
+        self.bars.reset(self.run, total=spec.train.epochs, visible=trains, note="")
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """An epoch is done."""
@@ -65,7 +66,7 @@ class Progress:
         self.bars.update(self.run, visible=False)
         outcome = _headline(record["result"]) or record["status"].upper()
         width = len(str(self.total))
-        line = f"[{self.seen:>{width}}/{self.total}] {run.run_id}  {outcome}  {note}"
+        line = f"[{self.seen:>{width}}/{self.total}] {run.title}  {outcome}  {note}"
         self.console.print(line, markup=False, soft_wrap=True)
         if record["reason"]:
             self.console.print(f"    {record['reason']}", markup=False, soft_wrap=True)

@@ -36,7 +36,9 @@ def report(
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option(metavar="FIELD,...", help="Fields of the rows.", show_default="method"),
+        typer.Option(
+            metavar="FIELD,...", help="Fields of the rows.", show_default="ablation or method"
+        ),
     ] = None,
     columns: Annotated[
         str | None,
@@ -52,7 +54,8 @@ def report(
 ) -> None:
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
 
-    The best of each column is marked together with what a paired test does not tell from it. Probes
+    The best of each column is marked together with what a paired test does not tell from it.
+    Ablations have their difference to the base run instead, with a 95 % confidence interval. Probes
     have a field `layer` for rows or columns.
     """
     from eibench.report.make import WIDTH, make_tables, render_tables, write_text

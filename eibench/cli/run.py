@@ -178,14 +178,14 @@ def _show_plan(
         folder = RunFolder(results / plan.name / run.run_id)
         record, epochs = folder.record(), len(folder.epochs())
         if record is not None and folder.final_record() is not None:
-            typer.echo(f"  done ({record['status']})  {run.run_id}")
+            typer.echo(f"  done ({record['status']})  {run.title}")
             continue
         left = None if seconds is None else seconds * (1 - epochs / run.spec.train.epochs)
         total += left or 0.0
         state = f"{record['status']}, tried again" if record else "to do"
         state = f"after epoch {epochs}" if epochs and not record else state
         expected = "will fail" if left is None else duration(left)
-        typer.echo(f"  {state:<10} {expected:>9}  {run.run_id}")
+        typer.echo(f"  {state:<10} {expected:>9}  {run.title}")
     typer.echo(f"about {duration(total)} on {device}, measured on a few training steps")
     for group in same_computations(plan):
         typer.echo(f"note: {' and '.join(group)} are the same computation in these networks")

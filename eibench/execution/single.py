@@ -60,7 +60,7 @@ def execute(
         "run_id": run.run_id,
         "status": status,
         "reason": reason,
-        "fields": run.spec.fields(),
+        "fields": run.fields(),
         "result": {},
         "cost": _cost(progress, data),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,9 +8,9 @@ assignment remembers its origin.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from eibench.plan.spec import CHOICES, RunSpec
 from eibench.plan.validate import Invalid
@@ -47,6 +47,25 @@ class Origin:
 def chooses(path: Keys, value: Mapping[str, Any]) -> bool:
     """Whether `value` at `path` names a method, model or data set, in place of any before it."""
     return path in {(choice,) for choice in CHOICES} and "name" in value
+
+
+class Leaf(NamedTuple):
+    """A value that is set as a whole: its dotted key in a run, and where it was written."""
+
+    key: str
+    value: Any
+    keys: Keys
+
+
+def leaves(values: Mapping[str, Any], keys: Keys = (), above: str = "") -> Iterator[Leaf]:
+    """The leaves of `values`, which were written at `keys` and are set at the key `above`."""
+    for key, value in values.items():
+        dotted = f"{above}.{key}" if above else key
+        path = tuple(dotted.split("."))
+        if isinstance(value, Mapping) and value and not chooses(path, value):
+            yield from leaves(value, (*keys, key), dotted)
+        else:
+            yield Leaf(dotted, value, (*keys, key))
 
 
 class Draft:

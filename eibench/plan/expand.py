@@ -1,8 +1,8 @@
 """From a suite file to its plan: axes, overrides per method, exclusions, seeds.
 
-Layers, each over the one before: `base`, `zip` and `grid`, `per_method` (by name, then by label),
-`--set`. An axis and `per_method` may not set the same key. Problems of all runs are collected and
-raised together, each with the line that wrote the value.
+Layers, each over the one before: `base`, `zip` and `grid`, `ablate`, `per_method` (by name, then by
+label), `--set`. An axis, `ablate` and `per_method` may not set the same key. Problems of all runs
+are collected and raised together, each with the line that wrote the value.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
-from eibench.plan.draft import Draft, Located, Origin, chooses
+from eibench.plan import ablate
+from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
 from eibench.plan.overrides import Override, matches
 from eibench.plan.plugins import load_plugin
 from eibench.plan.spec import PROBE, RunSpec
-from eibench.plan.suite import Plan, PlannedRun, SuiteFile, as_probe, read_suite
+from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile, as_probe, read_suite
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
 
@@ -26,8 +27,8 @@ from eibench.plan.yaml_source import Document, Keys
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
     """The plan of the suite at `path` under `--set` and `--seeds`.
 
-    A `--set` key replaces the axis of that name, and axes within what it sets as a whole. The
-    suite's plugins are loaded, which runs their code.
+    A `--set` key replaces the axis of that name, and axes within what it sets as a whole; so it
+    does with keys of ablations. The suite's plugins are loaded, which runs their code.
 
     Raises:
         UserError: the file cannot be read.
@@ -54,26 +55,33 @@ class _Expansion:
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         self.document, self.suite, self.settings = document, suite, settings
         self.folder = Path(document.source).parent
-        replaced = {f"{'.'.join(map(str, k))}." for s in settings for k in _leaves(_nested(s))}
+        replaced = {f"{leaf.key}." for s in settings for leaf in leaves(_nested(s))}
         self.grid = {k: v for k, v in suite.grid.items() if not _within(k, replaced)}
         self.zip = {k: v for k, v in suite.zip.items() if not _within(k, replaced)}
+        self.factors = ablate.read_factors(suite, lambda key: _within(key, replaced))
+        self.ablations = ablate.ablations(self.factors, suite.ablate_pairs)
         self.problems: list[str] = []
+        self.refused: dict[str, str] = {}
+        """Messages on runs that cannot be, and what is said of each where it first occurs."""
+        self.used: set[int] = set()
+        """Clauses of `exclude` that leave out a run which cannot even be planned."""
 
     def plan(self, seeds: list[int]) -> Plan:
         plugins = self._load_plugins()
         self._check_axes()
         self._stop_if_wrong()
-        specs = [spec for draft in self._drafts() if (spec := self._spec(draft))]
+        made = [run for name, picks in self._picks() if (run := self._run(name, picks))]
         self._stop_if_wrong()
-        self._check_per_method(specs)
-        kept = self._without_excluded(specs)
+        self._check_per_method([run.spec for run in made])
+        kept = self._without_excluded(made)
+        ablate.check_distinct(self.suite, kept, self._note)
         self._stop_if_wrong()
         suite = self.suite
         runs = self._under_seeds(kept, seeds)
         return Plan(
             name=suite.name,
             title=suite.title,
-            axes=(*self.grid, *self.zip),
+            axes=(*([ABLATION] if self.factors else []), *self.grid, *self.zip),
             runs=runs,
             tuned_by=suite.tuned_by,
             kind=suite.kind,
@@ -84,8 +92,8 @@ class _Expansion:
         self.problems.append(Origin(self.document, keys).message(text))
 
     def _stop_if_wrong(self) -> None:
-        if self.problems:
-            raise BadSuite(self.problems)
+        if found := [*self.problems, *self.refused.values()]:
+            raise BadSuite(found)
 
     def _load_plugins(self) -> tuple[str, ...]:
         """Register what the suite's plugins add: before anything is looked up by name."""
@@ -114,10 +122,10 @@ class _Expansion:
         for key in suite.grid.keys() & suite.zip.keys():
             self._note("is an axis of grid as well", "zip", key)
         for method, overrides in suite.per_method.items():
-            for keys in _leaves(overrides):
-                dotted = ".".join(map(str, keys))
-                if any(f"{axis}.".startswith(f"{dotted}.") for axis in self.grid | self.zip):
-                    self._note("is an axis of grid or zip as well", "per_method", method, *keys)
+            for leaf in leaves(overrides, ("per_method", method)):
+                if any(_within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
+                    self._note("is an axis of grid or zip as well", *leaf.keys)
+        ablate.check(suite, self._note)
 
     def _refuse(self, key: str, text: str, option_text: str) -> None:
         """Note `text` wherever the suite sets `key`, and `option_text` where `--set` does."""
@@ -126,6 +134,7 @@ class _Expansion:
             (suite.base, ("base",)),
             (suite.grid, ("grid",)),
             (suite.zip, ("zip",)),
+            *((values, ("ablate", name)) for name, values in suite.ablate.items()),
             *((values, ("per_method", name)) for name, values in suite.per_method.items()),
             *((clause, ("exclude", i)) for i, clause in enumerate(suite.exclude)),
         ]
@@ -142,41 +151,52 @@ class _Expansion:
             if value in values[:i]:
                 self._note(f"{show(value)} stands twice", *keys, i)
 
-    def _drafts(self) -> Iterator[Draft]:
-        """Base under every combination of the axes."""
-        base = Draft(Origin(self.document, ("base",)))
-        if self.suite.kind == "probe":
-            base.values[PROBE] = {}
-        base.assign((), self.suite.base, base.origins[()])
+    def _picks(self) -> Iterator[tuple[str | None, list[Leaf]]]:
+        """Every ablation by name under every combination of the axes, as the values they pick."""
         rows = range(len(next(iter(self.zip.values()), [None])))
-        picks = itertools.product(*(range(len(values)) for values in self.grid.values()))
-        for row, pick in itertools.product(rows, list(picks)):
-            places: list[Keys] = [("zip", key, row) for key in self.zip]
-            places += [("grid", key, i) for key, i in zip(self.grid, pick, strict=True)]
-            draft = base.copy()
-            try:
-                for part, key, i in sorted(places, key=lambda place: str(place[1]).count(".")):
-                    axis = getattr(self, str(part))[key]
-                    origin = Origin(self.document, (part, key, i))
-                    draft.assign(tuple(str(key).split(".")), axis[int(i)], origin)
-            except Located as located:
-                self.problems += located.messages
-            else:
-                yield draft
+        choices = [[Leaf(k, v, ("grid", k, i)) for i, v in enumerate(values)]
+                   for k, values in self.grid.items()]  # fmt: skip
+        for name, row, pick in itertools.product(
+            self.ablations, rows, list(itertools.product(*choices))
+        ):
+            side_by_side = [Leaf(k, values[row], ("zip", k, row)) for k, values in self.zip.items()]
+            yield name, [*side_by_side, *pick]
 
-    def _spec(self, draft: Draft) -> RunSpec | None:
-        """The draft's spec under per_method and --set; None, and notes, when it is wrong."""
+    def _run(self, name: str | None, picks: list[Leaf]) -> PlannedRun | None:
+        """The run that one ablation and the axes' picks make; None, and notes, when it is wrong."""
+        suite, factors = self.suite, self.ablations[name]
+        changes = [leaf for factor in factors for leaf in self.factors[factor]]
         try:
-            self._apply_settings(draft)  # before per_method too: one may choose the method
-            for name in self._method_names(draft):
-                for key, value in self.suite.per_method.get(name, {}).items():
-                    origin = Origin(self.document, ("per_method", name, key))
-                    draft.assign(tuple(key.split(".")), value, origin)
-            self._apply_settings(draft)
-            return draft.spec()
+            spec = self._spec([*picks, *changes])
         except Located as located:
-            self.problems += located.messages
+            clause = ablate.left_out_by(suite.exclude, name, picks)
+            if clause is not None:
+                self.used.add(clause)
+                return None
+            for message in located.messages:
+                self.refused.setdefault(message, ablate.explained(message, name, factors))
             return None
+        return PlannedRun(spec.run_id, spec, name)
+
+    def _spec(self, changes: list[Leaf]) -> RunSpec:
+        """The base under `changes`, choices first, then per_method and --set.
+
+        Raises:
+            Located: every problem, each with the place that wrote the value.
+        """
+        draft = Draft(Origin(self.document, ("base",)))
+        if self.suite.kind == PROBE:
+            draft.values[PROBE] = {}
+        draft.assign((), self.suite.base, draft.origins[()])
+        for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
+            draft.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
+        self._apply_settings(draft)  # before per_method too: one may choose the method
+        for name in self._method_names(draft):
+            for key, value in self.suite.per_method.get(name, {}).items():
+                origin = Origin(self.document, ("per_method", name, key))
+                draft.assign(tuple(key.split(".")), value, origin)
+        self._apply_settings(draft)
+        return draft.spec()
 
     def _apply_settings(self, draft: Draft) -> None:
         for setting in self.settings:
@@ -194,28 +214,30 @@ class _Expansion:
                 hint = f"allowed: {', '.join(known)}{did_you_mean(key, known)}"
                 self._note(f"no run uses this method; {hint}", "per_method", key)
 
-    def _without_excluded(self, specs: list[RunSpec]) -> list[RunSpec]:
-        kept = list(specs)
-        known = sorted({key for spec in specs for key in spec.fields()})
+    def _without_excluded(self, runs: list[PlannedRun]) -> list[PlannedRun]:
+        kept = list(runs)
+        known = sorted({key for run in runs for key in run.fields()})
         for i, clause in enumerate(self.suite.exclude):
             for key in clause.keys() - set(known):
                 self._note(f"unknown key{did_you_mean(key, known)}", "exclude", i, key)
-            hit = [s for s in specs if all(matches(s, k, v) for k, v in clause.items())]
-            if not (hit and clause) and not self.settings:
-                self._note("excludes nothing" if clause else "is empty", "exclude", i)
-            kept = [spec for spec in kept if spec not in hit]
+            hit = [run for run in runs if all(matches(run, k, v) for k, v in clause.items())]
+            if not (i in self.used or (hit and clause) or self.settings):
+                names = map(str, self.ablations)
+                near = did_you_mean(clause[ABLATION], names) if ABLATION in clause else ""
+                self._note(f"excludes nothing{near}" if clause else "is empty", "exclude", i)
+            kept = [run for run in kept if run not in hit]
         if not kept:
             self._note("every run is excluded", "exclude")
         return kept
 
-    def _under_seeds(self, specs: list[RunSpec], seeds: list[int]) -> tuple[PlannedRun, ...]:
-        """Every spec under every seed, seeds outermost: the whole table stands early."""
+    def _under_seeds(self, made: list[PlannedRun], seeds: list[int]) -> tuple[PlannedRun, ...]:
+        """Every run under every seed, seeds outermost: the whole table stands early."""
         runs: dict[str, PlannedRun] = {}
-        for seed, spec in itertools.product(seeds, specs):
-            seeded = dataclasses.replace(spec, seed=seed)
-            if seeded.run_id in runs:
-                raise BadSuite([f"{self.document.source}: {seeded.run_id} is planned twice"])
-            runs[seeded.run_id] = PlannedRun(seeded.run_id, seeded)
+        for seed, run in itertools.product(seeds, made):
+            spec = dataclasses.replace(run.spec, seed=seed)
+            if spec.run_id in runs:
+                raise BadSuite([f"{self.document.source}: {spec.run_id} is planned twice"])
+            runs[spec.run_id] = PlannedRun(spec.run_id, spec, run.ablation)
         return tuple(runs.values())
 
 
@@ -230,12 +252,3 @@ def _nested(setting: Override) -> dict[str, Any]:
 def _within(axis: str, keys: set[str]) -> bool:
     """Whether `axis` is one of `keys` (dotted, with a dot at the end) or lies inside one."""
     return any(f"{axis}.".startswith(key) for key in keys)
-
-
-def _leaves(values: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
-    """The keys of every value that is set as a whole."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value and not chooses((*above, key), value):
-            yield from _leaves(value, (*above, key))
-        else:
-            yield (*above, key)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eibench.errors import UserError, did_you_mean
-from eibench.plan.spec import RunSpec
-from eibench.plan.suite import Plan, PlannedRun
+from eibench.plan.suite import ABLATION, Plan, PlannedRun
 from eibench.plan.yaml_source import Keys, parse
 
 
@@ -37,12 +36,13 @@ class Override:
         return f"{self.name} {self.text}"
 
 
-def matches(spec: RunSpec, key: str, wanted: Any) -> bool:
-    """Whether field `key` of `spec` is `wanted`, or one of them; a method by name or label."""
+def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
+    """Whether field `key` of `run` is `wanted`, or one of them; a method by name or label."""
     choices = wanted if isinstance(wanted, list) else [wanted]
     if key == "method":
-        return spec.method.name in choices or spec.method.label in choices
-    return key in spec.fields() and spec.fields()[key] in choices
+        return run.spec.method.name in choices or run.spec.method.label in choices
+    fields = run.fields()
+    return key in fields and fields[key] in choices
 
 
 def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
@@ -54,7 +54,7 @@ def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
     kept = plan.runs
     for only in filters:
         wanted = _wanted(plan, only)
-        kept = tuple(run for run in kept if matches(run.spec, only.key, wanted))
+        kept = tuple(run for run in kept if matches(run, only.key, wanted))
     if not kept:
         raise UserError(f"{' '.join(map(str, filters))}: no run is left")
     return kept
@@ -62,14 +62,16 @@ def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
 
 def _wanted(plan: Plan, only: Override) -> list[Any]:
     """The values of one filter, each of which some run takes."""
-    known = list(dict.fromkeys(key for run in plan.runs for key in run.spec.fields()))
+    known = list(dict.fromkeys(key for run in plan.runs for key in run.fields()))
     if only.key not in known:
         raise UserError(f"{only}: unknown key{did_you_mean(only.key, known)}")
-    taken = list(dict.fromkeys(str(run.spec.fields().get(only.key)) for run in plan.runs))
-    text = only.text.partition("=")[2]
+    taken = list(dict.fromkeys(str(run.fields().get(only.key)) for run in plan.runs))
+    text = only.text.partition("=")[2].strip()
+    if only.key == ABLATION and text in taken:  # a name may hold a comma, or what YAML reads
+        return [text]
     wanted = [parse(part, str(only)).data for part in text.split(",")]
     for value in wanted:
-        if not any(matches(run.spec, only.key, value) for run in plan.runs):
+        if not any(matches(run, only.key, value) for run in plan.runs):
             hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
             raise UserError(f"{only}: no run has {value!r}; {hint}")
     return wanted

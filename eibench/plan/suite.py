@@ -6,6 +6,8 @@
     base: {...}                    one complete run
     grid: {key: [values], ...}     every combination
     zip: {key: [values], ...}      lists of one length, taken side by side
+    ablate: {name: {key: value}}   the base run, then one named factor at a time changed in it
+    ablate_pairs: true             then every two factors that set different keys
     per_method: {ei: {key: value}} overrides for a method, by name or label, in plain view
     exclude: [{key: value}, ...]   combinations to leave out
     seeds: [0, 1, 2]               every combination under each
@@ -35,6 +37,12 @@ Axis = Annotated[list[Any], Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Kind = Literal["train", "probe"]
 SUFFIXES = (".yaml", ".yml")
+ABLATION = "ablation"
+"""The axis of a suite with `ablate`, and the field of its runs that says which one they are."""
+BASE = "base"
+"""The ablation that changes nothing."""
+JOIN = " + "
+"""Stands between the two factors in the name of a pair."""
 
 
 class SuiteFile(Options):
@@ -46,6 +54,8 @@ class SuiteFile(Options):
     base: dict[str, Any]
     grid: dict[str, Axis] = Field(default_factory=dict)
     zip: dict[str, Axis] = Field(default_factory=dict)
+    ablate: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    ablate_pairs: bool = False
     per_method: dict[str, dict[str, Any]] = Field(default_factory=dict)
     exclude: list[dict[str, Any]] = Field(default_factory=list)
     seeds: list[Seed] = Field([0], min_length=1)
@@ -55,10 +65,22 @@ class SuiteFile(Options):
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a plan: its spec and its identity."""
+    """One run of a plan: its identity, its spec, and what the suite calls it."""
 
     run_id: str
     spec: RunSpec
+    ablation: str | None = None
+    """Its name in a suite with ablations; no part of the identity."""
+
+    @property
+    def title(self) -> str:
+        """The identity, and in brackets the ablation's name where there is one."""
+        return self.run_id if self.ablation is None else f"{self.run_id} ({self.ablation})"
+
+    def fields(self) -> dict[str, Any]:
+        """The spec's flat columns, and the ablation's name where there is one."""
+        named = {} if self.ablation is None else {ABLATION: self.ablation}
+        return {**named, **self.spec.fields()}
 
 
 @dataclass(frozen=True)

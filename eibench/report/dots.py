@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from eibench.report.layout import Key
 from eibench.report.styles import Series
-from eibench.report.tables import Key, Table
+from eibench.report.tables import Table
 
 
 def draw_dots(axes: Axes, table: Table, series: Sequence[Series], column: Key) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from eibench.report.layout import Place
 from eibench.report.notes import footnotes
 from eibench.report.tables import UNMEASURED, Table
 
@@ -26,11 +27,26 @@ def cell_values(table: Table) -> list[dict[str, Any]]:
             "missing": cell.missing,
             UNMEASURED: cell.unmeasured,
             "seeds": sorted(cell.values),
+            **_difference(table, (row, column)),
         }
         for row in table.rows
         for column in table.columns
         if (cell := table.cells.get((row, column)))
     ]
+
+
+def _difference(table: Table, place: Place) -> dict[str, float | None]:
+    """What an ablation's cell has beside the others; without values for the base."""
+    if not table.layout.ablated:
+        return {}
+    found = table.differences.get(place)
+    low, high = (found.interval if found else None) or (None, None)
+    return {
+        "difference": found.mean if found else None,
+        "difference_low": low,
+        "difference_high": high,
+        "difference_n": found.n if found else None,
+    }
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -43,7 +59,8 @@ def to_csv(tables: Sequence[Table]) -> str:
             front = {"suite": table.suite.name, "metric": table.metric.name}
             rows.append({**front, **fields, **cell, "seeds": seeds})
     fields = {field: None for table in tables for field in table.layout.fields}
-    numbers = [key for key in rows[0] if key not in ("suite", "metric", *fields)]
+    keys = {key: None for row in rows for key in row}
+    numbers = [key for key in keys if key not in ("suite", "metric", *fields)]
     out = io.StringIO()
     writer = csv.DictWriter(out, ["suite", "metric", *fields, *numbers], lineterminator="\n")
     writer.writeheader()

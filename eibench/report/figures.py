@@ -1,6 +1,7 @@
-"""A table drawn: a line for each method over a numeric field, or points by method without one.
+"""A table drawn: lines over a numeric field, points by row without one, or intervals of ablations.
 
-Every seed is a dot, the mean a line or a tick, one standard deviation a band or a bar. What has no
+Every seed is a dot, the mean a line or a tick, one standard deviation a band or a bar; of ablations
+the same for differences to the base, whose bar is a confidence interval. What has no
 number is shown too: failed runs as crosses at the bottom and, like missing ones, by number beside
 the name. Figures are made without pyplot, so no window and no state outlives a call.
 """
@@ -15,12 +16,15 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eibench.plan.suite import ABLATION
 from eibench.report.curves import Scale, draw_curves
 from eibench.report.dots import draw_dots
+from eibench.report.intervals import draw_intervals, signs
+from eibench.report.layout import Key
 from eibench.report.provenance import machine
 from eibench.report.source import SuiteResults
 from eibench.report.styles import STYLE, series_of
-from eibench.report.tables import Key, Table
+from eibench.report.tables import Table
 from eibench.report.words import show_field
 from eibench.results.store import write_atomic
 
@@ -35,7 +39,7 @@ CAPTION_LINE = 0.14
 def draw(table: Table, x: str | None) -> Figure:
     """Figure of `table`: rows are series; the last column field is `x`, earlier ones make panels.
 
-    With x = None all column fields make panels, of points.
+    With x = None all column fields make panels, of points, or of intervals for ablations.
     """
     depth = len(table.layout.columns) - (x is not None)
     facets = list(dict.fromkeys(column[:depth] for column in table.columns))
@@ -44,7 +48,7 @@ def draw(table: Table, x: str | None) -> Figure:
     with mpl.rc_context(STYLE):
         panel = (5.2 if wide == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
         figure = Figure((panel[0] * wide + 1.6, panel[1] * high + 0.8))
-        write_around(figure, table.suite.title, caption(table))
+        write_around(figure, table.suite.title, caption(table, x))
         grid = figure.subplots(high, wide, sharey=True, squeeze=False)
         for axes, facet in zip(grid.flat, facets, strict=False):
             _draw_panel(axes, table, facet, x)
@@ -60,12 +64,18 @@ def draw(table: Table, x: str | None) -> Figure:
 def _draw_panel(axes: Axes, table: Table, facet: Key, x: str | None) -> None:
     series = series_of(table)
     columns = [column for column in table.columns if column[: len(facet)] == facet]
-    if x is None:
+    if _as_differences(table, x):
+        draw_intervals(axes, table, columns[0])
+    elif x is None:
         draw_dots(axes, table, series, columns[0])
     else:
         draw_curves(axes, table, series, columns, Scale.of(table, x))
     fields = zip(table.layout.columns, facet, strict=False)
     axes.set_title(", ".join(show_field(*pair) for pair in fields), fontsize=9)
+
+
+def _as_differences(table: Table, x: str | None) -> bool:
+    return x is None and table.layout.rows == (ABLATION,)
 
 
 def write_around(figure: Figure, title: str, text: str) -> None:
@@ -79,14 +89,17 @@ def write_around(figure: Figure, title: str, text: str) -> None:
     figure.set_layout_engine("constrained", rect=rectangle)
 
 
-def caption(table: Table) -> str:
+def caption(table: Table, x: str | None = None) -> str:
     """n, the meaning of what is drawn, and the machines."""
     parts = [f"n = {table.planned}"]
-    if table.planned > 1:
+    if _as_differences(table, x):
+        parts += signs(table)
+    elif table.planned > 1:
         parts += ["dots: seeds", "line: mean", "band or bar: ± 1 standard deviation"]
-    if any(cell.failed for cell in table.cells.values()):
+    if not _as_differences(table, x) and any(cell.failed for cell in table.cells.values()):
         parts.append("cross: failed runs")
-    return "\n".join(["; ".join([*parts, *equals(table.suite)]), *machines(table.suite)])
+    words = "; ".join([*parts, *equals(table.suite)]).replace("; \n", "\n")
+    return "\n".join([words, *machines(table.suite)])
 
 
 def equals(suite: SuiteResults) -> list[str]:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import re
 
+from eibench.report.layout import Key
 from eibench.report.notes import footnotes
-from eibench.report.render import NO_CELL, empty_text, number_text, remark_text, stub_text
+from eibench.report.render import (
+    DIFFERENCE,
+    NO_CELL,
+    difference_remark,
+    difference_text,
+    empty_text,
+    number_text,
+    remark_text,
+    stub_text,
+)
 from eibench.report.render import stub_heading as heading
-from eibench.report.tables import Key, Table
+from eibench.report.tables import Table
 from eibench.report.words import field_words, show_field, show_value
 
 _SPECIAL = {
@@ -20,6 +31,7 @@ _SPECIAL = {
     "|": r"\textbar{}",
     '"': "''",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
     "\u00d7": r"$\times$",
     "\u2013": "--",
 }
@@ -36,7 +48,7 @@ def escape(text: str) -> str:
 
 def to_latex(table: Table) -> str:
     """A floating table: caption, columns, and the notes in small type below."""
-    width = len(table.columns)
+    width = len(table.columns) * (2 if table.layout.ablated else 1)
     lines = [
         r"\begin{table}",
         r"  \centering\small",
@@ -65,22 +77,35 @@ def _head(table: Table) -> list[str]:
     *upper, lowest = _headers(table)
     lines = []
     for header in upper:
-        cells = [rf"\multicolumn{{{span}}}{{c}}{{{escape(text)}}}" for text, span in header]
+        cells = [rf"\multicolumn{{{span}}}{{c}}{{{text}}}" for text, span in header]
         ends = list(itertools.accumulate((span for _, span in header), initial=1))
         rules = [rf"\cmidrule(lr){{{a + 1}-{b}}}" for a, b in itertools.pairwise(ends)]
         lines += [rf" & {' & '.join(cells)} \\", " ".join(rules)]
-    names = " & ".join([escape(heading(table)), *(escape(text) for text, _ in lowest)])
+    names = " & ".join([escape(heading(table)), *(text for text, _ in lowest)])
     return [*lines, rf"{names} \\"]
 
 
 def _headers(table: Table) -> list[Header]:
-    """Heads from the outermost to the innermost, neighbours with equal heads joined.
+    """Heads from the outermost to the innermost; for ablations the lowest name a column's parts."""
+    fields = table.layout.columns
+    first = "mean" if fields else escape(table.metric.heading)
+    parts = 2 if table.layout.ablated else 1
+    headers = [[(escape(text), parts * span) for text, span in h] for h in _field_headers(table)]
+    if not table.layout.ablated:
+        return headers or [[(first, 1)]]
+    second = r" \\ ".join(f"{{{escape(line)}}}" for line in DIFFERENCE)
+    difference = rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{second}\end{{tabular}}"
+    return [*headers, [(first, 1), (difference, 1)] * len(table.columns)]
+
+
+def _field_headers(table: Table) -> list[Header]:
+    """The columns' values, neighbours with equal heads joined.
 
     A single field stands in words above its values.
     """
     fields = table.layout.columns
     if not fields:
-        return [[(table.metric.heading, 1)]]
+        return []
     if len(fields) == 1:
         values = [(show_value(column[0]), 1) for column in table.columns]
         return [[(field_words(fields[0]), len(table.columns))], values]
@@ -96,8 +121,21 @@ def _joined(table: Table, depth: int) -> Header:
 
 
 def _row(table: Table, row: Key) -> str:
-    cells = [_cell(table, row, column) for column in table.columns]
-    return rf"{' & '.join([escape(stub_text(row, table)), *cells])} \\"
+    cells = [text for column in table.columns for text in _cells(table, row, column)]
+    stub = escape(stub_text(row, table))
+    guard = "{}" if stub.startswith(("[", "*")) else ""  # else an option of the line break before
+    return rf"{' & '.join([guard + stub, *cells])} \\"
+
+
+def _cells(table: Table, row: Key, column: Key) -> list[str]:
+    """The parts of a cell: the number, and for ablations the difference, with signs set as such."""
+    number = _cell(table, row, column)
+    if not table.layout.ablated:
+        return [number]
+    place = (row, column)
+    text = escape(difference_text(table, place))
+    signed = re.sub(r"[-+](?=\d)", r"$\g<0>$", text)
+    return [number, _stacked(signed, difference_remark(table, place))]
 
 
 def _cell(table: Table, row: Key, column: Key) -> str:
@@ -108,9 +146,13 @@ def _cell(table: Table, row: Key, column: Key) -> str:
         return escape(empty_text(cell, table.metric))
     number = escape(number_text(cell, table))
     bold = rf"\textbf{{{number}}}" if cell.best else number
-    remark = escape(remark_text(cell, table))
-    stack = rf"\begin{{tabular}}[t]{{@{{}}c@{{}}}}{bold} \\ \scriptsize {remark}\end{{tabular}}"
-    return stack if remark else bold
+    return _stacked(bold, remark_text(cell, table))
+
+
+def _stacked(text: str, remark: str) -> str:
+    """A cell's text with a remark, if any, in small type below."""
+    below = rf"{text} \\ \scriptsize {escape(remark)}"
+    return rf"\begin{{tabular}}[t]{{@{{}}c@{{}}}}{below}\end{{tabular}}" if remark else text
 
 
 def _note(note: str) -> str:

@@ -1,7 +1,8 @@
 """Which fields span a table's rows and columns.
 
-By default methods are rows and the suite's other axes are columns, save training fields that a
-method determines: a learning rate for each method is not a column but a footnote.
+By default ablations are rows, or methods in a suite without ablations, and the suite's other axes
+are columns, save training fields that a method determines: a learning rate for each method is not a
+column but a footnote.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eibench.errors import UserError, did_you_mean
+from eibench.plan.suite import ABLATION, BASE
 from eibench.report.source import Run, SuiteResults, Value
 
 METHOD = "method"
+Key = tuple[Value, ...]
+"""Values of the row fields, or of the column fields."""
+Place = tuple[Key, Key]
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,17 @@ class Layout:
     def fields(self) -> tuple[str, ...]:
         """All fields; together with the seed they must determine a run."""
         return (*self.rows, *self.columns)
+
+    @property
+    def ablated(self) -> bool:
+        """Whether cells stand beside those of a base run."""
+        return ABLATION in self.fields
+
+    def base_of(self, row: Key, column: Key) -> Place:
+        """The place of the base run under the same other conditions."""
+        pairs = list(zip(self.fields, (*row, *column), strict=True))
+        values = tuple(BASE if field == ABLATION else value for field, value in pairs)
+        return values[: len(row)], values[len(row) :]
 
 
 def choose_layout(
@@ -53,17 +69,18 @@ def choose_axes(
 ) -> tuple[str | None, Layout]:
     """The field of a figure's x axis, and a layout with series as rows and panels by x as columns.
 
-    Without `x` it is the first axis that holds numbers, or None where there is no such axis.
+    Without `x` it is the first axis that holds numbers, or None where there is no such axis, or
+    where rows are ablations: these are drawn as differences.
 
     Raises:
         UserError: a field that no run has, one that stands twice, or an `x` without numbers.
     """
-    rows = [METHOD] if by is None else list(by)
+    rows = [ABLATION if ABLATION in axes(suite) else METHOD] if by is None else list(by)
     check_fields(suite, "--by", rows)
-    if x is None:
+    if x is None and rows != [ABLATION]:
         numeric = (a for a in axes(suite) if a not in rows and is_numeric(suite.runs, a))
         x = next(numeric, None)
-    else:
+    elif x is not None:
         check_fields(suite, "--x", [x])
         if not is_numeric(suite.runs, x):
             raise UserError(f"--x {x}: not a number in every run of {suite.name}")
@@ -89,18 +106,21 @@ def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> Non
 def remaining_axes(suite: SuiteResults, rows: Sequence[str]) -> list[str]:
     """The suite's axes other than `rows`, without training fields that the rows determine."""
     left = [axis for axis in axes(suite) if axis not in rows]
-    return [a for a in left if not a.startswith("train.") or varies(suite.runs, a, rows)]
+    fixed = [*rows, *(METHOD for axis in left if axis == METHOD)]
+    return [a for a in left if not a.startswith("train.") or varies(suite.runs, a, fixed)]
 
 
 def axes(suite: SuiteResults) -> list[str]:
     """The suite's axes as fields of a run.
 
     An axis may be a part of a run (`model`, `train`): then those of its fields that vary, each
-    only if the ones before it do not determine it. Options of a method are in its label.
+    only if the ones before it do not determine it. Options of a method are in its label, unless
+    ablations change it too.
     """
     fields: list[str] = []
     for axis in suite.axes:
-        if axis.partition(".")[0] == METHOD:
+        option = axis.startswith(f"{METHOD}.") and ABLATION in suite.axes
+        if axis.partition(".")[0] == METHOD and not option:
             fields.append(METHOD)
             continue
         kept: list[str] = []
@@ -124,8 +144,10 @@ def is_numeric(runs: Sequence[Run], field: str) -> bool:
 
 
 def _default_rows(suite: SuiteResults, columns: Sequence[str]) -> list[str]:
-    """Methods where they vary, else the first axis; all that is left beside given columns."""
+    """Ablations, else methods where they vary, else the first axis; all left beside columns."""
     left = [axis for axis in axes(suite) if axis not in columns]
+    if ABLATION in left:
+        return [ABLATION]
     if METHOD not in columns and (METHOD in left or not left):
         return [METHOD]
     return left if columns else left[:1]

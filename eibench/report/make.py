@@ -38,6 +38,8 @@ class Drawn:
     suite: str
     x: str | None
     paths: list[Path]
+    ablated: bool
+    """Whether ablations take part."""
 
 
 def make_tables(
@@ -120,24 +122,25 @@ def make_figures(
     if out is not None and len({suite.name for suite in suites}) < len(suites):
         raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
     for suite in suites:
-        for name, field, figure in _figures(suite, metric, x, by):
+        for name, field, ablated, figure in _figures(suite, metric, x, by):
             path = (out or suite.folder / "figures") / f"{suite.name}_{name}"
             try:
-                yield Drawn(suite.name, field, figures.save(figure, path))
+                yield Drawn(suite.name, field, figures.save(figure, path), ablated)
             except OSError as error:
                 raise UserError(f"{path}: {error.strerror}") from None
 
 
 def _figures(
     suite: SuiteResults, metric: str | None, x: str | None, by: Sequence[str] | None
-) -> Iterator[tuple[str, str | None, Figure]]:
-    """Name, field on the x axis and figure of all that is drawn of `suite`."""
+) -> Iterator[tuple[str, str | None, bool, Figure]]:
+    """Of all that is drawn of `suite`: name, field on the x axis, whether ablations take part."""
     from eibench.report import figures, propagation
 
     if suite.kind == PROBE and metric is None and x is None and by is None:
-        yield "layers", LAYER, propagation.draw_lines(suite)
-        yield "gradient_map", LAYER, propagation.draw_map(suite, find_metric("gradient"))
+        yield "layers", LAYER, False, propagation.draw_lines(suite)
+        yield "gradient_map", LAYER, False, propagation.draw_map(suite, find_metric("gradient"))
         return
     known = choose_metric(suite, metric)
     field, layout = choose_axes(suite, x, by)
-    yield known.name, field, figures.draw(build_table(suite, known, layout), field)
+    figure = figures.draw(build_table(suite, known, layout), field)
+    yield known.name, field, layout.ablated, figure

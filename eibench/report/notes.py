@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from eibench.plan.suite import ABLATION
+from eibench.report.ablation_notes import ablation_notes
 from eibench.report.layout import METHOD, varies
 from eibench.report.provenance import code, provenance
-from eibench.report.source import SuiteResults
+from eibench.report.source import Run, SuiteResults
 from eibench.report.statistics import ALPHA, LEAST_SEEDS
 from eibench.report.tables import Table
 from eibench.report.words import show_value
@@ -26,6 +28,7 @@ def footnotes(table: Table, mark: str) -> list[str]:
     return [
         *_spread(table),
         *_bold(table, mark),
+        *ablation_notes(table),
         *_same(suite),
         *_per_method(table),
         *_tuning(suite),
@@ -94,13 +97,13 @@ def _per_method(table: Table) -> Iterator[str]:
 
     Above all the learning rate, and whatever else keeps the comparison from being one of methods.
     """
-    suite = table.suite
-    for field in dict.fromkeys(field for run in suite.runs for field in run.fields):
+    runs = table.suite.unchanged
+    for field in dict.fromkeys(field for run in runs for field in run.fields):
         if field.partition(".")[0] == METHOD or field in table.layout.fields:
             continue
-        if not varies(suite.runs, field) or varies(suite.runs, field, [METHOD]):
+        if not varies(runs, field) or varies(runs, field, [METHOD]):
             continue
-        values = {run.fields[METHOD]: show_value(run.value(field)) for run in suite.runs}
+        values = {run.fields[METHOD]: show_value(run.value(field)) for run in runs}
         listed = ", ".join(f"{code(method)} {value}" for method, value in values.items())
         yield f"Set for each method: {code(field)}: {listed}."
 
@@ -131,13 +134,19 @@ def _unfinished(suite: SuiteResults) -> Iterator[str]:
     alike: dict[tuple[str, str], list[str]] = {}
     for run in suite.runs:
         if run.failed or run.status == INTERRUPTED:
-            alike.setdefault((run.status, run.reason), []).append(code(run.run_id))
+            alike.setdefault((run.status, run.reason), []).append(_name(run))
     for (status, reason), names in alike.items():
         word = status.replace("_", " ").capitalize()
         yield f"{word}: {', '.join(names)}; reason: {code(_shortened(reason))}."
     missing = sum(run.status == MISSING for run in suite.runs)
     if missing:
         yield f"Missing: {missing} of {_runs(len(suite.runs), 'planned run')} not run yet."
+
+
+def _name(run: Run) -> str:
+    """The run's id, and the ablation that it is."""
+    ablation = run.value(ABLATION)
+    return code(run.run_id) + (f" ({code(str(ablation))})" if ablation is not None else "")
 
 
 def _shortened(reason: str) -> str:

@@ -8,14 +8,20 @@ from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
 
+from eibench.report.ablation_notes import EXCLUDES_ZERO
+from eibench.report.layout import Key, Place
 from eibench.report.notes import footnotes
-from eibench.report.tables import UNMEASURED, Cell, Key, Table
+from eibench.report.tables import UNMEASURED, Cell, Table
 from eibench.report.words import Metric, field_words, show_field, show_value
 
 NARROW = 13
 """Characters to which headers and remarks of a terminal's table are wrapped."""
+STUB = 24
+"""Characters to which the rows' names are wrapped there."""
 NO_CELL = "-"
-"""Stands where the plan has no runs."""
+"""Stands where the plan has no runs, and for the difference of the base to itself."""
+DIFFERENCE = ("difference to base", "[95 % CI]")
+"""Two lines that head the second half of a column of ablations."""
 
 
 def number_text(cell: Cell, table: Table) -> str:
@@ -41,6 +47,27 @@ def empty_text(cell: Cell, metric: Metric) -> str:
 def _absence(status: str, metric: Metric) -> str:
     """Why a run has no number, in words."""
     return metric.unmeasured if status == UNMEASURED else status.replace("_", " ")
+
+
+def difference_text(table: Table, place: Place) -> str:
+    """`-4.2 [-5.1, -3.3] †`: mean difference to the base, its interval, a mark if that excludes 0.
+
+    Without an interval for a single shared seed; a dash for the base, and for a cell without runs.
+    """
+    found = table.differences.get(place)
+    if found is None or not table.cells[place].n:
+        return NO_CELL
+    if found.mean is None:
+        return "no shared seed"
+    mean, *ends = (f"{x:+z.{table.metric.digits}f}" for x in (found.mean, *(found.interval or ())))
+    interval = f" [{', '.join(ends)}]" if ends else ""
+    return f"{mean}{interval}{f' {EXCLUDES_ZERO}' if found.excludes_zero else ''}"
+
+
+def difference_remark(table: Table, place: Place) -> str:
+    """`(n=2)` behind a difference over fewer seeds than planned."""
+    found = table.differences.get(place)
+    return f"(n={found.n})" if found is not None and 0 < found.n < table.planned else ""
 
 
 def stub_text(row: Key, table: Table) -> str:
@@ -78,10 +105,13 @@ def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) ->
 def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
     def block(columns: Sequence[Key]) -> str:
         body = [
-            [stub_text(row, table), *(_text_cell(table, row, c, bold) for c in columns)]
+            [
+                _wrapped(stub_text(row, table), STUB),
+                *(text for c in columns for text in _text_cells(table, row, c, bold)),
+            ]
             for row in table.rows
         ]
-        headers = [stub_heading(table), *(_column_lines(c, table) for c in columns)]
+        headers = [stub_heading(table), *(t for c in columns for t in _column_heads(c, table))]
         text = tabulate(body, headers, "simple", disable_numparse=True)
         if len(columns) == 1 or _width(text) <= width:
             return text
@@ -96,9 +126,20 @@ def _width(text: str) -> int:
     return max(len(line) for line in re.findall(r"^-[- ]*$", text, re.MULTILINE))
 
 
-def _column_lines(column: Key, table: Table) -> str:
-    """The head of a column, narrow and one field below the other."""
-    return "\n".join(_wrapped(text) for text in column_texts(column, table))
+def _column_heads(column: Key, table: Table) -> list[str]:
+    """The heads of a column's parts, narrow and one field below the other."""
+    first = "\n".join(_wrapped(text) for text in column_texts(column, table))
+    return [first, "\n".join(DIFFERENCE)] if table.layout.ablated else [first]
+
+
+def _text_cells(table: Table, row: Key, column: Key, bold: Callable[[str], str]) -> list[str]:
+    """The parts of a cell: the number, and for ablations the difference."""
+    number = _text_cell(table, row, column, bold)
+    if not table.layout.ablated:
+        return [number]
+    place = (row, column)
+    parts = [difference_text(table, place), difference_remark(table, place)]
+    return [number, "\n".join(filter(None, parts))]
 
 
 def _text_cell(table: Table, row: Key, column: Key, bold: Callable[[str], str]) -> str:
@@ -112,8 +153,8 @@ def _text_cell(table: Table, row: Key, column: Key, bold: Callable[[str], str]) 
     return "\n".join(filter(None, [marked, _wrapped(remark_text(cell, table))]))
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, NARROW, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, width: int = NARROW) -> str:
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 # --------------------------------------------------------------------------------- Markdown
@@ -122,16 +163,27 @@ def _wrapped(text: str) -> str:
 def to_markdown(table: Table) -> str:
     """For GitHub: the best in bold, notes as a list."""
     body = [
-        [_escaped(stub_text(row, table)), *(_markdown_cell(table, row, c) for c in table.columns)]
+        [
+            _escaped(stub_text(row, table)),
+            *(text for c in table.columns for text in _markdown_cells(table, row, c)),
+        ]
         for row in table.rows
     ]
-    headers = [
-        stub_heading(table),
-        *(_escaped(", ".join(column_texts(c, table))) for c in table.columns),
-    ]
+    second = [_escaped(" ".join(DIFFERENCE))] if table.layout.ablated else []
+    heads = ([_escaped(", ".join(column_texts(c, table))), *second] for c in table.columns)
+    headers = [stub_heading(table), *(text for head in heads for text in head)]
     grid = tabulate(body, headers, "github", disable_numparse=True)
     notes = "\n".join(f"- {note}" for note in footnotes(table, "Bold"))
     return f"### {_escaped(table.heading)}\n\n{grid}\n\n{notes}\n"
+
+
+def _markdown_cells(table: Table, row: Key, column: Key) -> list[str]:
+    """The parts of a cell: the number, and for ablations the difference."""
+    number = _markdown_cell(table, row, column)
+    if not table.layout.ablated:
+        return [number]
+    place = (row, column)
+    return [number, f"{difference_text(table, place)} {difference_remark(table, place)}".rstrip()]
 
 
 def _markdown_cell(table: Table, row: Key, column: Key) -> str:

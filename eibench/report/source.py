@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
+from eibench.plan.suite import ABLATION, BASE
 from eibench.results.store import (
     INTERRUPTED,
     MISSING,
@@ -79,9 +80,14 @@ class SuiteResults:
     """`train`, or `probe`: then runs have layers."""
 
     @property
+    def unchanged(self) -> list[Run]:
+        """All runs but those of ablations, which are changed from a base run."""
+        return [run for run in self.runs if run.value(ABLATION) in (None, BASE)]
+
+    @property
     def methods(self) -> list[str]:
-        """Labels of the methods, in the plan's order."""
-        return list(dict.fromkeys(run.fields["method"] for run in self.runs))
+        """Labels of the unchanged runs' methods, in the plan's order."""
+        return list(dict.fromkeys(run.fields["method"] for run in self.unchanged))
 
 
 def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:

@@ -11,9 +11,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_rel
 
 ALPHA = 0.05
+ROUNDING = 1e-12
+"""Share of the numbers themselves up to which their difference is taken for zero."""
 LEAST_SEEDS = 3
 """Shared seeds below which nothing is tested: with two, a t-test tells almost nothing apart."""
 K = TypeVar("K", bound=Hashable)
@@ -74,9 +76,59 @@ def paired_p(a: Sample, b: Sample) -> float | None:
         return None
     differences = [a[seed] - b[seed] for seed in seeds]
     first, size = differences[0], max(abs(a[seed]) + abs(b[seed]) for seed in seeds)
-    if all(math.isclose(d, first, rel_tol=0, abs_tol=1e-12 * size) for d in differences):
-        return 1.0 if abs(first) <= 1e-12 * size else 0.0
+    if all(math.isclose(d, first, rel_tol=0, abs_tol=ROUNDING * size) for d in differences):
+        return 1.0 if abs(first) <= ROUNDING * size else 0.0
     return float(ttest_rel([a[seed] for seed in seeds], [b[seed] for seed in seeds]).pvalue)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A sample less another, seed by seed."""
+
+    values: Sample
+    """The difference under each shared seed; empty where no seed is shared."""
+
+    @property
+    def n(self) -> int:
+        """Shared seeds."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean difference; None without a shared seed."""
+        return mean(self.values)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean (paired t, n - 1 degrees of freedom).
+
+        None for fewer than two shared seeds; of no width where all differences are equal.
+        """
+        if self.mean is None or (spread := deviation(self.values)) is None:
+            return None
+        half = half_width(self.n) * spread
+        return self.mean - half, self.mean + half
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval that does not hold zero."""
+        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+
+
+def difference(a: Sample, b: Sample) -> Difference:
+    """`a` less `b` on shared seeds."""
+    pairs = {seed: (a[seed], b[seed]) for seed in sorted(a.keys() & b.keys())}
+    return Difference(
+        {
+            seed: 0.0 if abs(x - y) <= ROUNDING * (abs(x) + abs(y)) else x - y
+            for seed, (x, y) in pairs.items()
+        }
+    )
+
+
+def half_width(n: int) -> float:
+    """Half of a `1 - ALPHA` t interval for a mean of `n` >= 2 numbers, in their deviations."""
+    return float(t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

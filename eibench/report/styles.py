@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eibench.report.layout import METHOD
-from eibench.report.tables import Key, Table
+from eibench.report.layout import METHOD, Key
+from eibench.report.tables import Table
 from eibench.report.words import show_field, show_value
 
 STYLE: Any = {

@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 
 from eibench.errors import UserError
 from eibench.report import statistics
-from eibench.report.layout import METHOD, Layout, axes, is_numeric
+from eibench.report.layout import METHOD, Key, Layout, Place, axes, is_numeric
 from eibench.report.source import Run, SuiteResults, Value
 from eibench.report.words import Metric
 from eibench.results.store import INTERRUPTED, MISSING, OK
 
-Key = tuple[Value, ...]
-"""Values of the row fields, or of the column fields."""
-Place = tuple[Key, Key]
 UNMEASURED = "not_measured"
 """Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 
@@ -75,6 +72,9 @@ class Table:
     cells: Mapping[Place, Cell]
     """By row and column; combinations outside the plan have no cell."""
     comparisons: tuple[statistics.Comparison[Place], ...]
+    """Empty for ablations: there no best is sought."""
+    differences: Mapping[Place, statistics.Difference]
+    """Cells of ablations less that of the base; none where no field is the ablation."""
 
     @property
     def heading(self) -> str:
@@ -108,6 +108,7 @@ def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
         _sorted_columns(suite, layout, cells),
         {place: replace(cell, best=place in best) for place, cell in cells.items()},
         comparisons,
+        _differences(cells, layout),
     )
 
 
@@ -142,12 +143,24 @@ def _compare(
     cells: Mapping[Place, Cell], metric: Metric, layout: Layout
 ) -> tuple[statistics.Comparison[Place], ...]:
     """The comparisons of a table: of methods all else equal, or of a column without methods."""
-    if metric.better is None:
+    if metric.better is None or layout.ablated:
         return ()
     groups: dict[Hashable, dict[Place, statistics.Sample]] = {}
     for place, cell in cells.items():
         groups.setdefault(_arena(layout, place), {})[place] = cell.values
     return tuple(statistics.compare(group, metric.better) for group in groups.values())
+
+
+def _differences(cells: Mapping[Place, Cell], layout: Layout) -> dict[Place, statistics.Difference]:
+    """Each cell of an ablation less that of the base under the same seeds."""
+    if not layout.ablated:
+        return {}
+    nothing = Cell({}, {})
+    return {
+        place: statistics.difference(cell.values, cells.get(base, nothing).values)
+        for place, cell in cells.items()
+        if (base := layout.base_of(*place)) != place
+    }
 
 
 def _arena(layout: Layout, place: Place) -> Hashable:

@@ -39,6 +39,16 @@ class Metric:
         """Words and unit: `test accuracy (%)`."""
         return _with_unit(self.words, self.unit)
 
+    @property
+    def difference_unit(self) -> str:
+        """The unit of a difference of two such numbers."""
+        return "percentage points" if self.unit == "%" else self.unit
+
+    @property
+    def difference_heading(self) -> str:
+        """Words and unit of a difference to the base of ablations."""
+        return _with_unit(f"difference to base in {self.words}", self.difference_unit)
+
 
 RATE = "spikes per neuron and time step"
 METRICS = {

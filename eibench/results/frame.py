@@ -90,7 +90,7 @@ def _row(
     plan: dict[str, Any], run: RunFolder, fields: dict[str, Any], planned: bool
 ) -> dict[str, Any]:
     record = run.outcome()
-    fields = {**record.get("fields", {}), **fields}  # the plan knows options that came later
+    fields = fields or record.get("fields", {})  # the plan knows options that came later
     numbers = {**record.get("result", {}), **record.get("cost", {})}
     leading = {key: fields.get(key) for key in LEADING[3:]}
     inner = {f"field:{k}": v for k, v in fields.items() if k not in leading}

@@ -23,7 +23,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
         "axes": plan.axes,
         "tuned_by": plan.tuned_by,
         "same": same_computations(plan),
-        "runs": [{"run_id": run.run_id, "fields": run.spec.fields()} for run in plan.runs],
+        "runs": [{"run_id": run.run_id, "fields": run.fields()} for run in plan.runs],
     }
     write_atomic(folder / "plan.json", to_json(content))
 

@@ -33,7 +33,7 @@ def problems(path):
 
 TOP: list[tuple[dict[str, Any], str, str]] = [
     # what, blamed line, message behind `tiny.yaml:LINE: `
-    ({"names": "x"}, "names: x", "names: unknown key; allowed here: base, exclude"),
+    ({"names": "x"}, "names: x", "names: unknown key; allowed here: ablate, ablate_pairs, base"),
     ({"names": "x"}, "names: x", "did you mean 'name'?"),
     ({"Grid": {}}, "Grid: {}", "did you mean 'grid'?"),
     ({"name": 3}, "name: 3", "name: must be text, not 3"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eibench.plan import RunSpec
+from eibench.plan import PlannedRun, RunSpec
 from eibench.results.store import OK, SCHEMA, RunFolder, to_json
 
 ENVIRONMENT = {
@@ -44,9 +44,11 @@ class FakeSuite:
     def plan(self, method: Any = "ei", depth: int = 4, seed: int = 0, **values: Any) -> RunFolder:
         """Add a run to the plan: the folder where its files would be."""
         model = values.pop("model", {"name": "plain", "depth": depth})
+        ablation = values.pop("ablation", None)
         base = {"method": method, "model": model, "data": "digits", "seed": seed}
         spec = RunSpec.parse({**base, **values})
-        self.content["runs"].append({"run_id": spec.run_id, "fields": spec.fields()})
+        run = PlannedRun(spec.run_id, spec, ablation)
+        self.content["runs"].append({"run_id": run.run_id, "fields": run.fields()})
         self.folder.mkdir(exist_ok=True)
         (self.folder / "plan.json").write_bytes(to_json(self.content))
         return RunFolder(self.folder / spec.run_id)

@@ -1,0 +1,142 @@
+"""Ablations: the base run with one named factor changed, or with two of them.
+
+A factor is what stands under one name of `ablate`: keys of a run with other values than the base.
+The axis `ablation` takes `base`, then the factors in the file's order, then their pairs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from eibench.plan.draft import Leaf, leaves
+from eibench.plan.suite import ABLATION, BASE, JOIN, PlannedRun, SuiteFile
+
+ONE_METHOD = "give each method a suite of its own, with the method in `base`"
+"""Labels name a method's options, so no column would hold both an ablation and its base."""
+Factors = Mapping[str, list[Leaf]]
+Note = Callable[..., None]
+"""Notes a problem: its text, then the keys of its place in the suite."""
+
+
+def read_factors(suite: SuiteFile, replaced: Callable[[str], bool]) -> dict[str, list[Leaf]]:
+    """What each factor sets, less the keys that are `replaced`, less factors left without any."""
+    found = {
+        name: [leaf for leaf in leaves(values, ("ablate", name)) if not replaced(leaf.key)]
+        for name, values in suite.ablate.items()
+    }
+    return {name: kept for name, kept in found.items() if kept}
+
+
+def ablations(factors: Factors, pairs: bool) -> dict[str | None, tuple[str, ...]]:
+    """The factors of each ablation by its name, in order; None names a suite without any."""
+    if not factors:
+        return {None: ()}
+    out: dict[str | None, tuple[str, ...]] = {BASE: (), **{name: (name,) for name in factors}}
+    if pairs:
+        out |= {JOIN.join(pair): pair for pair in _pairs(factors)}
+    return out
+
+
+def _pairs(factors: Factors) -> list[tuple[str, str]]:
+    """Every two factors that have no key in common."""
+    keys = {name: set(_keys(kept)) for name, kept in factors.items()}
+    return [(a, b) for a, b in itertools.combinations(factors, 2) if not keys[a] & keys[b]]
+
+
+def _keys(found: Iterable[Leaf]) -> Iterator[str]:
+    """The dotted keys that leaves set; a choice with options sets these too."""
+    for leaf in found:
+        yield leaf.key
+        if isinstance(leaf.value, Mapping):
+            yield from (f"{leaf.key}.{option}" for option in leaf.value if option != "name")
+
+
+def check(suite: SuiteFile, note: Note) -> None:
+    """Note what the schema cannot say of `ablate` and `ablate_pairs`."""
+    others = {
+        "grid": set(_axis_keys(suite.grid)),
+        "zip": set(_axis_keys(suite.zip)),
+        "per_method": {k for v in suite.per_method.values() for k in _keys(leaves(v))},
+    }
+    for name, values in suite.ablate.items():
+        _check_name(name, suite.ablate_pairs, note)
+        if not values:
+            note("is empty: an ablation changes at least one key", "ablate", name)
+        for leaf in leaves(values, ("ablate", name)):
+            for part, keys in others.items():
+                if keys & set(_keys([leaf])):
+                    note(f"is set by {part} as well", *leaf.keys)
+                elif leaf.key.startswith("method.") and "method" in keys:
+                    note(f"changes a method that {part} chooses; {ONE_METHOD}", *leaf.keys)
+    if suite.ablate_pairs:
+        _check_pairs(suite, note)
+
+
+def _axis_keys(axes: Mapping[str, list[Any]]) -> Iterator[str]:
+    for axis, values in axes.items():
+        for value in values:
+            yield from _keys(leaves({axis: value}))
+
+
+def _check_name(name: str, pairs: bool, note: Note) -> None:
+    if name == BASE:
+        note("this name is that of the base run itself", "ablate", name)
+    if not name.isprintable() or not name or name != name.strip():
+        note("a name is one line of text, without spaces around it", "ablate", name)
+    if pairs and JOIN in name:
+        note(f"with ablate_pairs no name can hold {JOIN!r}, which joins pairs", "ablate", name)
+
+
+def _check_pairs(suite: SuiteFile, note: Note) -> None:
+    if len(suite.ablate) < 2:
+        note("needs at least two ablations under `ablate`", "ablate_pairs")
+    elif not _pairs(read_factors(suite, lambda _: False)):
+        note("no two ablations set different keys", "ablate_pairs")
+
+
+def check_distinct(suite: SuiteFile, runs: Iterable[PlannedRun], note: Note) -> None:
+    """Note ablations that give the run of the base, or of one another, anywhere in the plan."""
+    first: dict[str, PlannedRun] = {}
+    for run in runs:
+        name, other = run.ablation, first.setdefault(run.run_id, run).ablation
+        if name is None or name == other:
+            continue
+        same = "changes nothing: it gives the run of the base"
+        text = same if other == BASE else f"gives the same run as {other!r}"
+        if name in suite.ablate:
+            note(text, "ablate", name)
+        else:
+            note(f"{name!r} {text}; {_advice(name)}", "ablate_pairs")
+
+
+def left_out_by(
+    clauses: Iterable[Mapping[str, Any]], name: str | None, picks: Iterable[Leaf]
+) -> int | None:
+    """The index of the clause of `exclude` that names an ablation and leaves out an invalid run.
+
+    Such a run has no fields to compare, only the ablation's name and what the axes picked.
+    """
+    values = {**{leaf.key: leaf.value for leaf in picks}, ABLATION: name}
+    for i, clause in enumerate(clauses):
+        wanted = {key: v if isinstance(v, list) else [v] for key, v in clause.items()}
+        if ABLATION in wanted and all(values.get(key) in v for key, v in wanted.items()):
+            return i
+    return None
+
+
+def explained(message: str, name: str | None, factors: tuple[str, ...]) -> str:
+    """`message` on an impossible run, with the ablation that asks for it where that is not seen."""
+    if len(factors) == 2:
+        first, second = factors
+        return f"{message}; refused in the pair of {first!r} and {second!r}: {_advice(str(name))}"
+    if not factors or f": ablate.{name}." in message:
+        return message
+    return f"{message}; refused in ablation {name!r}"
+
+
+def _advice(name: str) -> str:
+    clause = f"{{{ABLATION}: {json.dumps(name, ensure_ascii=False)}}}"
+    return f"leave it out with `exclude: [{clause}]`"
