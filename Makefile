@@ -1,10 +1,10 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SUITES := lr_search depth_scaling quickstart
+SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation
 FRESH := build/reproduce
 
-.PHONY: quickstart test test-fast lint fix reproduce tables docs clean
+.PHONY: quickstart test test-fast conformance lint fix reproduce tables docs clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml
@@ -16,6 +16,9 @@ test: .venv/.test  ## the whole test suite
 test-fast: .venv/.test  ## without the slow tests
 	$(BIN)/python -m pytest -m "not slow"
 
+conformance: .venv/.conformance  ## layers against SpikingJelly's and snnTorch's
+	$(BIN)/python -m pytest tests/conformance
+
 lint: .venv/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,12 +28,13 @@ fix: .venv/.dev  ## what ruff can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reproduce: .venv/.run  ## run every suite afresh on this machine, then put the results in results/
-	for suite in $(SUITES); do \
-		$(BIN)/eibench run suites/$$suite.yaml --results $(FRESH) || [ $$? -eq 1 ] || exit 2; \
-	done  # exit code 1: some runs failed; they are rows of the tables
+reproduce: $(SUITES:%=reproduce-%)  ## run suites afresh, put the results in results/; `make -j2` runs two at once
 	mkdir -p results && cp -R $(FRESH)/. results/ && rm -rf $(FRESH)
 	$(MAKE) tables
+
+# One thread for each suite. Exit code 1 of a suite: some runs failed; they are rows of its table.
+reproduce-%: .venv/.run
+	OMP_NUM_THREADS=1 $(BIN)/eibench run suites/$*.yaml --results $(FRESH) || [ $$? -eq 1 ]
 
 tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/lr_search --metric validation_accuracy --rows train.lr --columns model.depth,method --format markdown --out results/lr_search/table.md
@@ -59,6 +63,10 @@ clean:  ## everything that was installed or built
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@ .venv/.run
+
+.venv/.conformance: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[test,conformance]"
+	touch $@ .venv/.run .venv/.test
 
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"

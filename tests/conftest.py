@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis import settings
 from typer.testing import CliRunner
 
 from eibench.cli import app
+from eibench.plan import plugins
+from eibench.plan.spec import CHOICES
 
 settings.register_profile("eibench", deadline=None, database=None, derandomize=True)
 settings.load_profile("eibench")
@@ -94,6 +97,35 @@ class Outcome:
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the source tree."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[Callable[[], None]]:
+    """Takes away what plugins have added, as in a new process; done after every test."""
+    before = {kind: set(registry) for kind, registry in CHOICES.items()}
+
+    def take_away() -> None:
+        plugins._loaded.clear()
+        for name in [name for name in sys.modules if name.startswith(plugins.FILE_MODULE)]:
+            del sys.modules[name]
+        for kind, registry in CHOICES.items():
+            for name in registry.keys() - before[kind]:
+                del registry[name]
+                _implementations(kind).pop(name, None)
+
+    yield take_away
+    take_away()
+
+
+def _implementations(kind: str) -> dict[str, Any]:
+    from eibench import data, methods, models
+
+    built: dict[str, Any] = {
+        "method": methods.METHODS,
+        "model": models.MODELS,
+        "data": data.DATASETS,
+    }
+    return built[kind]
 
 
 @pytest.fixture

@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "report": {"errors", "plan", "results"},
     "training": {"errors", "plan", "results", "data", "methods", "models", "nn"},
     "execution": {"errors", "version", "plan", "results", "data", "training"},
-    "cli": {"errors", "version", "plan", "results", "report", "execution", "nn"},
+    "plugins": {"errors", "plan", "data", "methods", "models"},
+    "contracts": {"plan", "data", "methods", "models", "nn"},
+    "cli": {"errors", "version", "plan", "results", "report", "execution", "contracts", "nn"},
 }
 """For each room, the rooms whose code it may import, at the top of a file or within a function."""
 FRONT = ("plan", "results", "report", "cli", "errors")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from eibench.cli.check import check
 from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
@@ -65,6 +66,7 @@ app.command()(probe)
 app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")
+app.command()(check)
 app.command()(doctor)
 
 

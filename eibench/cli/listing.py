@@ -11,10 +11,15 @@ import typer
 
 from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
+from eibench.plan.plugins import installed_plugins, load_plugin
 from eibench.plan.suite import SUFFIXES, read_suite
 
 list_app = typer.Typer(no_args_is_help=True, help="List what a suite can name.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list of name and summary.")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first, as a suite would."),
+]
 
 
 def _show(entries: list[dict[str, str]], as_json: bool) -> None:
@@ -26,26 +31,40 @@ def _show(entries: list[dict[str, str]], as_json: bool) -> None:
         typer.echo(f"{entry['name']:<{width}}  {entry['summary']}")
 
 
-def _choices(registry: Mapping[str, type[Choice]]) -> list[dict[str, str]]:
+def _choices(
+    registry: Mapping[str, type[Choice]], plugins: list[str] | None
+) -> list[dict[str, str]]:
+    for plugin in plugins or []:
+        load_plugin(plugin)
     return [{"name": name, "summary": cls.summary()} for name, cls in registry.items()]
 
 
 @list_app.command()
-def methods(as_json: AsJson = False) -> None:
+def methods(as_json: AsJson = False, plugin: Plugins = None) -> None:
     """Methods that are compared."""
-    _show(_choices(METHODS), as_json)
+    _show(_choices(METHODS, plugin), as_json)
 
 
 @list_app.command()
-def models(as_json: AsJson = False) -> None:
+def models(as_json: AsJson = False, plugin: Plugins = None) -> None:
     """Architectures."""
-    _show(_choices(MODELS), as_json)
+    _show(_choices(MODELS, plugin), as_json)
 
 
 @list_app.command()
-def datasets(as_json: AsJson = False) -> None:
+def datasets(as_json: AsJson = False, plugin: Plugins = None) -> None:
     """Data sets."""
-    _show(_choices(DATASETS), as_json)
+    _show(_choices(DATASETS, plugin), as_json)
+
+
+@list_app.command()
+def plugins(as_json: AsJson = False) -> None:
+    """Installed plugins, with the package of each; none is loaded."""
+    entries = [
+        {"name": name, "summary": f"{point.dist.name} {point.dist.version}" if point.dist else ""}
+        for name, point in installed_plugins().items()
+    ]
+    _show(entries, as_json)
 
 
 @list_app.command()

@@ -105,6 +105,8 @@ def _perform(
     fail_fast: bool,
 ) -> None:
     """Execute what is chosen of `plan`, or show it."""
+    for plugin in plan.plugins:
+        typer.echo(f"plugin: {plugin}")
     chosen = select(plan, [Override.read("--only", text) for text in only or []])
 
     from eibench.execution.device import choose_device

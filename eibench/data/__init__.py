@@ -6,10 +6,10 @@ or damaged.
 
 from collections.abc import Callable
 
-from eibench.data.base import DataError, ImageData, Split
+from eibench.data.base import DataError, ImageData, Split, stratified
 from eibench.data.digits import digits
 from eibench.data.imagefolder import imagefolder
 
 DATASETS: dict[str, Callable[..., ImageData]] = {"digits": digits, "imagefolder": imagefolder}
 
-__all__ = ["DATASETS", "DataError", "ImageData", "Split"]
+__all__ = ["DATASETS", "DataError", "ImageData", "Split", "stratified"]

@@ -13,6 +13,7 @@ from eibench.errors import UserError
 from eibench.execution.lock import locked
 from eibench.execution.single import execute
 from eibench.plan.options import DataOptions
+from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.plan_file import write_plan
@@ -58,22 +59,29 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     """Load every data set and build every network once, so that a misfit shows before any run.
 
     Raises:
-        UserError: data absent or damaged, a network that does not suit them, or a probe that lies
-            beyond the end of training.
+        UserError: data absent or damaged, a network that does not suit them, a plugin that fails, or
+            a probe that lies beyond the end of training.
     """
     seen: set[str] = set()
     for run in runs:
         spec = run.spec
-        data = datasets.get(spec.data)
-        _check_steps(spec, data)
         key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
         if key not in seen:
             seen.add(key)
             try:
+                data = datasets.get(spec.data)
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
-            except RuntimeError as error:  # a size that no machine can count
-                raise UserError(f"model {spec.model.label} cannot be built: {error}") from None
+            except UserError:
+                raise
+            except Exception as error:
+                if words := plugin_error(error):
+                    raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
+                if isinstance(error, RuntimeError):  # a size that no machine can count
+                    text = f"model {spec.model.label} cannot be built: {error}"
+                    raise UserError(text) from None
+                raise
+        _check_steps(spec, datasets.get(spec.data))
 
 
 def _check_steps(spec: RunSpec, data: ImageData) -> None:

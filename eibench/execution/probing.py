@@ -28,7 +28,7 @@ def probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
     experiment = build(spec, data)
     torch.manual_seed(spec.seed)  # as for training
     prepare(experiment)
-    folder.begin(spec.to_dict())
+    folder.begin({**spec.to_dict(), **spec.sources()})
     advance(experiment, spec.probe.steps)
     loss, layers = measure(experiment)
     cost = {"seconds": time.perf_counter() - start, "peak_memory_mib": peak_mib(device)}

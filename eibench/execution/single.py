@@ -67,6 +67,7 @@ def execute(
         "environment": {
             **environment(),
             "device": device_name(data.train.labels.device),
+            **run.spec.sources(),
         },
         **outcome,
         **({"traceback": trace} if trace else {}),
@@ -87,7 +88,7 @@ def _train(
     reset_peak(device)
     experiment = build(run.spec, data)
     _start(experiment, folder, progress)
-    folder.begin(run.spec.to_dict())
+    folder.begin({**run.spec.to_dict(), **run.spec.sources()})
     folder.begin_epochs(progress.history)
     for record in fit(experiment, progress):
         record["cost"]["peak_memory_mib"] = peak_mib(device)

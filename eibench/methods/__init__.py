@@ -1,6 +1,6 @@
 """What is compared: one file and one value each. The keys are the names that suites use."""
 
-from eibench.methods.base import Method
+from eibench.methods.base import Method, Normalized, kaiming_conv
 from eibench.methods.batchnorm import BatchNorm
 from eibench.methods.bntt import BNTT
 from eibench.methods.ei import EI
@@ -11,6 +11,8 @@ from eibench.methods.no_norm import NoNorm
 from eibench.methods.tab import TAB
 from eibench.methods.tdbn import TDBN
 from eibench.methods.tebn import TEBN
+from eibench.methods.weight_standardization import WeightStandardization
+from eibench.methods.wta import WTA
 
 METHODS: dict[str, type[Method]] = {
     "ei": EI,
@@ -22,7 +24,9 @@ METHODS: dict[str, type[Method]] = {
     "mpbn": MPBN,
     "groupnorm": GroupNorm,
     "layernorm": LayerNorm,
+    "weight_standardization": WeightStandardization,
+    "wta": WTA,
     "no_norm": NoNorm,
 }
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Method", "Normalized", "kaiming_conv"]

@@ -3,16 +3,20 @@
 Each convolution is an E-I layer; the readout is one without division. E-I Init runs once on the
 first training batch, Dale's law is restored after every optimizer step. Weight decay acts on the
 three weight matrices, not on gains and biases; the paper's text does not single these out.
+Every option but `ei_ratio` is one of `eibench.nn.Circuit` or `eibench.nn.EIInit`, by name, and
+acts on every layer.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Generator, Tensor, nn
 
 from eibench.methods.base import Method
-from eibench.nn import EIConv2d, EILinear, initialize, project_
+from eibench.nn import Circuit, EIConv2d, EIInit, EILinear, initialize, project_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +24,45 @@ class EI(Method):
     """The E-I circuit. `ei_ratio`: excitatory neurons per inhibitory one."""
 
     ei_ratio: int
+    subtractive: bool
+    divisive: bool
+    stabilization: str
+    epsilon: float
+    straight_through: bool
+    kappa: float
+    dale: bool
+    inhibitory_cell: str
+    inhibitory_tau: float
+    init_statistics: str
+    init_rate: float
+    silent_layer: str
+    weight_law: str
+    law_shape: float
+    law_match: str
+    weight_scale: float
+    gain_scale: float
+    lateral_init: str
 
     def conv(
         self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
     ) -> nn.Module:
         return EIConv2d(
-            c_in, c_out, kernel, stride=stride, padding=kernel // 2, ei_ratio=self.ei_ratio
+            c_in, c_out, kernel, stride=stride, padding=kernel // 2, **self._layer_options()
         )
 
     def readout(self, features: int, classes: int) -> nn.Module:
-        return EILinear(features, classes, ei_ratio=self.ei_ratio, readout=True)
+        return EILinear(features, classes, readout=True, **self._layer_options())
+
+    def _layer_options(self) -> dict[str, Any]:
+        return {
+            "ei_ratio": self.ei_ratio,
+            "circuit": Circuit(**self._named_like(Circuit)),
+            "init": EIInit(**self._named_like(EIInit)),
+        }
+
+    def _named_like(self, part: type[Circuit] | type[EIInit]) -> dict[str, Any]:
+        """The options that have the names of a dataclass's fields."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(part)}
 
     def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
         initialize(model, batch, generator)

@@ -13,14 +13,19 @@ is a chain of parts that take and give such tensors:
 """
 
 from eibench.nn import functional
-from eibench.nn.ei import EIConv2d, EILayer, EILinear, InitializationError, NotInitializedError
+from eibench.nn.circuit import Circuit, EIInit
+from eibench.nn.ei import EIConv2d, EILinear
+from eibench.nn.ei_init import InitializationError
+from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.lif import LIF
 from eibench.nn.membrane_norm import MPBNLIF
-from eibench.nn.model import initialize, project_
+from eibench.nn.model import first_input, initialize, project_
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
 from eibench.nn.sample_norms import GroupNorm2d
 from eibench.nn.sequence_norms import BNTT2d, TAB2d, TEBatchNorm2d
 from eibench.nn.time import TimeDistributed
+from eibench.nn.weight_norm import WSConv2d
+from eibench.nn.winners import KWinners
 
 __all__ = [
     "LIF",
@@ -28,16 +33,21 @@ __all__ = [
     "BNTT2d",
     "BatchNorm2d",
     "BatchNormPerStep2d",
+    "Circuit",
     "EIConv2d",
+    "EIInit",
     "EILayer",
     "EILinear",
     "GroupNorm2d",
     "InitializationError",
+    "KWinners",
     "NotInitializedError",
     "TAB2d",
     "TDBatchNorm2d",
     "TEBatchNorm2d",
     "TimeDistributed",
+    "WSConv2d",
+    "first_input",
     "functional",
     "initialize",
     "project_",

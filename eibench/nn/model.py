@@ -1,4 +1,5 @@
-"""What is done to whole models: E-I Init in forward order, and Dale's law after a step."""
+"""What is done to whole models: E-I Init in forward order, Dale's law after a step, and a look at
+what reaches the first layer."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from typing import TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
-from eibench.nn.ei import EILayer, InitializationError
+from eibench.nn.ei_init import InitializationError
+from eibench.nn.ei_layer import EILayer
 
 M = TypeVar("M", bound=nn.Module)
+K = TypeVar("K", bound=nn.Module)
 
 
 @torch.no_grad()
@@ -52,10 +55,38 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
 def project_(model: nn.Module) -> None:
     """Dale's law: clamp every sign-constrained parameter of `model` at zero from below, in place.
 
-    Call it after each optimizer step. One fused call for all parameters.
+    Layers whose circuit is made without Dale's law are left alone. Call it after each optimizer
+    step. One fused call for all parameters.
     """
     constrained: list[Tensor] = [
-        p for m in model.modules() if isinstance(m, EILayer) for p in m.non_negative()
+        p
+        for m in model.modules()
+        if isinstance(m, EILayer) and m.circuit.dale
+        for p in m.non_negative()
     ]
     if constrained:
         torch._foreach_clamp_min_(constrained, 0.0)
+
+
+@torch.no_grad()
+def first_input(model: nn.Module, batch: Tensor, kind: type[K]) -> tuple[K, Tensor]:
+    """The first module of `kind` that `batch` reaches in a forward pass, and its first input.
+
+    Raises:
+        ValueError: the batch reaches none.
+    """
+    reached: list[tuple[K, Tensor]] = []
+
+    def note(module: K, inputs: tuple[Tensor, ...]) -> None:
+        if not reached:
+            reached.append((module, inputs[0]))
+
+    hooks = [m.register_forward_pre_hook(note) for m in model.modules() if isinstance(m, kind)]
+    try:
+        model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not reached:
+        raise ValueError(f"the model has no {kind.__name__} that its input reaches")
+    return reached[0]

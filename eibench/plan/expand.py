@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eibench.errors import BadSuite, did_you_mean
+from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin, chooses
 from eibench.plan.overrides import Override, matches
+from eibench.plan.plugins import load_plugin
 from eibench.plan.spec import PROBE, RunSpec
 from eibench.plan.suite import Plan, PlannedRun, SuiteFile, as_probe, read_suite
 from eibench.plan.validate import show
@@ -25,7 +26,8 @@ from eibench.plan.yaml_source import Document, Keys
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
     """The plan of the suite at `path` under `--set` and `--seeds`.
 
-    A `--set` key replaces the axis of that name, and axes within what it sets as a whole.
+    A `--set` key replaces the axis of that name, and axes within what it sets as a whole. The
+    suite's plugins are loaded, which runs their code.
 
     Raises:
         UserError: the file cannot be read.
@@ -51,12 +53,14 @@ class _Expansion:
 
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         self.document, self.suite, self.settings = document, suite, settings
+        self.folder = Path(document.source).parent
         replaced = {f"{'.'.join(map(str, k))}." for s in settings for k in _leaves(_nested(s))}
         self.grid = {k: v for k, v in suite.grid.items() if not _within(k, replaced)}
         self.zip = {k: v for k, v in suite.zip.items() if not _within(k, replaced)}
         self.problems: list[str] = []
 
     def plan(self, seeds: list[int]) -> Plan:
+        plugins = self._load_plugins()
         self._check_axes()
         self._stop_if_wrong()
         specs = [spec for draft in self._drafts() if (spec := self._spec(draft))]
@@ -66,8 +70,15 @@ class _Expansion:
         self._stop_if_wrong()
         suite = self.suite
         runs = self._under_seeds(kept, seeds)
-        axes = (*self.grid, *self.zip)
-        return Plan(suite.name, suite.title, axes, runs, suite.tuned_by, suite.kind)
+        return Plan(
+            name=suite.name,
+            title=suite.title,
+            axes=(*self.grid, *self.zip),
+            runs=runs,
+            tuned_by=suite.tuned_by,
+            kind=suite.kind,
+            plugins=plugins,
+        )
 
     def _note(self, text: str, *keys: str | int) -> None:
         self.problems.append(Origin(self.document, keys).message(text))
@@ -75,6 +86,17 @@ class _Expansion:
     def _stop_if_wrong(self) -> None:
         if self.problems:
             raise BadSuite(self.problems)
+
+    def _load_plugins(self) -> tuple[str, ...]:
+        """Register what the suite's plugins add: before anything is looked up by name."""
+        loaded = []
+        for i, entry in enumerate(self.suite.plugins):
+            try:
+                loaded.append(str(load_plugin(entry, self.folder)))
+            except UserError as error:
+                self._note(str(error), "plugins", i)
+        self._stop_if_wrong()
+        return tuple(loaded)
 
     def _check_axes(self) -> None:
         """What the schema cannot say of seeds and axes."""

@@ -7,6 +7,7 @@ These classes are the schema of a suite's runs. They hold no behaviour of a netw
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -32,21 +33,58 @@ class Options(BaseModel):
         return self.model_dump(exclude_defaults=True)
 
 
+@dataclass(frozen=True)
+class Plugin:
+    """The source of what is not eibench's own."""
+
+    name: str
+    """The file's name, or the installed package and its version."""
+    digest: str
+    """First 16 hex digits of the SHA-256 of the source."""
+    installed: bool = False
+
+    @property
+    def identity(self) -> str:
+        """What takes part in a run's identity: a file may be renamed, a package has a version."""
+        return f"{self.name} {self.digest}" if self.installed else self.digest
+
+    def __str__(self) -> str:
+        return f"{self.name} (sha256 {self.digest})"
+
+
 class Choice(Options):
     """Options of something that has a name in a registry."""
 
     name: ClassVar[str]
+    plugin: ClassVar[Plugin | None] = None
+    """Where it comes from; None for eibench's own."""
 
     @property
     def label(self) -> str:
         """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`."""
-        parts = [v if isinstance(v, str) else f"{k}{v}" for k, v in self.changed().items()]
-        return "-".join([self.name, *parts])
+        return "-".join([self.name, *(_word(k, v) for k, v in self.changed().items())])
 
     @classmethod
     def summary(cls) -> str:
         """One line for `eibench list`."""
-        return (cls.__doc__ or "").strip().splitlines()[0]
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    def __repr_name__(self) -> str:
+        """Names are unique, which class names of several plugins need not be."""
+        return self.name
+
+
+NAMES_ITSELF = ("stats", "init")
+"""Options whose values need no key beside them in a label."""
+
+
+def _word(key: str, value: Any) -> str:
+    """An option in a label: `per_step`, `no_dale`, `weight_law_gamma`, `ei_ratio2`."""
+    if isinstance(value, bool):
+        return key if value else f"no_{key}"
+    if isinstance(value, str):
+        return value if key in NAMES_ITSELF else f"{key}_{value}"
+    return f"{key}{value}"
 
 
 class NeuronOptions(Options):
@@ -136,6 +174,57 @@ class EIOptions(MethodOptions):
 
     name = "ei"
     ei_ratio: Count = 4
+    subtractive: bool = True
+    divisive: bool = True
+    stabilization: Literal["adaptive", "epsilon", "none"] = "adaptive"
+    epsilon: float = Field(1e-6, gt=0)
+    straight_through: bool = True
+    kappa: float = Field(1.0, ge=0)
+    dale: bool = True
+    inhibitory_cell: Literal["rectifier", "lif"] = "rectifier"
+    inhibitory_tau: float = Field(2.0, ge=1)
+    init_statistics: Literal["data", "fixed", "kaiming", "xavier"] = "data"
+    init_rate: float = Field(0.2, gt=0, lt=1)
+    silent_layer: Literal["error", "fixed"] = "error"
+    weight_law: Literal["exponential", "half_normal", "log_normal", "gamma"] = "exponential"
+    law_shape: float = Field(1.0, gt=0)
+    law_match: Literal["mean", "second_moment"] = "mean"
+    weight_scale: float = Field(1.0, gt=0)
+    gain_scale: float = Field(1.0, gt=0)
+    lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
+
+    @model_validator(mode="after")
+    def _every_option_acts(self) -> Self:
+        """An option that another one makes idle is a misunderstanding, not a choice."""
+        inhibited = self.subtractive or self.divisive
+        drawn = self.init_statistics in ("data", "fixed")
+        acts = {
+            "stabilization": (self.divisive, "divisive: true"),
+            "straight_through": (self.divisive, "divisive: true"),
+            "gain_scale": (self.divisive, "divisive: true"),
+            "epsilon": (self.stabilization == "epsilon", "stabilization: epsilon"),
+            "inhibitory_tau": (self.inhibitory_cell == "lif", "inhibitory_cell: lif"),
+            "init_rate": (
+                "fixed" in (self.init_statistics, self.silent_layer),
+                "init_statistics: fixed or silent_layer: fixed",
+            ),
+            "silent_layer": (self.init_statistics == "data", "init_statistics: data"),
+            "weight_law": (drawn, "init_statistics: data or fixed"),
+            "law_shape": (
+                self.weight_law in ("gamma", "log_normal"),
+                "weight_law: gamma or log_normal",
+            ),
+            "law_match": (self.weight_law != "exponential", "another weight_law than exponential"),
+            **dict.fromkeys(
+                ("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"),
+                (inhibited, "subtractive or divisive inhibition"),
+            ),
+        }
+        for name in self.changed():
+            active, needed = acts.get(name, (True, ""))
+            if not active:
+                raise ValueError(f"{name} has no effect without {needed}")
+        return self
 
 
 class BatchNormOptions(MethodOptions):
@@ -199,9 +288,35 @@ class LayerNormOptions(MethodOptions):
 
 
 class NoNormOptions(MethodOptions):
-    """No normalisation: convolution with bias, Kaiming normal initialisation."""
+    """No normalisation: convolution with bias, under one of four initialisations."""
 
     name = "no_norm"
+    init: Literal["kaiming", "xavier", "fluctuation", "spikeinit"] = "kaiming"
+    rate: Annotated[float, Field(ge=0.05, lt=0.5)] = 0.1
+
+    @model_validator(mode="after")
+    def _rate_is_used(self) -> Self:
+        if self.init != "spikeinit" and self.rate != type(self).model_fields["rate"].default:
+            raise ValueError(
+                f"rate ({self.rate}) is the target of init spikeinit, and init is {self.init}"
+            )
+        return self
+
+
+class WeightStandardizationOptions(MethodOptions):
+    """Standardised kernels with a gain for spikes, no statistics of activity (IS-SNN)."""
+
+    name = "weight_standardization"
+
+
+class WTAOptions(MethodOptions):
+    """Competition: a share of the channels wins at each position and step; no normalisation."""
+
+    name = "wta"
+    share: float = Field(0.25, gt=0, le=1)
+
+    def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
+        return NoNormOptions() if self.share == 1 else self
 
 
 # -------------------------------------------------------------------------------- data sets
@@ -237,6 +352,8 @@ METHODS: dict[str, type[MethodOptions]] = {
         MPBNOptions,
         GroupNormOptions,
         LayerNormOptions,
+        WeightStandardizationOptions,
+        WTAOptions,
         NoNormOptions,
     )
 }

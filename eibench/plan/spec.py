@@ -6,7 +6,8 @@ A run is identified by what makes its numbers: method, model, data, neuron, trai
 Device, results folder and verbosity stay outside. The identity is the SHA-256 of the values that
 differ from the defaults, as canonical JSON, so that a new option with a default leaves old results
 valid. A default that *changes* would silently give old results a new meaning: a test pins all
-defaults, and `SPEC_VERSION` takes part in the hash for the day one must change.
+defaults, and `SPEC_VERSION` takes part in the hash for the day one must change. What a plugin adds
+brings the hash of its source along, so that an edited plugin runs anew.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from eibench.plan.options import (
     ModelOptions,
     NeuronOptions,
     Options,
+    Plugin,
     ProbeOptions,
     TrainOptions,
 )
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
 SPEC_VERSION = 1
-CHOICES: dict[str, Mapping[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
+CHOICES: dict[str, dict[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
 SECTIONS: dict[str, type[Options]] = {"neuron": NeuronOptions, "train": TrainOptions}
 PROBE = "probe"
 """The section that makes a run a probe."""
@@ -105,7 +107,19 @@ class RunSpec:
         }
         sections = {key: part.changed() for key, part in self._sections().items()}
         numbers = {key: getattr(self, key) for key in NUMBERS}
-        return {"version": SPEC_VERSION, **chosen, **sections, **numbers}
+        sources = {key: plugin.identity for key, plugin in self.plugins().items()}
+        plugins = {"plugins": sources} if sources else {}
+        return {"version": SPEC_VERSION, **chosen, **sections, **numbers, **plugins}
+
+    def plugins(self) -> dict[str, Plugin]:
+        """For each of method, model and data that is not eibench's own, where it comes from."""
+        sources = {key: getattr(self, key).plugin for key in CHOICES}
+        return {key: plugin for key, plugin in sources.items() if plugin is not None}
+
+    def sources(self) -> dict[str, dict[str, str]]:
+        """The same in words, under the key `plugins`, for a run's files; empty without plugins."""
+        plugins = {key: str(plugin) for key, plugin in self.plugins().items()}
+        return {"plugins": plugins} if plugins else {}
 
     def _sections(self) -> dict[str, Options]:
         """The sections that the run has."""

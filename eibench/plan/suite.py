@@ -10,6 +10,7 @@
     exclude: [{key: value}, ...]   combinations to leave out
     seeds: [0, 1, 2]               every combination under each
     tuned_by: lr_search            the suite in which the per-method values were found
+    plugins: [my_norm.py]          files (beside the suite) or installed names that add methods ...
 
 Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
 """
@@ -49,6 +50,7 @@ class SuiteFile(Options):
     exclude: list[dict[str, Any]] = Field(default_factory=list)
     seeds: list[Seed] = Field([0], min_length=1)
     tuned_by: str | None = None
+    plugins: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     tuned_by: str | None = None
     kind: Kind = "train"
+    plugins: tuple[str, ...] = ()
+    """What the suite's plugins add, a line for each."""
 
 
 def read_suite(path: Path) -> tuple[Document, SuiteFile]:

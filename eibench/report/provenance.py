@@ -23,6 +23,7 @@ def provenance(runs: Sequence[Run]) -> list[str]:
         *_note(done, machine, "Computed on", "MIXED MACHINES (times and memory do not compare)"),
         *_note(done, versions, "With", "MIXED VERSIONS"),
         *_note(done, commit, "Source:", "MIXED COMMITS"),
+        *_plugins(done),
         *_mixed_data(done),
         _commands(done),
     ]
@@ -71,6 +72,14 @@ def _note(
 def _counted(texts: Iterable[tuple[str, int]]) -> Iterator[str]:
     for text, count in texts:
         yield f"{count} run{'s' * (count > 1)} with {text}"
+
+
+def _plugins(runs: Sequence[Run]) -> Iterator[str]:
+    """What is not eibench's own, with the hash of its source."""
+    sources = [run.environment.get("plugins", {}) for run in runs]
+    found = list(dict.fromkeys(code(text) for known in sources for text in known.values()))
+    if found:
+        yield f"Plugin{'s' * (len(found) > 1)}: {', '.join(found)}."
 
 
 def _mixed_data(runs: Sequence[Run]) -> Iterator[str]:

@@ -19,9 +19,9 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
     Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of `METRICS`
     (test_accuracy in percent, seconds ...) or, of probes, of `PROBE_METRICS`, and one column, named
-    by its dotted path such as `model.depth`, for every field that differs between runs. A planned
-    run without a record has the status `missing` or `interrupted` and no numbers. `planned` tells
-    runs of the current plan from older ones.
+    by its dotted path such as `model.depth`, for every field that differs between runs that have
+    it. A planned run without a record has the status `missing` or `interrupted` and no numbers.
+    `planned` tells runs of the current plan from older ones.
 
     Raises:
         UserError: there are no results at `path`.
@@ -66,10 +66,14 @@ def _rows(root: Path) -> list[dict[str, Any]]:
 def _frame(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> pd.DataFrame:
     """The rows with what names a run in front, then `metrics`, then the fields that vary."""
     frame = pd.DataFrame(rows)
-    fields = [c for c in frame.columns if c.startswith("field:")]
-    varied = [c for c in fields if frame[c].map(repr).nunique() > 1]
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key.startswith("field:"):
+                values.setdefault(key, set()).add(repr(value))
+    varied = [key for key, taken in values.items() if len(taken) > 1]
     frame = frame[[*LEADING, *metrics, "reason", "planned", *varied]]
-    return frame.rename(columns={c: c.removeprefix("field:") for c in varied})
+    return frame.rename(columns={key: key.removeprefix("field:") for key in varied})
 
 
 def _suite_rows(folder: Path) -> list[dict[str, Any]]:

@@ -43,11 +43,16 @@ def load_data(options: DataOptions) -> ImageData:
 
 
 def make_method(spec: RunSpec) -> Method:
-    """The spec's method, over the spec's neuron."""
-    method = METHODS[spec.method.name]
-    return method(
-        lif=spec.neuron.model_dump(), timesteps=spec.timesteps, **spec.method.model_dump()
-    )
+    """The spec's method, over the spec's neuron.
+
+    Raises:
+        UserError: the method does not exist for this neuron.
+    """
+    method, neuron = METHODS[spec.method.name], spec.neuron.model_dump()
+    try:
+        return method(lif=neuron, timesteps=spec.timesteps, **spec.method.model_dump())
+    except ValueError as error:
+        raise UserError(f"method {spec.method.label}: {error}") from None
 
 
 def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:

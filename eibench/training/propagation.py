@@ -107,8 +107,9 @@ class _Tracer:
 
     def _note_synapse(self, module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         self.synapses.append(module)
-        if isinstance(module, EILayer):
-            self.balance = balance(*module.currents(inputs[0]))
+        currents = module.currents(inputs[0]) if isinstance(module, EILayer) else None
+        if currents is not None:
+            self.balance = balance(*currents)
 
     @torch.no_grad()
     def _note_neuron(self, neuron: nn.Module, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:

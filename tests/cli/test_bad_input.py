@@ -195,6 +195,31 @@ def test_a_network_too_deep_for_the_images(refused, project, more):
 
 
 @DRY
+@pytest.mark.parametrize(
+    ("method", "neuron", "message"),
+    [
+        (
+            {"name": "no_norm", "init": "spikeinit", "rate": 0.4},
+            {"tau": 2.0},
+            "method no_norm-spikeinit-rate0.4: a firing rate of 0.4 has no fixed point with tau "
+            "2.0; rates up to 0.391 have one, a smaller tau allows more",
+        ),
+        (
+            "weight_standardization",
+            {"threshold": 40.0},
+            "method weight_standardization: a current of unit deviation does not reach a threshold "
+            "of 40.0",
+        ),
+    ],
+)
+def test_a_method_that_does_not_exist_for_the_neuron(
+    refused, project, more, method, neuron, message
+):
+    path = project.suite(base={"method": method, "neuron": neuron}, grid={})
+    assert refused("run", path, *more) == [message]
+
+
+@DRY
 @pytest.mark.parametrize("root", ["nowhere", "~nobody-of-that-name/x", "a\0b", "tiny.yaml"])
 def test_a_data_set_that_is_not_there(refused, project, root, more):
     data = {"name": "imagefolder", "root": root}

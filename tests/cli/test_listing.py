@@ -89,7 +89,9 @@ def test_version(cli):
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-@pytest.mark.parametrize("verb", [[], ["run"], ["report"], ["plot"], ["list"], ["doctor"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["run"], ["report"], ["plot"], ["list"], ["check"], ["doctor"]]
+)
 def test_help(cli, verb, flag):
     done = cli(*verb, flag)
     assert (done.code, done.err) == (0, "")

@@ -1,5 +1,5 @@
-"""What every method and every architecture must do: parametrised over the registries, so that a
-new one is tested by existing."""
+"""What every method and every architecture must do: the contracts of `eibench check`, over the
+registries, so that a new one is tested by existing. Then what is special to one of them."""
 
 import inspect
 
@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from eibench.contracts import CONTRACTS
+from eibench.contracts.networks import CLASSES, MODEL_VARIANTS, activity, make, prepared
 from eibench.data.base import ImageData, Split
 from eibench.methods import METHODS
 from eibench.models import MODELS
@@ -17,6 +19,14 @@ from eibench.plan.options import PlainOptions, VggOptions
 VARIANTS = [
     options.EIOptions(),
     options.EIOptions(ei_ratio=1),
+    options.EIOptions(subtractive=False, silent_layer="fixed"),
+    options.EIOptions(divisive=False, silent_layer="fixed"),
+    options.EIOptions(subtractive=False, divisive=False, silent_layer="fixed"),
+    options.EIOptions(stabilization="epsilon"),
+    options.EIOptions(straight_through=False, kappa=0.5),
+    options.EIOptions(dale=False, init_statistics="xavier", lateral_init="sparse"),
+    options.EIOptions(inhibitory_cell="lif", inhibitory_tau=4.0),
+    options.EIOptions(init_statistics="fixed", weight_law="gamma", law_shape=2.0),
     options.BatchNormOptions(),
     options.BatchNormOptions(stats="per_step"),
     options.TDBNOptions(),
@@ -26,31 +36,16 @@ VARIANTS = [
     options.MPBNOptions(),
     options.GroupNormOptions(groups=2),
     options.LayerNormOptions(),
+    options.WeightStandardizationOptions(),
+    options.WTAOptions(),
+    options.WTAOptions(share=1.0),
     options.NoNormOptions(),
+    options.NoNormOptions(init="xavier"),
+    options.NoNormOptions(init="fluctuation"),
+    options.NoNormOptions(init="spikeinit"),
+    options.NoNormOptions(init="spikeinit", rate=0.2),
 ]
-MODEL_VARIANTS = [PlainOptions(depth=3, width=6, pools=1), PlainOptions(depth=2, width=5, pools=0)]
-IMAGE, CLASSES = (2, 8, 8), 3
-
-
-def make(choice, model=MODEL_VARIANTS[0], image=IMAGE, threshold=1.0, timesteps=4):
-    neuron = options.NeuronOptions(threshold=threshold).model_dump()
-    method = METHODS[choice.name](lif=neuron, timesteps=timesteps, **choice.model_dump())
-    torch.manual_seed(0)
-    return method, MODELS[model.name](method, image, CLASSES, **model.model_dump())
-
-
-def prepared(choice, batch, **kwargs):
-    method, model = make(choice, image=tuple(batch.shape[2:]), **kwargs)
-    method.prepare(model, batch, torch.Generator().manual_seed(1))
-    return method, model
-
-
-def activity(timesteps=4, batch=3, image=IMAGE):
-    return torch.rand(timesteps, batch, *image, generator=torch.Generator().manual_seed(2))
-
-
 by_method = pytest.mark.parametrize("choice", VARIANTS, ids=lambda c: c.label)
-by_model = pytest.mark.parametrize("model", MODEL_VARIANTS, ids=lambda c: c.label)
 
 
 def test_registries_and_options_name_the_same_things():
@@ -64,94 +59,21 @@ def test_registries_and_options_name_the_same_things():
         assert arguments - {"method", "image", "classes"} == model.model_fields.keys()
 
 
+@pytest.mark.parametrize("contract", CONTRACTS["method"], ids=lambda c: c.__name__)
 @by_method
-@by_model
-@pytest.mark.parametrize("timesteps", [1, 4])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_shape_and_finite_gradients(choice, model, timesteps, batch):
-    example = activity(timesteps)
-    _, network = prepared(choice, example, model=model, timesteps=timesteps)
-    logits = network(activity(timesteps, batch))
-    assert logits.shape == (timesteps, batch, CLASSES)
-    logits.mean(0).logsumexp(1).sum().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
+def test_every_method_keeps_the_contracts(choice, contract):
+    contract(choice)
 
 
-@by_method
-def test_gradients_reach_the_first_layer(choice):
-    _, network = prepared(choice, activity())
-    network(activity()).mean(0).logsumexp(1).sum().backward()
-    first = next(p for p in network.parameters() if p.dim() > 1)
-    assert first.grad.abs().sum() > 0
+@pytest.mark.parametrize("contract", CONTRACTS["model"], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("model", [*MODEL_VARIANTS, VggOptions()], ids=lambda c: c.label)
+def test_every_model_keeps_the_contracts(model, contract):
+    contract(model)
 
 
-@by_method
-def test_evaluation_is_deterministic_and_leaves_no_trace(choice):
-    _, network = prepared(choice, activity())
-    network.eval()
-    before = {k: v.clone() for k, v in network.state_dict().items()}
-    assert torch.equal(network(activity()), network(activity()))
-    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
-
-
-@by_method
-def test_state_dict_round_trip_includes_preparation(choice):
-    _, network = prepared(choice, activity())
-    network(activity())
-    _, fresh = make(choice)
-    fresh.load_state_dict(network.state_dict())
-    assert torch.equal(fresh.eval()(activity()), network.eval()(activity()))
-
-
-@by_method
-def test_param_groups_are_a_partition(choice):
-    method, network = make(choice)
-    groups = method.param_groups(network, weight_decay=0.5)
-    listed = [p for group in groups for p in group["params"]]
-    assert len(listed) == len({id(p) for p in listed})
-    assert {id(p) for p in listed} == {id(p) for p in network.parameters()}
-    for group in groups:
-        assert all((p.dim() > 1) == (group["weight_decay"] == 0.5) for p in group["params"])
-
-
-@by_method
-def test_project_is_idempotent(choice):
-    method, network = prepared(choice, activity())
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.sub_(0.05)
-    method.project(network)
-    once = {k: v.clone() for k, v in network.state_dict().items()}
-    method.project(network)
-    assert all(torch.equal(once[k], v) for k, v in network.state_dict().items())
-
-
-@by_method
-@pytest.mark.parametrize("training", [True, False])
-def test_silent_input_gives_no_nan(choice, training):
-    _, network = prepared(choice, activity())
-    logits = network.train(training)(torch.zeros_like(activity()))
-    logits.sum().backward()
-    assert logits.isfinite().all()
-    assert all(p.grad.isfinite().all() for p in network.parameters())
-
-
-@by_model
-def test_every_method_has_the_same_neurons(model):
-    """The controlled comparison: same neuron counts and spatial shapes under every method."""
-    shapes = {}
-    for choice in VARIANTS:
-        _, network = prepared(choice, activity(), model=model)
-        seen: list[tuple[int, ...]] = []
-        for module in network.modules():
-            if isinstance(module, LIF):
-                module.register_forward_hook(lambda m, i, out, seen=seen: seen.append(out.shape))
-        network(activity())
-        shapes[choice.label] = seen
-    assert len(shapes["ei"]) == model.depth
-    assert all(seen == shapes["ei"] for seen in shapes.values())
+def test_a_network_has_a_neuron_for_each_convolution():
+    _, network = make(options.EIOptions())
+    assert sum(isinstance(m, LIF) for m in network.modules()) == MODEL_VARIANTS[0].depth
 
 
 def test_ei_refuses_to_work_unprepared_and_keeps_dales_law():

@@ -134,6 +134,8 @@ def test_run_ids_are_pinned():
     [
         ("ei", "ei"),
         ("no_norm", "no_norm"),
+        ({"name": "no_norm", "init": "spikeinit", "rate": 0.2}, "no_norm-spikeinit-rate0.2"),
+        ({"name": "wta", "share": 0.5}, "wta-share0.5"),
         ({"name": "ei", "ei_ratio": 4}, "ei"),
         ({"name": "ei", "ei_ratio": 2}, "ei-ei_ratio2"),
         ({"name": "batchnorm", "stats": "joint"}, "batchnorm"),
@@ -247,6 +249,8 @@ def test_a_spec_is_a_frozen_hashable_value():
         ({"method": "tdbn", "neuron": {"threshold": 0.5}}, "tdbn"),
         ({"method": "ei"}, "ei"),
         ({"method": "no_norm"}, "no_norm"),
+        ({"method": "wta"}, "wta"),
+        ({"method": {"name": "wta", "share": 1.0}}, "no_norm"),
     ],
 )
 def test_simplest_method_of_the_same_computation(values, simplest):

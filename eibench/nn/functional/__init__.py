@@ -1,28 +1,38 @@
 """Stateless equations on [T, B, ...]: what the modules of `eibench.nn` are thin wrappers of."""
 
 from eibench.nn.functional.ei import (
-    InitStatistics,
-    divisive_gain,
     inhibit,
-    input_statistics,
     integrate,
     mix_channels,
+    replace_zeros,
     scale_gradient,
+    scale_shift,
     stabilize,
+)
+from eibench.nn.functional.ei_init import (
+    InitStatistics,
+    bernoulli_statistics,
+    divisive_gain,
+    draw_weights_,
+    input_statistics,
     weight_scale,
 )
 from eibench.nn.functional.lif import fire, lif
 
 __all__ = [
     "InitStatistics",
+    "bernoulli_statistics",
     "divisive_gain",
+    "draw_weights_",
     "fire",
     "inhibit",
     "input_statistics",
     "integrate",
     "lif",
     "mix_channels",
+    "replace_zeros",
     "scale_gradient",
+    "scale_shift",
     "stabilize",
     "weight_scale",
 ]

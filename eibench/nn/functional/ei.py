@@ -21,44 +21,11 @@ Inhibition" (ICLR 2026, arXiv 2509.23253).
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-
-
-class InitStatistics(NamedTuple):
-    """First and second moments of a layer's input, as E-I Init reads them."""
-
-    mean: float
-    """m, the mean activity."""
-    second_moment: float
-    """q, the mean squared activity."""
-    variance: float
-    """V, the mean over positions of the unbiased variance over samples."""
-
-
-def input_statistics(x: Tensor) -> InitStatistics:
-    """m, q and V of activity `x` [N, C, ...], computed in float64."""
-    x = x.detach().double()
-    return InitStatistics(
-        mean=x.mean().item(),
-        second_moment=x.square().mean().item(),
-        variance=x.var(dim=0, correction=1).mean().item(),
-    )
-
-
-def weight_scale(stats: InitStatistics, fan_in: int) -> float:
-    """lambda = sqrt(V / (d (q + V))): the mean of the exponential law of W_EE and W_IE."""
-    q, v = stats.second_moment, stats.variance
-    return math.sqrt(v / (fan_in * (q + v)))
-
-
-def divisive_gain(stats: InitStatistics, fan_in: int) -> float:
-    """g_I = sqrt((q + V) / d) / m: makes the mean of I_div the deviation of I_EE."""
-    q, v = stats.second_moment, stats.variance
-    return math.sqrt((q + v) / fan_in) / stats.mean
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -91,9 +58,14 @@ def stabilize(divisor: Tensor) -> Tensor:
     zero = divisor == 0
     if divisor.device.type == "cpu" and not zero.any():
         return divisor
-    smallest = torch.where(divisor > 0, divisor, math.inf).flatten(1).amin(dim=1)
+    smallest = torch.where(divisor > 0, divisor, torch.inf).flatten(1).amin(dim=1)
     smallest = torch.where(smallest.isinf(), 1.0, smallest)
     return torch.where(zero, smallest.view(-1, *[1] * (divisor.dim() - 1)), divisor)
+
+
+def replace_zeros(divisor: Tensor, epsilon: float) -> Tensor:
+    """`divisor` of any shape with `epsilon` in place of exact zeros."""
+    return torch.where(divisor == 0, epsilon, divisor)
 
 
 def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +87,7 @@ def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Integrate(torch.autograd.Function):
-    """`integrate` with its backward pass by hand.
+    """The straight-through `integrate` with its backward pass by hand.
 
     With q = (I_EE - I_sub) / S and d the gradient of I:
 
@@ -125,22 +97,29 @@ class _Integrate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor
+        ctx: Any,
+        i_ee: Tensor,
+        i_sub: Tensor | None,
+        i_div: Tensor,
+        stable: Tensor,
+        gain_e: Tensor,
+        bias: Tensor,
     ) -> Tensor:
-        stable = stabilize(i_div)
-        quotient = (i_ee - i_sub).div_(stable)
+        quotient = i_ee / stable if i_sub is None else (i_ee - i_sub).div_(stable)
+        ctx.subtracted = i_sub is not None
         ctx.save_for_backward(quotient, stable, gain_e)
         return torch.addcmul(_per_channel(bias, i_ee), quotient, _per_channel(gain_e, i_ee))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         quotient, stable, gain_e = ctx.saved_tensors
         (grad,) = grads
         others = [dim for dim in range(grad.dim()) if dim != 1]
         grad_ee = (grad * _per_channel(gain_e, grad)).div_(stable)
+        grad_sub = -grad_ee if ctx.subtracted else None
         grad_div = (grad_ee * quotient).neg_()
         grad_gain = (grad * quotient).sum(others)
-        return grad_ee, -grad_ee, grad_div, grad_gain, grad.sum(others)
+        return grad_ee, grad_sub, grad_div, None, grad_gain, grad.sum(others)
 
 
 def _per_channel(parameter: Tensor, like: Tensor) -> Tensor:
@@ -148,8 +127,30 @@ def _per_channel(parameter: Tensor, like: Tensor) -> Tensor:
     return parameter.view(-1, *[1] * (like.dim() - 2))
 
 
-def integrate(i_ee: Tensor, i_sub: Tensor, i_div: Tensor, gain_e: Tensor, bias: Tensor) -> Tensor:
-    """I = g_E . (I_EE - I_sub) / S(I_div) + b_E for currents [N, n_E, ...] (section 2)."""
-    out = _Integrate.apply(i_ee, i_sub, i_div, gain_e, bias)
+def scale_shift(x: Tensor, gain_e: Tensor, bias: Tensor) -> Tensor:
+    """g_E . x + b_E for currents `x` [N, n_E, ...]: the circuit without division."""
+    return torch.addcmul(_per_channel(bias, x), x, _per_channel(gain_e, x))
+
+
+def integrate(
+    i_ee: Tensor,
+    i_sub: Tensor | None,
+    i_div: Tensor,
+    gain_e: Tensor,
+    bias: Tensor,
+    stabilizer: Callable[[Tensor], Tensor] = stabilize,
+    straight_through: bool = True,
+) -> Tensor:
+    """I = g_E . (I_EE - I_sub) / S(I_div) + b_E for currents [N, n_E, ...] (section 2).
+
+    `i_sub` may be None, where there is no subtractive inhibition. `stabilizer` is S going forward;
+    unless `straight_through`, its own derivative is taken going backward.
+    """
+    if not straight_through:
+        net = i_ee if i_sub is None else i_ee - i_sub
+        return scale_shift(net / stabilizer(i_div), gain_e, bias)
+    with torch.no_grad():
+        stable = stabilizer(i_div)
+    out = _Integrate.apply(i_ee, i_sub, i_div, stable, gain_e, bias)
     assert isinstance(out, Tensor)
     return out

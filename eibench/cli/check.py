@@ -1,0 +1,84 @@
+"""`eibench check`: the contract tests, on what a plugin adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from eibench.errors import UserError, did_you_mean
+from eibench.plan.options import Choice
+from eibench.plan.overrides import Override
+from eibench.plan.plugins import Loaded, in_words, load_plugin
+from eibench.plan.validate import Invalid, validate
+
+
+def check(
+    plugin: Annotated[str, typer.Argument(help="A Python file, or an installed plugin's name.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="An option of what the plugin adds."),
+    ] = None,
+) -> None:
+    """Try every method, model and data set that a plugin adds: does it keep the contracts?
+
+    Exit code: 0 all hold, 1 some fail, 2 bad input.
+    """
+    loaded = load_plugin(plugin)
+    if not loaded.choices:
+        raise UserError(f"{plugin}: adds nothing; call add_method, add_model or add_dataset")
+    choices = _with_settings(loaded, [Override.read("--set", text) for text in settings or []])
+    failed = sum([_check(loaded, kind, choice) for kind, choice in choices])
+    fails = "1 contract fails" if failed == 1 else f"{failed} contracts fail"
+    typer.echo(fails if failed else "every contract holds")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _with_settings(loaded: Loaded, settings: list[Override]) -> list[tuple[str, Choice]]:
+    """The options of all that the plugin adds, each under the settings that it has."""
+    known = [field for _, cls in loaded.choices for field in cls.model_fields]
+    for setting in settings:
+        if setting.key not in known:
+            allowed = ", ".join(known) or "none"
+            hint = did_you_mean(setting.key, known)
+            raise UserError(f"{setting}: unknown option; allowed: {allowed}{hint}")
+    values = {setting.key: setting.value for setting in settings}
+    return [(kind, _options(cls, values)) for kind, cls in loaded.choices]
+
+
+def _options(cls: type[Choice], values: dict[str, Any]) -> Choice:
+    try:
+        return validate(cls, {k: v for k, v in values.items() if k in cls.model_fields})
+    except Invalid as invalid:
+        texts = [f"{cls.name}: {'.'.join(map(str, p.keys))} {p.text}" for p in invalid.problems]
+        raise UserError("\n".join(f"{text}; --set gives options" for text in texts)) from None
+
+
+def _check(loaded: Loaded, kind: str, choice: Choice) -> int:
+    """Print a line for each contract; how many fail."""
+    from eibench.contracts import CONTRACTS
+
+    typer.echo(f"{kind} {choice.label}")
+    failures = [_failure(contract, choice, loaded) for contract in CONTRACTS[kind]]
+    return sum(failures)
+
+
+def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) -> bool:
+    """Whether the contract fails; its line is printed."""
+    from eibench.contracts import Broken
+
+    title = " ".join((contract.__doc__ or "").split()).removesuffix(".")
+    try:
+        contract(choice)
+    except Broken as broken:
+        cause = broken.__cause__
+        reason = f"{broken}" + (f": {in_words(cause, loaded.name, loaded.root)}" if cause else "")
+    except Exception as error:  # whatever the plugin's code raises is what there is to say
+        reason = in_words(error, loaded.name, loaded.root)
+    else:
+        typer.echo(f"  ok     {title}")
+        return False
+    typer.echo(f"  FAILS  {title}:\n         {reason}")
+    return True

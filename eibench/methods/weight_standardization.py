@@ -1,0 +1,52 @@
+"""`weight_standardization`: standardised kernels with a gain for spikes (IS-SNN, ECCV 2026).
+
+Every convolution but the first has the gain 1/deviation of the spikes that the comparison's neuron
+(its tau, threshold, reset and T) gives under a current of N(0, 1), so that its current is again of
+unit deviation, at any threshold. The paper's first layer has gain 1 for a standardised image; here
+images stay in [0, 1] as for every method, and its gain is set on the first training batch, to a
+current of unit deviation. Average pooling lowers the variance and is not made up for, as there.
+The currents of summed branches are scaled by 1/sqrt(branches); the paper's running variance along
+residual blocks (SEW) waits for residual architectures. The readout is that of every method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from eibench.methods.base import Method
+from eibench.nn import TimeDistributed, WSConv2d, first_input
+from eibench.nn.initializers import spike_deviation
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightStandardization(Method):
+    """Scaled weight standardisation.
+
+    Raises:
+        ValueError: the neuron never fires under a current of unit deviation.
+    """
+
+    def __post_init__(self) -> None:
+        self._gain()
+
+    def _gain(self) -> float:
+        """Of a layer fed by spikes."""
+        lif = self.lif
+        return 1 / spike_deviation(lif["tau"], lif["threshold"], lif["reset"], self.timesteps)
+
+    def conv(
+        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+    ) -> nn.Module:
+        gain = self._gain() * branches**-0.5
+        return TimeDistributed(WSConv2d(c_in, c_out, kernel, stride, kernel // 2, gain))
+
+    @torch.no_grad()
+    def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
+        conv, image = first_input(model, batch, WSConv2d)
+        deviation = conv(image).std(correction=0)
+        if not deviation > 0:
+            raise ValueError("weight_standardization needs a first batch that is not silent")
+        conv.gain.div_(deviation)

@@ -1,0 +1,115 @@
+"""What can be switched off or replaced in the E-I circuit and in its initialisation.
+
+The defaults are the paper's (Liu, Ding and Yu, ICLR 2026). Each other value is one change to the
+equations of `functional.ei` and `functional.ei_init`, for ablations and searches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from eibench.nn import functional as F
+from eibench.nn.functional.ei_init import LATERAL, LAWS, MATCHES
+
+STABILIZATIONS = ("adaptive", "epsilon", "none")
+CELLS = ("rectifier", "lif")
+STATISTICS = ("data", "fixed", "kaiming", "xavier")
+SILENT_LAYER = ("error", "fixed")
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless `value` is `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Which parts an E-I layer has, and how it is differentiated.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    subtractive: bool = True
+    """Subtractive inhibition; without it I_sub is left out, in a readout too."""
+    divisive: bool = True
+    """Divisive inhibition; without it there is no quotient, no S and no g_I."""
+    stabilization: str = "adaptive"
+    """What S puts in place of an exact zero of I_div: `adaptive` the sample's smallest positive
+    I_div, `epsilon` a constant, `none` nothing (0 / 0 is then not a number)."""
+    epsilon: float = 1e-6
+    """The constant of `epsilon`."""
+    straight_through: bool = True
+    """Whether S is the identity in the backward pass; else it has the derivative of what it does
+    (equal minima share it)."""
+    kappa: float = 1.0
+    """The gradient of W_EI is multiplied by d^-kappa, d being the fan-in."""
+    dale: bool = True
+    """Dale's law. Without it nothing is projected: weights start as they do with it and may change
+    sign, so that I_div may do so too."""
+    inhibitory_cell: str = "rectifier"
+    """`rectifier` (fast, without memory) or `lif`: spiking cells (see `EILayer`)."""
+    inhibitory_tau: float = 2.0
+    """Membrane time constant of `lif` cells, in time steps."""
+
+    def __post_init__(self) -> None:
+        one_of("stabilization", self.stabilization, STABILIZATIONS)
+        one_of("inhibitory_cell", self.inhibitory_cell, CELLS)
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon must be above 0, not {self.epsilon}")
+        if not self.inhibitory_tau >= 1:
+            raise ValueError(f"inhibitory_tau must be at least 1, not {self.inhibitory_tau}")
+
+    def stabilize(self, divisor: Tensor) -> Tensor:
+        """S(`divisor`), going forward."""
+        if self.stabilization == "epsilon":
+            return F.replace_zeros(divisor, self.epsilon)
+        return F.stabilize(divisor) if self.stabilization == "adaptive" else divisor
+
+
+@dataclass(frozen=True)
+class EIInit:
+    """How the weights and gains of an E-I layer are drawn.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    init_statistics: str = "data"
+    """Where m, q and V come from: `data` (one batch of activity at the layer's input) or `fixed`
+    (spikes of probability `init_rate`, whatever the activity). `kaiming` and `xavier` use none:
+    absolute values of normal weights with that deviation, g_I = 1."""
+    init_rate: float = 0.2
+    """Spikes per neuron and step that `fixed` assumes."""
+    silent_layer: str = "error"
+    """What to do with activity that gives no statistics, being silent or the same for every sample:
+    raise an `error`, or go on with the `fixed` ones. A circuit that lacks a part may need it."""
+    weight_law: str = "exponential"
+    """Law of W_EE and W_IE: `exponential`, `half_normal`, `log_normal`, `gamma`."""
+    law_shape: float = 1.0
+    """Shape k of `gamma`, or the deviation of the logarithm of `log_normal`."""
+    law_match: str = "mean"
+    """What a law shares with the exponential law of mean lambda: its `mean` lambda or its
+    `second_moment` 2 lambda^2."""
+    weight_scale: float = 1.0
+    """Factor on lambda."""
+    gain_scale: float = 1.0
+    """Factor on g_I."""
+    lateral_init: str = "uniform"
+    """W_EI: `uniform` 1/n_I; `random` exponential, rows summing to 1; `sparse` half of the cells
+    (rounded up), drawn for each row, of equal weight and sum 1."""
+
+    def __post_init__(self) -> None:
+        one_of("init_statistics", self.init_statistics, STATISTICS)
+        one_of("silent_layer", self.silent_layer, SILENT_LAYER)
+        one_of("weight_law", self.weight_law, tuple(LAWS))
+        one_of("law_match", self.law_match, MATCHES)
+        one_of("lateral_init", self.lateral_init, tuple(LATERAL))
+        if not 0 < self.init_rate < 1:
+            raise ValueError(f"init_rate must lie between 0 and 1, not {self.init_rate}")
+        for name in ("law_shape", "weight_scale", "gain_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")

@@ -1,0 +1,85 @@
+"""Drawing the weights of an E-I layer: what `EILayer.initialize` does, law by law."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from eibench.nn import functional as F
+from eibench.nn.circuit import EIInit
+from eibench.nn.functional.ei_init import LATERAL
+
+NORMAL: dict[str, Callable[..., Tensor]] = {
+    "kaiming": nn.init.kaiming_normal_,
+    "xavier": nn.init.xavier_normal_,
+}
+"""Initialisations without statistics."""
+
+
+class InitializationError(ValueError):
+    """E-I Init cannot work from this activity (silent, constant, negative, not finite)."""
+
+
+def draw_synapses(
+    weights: Sequence[Tensor], x: Tensor, fan_in: int, init: EIInit, generator: Generator | None
+) -> float:
+    """Fill `weights` (W_EE, W_IE) for activity `x` [N, ...]; returns g_I.
+
+    Raises:
+        InitializationError: statistics come from data, and `x` gives none that are usable.
+    """
+    if init.init_statistics in NORMAL:
+        for weight in weights:
+            drawn = NORMAL[init.init_statistics](_like(weight, generator), generator=generator)
+            weight.copy_(drawn.abs_().mul_(init.weight_scale))
+        return init.gain_scale
+    stats = _statistics(x, init)
+    mean = F.weight_scale(stats, fan_in) * init.weight_scale
+    for weight in weights:
+        law = (init.weight_law, init.law_shape, init.law_match)
+        weight.copy_(F.draw_weights_(_like(weight, generator), *law, mean, generator))
+    return F.divisive_gain(stats, fan_in) * init.gain_scale
+
+
+def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> None:
+    """Fill `weight` (W_EI [n_E, n_I]); every row sums to 1."""
+    weight.copy_(LATERAL[init.lateral_init](_like(weight, generator), generator))
+
+
+def _statistics(x: Tensor, init: EIInit) -> F.InitStatistics:
+    """What `init` takes for the statistics of activity `x` [N, ...]."""
+    fixed = F.bernoulli_statistics(init.init_rate)
+    if init.init_statistics == "fixed":
+        return fixed
+    stats = _measured(x)
+    if stats.mean > 0 and stats.variance > 0:
+        return stats
+    if init.silent_layer == "fixed":
+        return fixed
+    what = "silent" if stats.mean == 0 else "the same for every sample"
+    raise InitializationError(f"E-I Init needs activity that varies; this input is {what}")
+
+
+def _measured(x: Tensor) -> F.InitStatistics:
+    """Statistics of activity `x` [N, ...], or an error where it is no activity at all."""
+    if x.shape[0] < 2:
+        raise InitializationError("E-I Init needs at least 2 samples (T * B), got 1")
+    lowest = x.min().item()
+    if lowest < 0:
+        raise InitializationError(
+            f"E-I Init needs activity >= 0, got a minimum of {lowest:.3g}; "
+            "leave images in [0, 1], without mean/std normalisation"
+        )
+    stats = F.input_statistics(x)
+    if not all(map(math.isfinite, stats)):
+        raise InitializationError("E-I Init got activity that is not finite")
+    return stats
+
+
+def _like(weight: Tensor, generator: Generator | None) -> Tensor:
+    """An empty tensor of the shape of `weight`, on the device that draws."""
+    device = generator.device if generator is not None else weight.device
+    return torch.empty(weight.shape, dtype=weight.dtype, device=device)

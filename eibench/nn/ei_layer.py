@@ -1,0 +1,186 @@
+"""The E-I circuit as a module, over a synapse that subclasses choose.
+
+Parameters are zero until E-I Init has seen one batch of activity; using a layer before that raises
+`NotInitializedError`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from eibench.nn import functional as F
+from eibench.nn.circuit import Circuit, EIInit
+from eibench.nn.ei_init import draw_lateral, draw_synapses
+from eibench.nn.time import merge_time, split_time
+
+PAPER_CIRCUIT = Circuit()
+PAPER_INIT = EIInit()
+
+
+class NotInitializedError(RuntimeError):
+    """An E-I layer was used before E-I Init."""
+
+
+class EILayer(nn.Module):
+    """The E-I circuit over an unspecified synapse: base of `EIConv2d` and `EILinear`.
+
+    Dale's law holds for every parameter but `bias`: `non_negative()` lists the others, and
+    `project_` keeps them at or above zero after an optimizer step.
+
+    `circuit` and `init` switch parts off or replace them; a part that is off has no parameters.
+    Spiking inhibitory cells (`Circuit.inhibitory_cell = "lif"`) go beyond the paper: each is a LIF
+    neuron with soft reset, sigmoid surrogate and time constant tau_I, whose spike carries its
+    threshold theta_I, so that it passes on the charge that it receives. E-I Init sets theta_I to
+    the mean drive of the layer's cells and scales W_EI so that balance holds for the spikes.
+    """
+
+    initialized: Tensor
+    inhibitory_threshold: Tensor
+
+    def __init__(
+        self,
+        receptive_field: tuple[int, ...],
+        excitatory: int,
+        ei_ratio: int,
+        readout: bool,
+        circuit: Circuit,
+        init: EIInit,
+    ) -> None:
+        super().__init__()
+        if excitatory < 1 or any(size < 1 for size in receptive_field):
+            raise ValueError(f"an E-I layer needs sizes of at least 1, not {receptive_field}")
+        if ei_ratio < 1:
+            raise ValueError(f"ei_ratio must be at least 1, not {ei_ratio}")
+        inhibitory = max(1, excitatory // ei_ratio)
+        self.fan_in = math.prod(receptive_field)
+        self.readout = readout
+        self.circuit, self.init = circuit, init
+        self.subtracts = circuit.subtractive
+        self.divides = circuit.divisive and not readout
+        self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
+        if self.subtracts or self.divides:
+            self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
+            self.weight_ei = nn.Parameter(torch.zeros(excitatory, inhibitory))
+            if circuit.inhibitory_cell == "lif":
+                self.register_buffer("inhibitory_threshold", torch.tensor(1.0))
+        if self.divides:
+            self.gain_i = nn.Parameter(torch.zeros(inhibitory))
+        if not readout:
+            self.gain_e = nn.Parameter(torch.zeros(excitatory))
+            self.bias = nn.Parameter(torch.zeros(excitatory))
+        self.register_buffer("initialized", torch.tensor(False))
+        self._ready = False  # the buffer's value, readable without waiting for a device
+
+    def non_negative(self) -> list[nn.Parameter]:
+        """The parameters that Dale's law keeps at or above zero (where it is in force)."""
+        return [parameter for name, parameter in self.named_parameters() if name != "bias"]
+
+    def _synapses(self) -> list[nn.Parameter]:
+        """W_EE, and W_IE where there are inhibitory cells."""
+        return [self.weight_ee, *([self.weight_ie] if self.subtracts or self.divides else [])]
+
+    def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
+        """`weight` applied to activity `x` [N, ...]: a convolution or a matrix product."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0."""
+        if not self._ready:
+            raise NotInitializedError(
+                f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
+                "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
+            )
+        return split_time(self._circuit(merge_time(x), steps=x.shape[0]), like=x)
+
+    def _circuit(self, x: Tensor, steps: int) -> Tensor:
+        """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""
+        if self.subtracts or self.divides:
+            i_ee, s_i = self._activity(x, steps)
+            weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+        else:
+            i_ee = self._synapse(x, self.weight_ee)
+        if self.divides:
+            if self.subtracts:
+                i_sub, i_div = F.inhibit(s_i, weight_ei, self.gain_i)
+            else:
+                i_sub, i_div = None, F.mix_channels(s_i, weight_ei * self.gain_i)
+            stabilizer, straight = self.circuit.stabilize, self.circuit.straight_through
+            return F.integrate(i_ee, i_sub, i_div, self.gain_e, self.bias, stabilizer, straight)
+        net = i_ee - F.mix_channels(s_i, weight_ei) if self.subtracts else i_ee
+        return net if self.readout else F.scale_shift(net, self.gain_e, self.bias)
+
+    def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""
+        drive = self._synapse(x, torch.cat([self.weight_ee, self.weight_ie]))
+        i_ee: Tensor
+        i_ee, i_ie = drive.split([self.weight_ee.shape[0], self.weight_ie.shape[0]], dim=1)
+        if self.circuit.inhibitory_cell == "rectifier":
+            return i_ee, i_ie.relu()
+        scaled = i_ie.unflatten(0, (steps, -1)) / self.inhibitory_threshold
+        spikes = F.lif(scaled, self.circuit.inhibitory_tau)
+        return i_ee, merge_time(spikes) * self.inhibitory_threshold
+
+    @torch.no_grad()
+    def currents(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """I_EE and I_sub, each [T, B, n_E, ...], of activity `x` [T, B, ...], to look at.
+
+        None where the layer has no subtractive inhibition.
+        """
+        if not self.subtracts:
+            return None
+        i_ee, s_i = self._activity(merge_time(x), steps=x.shape[0])
+        i_sub = F.mix_channels(s_i, self.weight_ei)
+        return split_time(i_ee, like=x), split_time(i_sub, like=x)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, generator: Generator | None = None) -> None:
+        """E-I Init (section 3 of the paper) from activity `x` [T, B, ...] at this layer's input.
+
+        W_EE and W_IE are drawn from an exponential law of mean lambda, W_EI is 1/n_I, g_I makes
+        the mean divisor the deviation of the excitation, g_E is 1 and b_E is 0; `EIInit` changes
+        each of these.
+
+        Args:
+            x: non-negative activity [T, B, ...] with T * B >= 2 samples that differ.
+            generator: source of randomness; the draw is made on its device, so a layer on a GPU
+                gets the weights that a CPU would get.
+
+        Raises:
+            InitializationError: the activity gives no usable statistics.
+        """
+        gain = draw_synapses(self._synapses(), merge_time(x), self.fan_in, self.init, generator)
+        if self.subtracts or self.divides:
+            draw_lateral(self.weight_ei, self.init, generator)
+            if self.circuit.inhibitory_cell == "lif":
+                self._balance_spikes(x)
+        if self.divides:
+            self.gain_i.fill_(gain)
+        if not self.readout:
+            self.gain_e.fill_(1.0)
+            self.bias.zero_()
+        self.initialized.fill_(True)
+        self._ready = True
+
+    def _balance_spikes(self, x: Tensor) -> None:
+        """Set theta_I to the mean drive, and scale W_EI by that drive over the spikes' mean."""
+        self.inhibitory_threshold.fill_(1.0)
+        samples = merge_time(x)
+        drive = self._synapse(samples, self.weight_ie).mean()
+        if drive > 0:
+            self.inhibitory_threshold.copy_(drive)
+        sent = self._activity(samples, steps=x.shape[0])[1].mean()
+        if sent > 0:
+            self.weight_ei.mul_(drive / sent)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._ready = bool(self.initialized)
+
+    def _changes(self) -> str:
+        """What of circuit and init is not the paper's, for `repr`."""
+        parts = [(self.circuit, PAPER_CIRCUIT), (self.init, PAPER_INIT)]
+        return "".join(f", {part}" for part, paper in parts if part != paper)

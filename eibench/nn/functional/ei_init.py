@@ -1,0 +1,133 @@
+"""E-I Init: from the statistics of a layer's input to the law of its weights and its gains.
+
+With m, q and V the mean, the second moment and the variance over samples of the activity at a
+layer of fan-in d (section 3 of the paper):
+
+    lambda = sqrt(V / (d (q + V)))        W_EE, W_IE ~ Exponential(mean lambda)
+    g_I    = sqrt((q + V) / d) / m        W_EI = 1/n_I,  g_E = 1,  b_E = 0
+
+Other laws of the weights keep either the mean lambda or the second moment 2 lambda^2 of the
+exponential one.
+
+Source: Liu, Ding and Yu (ICLR 2026, arXiv 2509.23253).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from scipy.special import gammaincinv
+from torch import Generator, Tensor
+
+
+class InitStatistics(NamedTuple):
+    """First and second moments of a layer's input, as E-I Init reads them."""
+
+    mean: float
+    """m, the mean activity."""
+    second_moment: float
+    """q, the mean squared activity."""
+    variance: float
+    """V, the mean over positions of the unbiased variance over samples."""
+
+
+def input_statistics(x: Tensor) -> InitStatistics:
+    """m, q and V of activity `x` [N, C, ...], computed in float64."""
+    x = x.detach().double()
+    return InitStatistics(
+        mean=x.mean().item(),
+        second_moment=x.square().mean().item(),
+        variance=x.var(dim=0, correction=1).mean().item(),
+    )
+
+
+def bernoulli_statistics(rate: float) -> InitStatistics:
+    """m, q and V of independent spikes of probability `rate`."""
+    return InitStatistics(rate, rate, rate * (1 - rate))
+
+
+def weight_scale(stats: InitStatistics, fan_in: int) -> float:
+    """lambda = sqrt(V / (d (q + V))): the mean of the exponential law of W_EE and W_IE."""
+    q, v = stats.second_moment, stats.variance
+    return math.sqrt(v / (fan_in * (q + v)))
+
+
+def divisive_gain(stats: InitStatistics, fan_in: int) -> float:
+    """g_I = sqrt((q + V) / d) / m: makes the mean of I_div the deviation of I_EE."""
+    q, v = stats.second_moment, stats.variance
+    return math.sqrt((q + v) / fan_in) / stats.mean
+
+
+class Law(NamedTuple):
+    """A positive law with a scale b and perhaps a shape; moments are those at b = 1."""
+
+    mean: Callable[[float], float]
+    second_moment: Callable[[float], float]
+    draw_: Callable[[Tensor, float, float, Generator | None], Tensor]
+    """Fills a tensor, given b, the shape and a source of randomness."""
+
+
+def _gamma_(out: Tensor, scale: float, shape: float, generator: Generator | None) -> Tensor:
+    """Gamma variates by inversion: torch's own sampler takes no generator."""
+    uniform = torch.rand(out.shape, dtype=torch.float64, device=out.device, generator=generator)
+    quantiles = torch.from_numpy(gammaincinv(shape, uniform.cpu().numpy()))
+    return out.copy_(quantiles.mul_(scale))
+
+
+LAWS: dict[str, Law] = {
+    "exponential": Law(
+        lambda shape: 1.0,
+        lambda shape: 2.0,
+        lambda out, b, shape, g: out.exponential_(1.0 / b, generator=g),
+    ),
+    "half_normal": Law(
+        lambda shape: math.sqrt(2 / math.pi),
+        lambda shape: 1.0,
+        lambda out, b, shape, g: out.normal_(0.0, b, generator=g).abs_(),
+    ),
+    "log_normal": Law(
+        lambda shape: math.exp(shape**2 / 2),
+        lambda shape: math.exp(2 * shape**2),
+        lambda out, b, shape, g: out.log_normal_(math.log(b), shape, generator=g),
+    ),
+    "gamma": Law(lambda shape: shape, lambda shape: shape * (shape + 1), _gamma_),
+}
+MATCHES = ("mean", "second_moment")
+
+
+def draw_weights_(
+    out: Tensor, law: str, shape: float, match: str, mean: float, generator: Generator | None
+) -> Tensor:
+    """Fill `out` from `law`, matched to the exponential law of that `mean`; returns it."""
+    kind = LAWS[law]
+    if match == "mean":
+        scale = mean / kind.mean(shape)
+    else:
+        scale = mean * math.sqrt(2 / kind.second_moment(shape))
+    return kind.draw_(out, scale, shape, generator)
+
+
+def _uniform_(out: Tensor, generator: Generator | None) -> Tensor:
+    return out.fill_(1.0 / out.shape[1])
+
+
+def _random_(out: Tensor, generator: Generator | None) -> Tensor:
+    out.exponential_(1.0, generator=generator)
+    return out.div_(out.sum(1, keepdim=True))
+
+
+def _sparse_(out: Tensor, generator: Generator | None) -> Tensor:
+    kept = -(-out.shape[1] // 2)
+    chosen = out.uniform_(0.0, 1.0, generator=generator).topk(kept, dim=1).indices
+    return out.zero_().scatter_(1, chosen, 1.0 / kept)
+
+
+LATERAL: dict[str, Callable[[Tensor, Generator | None], Tensor]] = {
+    "uniform": _uniform_,
+    "random": _random_,
+    "sparse": _sparse_,
+}
+"""Ways to fill W_EI [n_E, n_I], by name; every row sums to 1."""

@@ -1,0 +1,146 @@
+"""How large initial weights must be for a spiking neuron: plain numbers, without torch.
+
+With n the fan-in, k = 1 - 1/tau the decay, theta the threshold, Q(x) = P(Z > x) for Z ~ N(0, 1),
+Phi = 1 - Q and phi the normal density. Weights have mean zero and biases are zero.
+
+    fluctuation_std       w such that spikes of rate Q(theta) give a current of unit variance
+    spikeinit_std         w such that spikes of rate p give spikes of rate p
+    spikeinit_first_std   w such that a constant input of unit second moment gives rate p
+    spike_deviation       of the spikes that a current of N(0, 1) gives
+
+Sources: Micheli et al. (arXiv 2410.00580, 2024) for the first; Shi and Yu, "SpikeInit" (ICML 2026)
+for the next two; the last is the constant of IS-SNN's weight standardisation (ECCV 2026).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+
+NORMAL = NormalDist()
+
+
+def fluctuation_std(fan_in: int, threshold: float) -> float:
+    """sqrt(1 / (n Q(theta))), for a layer whose input are spikes.
+
+    Derived for one step, without leak and reset, and for a previous current of N(0, 1). The
+    current's variance is 1 whatever the threshold, so the rate is not free of its scale.
+
+    Raises:
+        ValueError: such a current never reaches the threshold.
+    """
+    rate = math.erfc(threshold / math.sqrt(2)) / 2
+    if rate < 1e-30:  # the weights would leave the range of 32-bit floats
+        raise ValueError(f"a current of unit deviation does not reach a threshold of {threshold}")
+    return 1 / math.sqrt(fan_in * rate)
+
+
+def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float) -> float:
+    """The deviation of weights under which firing at `rate` reproduces itself.
+
+    The membrane Y follows Y' = k Y [Y < theta] + X, a hard reset, with X ~ N(0, s_x^2) drawn anew
+    at every step and s_x^2 = n Var[w] p. With Y taken as N(mu, s^2) and a = (theta - mu) / s, the
+    stationary moments obey
+
+        mu          = k (mu Phi(a) - s phi(a))
+        mu^2 + s^2  = k^2 ((mu^2 + s^2) Phi(a) - s (theta + mu) phi(a)) + s_x^2,     Q(a) = p
+
+    which is solved in closed form. Without a leak's memory (tau = 1) it is theta / (a sqrt(n p)).
+    At low rates (below 0.075 at tau 2, 0.117 at tau 1) the point is unstable: activity moves away
+    from it, up or down.
+
+    Raises:
+        ValueError: no deviation has this rate as a fixed point.
+    """
+    k, a = 1 - 1 / tau, NORMAL.inv_cdf(1 - rate)
+    if _distance(a, k) <= 0:
+        highest = math.floor(1000 * _highest_rate(k)) / 1000
+        raise ValueError(
+            f"a firing rate of {rate} has no fixed point with tau {tau}; rates up to {highest} "
+            "have one, a smaller tau allows more"
+        )
+    phi = NORMAL.pdf(a)
+    c = k * phi / (1 - k * (1 - rate))  # mu = -c s
+    s = threshold / (a - c)
+    variance = (1 + c * c) * (1 - k * k * (1 - rate)) + k * k * (a - 2 * c) * phi
+    return s * math.sqrt(variance / (rate * fan_in))
+
+
+def _distance(a: float, k: float) -> float:
+    """a (1 - k Phi(a)) - k phi(a): has the sign of theta / s, and grows with a."""
+    return a * (1 - k * NORMAL.cdf(a)) - k * NORMAL.pdf(a)
+
+
+def _highest_rate(k: float) -> float:
+    """The rate at which the threshold of the fixed point would be zero."""
+    return 1 - NORMAL.cdf(_root(lambda a: _distance(a, k)))
+
+
+def _root(function: Callable[[float], float]) -> float:
+    """Where a function that grows on positive numbers changes its sign."""
+    low, high = 0.0, 1.0
+    while function(high) < 0:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if function(middle) >= 0 else (middle, high)
+    return high
+
+
+@cache
+def spikeinit_first_std(fan_in: int, tau: float, threshold: float, rate: float) -> float:
+    """The same for a layer that sees one image at every step, of unit second moment.
+
+    Its current is constant in time and N(0, sigma^2) over neurons, sigma^2 = n Var[w]. Under a
+    hard reset a current I fires every j steps, where I S_j first reaches the threshold, with
+    S_j = (1 - k^j) / (1 - k). sigma is found where the mean rate is `rate`, below 1/2.
+    """
+    k = 1 - 1 / tau
+    steps = math.ceil(math.log(1e-10) / math.log(k)) if k else 0  # S_j is at its limit by then
+    reach = [(1 - k**j) / (1 - k) for j in range(1, steps + 2)]
+
+    def mean_rate(sigma: float) -> float:
+        below = [NORMAL.cdf(1 / (sigma * s)) for s in reach]
+        later = sum((below[j - 1] - below[j]) / (j + 1) for j in range(1, len(below)))
+        return 1 - below[0] + later
+
+    sigma = _root(lambda sigma: mean_rate(sigma) - rate)
+    return threshold * sigma / math.sqrt(fan_in)
+
+
+@cache
+def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) -> float:
+    """Deviation of a LIF neuron's spikes, pooled over steps, when its current is N(0, 1) anew.
+
+    sqrt(p (1 - p)) with p the mean firing probability of the steps. The density of the membrane
+    is carried from step to step by Gauss-Legendre quadrature, with the threshold between two
+    panels; errors are far below 1e-9.
+
+    Raises:
+        ValueError: such a neuron never fires.
+    """
+    k = 1 - 1 / tau
+    reach = 8 * math.sqrt(min(timesteps, 1 / max(1 - k * k, 1e-12)))
+    if threshold > reach:
+        raise ValueError(f"a current of unit deviation does not reach a threshold of {threshold}")
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    panels = threshold + np.arange(-math.ceil(reach + threshold), math.ceil(reach))
+    u = (panels[:, None] + (nodes + 1) / 2).ravel()
+    weight = np.tile(weights / 2, len(panels))
+    fires = u >= threshold
+    v = np.where(fires, 0.0 if reset == "hard" else u - threshold, u)
+    step = _density(u[:, None] - k * v) * weight
+    density, probability = _density(u), 0.0
+    for _ in range(timesteps):
+        probability += float((weight * density)[fires].sum()) / timesteps
+        density = step @ density
+    return math.sqrt(probability * (1 - probability))
+
+
+def _density(x: np.ndarray) -> np.ndarray:
+    """phi(x), elementwise."""
+    return np.asarray(np.exp(-x * x / 2) / math.sqrt(2 * math.pi))

@@ -1,0 +1,165 @@
+"""What a plugin calls to add a method, a model or a data set: options, and what carries them out.
+
+A plugin is a Python file named under `plugins` in a suite, or an installed package with an entry
+point in the group `eibench.plugins` (a module, or a function without arguments). Runs of what it
+adds carry a hash of its source in their identity, so that an edited plugin runs anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from eibench import data, methods, models
+from eibench.errors import UserError
+from eibench.methods import Method
+from eibench.plan.options import Choice, DataOptions, MethodOptions, ModelOptions, Plugin
+from eibench.plan.plugins import FILE_MODULE
+from eibench.plan.spec import CHOICES
+
+KINDS = {"method": MethodOptions, "model": ModelOptions, "data": DataOptions}
+GIVEN = {"method": ["lif", "timesteps"], "model": ["method", "image", "classes"], "data": []}
+"""Arguments that do not come from the options."""
+
+
+def add_method(options: type[MethodOptions], method: type[Method]) -> None:
+    """Make `method` known to suites under the name of its `options`.
+
+    Raises:
+        UserError: the name is taken, or options and constructor do not fit together.
+    """
+    if not (inspect.isclass(method) and issubclass(method, Method)):
+        raise UserError(f"{_name(method)} must be a subclass of eibench.methods.Method")
+    if inspect.isabstract(method):
+        raise UserError(f"{_name(method)} lacks {', '.join(sorted(method.__abstractmethods__))}")
+    _add("method", options, method, methods.METHODS)
+
+
+def add_model(options: type[ModelOptions], model: Callable[..., nn.Module]) -> None:
+    """Make the function `model(method, image, classes, **options)` known to suites.
+
+    Raises:
+        UserError: the name is taken, or options and arguments do not fit together.
+    """
+    _add("model", options, model, models.MODELS)
+
+
+def add_dataset(options: type[DataOptions], load: Callable[..., data.ImageData]) -> None:
+    """Make the data set that the function `load(**options)` gives known to suites.
+
+    Raises:
+        UserError: the name is taken, or options and arguments do not fit together.
+    """
+    _add("data", options, load, data.DATASETS)
+
+
+def _add(kind: str, options: Any, build: Any, registry: dict[str, Any]) -> None:
+    """Check, note where it comes from, and register; the same thing again changes nothing."""
+    _check_options(kind, options)
+    _check_arguments(kind, options, build)
+    plugin = _source(options, build)
+    known = CHOICES[kind].get(options.name)
+    if known is None:
+        options.plugin = plugin
+        CHOICES[kind][options.name] = options
+        registry[options.name] = build
+    elif known.plugin != plugin:
+        owner = f"from {known.plugin}" if known.plugin else "in eibench itself"
+        edited = known.plugin is not None and known.plugin.name == plugin.name
+        hint = "it was edited, start Python anew" if edited else "choose another name"
+        raise UserError(f"{kind} {options.name!r} exists already, {owner}; {hint}")
+
+
+def _check_options(kind: str, options: Any) -> None:
+    base = KINDS[kind]
+    if not (inspect.isclass(options) and issubclass(options, base)):
+        raise UserError(
+            f"{_name(options)} must be a subclass of eibench.plan.options.{base.__name__}"
+        )
+    name = getattr(options, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise UserError(
+            f'{_name(options)} needs a line such as `name = "my_{kind}"`: letters, digits and `_`, '
+            "without a type"
+        )
+    if not options.summary():
+        raise UserError(f"{_name(options)} needs a docstring: `eibench list` shows its first line")
+    for field in options.model_fields:
+        if hasattr(base, field):
+            raise UserError(
+                f"{_name(options)}: `{field}` is taken, call this option something else"
+            )
+
+
+def _check_arguments(kind: str, options: type[Choice], build: Any) -> None:
+    """What `build` takes must be what eibench gives it and the options' fields, no less or more."""
+    try:
+        arguments = list(inspect.signature(build).parameters)
+    except (TypeError, ValueError):
+        raise UserError(f"{_name(build)} must be a function") from None
+    given = GIVEN[kind]
+    if kind == "model" and arguments[: len(given)] != given:
+        raise UserError(f"{_name(build)}: the first arguments must be {', '.join(given)}")
+    for missing in [name for name in given if name not in arguments]:
+        raise UserError(f"{_name(build)} must take `{missing}`")
+    fields = list(options.model_fields)
+    hint = "; does it have @dataclass(frozen=True, kw_only=True)?" if kind == "method" else ""
+    for field in [name for name in fields if name not in arguments]:
+        raise UserError(
+            f"{_name(options)} has the option `{field}`, which {_name(build)} does not take{hint}"
+        )
+    for argument in [name for name in arguments if name not in (*given, *fields)]:
+        raise UserError(
+            f"{_name(build)} takes `{argument}`, which is not an option of {_name(options)}"
+        )
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "__name__", thing))
+
+
+def _source(options: Any, build: Any) -> Plugin:
+    """Where the code of both stands, and its hash: of one file, or of a whole package's files."""
+    modules = list(dict.fromkeys(_modules(options, build)))
+    if not modules:
+        raise UserError(f"{_name(options)} is eibench's own; write a subclass with another name")
+    files = list(dict.fromkeys(path for name in modules for path in _files(name)))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    package = _distribution(modules[0])
+    return Plugin(package or files[0].name, digest, installed=package is not None)
+
+
+def _modules(*things: Any) -> Iterator[str]:
+    """Names of the modules that define `things`, without eibench's own."""
+    own = __name__.partition(".")[0]
+    for thing in things:
+        name = str(getattr(thing, "__module__", ""))
+        if name.partition(".")[0] != own:
+            yield name
+
+
+def _files(module: str) -> list[Path]:
+    """The module's file; all files of its package, if it is part of one."""
+    package = sys.modules[module.partition(".")[0]]
+    if hasattr(package, "__path__"):
+        return sorted(path for folder in package.__path__ for path in Path(folder).rglob("*.py"))
+    if getattr(package, "__file__", None) is None:
+        raise UserError("what is added must stand in a file, whose hash identifies its runs")
+    return [Path(str(package.__file__))]
+
+
+def _distribution(module: str) -> str | None:
+    """The installed package and version that `module` belongs to; None for a file of the user."""
+    top = module.partition(".")[0]
+    if top.startswith(FILE_MODULE):
+        return None
+    names = metadata.packages_distributions().get(top)
+    return f"{names[0]} {metadata.version(names[0])}" if names else None
