@@ -59,8 +59,8 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     """Load every data set and build every network once, so that a misfit shows before any run.
 
     Raises:
-        UserError: data absent or damaged, a network that does not suit them, a plugin that fails, or
-            a probe that lies beyond the end of training.
+        UserError: data absent or damaged, a network that does not suit them, a plugin that fails,
+            or a probe that lies beyond the end of training.
     """
     seen: set[str] = set()
     for run in runs:
