@@ -515,3 +515,19 @@ def test_every_pair_of_knobs_is_one_circuit() -> None:
         and np.allclose(seen[a], seen[b], rtol=1e-12, equal_nan=True)
     }
     assert same == {("none", "none_true_derivative")}  # nothing is replaced: no derivative of it
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stabilization": "adaptve"},
+        {"inhibitory_cell": "spiking"},
+        {"epsilon": 0.0},
+        {"kappa": -0.5},
+        {"kappa": float("nan")},
+        {"inhibitory_tau": 0.5},
+    ],
+)
+def test_values_out_of_range(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Circuit(**wrong)

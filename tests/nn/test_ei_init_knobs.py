@@ -419,3 +419,23 @@ def test_a_deep_chain_of_spiking_inhibition_stays_alive() -> None:
     frame = torch.rand(1, 8, 3, 8, 8, generator=seeded(10)).expand(4, 8, 3, 8, 8)
     initialize(chain, frame, seeded(11))
     assert len(rates) == 8 and min(rates) > 0.02 and max(rates) < 0.8
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"init_statistics": "none"},
+        {"silent_layer": "skip"},
+        {"weight_law": "uniform"},
+        {"law_match": "median"},
+        {"lateral_init": "dense"},
+        {"init_rate": 0.0},
+        {"init_rate": 1.0},
+        {"law_shape": 0.0},
+        {"weight_scale": -1.0},
+        {"gain_scale": math.nan},
+    ],
+)
+def test_values_out_of_range(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        EIInit(**wrong)
