@@ -223,3 +223,18 @@ def test_a_wrong_value_in_a_suite(project, cli, option, words):
     assert done.code == 2
     (error,) = done.errors
     assert error.startswith("tiny.yaml:") and words in error
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({}, "ei"),
+        ({"dale": False}, "ei-no_dale"),
+        ({"subtractive": False, "kappa": 0.5}, "ei-no_subtractive-kappa0.5"),
+        ({"weight_law": "gamma", "law_shape": 2.0}, "ei-weight_law_gamma-law_shape2.0"),
+        ({"stabilization": "epsilon", "epsilon": 1e-8}, "ei-stabilization_epsilon-epsilon1e-08"),
+        ({"weight_scale": 1e16}, "ei-weight_scale1e16"),
+    ],
+)
+def test_labels_by_hand(options, label):
+    assert EIOptions(**options).label == label
