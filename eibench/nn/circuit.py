@@ -60,6 +60,8 @@ class Circuit:
         one_of("inhibitory_cell", self.inhibitory_cell, CELLS)
         if not self.epsilon > 0:
             raise ValueError(f"epsilon must be above 0, not {self.epsilon}")
+        if not self.kappa >= 0:
+            raise ValueError(f"kappa must be at least 0, not {self.kappa}")
         if not self.inhibitory_tau >= 1:
             raise ValueError(f"inhibitory_tau must be at least 1, not {self.inhibitory_tau}")
 

@@ -84,7 +84,7 @@ def _word(key: str, value: Any) -> str:
         return key if value else f"no_{key}"
     if isinstance(value, str):
         return value if key in NAMES_ITSELF else f"{key}_{value}"
-    return f"{key}{value}"
+    return f"{key}{value}".replace("+", "")  # 1e+16 is no part of a file's name
 
 
 class NeuronOptions(Options):
@@ -169,6 +169,10 @@ class MethodOptions(Choice):
         return self
 
 
+LARGEST_DEVIATION = 5.0
+"""Of the logarithm of a weight."""
+
+
 class EIOptions(MethodOptions):
     """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
 
@@ -187,7 +191,7 @@ class EIOptions(MethodOptions):
     init_rate: float = Field(0.2, gt=0, lt=1)
     silent_layer: Literal["error", "fixed"] = "error"
     weight_law: Literal["exponential", "half_normal", "log_normal", "gamma"] = "exponential"
-    law_shape: float = Field(1.0, gt=0)
+    law_shape: float = Field(1.0, ge=0.01, le=100)
     law_match: Literal["mean", "second_moment"] = "mean"
     weight_scale: float = Field(1.0, gt=0)
     gain_scale: float = Field(1.0, gt=0)
@@ -200,7 +204,10 @@ class EIOptions(MethodOptions):
         drawn = self.init_statistics in ("data", "fixed")
         acts = {
             "stabilization": (self.divisive, "divisive: true"),
-            "straight_through": (self.divisive, "divisive: true"),
+            "straight_through": (
+                self.divisive and self.stabilization != "none",
+                "divisive: true and a stabilization other than none",
+            ),
             "gain_scale": (self.divisive, "divisive: true"),
             "epsilon": (self.stabilization == "epsilon", "stabilization: epsilon"),
             "inhibitory_tau": (self.inhibitory_cell == "lif", "inhibitory_cell: lif"),
@@ -224,6 +231,15 @@ class EIOptions(MethodOptions):
             active, needed = acts.get(name, (True, ""))
             if not active:
                 raise ValueError(f"{name} has no effect without {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _moments_are_numbers(self) -> Self:
+        """The moments of a log-normal law grow as exp(2 s^2), beyond what a float can hold."""
+        if self.weight_law == "log_normal" and self.law_shape > LARGEST_DEVIATION:
+            raise ValueError(
+                f"law_shape of log_normal must be at most {LARGEST_DEVIATION}, not {self.law_shape}"
+            )
         return self
 
 
