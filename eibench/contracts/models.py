@@ -85,7 +85,7 @@ def logits_have_their_shape(choice: ModelOptions) -> None:
 def every_method_fits(choice: ModelOptions) -> None:
     """It works over every method, with a finite gradient for each parameter."""
     side = max(8, smallest(choice))  # E-I Init needs activity that varies
-    image = (1, side, side)
+    image = (3, side, side)  # weight standardisation needs kernels of more than one weight
     for options in methods():
         method = make_method(options, timesteps=T)
         try:
