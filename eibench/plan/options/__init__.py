@@ -1,0 +1,81 @@
+"""What can be chosen, and every default: one frozen class per method, model, data set and stage.
+
+These classes are the schema of a suite's runs. They hold no behaviour of a network: `methods`,
+`models` and `data` receive the values as plain arguments. A class's first docstring line is what
+`eibench list` prints. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from eibench.plan.options.base import LARGEST, Choice, Count, Options, Plugin
+from eibench.plan.options.data import DataOptions, DigitsOptions, ImageFolderOptions
+from eibench.plan.options.ei import EIOptions
+from eibench.plan.options.methods import (
+    BatchNormOptions,
+    BNTTOptions,
+    GroupNormOptions,
+    LayerNormOptions,
+    MethodOptions,
+    MPBNOptions,
+    NoNormOptions,
+    TABOptions,
+    TDBNOptions,
+    TEBNOptions,
+    WeightStandardizationOptions,
+    WTAOptions,
+)
+from eibench.plan.options.models import ModelOptions, PlainOptions, VggOptions
+from eibench.plan.options.run import NeuronOptions, ProbeOptions, TrainOptions
+
+METHODS: dict[str, type[MethodOptions]] = {
+    c.name: c
+    for c in (
+        EIOptions,
+        BatchNormOptions,
+        TDBNOptions,
+        BNTTOptions,
+        TEBNOptions,
+        TABOptions,
+        MPBNOptions,
+        GroupNormOptions,
+        LayerNormOptions,
+        WeightStandardizationOptions,
+        WTAOptions,
+        NoNormOptions,
+    )
+}
+MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
+DATASETS: dict[str, type[DataOptions]] = {c.name: c for c in (DigitsOptions, ImageFolderOptions)}
+
+__all__ = [
+    "DATASETS",
+    "LARGEST",
+    "METHODS",
+    "MODELS",
+    "BNTTOptions",
+    "BatchNormOptions",
+    "Choice",
+    "Count",
+    "DataOptions",
+    "DigitsOptions",
+    "EIOptions",
+    "GroupNormOptions",
+    "ImageFolderOptions",
+    "LayerNormOptions",
+    "MPBNOptions",
+    "MethodOptions",
+    "ModelOptions",
+    "NeuronOptions",
+    "NoNormOptions",
+    "Options",
+    "PlainOptions",
+    "Plugin",
+    "ProbeOptions",
+    "TABOptions",
+    "TDBNOptions",
+    "TEBNOptions",
+    "TrainOptions",
+    "VggOptions",
+    "WTAOptions",
+    "WeightStandardizationOptions",
+]

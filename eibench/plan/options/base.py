@@ -1,0 +1,82 @@
+"""What all options share: how they are validated, named and compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+LARGEST = 2**31 - 1
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+"""A whole number of things."""
+
+
+class Options(BaseModel):
+    """Values that a suite may set; unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        """-0.0 is 0.0, so that equal values have equal identities."""
+        return value + 0.0 if isinstance(value, float) else value
+
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from the defaults, in the order of the class."""
+        return self.model_dump(exclude_defaults=True)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The source of what is not eibench's own."""
+
+    name: str
+    """The file's name, or the installed package and its version."""
+    digest: str
+    """First 16 hex digits of the SHA-256 of the source."""
+    installed: bool = False
+
+    @property
+    def identity(self) -> str:
+        """What takes part in a run's identity: a file may be renamed, a package has a version."""
+        return f"{self.name} {self.digest}" if self.installed else self.digest
+
+    def __str__(self) -> str:
+        return f"{self.name} (sha256 {self.digest})"
+
+
+class Choice(Options):
+    """Options of something that has a name in a registry."""
+
+    name: ClassVar[str]
+    plugin: ClassVar[Plugin | None] = None
+    """Where it comes from; None for eibench's own."""
+
+    @property
+    def label(self) -> str:
+        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`."""
+        return "-".join([self.name, *(_word(k, v) for k, v in self.changed().items())])
+
+    @classmethod
+    def summary(cls) -> str:
+        """One line for `eibench list`."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    def __repr_name__(self) -> str:
+        """Names are unique, which class names of several plugins need not be."""
+        return self.name
+
+
+NAMES_ITSELF = ("stats", "init")
+"""Options whose values need no key beside them in a label."""
+
+
+def _word(key: str, value: Any) -> str:
+    """An option in a label: `per_step`, `no_dale`, `weight_law_gamma`, `ei_ratio2`."""
+    if isinstance(value, bool):
+        return key if value else f"no_{key}"
+    if isinstance(value, str):
+        return value if key in NAMES_ITSELF else f"{key}_{value}"
+    return f"{key}{value}".replace("+", "")  # 1e+16 is no part of a file's name

@@ -1,0 +1,83 @@
+"""Options of the E-I circuit: its knobs, and which of them another one makes idle."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from eibench.plan.options.base import Count
+from eibench.plan.options.methods import MethodOptions
+
+LARGEST_DEVIATION = 5.0
+"""Of the logarithm of a weight."""
+
+
+class EIOptions(MethodOptions):
+    """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
+
+    name = "ei"
+    ei_ratio: Count = 4
+    subtractive: bool = True
+    divisive: bool = True
+    stabilization: Literal["adaptive", "epsilon", "none"] = "adaptive"
+    epsilon: float = Field(1e-6, gt=0)
+    straight_through: bool = True
+    kappa: float = Field(1.0, ge=0)
+    dale: bool = True
+    inhibitory_cell: Literal["rectifier", "lif"] = "rectifier"
+    inhibitory_tau: float = Field(2.0, ge=1)
+    init_statistics: Literal["data", "fixed", "kaiming", "xavier"] = "data"
+    init_rate: float = Field(0.2, gt=0, lt=1)
+    silent_layer: Literal["error", "fixed"] = "error"
+    weight_law: Literal["exponential", "half_normal", "log_normal", "gamma"] = "exponential"
+    law_shape: float = Field(1.0, ge=0.01, le=100)
+    law_match: Literal["mean", "second_moment"] = "mean"
+    weight_scale: float = Field(1.0, gt=0)
+    gain_scale: float = Field(1.0, gt=0)
+    lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
+
+    @model_validator(mode="after")
+    def _every_option_acts(self) -> Self:
+        """An option that another one makes idle is a misunderstanding, not a choice."""
+        inhibited = self.subtractive or self.divisive
+        drawn = self.init_statistics in ("data", "fixed")
+        acts = {
+            "stabilization": (self.divisive, "divisive: true"),
+            "straight_through": (
+                self.divisive and self.stabilization != "none",
+                "divisive: true and a stabilization other than none",
+            ),
+            "gain_scale": (self.divisive, "divisive: true"),
+            "epsilon": (self.stabilization == "epsilon", "stabilization: epsilon"),
+            "inhibitory_tau": (self.inhibitory_cell == "lif", "inhibitory_cell: lif"),
+            "init_rate": (
+                "fixed" in (self.init_statistics, self.silent_layer),
+                "init_statistics: fixed or silent_layer: fixed",
+            ),
+            "silent_layer": (self.init_statistics == "data", "init_statistics: data"),
+            "weight_law": (drawn, "init_statistics: data or fixed"),
+            "law_shape": (
+                self.weight_law in ("gamma", "log_normal"),
+                "weight_law: gamma or log_normal",
+            ),
+            "law_match": (self.weight_law != "exponential", "another weight_law than exponential"),
+            **dict.fromkeys(
+                ("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"),
+                (inhibited, "subtractive or divisive inhibition"),
+            ),
+        }
+        for name in self.changed():
+            active, needed = acts.get(name, (True, ""))
+            if not active:
+                raise ValueError(f"{name} has no effect without {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _moments_are_numbers(self) -> Self:
+        """The moments of a log-normal law grow as exp(2 s^2), beyond what a float can hold."""
+        if self.weight_law == "log_normal" and self.law_shape > LARGEST_DEVIATION:
+            raise ValueError(
+                f"law_shape of log_normal must be at most {LARGEST_DEVIATION}, not {self.law_shape}"
+            )
+        return self

@@ -1,0 +1,48 @@
+"""Options of what all methods share: the neuron, training, probing."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from eibench.plan.options.base import LARGEST, Count, Options
+
+
+class NeuronOptions(Options):
+    """The spiking neuron that all methods share."""
+
+    tau: float = Field(2.0, ge=1)
+    threshold: float = Field(1.0, gt=0)
+    reset: Literal["soft", "hard"] = "soft"
+    surrogate: Literal["sigmoid", "atan"] = "sigmoid"
+    detach_reset: bool = True
+
+
+class TrainOptions(Options):
+    """How a network is trained."""
+
+    epochs: Count = 30
+    batch_size: Count = 64
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    clip_norm: float | None = Field(1.0, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: int = Field(0, ge=0, le=LARGEST)
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})"
+            )
+        return self
+
+
+class ProbeOptions(Options):
+    """When an untrained network is measured; a suite of `kind: probe` alone has it."""
+
+    steps: int = Field(0, ge=0, le=LARGEST)
+    """Optimizer steps before the measurement."""
