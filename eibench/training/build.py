@@ -79,16 +79,15 @@ def build(spec: RunSpec, data: ImageData) -> Experiment:
     return Experiment(spec, data, method, model, make_optimizer(groups, spec.train))
 
 
-def first_batch(experiment: Experiment) -> tuple[Tensor, Tensor]:
-    """Images and labels that training will see first; the seed alone decides which."""
-    spec = experiment.spec
-    order = generator(spec.seed, "order", 0)
-    return next(training_batches(experiment.data.train, spec.train.batch_size, order))
+def first_batch(experiment: Experiment, size: int) -> tuple[Tensor, Tensor]:
+    """The `size` images and labels that training will see first; the seed alone decides which."""
+    order = generator(experiment.spec.seed, "order", 0)
+    return next(training_batches(experiment.data.train, size, order))
 
 
 def prepare(experiment: Experiment) -> None:
     """The method's data-dependent initialisation, on the first batch that training will see."""
     spec = experiment.spec
-    images, _ = first_batch(experiment)
+    images, _ = first_batch(experiment, spec.train.init_batch_size or spec.train.batch_size)
     batch = over_time(images, spec.timesteps)
     experiment.method.prepare(experiment.model, batch, generator(spec.seed, "prepare"))

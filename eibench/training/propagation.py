@@ -52,7 +52,8 @@ def measure(experiment: Experiment) -> tuple[float, list[dict[str, Any]]]:
     """
     model = copy.deepcopy(experiment.model).train()
     with _Tracer(model) as tracer:
-        loss, _ = loss_on(model, first_batch(experiment), experiment.spec.timesteps)
+        batch = first_batch(experiment, experiment.spec.train.batch_size)
+        loss, _ = loss_on(model, batch, experiment.spec.timesteps)
     loss.backward()
     return loss.item(), [
         _record(i, {**layer, "gradient": _relative_gradient(synapses)})

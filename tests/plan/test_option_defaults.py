@@ -57,6 +57,7 @@ PINNED = {
         "train": {
             "epochs": 30,
             "batch_size": 64,
+            "init_batch_size": None,
             "optimizer": "sgd",
             "lr": 0.1,
             "momentum": 0.9,

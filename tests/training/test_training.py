@@ -94,17 +94,18 @@ def test_methods_of_the_same_form_start_from_the_same_weights():
     assert torch.equal(weights[0], weights[2])
 
 
-def test_preparation_sees_the_first_training_batch(monkeypatch):
-    """E-I Init reads the batch that the first step will train on, repeated over time."""
+@pytest.mark.parametrize(("asked", "size"), [(None, 8), (3, 3), (20, 20), (100, 24)])
+def test_preparation_sees_the_first_training_images(monkeypatch, asked, size):
+    """E-I Init reads the batch that the first step will train on, or so many images of training."""
     first = []
-    spec = tiny_spec()
+    spec = tiny_spec(init_batch_size=asked)
     experiment = build(spec, tiny_data())
     monkeypatch.setattr(
         type(experiment.method), "prepare", lambda self, model, batch, g: first.append(batch)
     )
     prepare(experiment)
-    order = torch.randperm(24, generator=generator(0, "order", 0))[:8]
-    assert torch.equal(first[0], tiny_data().train.images[order].expand(2, 8, 1, 4, 4))
+    order = torch.randperm(24, generator=generator(0, "order", 0))[:size]
+    assert torch.equal(first[0], tiny_data().train.images[order].expand(2, size, 1, 4, 4))
 
 
 @pytest.mark.parametrize(

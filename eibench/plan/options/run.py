@@ -24,6 +24,8 @@ class TrainOptions(Options):
 
     epochs: Count = 30
     batch_size: Count = 64
+    init_batch_size: int | None = Field(None, ge=1, le=LARGEST)
+    """Images that data-dependent initialisation sees, the first of training; null: batch_size."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
