@@ -1,7 +1,7 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation
+SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training
 FRESH := build/reproduce
 
 .PHONY: quickstart test test-fast conformance lint fix reproduce tables docs clean
@@ -45,33 +45,21 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/depth_scaling --format csv --out results/depth_scaling/table.csv
 	$(BIN)/eibench report results/methods --format markdown --out results/methods/table.md
 	$(BIN)/eibench report results/methods --format latex --out results/methods/table.tex
-	$(BIN)/eibench report results/methods --format csv --out results/methods/table.csv
 	$(BIN)/eibench report results/ei_components --format markdown --out results/ei_components/table.md
 	$(BIN)/eibench report results/ei_components --format latex --out results/ei_components/table.tex
-	$(BIN)/eibench report results/ei_components --format csv --out results/ei_components/table.csv
 	$(BIN)/eibench report results/dale --format markdown --out results/dale/table.md
-	$(BIN)/eibench report results/dale --format latex --out results/dale/table.tex
-	$(BIN)/eibench report results/dale --format csv --out results/dale/table.csv
 	$(BIN)/eibench report results/gradient_scale --format markdown --out results/gradient_scale/table.md
-	$(BIN)/eibench report results/gradient_scale --format latex --out results/gradient_scale/table.tex
-	$(BIN)/eibench report results/gradient_scale --format csv --out results/gradient_scale/table.csv
 	$(BIN)/eibench report results/ei_ratio --format markdown --out results/ei_ratio/table.md
-	$(BIN)/eibench report results/ei_ratio --format latex --out results/ei_ratio/table.tex
-	$(BIN)/eibench report results/ei_ratio --format csv --out results/ei_ratio/table.csv
 	$(BIN)/eibench report results/inhibitory_cell --format markdown --out results/inhibitory_cell/table.md
-	$(BIN)/eibench report results/inhibitory_cell --format latex --out results/inhibitory_cell/table.tex
-	$(BIN)/eibench report results/inhibitory_cell --format csv --out results/inhibitory_cell/table.csv
 	$(BIN)/eibench report results/batch_size --columns train.batch_size --format markdown --out results/batch_size/table.md
-	$(BIN)/eibench report results/batch_size --columns train.batch_size --format latex --out results/batch_size/table.tex
-	$(BIN)/eibench report results/batch_size --columns train.batch_size --format csv --out results/batch_size/table.csv
 	$(BIN)/eibench report results/propagation --format markdown --out results/propagation/table.md
-	$(BIN)/eibench report results/propagation --format latex --out results/propagation/table.tex
-	$(BIN)/eibench report results/propagation --format csv --out results/propagation/table.csv
+	$(BIN)/eibench report results/propagation --metric live_layers --format markdown --out results/propagation/live_layers.md
+	$(BIN)/eibench report results/early_training --metric rate_last --format markdown --out results/early_training/table.md
 	$(BIN)/eibench plot results/lr_search --metric validation_accuracy --x train.lr --by method,model.depth
 	$(BIN)/eibench plot results/methods_search --metric validation_accuracy --x train.lr
 	$(BIN)/eibench plot results/ei_ratio --x method.ei_ratio --by model
 	$(BIN)/eibench plot results/batch_size --x train.batch_size
-	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation
+	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
 	$(BIN)/cog -r -I docs README.md docs/suites.md docs/findings.md

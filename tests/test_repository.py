@@ -92,6 +92,27 @@ def test_rates_of_the_quickstart_won_the_search_at_its_depth():
         assert run.spec.train.lr == best[run.spec.method.label, 4], run.run_id
 
 
+def searched_methods() -> pd.Series:
+    """Each method's rate of best validation accuracy, the lower of equals."""
+    frame = eibench.load_results(ROOT / "results" / "methods_search")
+    return frame.pivot_table("validation_accuracy", "method", "train.lr").idxmax(axis=1)
+
+
+def test_rates_of_methods_won_their_search():
+    best = searched_methods()
+    runs = load_plan(ROOT / "suites" / "methods.yaml", []).runs
+    assert {run.spec.method.label for run in runs} == set(best.index)
+    for run in runs:
+        assert run.spec.train.lr == best[run.spec.method.label], run.run_id
+
+
+def test_rates_of_batch_size_follow_the_square_root():
+    best = searched_methods()
+    for run in load_plan(ROOT / "suites" / "batch_size.yaml", []).runs:
+        rate = best[run.spec.method.label] * (run.spec.train.batch_size / 64) ** 0.5
+        assert run.spec.train.lr == pytest.approx(rate, rel=0.05), run.run_id  # two digits
+
+
 def test_methods_that_are_the_same_computation_gave_the_same_numbers():
     """`tdbn` is joint batch norm in a chain with threshold 1: footnote and records agree."""
     plan = load_plan(ROOT / "suites" / "depth_scaling.yaml", [])

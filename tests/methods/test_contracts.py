@@ -39,6 +39,7 @@ VARIANTS = [
     options.WeightStandardizationOptions(),
     options.WTAOptions(),
     options.WTAOptions(share=1.0),
+    options.WTAOptions(init="fluctuation"),
     options.NoNormOptions(),
     options.NoNormOptions(init="xavier"),
     options.NoNormOptions(init="fluctuation"),

@@ -41,7 +41,7 @@ PINNED = {
         "method groupnorm": {"groups": 8},
         "method layernorm": {},
         "method weight_standardization": {},
-        "method wta": {"share": 0.25},
+        "method wta": {"init": "kaiming", "rate": 0.1, "share": 0.25},
         "method no_norm": {"init": "kaiming", "rate": 0.1},
         "model plain": {"depth": 8, "width": 32, "pools": 2},
         "model vgg": {"depth": 8},

@@ -251,6 +251,7 @@ def test_a_spec_is_a_frozen_hashable_value():
         ({"method": "no_norm"}, "no_norm"),
         ({"method": "wta"}, "wta"),
         ({"method": {"name": "wta", "share": 1.0}}, "no_norm"),
+        ({"method": {"name": "wta", "share": 1.0, "init": "xavier"}}, "no_norm-xavier"),
     ],
 )
 def test_simplest_method_of_the_same_computation(values, simplest):

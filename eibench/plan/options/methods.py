@@ -101,11 +101,11 @@ class WeightStandardizationOptions(MethodOptions):
     name = "weight_standardization"
 
 
-class WTAOptions(MethodOptions):
+class WTAOptions(NoNormOptions):
     """Competition: a share of the channels wins at each position and step; no normalisation."""
 
     name = "wta"
     share: float = Field(0.25, gt=0, le=1)
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
-        return NoNormOptions() if self.share == 1 else self
+        return NoNormOptions(init=self.init, rate=self.rate) if self.share == 1 else self
