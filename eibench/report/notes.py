@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from eibench.plan.suite import ABLATION
 from eibench.report.ablation_notes import ablation_notes
-from eibench.report.layout import METHOD, varies
+from eibench.report.layout import METHOD, is_numeric, varies
 from eibench.report.provenance import code, provenance
 from eibench.report.source import Run, SuiteResults
 from eibench.report.statistics import ALPHA, LEAST_SEEDS
@@ -96,16 +96,29 @@ def _per_method(table: Table) -> Iterator[str]:
     """Fields beside the method's own that the method determines, and that the table does not show.
 
     Above all the learning rate, and whatever else keeps the comparison from being one of methods.
+    What differs between the cells of a method as well is named with its range.
     """
     runs = table.suite.unchanged
     for field in dict.fromkeys(field for run in runs for field in run.fields):
         if field.partition(".")[0] == METHOD or field in table.layout.fields:
             continue
-        if not varies(runs, field) or varies(runs, field, [METHOD]):
+        if not varies(runs, field):
+            continue
+        if varies(runs, field, [METHOD]):
+            yield from _by_cell(table, field)
             continue
         values = {run.fields[METHOD]: show_value(run.value(field)) for run in runs}
         listed = ", ".join(f"{code(method)} {value}" for method, value in values.items())
         yield f"Set for each method: {code(field)}: {listed}."
+
+
+def _by_cell(table: Table, field: str) -> Iterator[str]:
+    """A number that changes from cell to cell, not within one, without being a row or column."""
+    runs = table.suite.unchanged
+    if is_numeric(runs, field) and not varies(runs, field, table.layout.fields):
+        values = [float(run.value(field) or 0) for run in runs]
+        ends = f"{show_value(min(values))} to {show_value(max(values))}"
+        yield f"Differs between cells: {code(field)}, {ends}; the suite lists it."
 
 
 def _tuning(suite: SuiteResults) -> Iterator[str]:

@@ -112,6 +112,22 @@ def test_whatever_a_method_determines_is_named(make_suite):
     assert not any(note.startswith("Set for") for note in shown)
 
 
+def test_what_differs_between_the_cells_of_a_method_is_named(make_suite):
+    suite = make_suite("scaled", axes=["method", "train.batch_size"])
+    for method, size, rate in [
+        ("ei", 1, 0.01),
+        ("ei", 4, 0.02),
+        ("tdbn", 1, 0.1),
+        ("tdbn", 4, 0.2),
+    ]:
+        for seed in (0, 1):
+            suite.run(90, method, seed=seed, train={"batch_size": size, "lr": rate})
+    notes = notes_of(suite, columns=["train.batch_size"])
+    assert [note for note in notes if note.startswith("Differs")] == [
+        "Differs between cells: `train.lr`, 0.01 to 0.2; the suite lists it."
+    ]
+
+
 def search(make_suite, **counts):
     suite = make_suite("lr_search", axes=["method", "train.lr"])
     for method, count in counts.items():
