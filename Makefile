@@ -51,7 +51,7 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/gradient_scale --format markdown --out results/gradient_scale/table.md
 	$(BIN)/eibench report results/ei_ratio --format markdown --out results/ei_ratio/table.md
 	$(BIN)/eibench report results/inhibitory_cell --format markdown --out results/inhibitory_cell/table.md
-	$(BIN)/eibench report results/batch_size --columns train.batch_size --format markdown --out results/batch_size/table.md
+	$(BIN)/eibench report results/batch_size --format markdown --out results/batch_size/table.md
 	$(BIN)/eibench report results/propagation --format markdown --out results/propagation/table.md
 	$(BIN)/eibench report results/propagation --metric live_layers --format markdown --out results/propagation/live_layers.md
 	$(BIN)/eibench report results/early_training --metric rate_last --format markdown --out results/early_training/table.md

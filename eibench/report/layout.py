@@ -87,7 +87,7 @@ def choose_axes(
         if x in rows:
             raise UserError(f"{x} stands both in --x and in --by")
     last = [] if x is None else [x]
-    panels = [a for a in remaining_axes(suite, rows) if a != x and varies(suite.runs, a, last)]
+    panels = [a for a in remaining_axes(suite, [*rows, *last]) if varies(suite.runs, a, last)]
     return x, Layout(tuple(rows), (*panels, *last))
 
 
@@ -103,11 +103,19 @@ def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> Non
             raise UserError(f"{option}: {field} stands twice")
 
 
-def remaining_axes(suite: SuiteResults, rows: Sequence[str]) -> list[str]:
-    """The suite's axes other than `rows`, without training fields that the rows determine."""
-    left = [axis for axis in axes(suite) if axis not in rows]
-    fixed = [*rows, *(METHOD for axis in left if axis == METHOD)]
-    return [a for a in left if not a.startswith("train.") or varies(suite.runs, a, fixed)]
+def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
+    """The suite's axes other than `fixed` fields.
+
+    Without training fields that those, the method and the axes before them determine: a learning
+    rate for each method, or for each method and batch size.
+    """
+    left = [axis for axis in axes(suite) if axis not in fixed]
+    known = [*fixed, *(METHOD for axis in left if axis == METHOD)]
+    kept: list[str] = []
+    for axis in left:
+        if not axis.startswith("train.") or varies(suite.runs, axis, [*known, *kept]):
+            kept.append(axis)
+    return kept
 
 
 def axes(suite: SuiteResults) -> list[str]:

@@ -42,10 +42,9 @@ def test_a_suite_runs(cli, project, tiny):
 
 def test_a_run_on_all_the_digits(cli, project, monkeypatch):
     monkeypatch.setitem(build.DATASETS, "digits", digits)
-    assert (
-        cli("run", project.suite(base={"train": {"batch_size": 64, "epochs": 2}}, grid={})).code
-        == 0
-    )
+    train = {"batch_size": 64, "epochs": 2, "lr": 0.1}
+    suite = project.suite(base={"method": "batchnorm", "train": train}, grid={})
+    assert cli("run", suite).code == 0
     (record,) = project.records().values()
     assert record["result"]["data_digest"] == digits().digest
     assert record["result"]["test_accuracy"] > 30  # chance is 10

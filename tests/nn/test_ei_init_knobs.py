@@ -357,7 +357,8 @@ def test_subtraction_balances_excitation(name: str, tau: float) -> None:
         drive = layer._synapse(x.flatten(0, 1), layer.weight_ie).mean()
         i_sub = torch.tensordot(s_i, layer.weight_ei, ([1], [1])).mean()
     assert i_sub.item() == pytest.approx(drive.item(), rel=1e-12)
-    assert i_sub.item() == pytest.approx(i_ee.mean().item(), rel=0.1)
+    few = name == "readout"  # a mean over two inhibitory cells
+    assert i_sub.item() == pytest.approx(i_ee.mean().item(), rel=0.3 if few else 0.1)
     if name in ("linear", "one step"):  # a convolution's padding takes from both
         # g_I times the mean drive is the mean divisor, sqrt(V) in expectation.
         deviation = math.sqrt(x.flatten(0, 1).var(0).mean().item())

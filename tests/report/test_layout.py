@@ -25,6 +25,17 @@ def test_what_a_method_determines_is_no_column(make_suite):
     assert choose_layout(read(suite)).columns == ("timesteps",)
 
 
+def test_what_method_and_an_earlier_axis_determine_is_no_column(make_suite):
+    """A rate for each method and batch size: neither a column of tables nor a panel of figures."""
+    suite = make_suite("scaled", axes=["method", "train.batch_size", "train.lr"])
+    for i, method in enumerate(("ei", "no_norm")):
+        for size in (1, 4):
+            suite.run(90, method, train={"batch_size": size, "lr": 0.1 * size + i})
+    assert choose_layout(read(suite)) == Layout(("method",), ("train.batch_size",))
+    wanted = ("train.batch_size", Layout(("method",), ("train.batch_size",)))
+    assert choose_axes(read(suite), "train.batch_size") == wanted
+
+
 def test_options_of_a_method_are_in_its_label(make_suite):
     suite = make_suite("ratios", axes=["method.ei_ratio"])
     for ratio in (2, 4):
