@@ -7,8 +7,8 @@ FRESH := build/reproduce
 .PHONY: quickstart test test-fast conformance lint fix reproduce tables docs clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
-	$(BIN)/eibench run suites/quickstart.yaml
-	$(BIN)/eibench report results/quickstart
+	$(BIN)/eibench run suites/quickstart.yaml --results build
+	$(BIN)/eibench report build/quickstart
 
 test: .venv/.test  ## the whole test suite
 	$(BIN)/python -m pytest

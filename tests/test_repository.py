@@ -55,6 +55,13 @@ def test_makefile_makes_a_table_of_every_suite_with_results():
     assert {out.parent for out in make_commands()} == {p.relative_to(ROOT) for p in REPORTED}
 
 
+def test_the_quickstart_trains_although_results_are_committed():
+    """Finished runs are skipped, so its results must lie elsewhere."""
+    recipe = re.search(r"\nquickstart:.*\n((?:\t.*\n)+)", Path("Makefile").read_text())[1]
+    assert "run suites/quickstart.yaml --results build\n" in recipe
+    assert "report build/quickstart\n" in recipe
+
+
 @pytest.mark.parametrize("out", make_commands(), ids=str)
 def test_tables_are_fresh(out, tmp_path):
     words = make_commands()[out]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from eibench.plan.suite import ABLATION
 from eibench.report.ablation_notes import ablation_notes
@@ -20,6 +21,8 @@ from eibench.report.words import show_value
 from eibench.results.store import INTERRUPTED, MISSING, read_plan
 
 LONGEST_REASON = 160
+RESULTS = Path("results")
+"""Where a search is looked for, if it does not lie beside the suite that it served."""
 
 
 def footnotes(table: Table, mark: str) -> list[str]:
@@ -125,8 +128,9 @@ def _tuning(suite: SuiteResults) -> Iterator[str]:
     """How many runs were spent on finding each method's values."""
     if suite.tuned_by is None:
         return
-    tuning = suite.folder.parent / suite.tuned_by
-    if not (tuning / "plan.json").exists():
+    places = [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
+    tuning = next((place for place in places if (place / "plan.json").exists()), None)
+    if tuning is None:
         yield (
             f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
             " the tuning of each method cannot be told."

@@ -199,3 +199,13 @@ def test_nothing_run_yet(suite):
         "n = 1 run in each cell (seed 0): no spread can be given.",
         "Missing: 1 of 1 planned run not run yet.",
     ]
+
+
+def test_tuning_is_found_in_the_results_of_the_working_folder(tuned, make_suite, monkeypatch):
+    """As after `make quickstart`, whose results lie in build/."""
+    search(make_suite, ei=3, no_norm=3)
+    folder = tuned.folder.parent
+    (folder / "results").mkdir()
+    (folder / "lr_search").rename(folder / "results" / "lr_search")
+    monkeypatch.chdir(folder)
+    assert only(notes_of(tuned), "Per-method").endswith("3 runs for each method.")
