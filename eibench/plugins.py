@@ -27,7 +27,7 @@ from eibench.plan.spec import CHOICES
 
 KINDS = {"method": MethodOptions, "model": ModelOptions, "data": DataOptions}
 GIVEN = {"method": ["lif", "timesteps"], "model": ["method", "image", "classes"], "data": []}
-"""Arguments that do not come from the options."""
+"""Arguments that do not come from the options; a data set of events is given `timesteps` too."""
 
 
 def add_method(options: type[MethodOptions], method: type[Method]) -> None:
@@ -105,7 +105,7 @@ def _check_arguments(kind: str, options: type[Choice], build: Any) -> None:
         arguments = list(inspect.signature(build).parameters)
     except (TypeError, ValueError):
         raise UserError(f"{_name(build)} must be a function") from None
-    given = GIVEN[kind]
+    given = [*GIVEN[kind], *(["timesteps"] if getattr(options, "events", False) else [])]
     if kind == "model" and arguments[: len(given)] != given:
         raise UserError(f"{_name(build)}: the first arguments must be {', '.join(given)}")
     for missing in [name for name in given if name not in arguments]:

@@ -10,13 +10,16 @@ from eibench.contracts.base import listed, require
 from eibench.data import DATASETS, ImageData, Split
 from eibench.plan.options import DataOptions
 
+T = 4
+"""Frames that recordings are binned into."""
 REPEATS = 0.01
 """Share of a split's images that may stand in another too: photographs taken twice, no more."""
 
 
 def load(choice: DataOptions) -> ImageData:
     """The data set, of which the three splits are checked to be splits."""
-    data = DATASETS[choice.name](**choice.model_dump())
+    frames = {"timesteps": T} if choice.events else {}
+    data = DATASETS[choice.name](**choice.model_dump(), **frames)
     require(isinstance(data, ImageData), f"it gives a {type(data).__name__}, not an ImageData")
     return data
 
@@ -29,20 +32,25 @@ def splits(data: ImageData) -> Iterator[tuple[str, Split]]:
 
 
 def images_are_images(choice: DataOptions) -> None:
-    """Images are [N, C, H, W] of one size, uint8 or float32 in [0, 1]; no split is empty."""
+    """Images are [N, C, H, W] of one size, uint8 or float32 in [0, 1] (recordings [N, T, C, H, W],
+    float32 of at least 0); no split is empty."""
     data = load(choice)
-    require(data.train.images.dim() == 4, f"images are {list(data.train.images.shape)}")
+    found = list(data.train.images.shape)
+    if choice.events:
+        require(len(found) == 5 and found[1] == T, f"recordings are {found}, not [N, {T}, C, H, W]")
+    else:
+        require(len(found) == 4, f"images are {found}, not [N, C, H, W]")
     for name, split in splits(data):
         images = split.images
         require(len(images) > 0, f"{name} is empty")
-        size = tuple(images.shape[1:])
+        size = tuple(images.shape[-3:])
         require(size == data.image, f"images of {name} are {size}, those of train {data.image}")
         kinds = (torch.uint8, torch.float32)
         require(images.dtype in kinds, f"images of {name} are {images.dtype}, not uint8 or float32")
         if images.dtype == torch.float32:
             low, high = images.min().item(), images.max().item()
             require(
-                bool(images.isfinite().all()) and low >= 0 and high <= 1,
+                bool(images.isfinite().all()) and low >= 0 and (choice.events or high <= 1),
                 f"images of {name} go from {low:.4g} to {high:.4g}; scale them to [0, 1], since "
                 "E-I circuits take no negative activity",
             )

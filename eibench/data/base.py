@@ -20,17 +20,21 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Split:
-    """Images [N, C, H, W], uint8 or float32 in [0, 1], and labels [N], int64."""
+    """Images [N, C, H, W] or recordings [N, T, C, H, W], and labels [N], int64.
+
+    Values are float32, at least 0, or uint8; of the latter, `unit` stands for 1.
+    """
 
     images: Tensor
     labels: Tensor
+    unit: float = 255.0
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> Split:
         """The same split on `device`."""
-        return Split(self.images.to(device), self.labels.to(device))
+        return Split(self.images.to(device), self.labels.to(device), self.unit)
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class ImageData:
 
     @property
     def image(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        channels, height, width = self.train.images.shape[1:]
+        """(C, H, W) of every image, or frame of a recording."""
+        channels, height, width = self.train.images.shape[-3:]
         return channels, height, width
 
     @property

@@ -58,7 +58,7 @@ def _steps(spec: RunSpec, datasets: Datasets) -> float:
     """A run's work in optimizer steps."""
     if spec.probe is not None:
         return spec.probe.steps + PROBE_STEPS
-    return total_steps(spec, datasets.get(spec.data)) * EVALUATION_SHARE
+    return total_steps(spec, datasets.get(spec)) * EVALUATION_SHARE
 
 
 def _shape(spec: RunSpec) -> str:
@@ -76,7 +76,7 @@ def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
 
 
 def _timed_steps(spec: RunSpec, datasets: Datasets) -> float:
-    experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec.data))
+    experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec))
     prepare(experiment)
     size = spec.train.batch_size
     batches = training_batches(experiment.data.train, size, generator(0, "estimate"))

@@ -12,7 +12,6 @@ from eibench.data import ImageData, Split
 from eibench.errors import UserError
 from eibench.execution.lock import locked
 from eibench.execution.single import execute
-from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
@@ -45,11 +44,11 @@ class Datasets:
         self.device = device
         self.loaded: dict[str, ImageData] = {}
 
-    def get(self, options: DataOptions) -> ImageData:
-        """The data set of `options`; raises `UserError` when it cannot be loaded."""
-        key = repr(options)
+    def get(self, spec: RunSpec) -> ImageData:
+        """The data set of `spec`; raises `UserError` when it cannot be loaded."""
+        key = repr((spec.data, spec.timesteps if spec.data.events else None))
         if key not in self.loaded:
-            data = load_data(options)
+            data = load_data(spec.data, spec.timesteps)
             splits: list[Split] = [data.train, data.validation, data.test]
             self.loaded[key] = ImageData(data.classes, *(s.to(self.device) for s in splits))
         return self.loaded[key]
@@ -69,7 +68,7 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
         if key not in seen:
             seen.add(key)
             try:
-                data = datasets.get(spec.data)
+                data = datasets.get(spec)
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
             except UserError:
@@ -81,7 +80,7 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
                     text = f"model {spec.model.label} cannot be built: {error}"
                     raise UserError(text) from None
                 raise
-        _check_steps(spec, datasets.get(spec.data))
+        _check_steps(spec, datasets.get(spec))
 
 
 def _check_steps(spec: RunSpec, data: ImageData) -> None:
@@ -135,7 +134,7 @@ def _run(
     run: PlannedRun, suite: str, folder: RunFolder, datasets: Datasets, listener: Listener
 ) -> dict[str, Any]:
     listener.started(run)
-    data = datasets.get(run.spec.data)
+    data = datasets.get(run.spec)
     record = execute(run, suite, folder, data, lambda epoch: listener.epoch(run, epoch))
     listener.finished(run, record)
     return record

@@ -25,6 +25,7 @@ from eibench.plan.options import (
     METHODS,
     MODELS,
     DataOptions,
+    InputOptions,
     MethodOptions,
     ModelOptions,
     NeuronOptions,
@@ -37,7 +38,13 @@ from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, v
 
 SPEC_VERSION = 1
 CHOICES: dict[str, dict[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
-SECTIONS: dict[str, type[Options]] = {"neuron": NeuronOptions, "train": TrainOptions}
+SECTIONS: dict[str, type[Options]] = {
+    "neuron": NeuronOptions,
+    "train": TrainOptions,
+    "input": InputOptions,
+}
+LATER_SECTIONS = ("input",)
+"""Sections that older results do not know: all defaults leave them out of the identity."""
 PROBE = "probe"
 """The section that makes a run a probe."""
 LARGEST_SEED = 2**63 - 1
@@ -56,6 +63,7 @@ class RunSpec:
     train: TrainOptions
     timesteps: int
     seed: int
+    input: InputOptions
     probe: ProbeOptions | None = None
     """When to measure; None for a run that trains."""
 
@@ -76,7 +84,12 @@ class RunSpec:
                 problems += [Problem((key, *p.keys), p.text) for p in invalid.problems]
         if problems:
             raise Invalid(problems)
-        return cls(**parts)
+        spec = cls(**parts)
+        reason = spec.method.refuses_negative_input
+        if spec.input.normalize and reason:
+            text = f"normalize gives negative values, which {spec.method.name} refuses: {reason}"
+            raise Invalid([Problem(("input", "normalize"), text)])
+        return spec
 
     def to_dict(self) -> dict[str, Any]:
         """All values, defaults included, nested as `parse` takes them."""
@@ -106,6 +119,9 @@ class RunSpec:
             for key in CHOICES
         }
         sections = {key: part.changed() for key, part in self._sections().items()}
+        for key in LATER_SECTIONS:
+            if not sections[key]:
+                del sections[key]
         numbers = {key: getattr(self, key) for key in NUMBERS}
         sources = {key: plugin.identity for key, plugin in self.plugins().items()}
         plugins = {"plugins": sources} if sources else {}

@@ -30,14 +30,15 @@ class Experiment:
     optimizer: Optimizer
 
 
-def load_data(options: DataOptions) -> ImageData:
-    """The data set that `options` name.
+def load_data(options: DataOptions, timesteps: int) -> ImageData:
+    """The data set that `options` name; recordings are binned into `timesteps` frames.
 
     Raises:
         UserError: it is absent or damaged.
     """
+    frames = {"timesteps": timesteps} if options.events else {}
     try:
-        return DATASETS[options.name](**options.model_dump())
+        return DATASETS[options.name](**options.model_dump(), **frames)
     except DataError as error:
         raise UserError(f"data set {options.name}: {error}") from None
 

@@ -4,8 +4,8 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from eibench.plan import DATASETS, METHODS, MODELS
-from eibench.plan.options import NeuronOptions, ProbeOptions, TrainOptions
-from eibench.plan.spec import NUMBERS, SPEC_VERSION
+from eibench.plan.options import ProbeOptions
+from eibench.plan.spec import NUMBERS, SECTIONS, SPEC_VERSION
 
 REQUIRED = "(required)"
 
@@ -66,6 +66,14 @@ PINNED = {
             "schedule": "cosine",
             "warmup_epochs": 0,
         },
+        "input": {
+            "normalize": False,
+            "crop": 0,
+            "flip": False,
+            "rotate": 0.0,
+            "roll": 0,
+            "cutout": 0,
+        },
         "probe": {"steps": 0},
         "numbers": {"timesteps": 4, "seed": 0},
     }
@@ -79,8 +87,7 @@ def current():
         **{f"method {name}": cls for name, cls in METHODS.items()},
         **{f"model {name}": cls for name, cls in MODELS.items()},
         **{f"data {name}": cls for name, cls in DATASETS.items()},
-        "neuron": NeuronOptions,
-        "train": TrainOptions,
+        **SECTIONS,
         "probe": ProbeOptions,
     }
     out = {
@@ -124,7 +131,7 @@ def test_every_default_is_valid():
             continue
         registry = {"method": METHODS, "model": MODELS, "data": DATASETS}
         kind, _, name = where.partition(" ")
-        sections = {"neuron": NeuronOptions, "train": TrainOptions, "probe": ProbeOptions}
+        sections = {**SECTIONS, "probe": ProbeOptions}
         cls = registry[kind][name] if name else sections[kind]
         assert cls.model_validate(defaults) == cls()
 

@@ -59,6 +59,20 @@ def test_a_default_written_out_is_the_same_run():
         assert spec(**{key: value}).run_id == spec().run_id
 
 
+def test_a_section_that_is_newer_than_results_changes_no_identity_by_its_defaults():
+    assert spec(input={}).run_id == spec().run_id
+    assert spec(input={"crop": 0}).run_id == spec().run_id
+    assert spec(input={"crop": 1}).run_id != spec().run_id
+    assert "input" not in spec().identity()
+
+
+def test_ei_refuses_normalized_images_and_says_why():
+    assert problems(input={"normalize": True})["input.normalize"].startswith(
+        "normalize gives negative values, which ei refuses: E-I Init and Dale's law need activity"
+    )
+    assert spec(method="batchnorm", input={"normalize": True}).input.normalize
+
+
 def test_a_name_alone_is_a_mapping_with_that_name():
     assert spec(method={"name": "ei"}) == spec(method="ei")
 
@@ -222,6 +236,12 @@ def test_fields_are_flat_and_complete():
         "train.clip_norm": None,
         "train.schedule": "cosine",
         "train.warmup_epochs": 0,
+        "input.normalize": False,
+        "input.crop": 0,
+        "input.flip": False,
+        "input.rotate": 0.0,
+        "input.roll": 0,
+        "input.cutout": 0,
         "timesteps": 6,
         "seed": 7,
     }

@@ -66,7 +66,11 @@ TOP: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 BASE: list[tuple[dict[str, Any], str, str]] = [
-    (base(trian={"lr": 1}), "  trian:", "base.trian: unknown key; allowed here: data, method"),
+    (
+        base(trian={"lr": 1}),
+        "  trian:",
+        "base.trian: unknown key; allowed here: data, input, method",
+    ),
     (base(trian={"lr": 1}), "  trian:", "did you mean 'train'?"),
     (base(name="x"), "  name: x", "base.name: unknown key"),
     (base(method=...), "base:", "base.method: is missing; allowed: ei, batchnorm"),
@@ -143,7 +147,11 @@ AXES: list[tuple[dict[str, Any], str, str]] = [
     ({"grid": {"modle.depth": [7]}}, "  modle.depth: | - 7", "did you mean 'model'?"),
     ({"grid": {"modle": ["vgg"]}}, "- vgg", "grid.modle[0]: unknown key; allowed here: data"),
     ({"grid": {"model.dpth": [7]}}, "- 7", "grid.model.dpth[0]: unknown key; allowed here: depth"),
-    ({"grid": {"depth": [7]}}, "- 7", "grid.depth[0]: unknown key; allowed here: data, method"),
+    (
+        {"grid": {"depth": [7]}},
+        "- 7",
+        "grid.depth[0]: unknown key; allowed here: data, input, method",
+    ),
     ({"grid": {"": [7]}}, ": - 7", "unknown key"),
     ({"grid": {"train.lr.x": [7]}}, "  train.lr.x: | - 7", "grid.train.lr.x"),
     ({"grid": {"timesteps.x": [7]}}, "- 7", "goes through a value that is not a mapping"),

@@ -8,7 +8,12 @@ These classes are the schema of a suite's runs. They hold no behaviour of a netw
 from __future__ import annotations
 
 from eibench.plan.options.base import LARGEST, Choice, Count, Options, Plugin
-from eibench.plan.options.data import DataOptions, DigitsOptions, ImageFolderOptions
+from eibench.plan.options.data import (
+    DataOptions,
+    DataShape,
+    DigitsOptions,
+    ImageFolderOptions,
+)
 from eibench.plan.options.ei import EIOptions
 from eibench.plan.options.methods import (
     BatchNormOptions,
@@ -25,7 +30,7 @@ from eibench.plan.options.methods import (
     WTAOptions,
 )
 from eibench.plan.options.models import ModelOptions, PlainOptions, VggOptions
-from eibench.plan.options.run import NeuronOptions, ProbeOptions, TrainOptions
+from eibench.plan.options.run import InputOptions, NeuronOptions, ProbeOptions, TrainOptions
 
 METHODS: dict[str, type[MethodOptions]] = {
     c.name: c
@@ -57,10 +62,12 @@ __all__ = [
     "Choice",
     "Count",
     "DataOptions",
+    "DataShape",
     "DigitsOptions",
     "EIOptions",
     "GroupNormOptions",
     "ImageFolderOptions",
+    "InputOptions",
     "LayerNormOptions",
     "MPBNOptions",
     "MethodOptions",

@@ -17,6 +17,10 @@ class EIOptions(MethodOptions):
     """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
 
     name = "ei"
+    refuses_negative_input = (
+        "E-I Init and Dale's law need activity that is not negative, and a mean of zero drives the"
+        " gain of the divisive inhibition to infinity"
+    )
     ei_ratio: Count = 4
     subtractive: bool = True
     divisive: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from eibench.plan.options.run import NeuronOptions
 
 class MethodOptions(Choice):
     """Options of a method: what stands between a synapse and its neuron."""
+
+    refuses_negative_input: ClassVar[str] = ""
+    """Why images with values below zero cannot be used; empty where they can."""
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
         """The simplest method that computes the same in this network; itself where none does."""

@@ -1,4 +1,4 @@
-"""Options of what all methods share: the neuron, training, probing."""
+"""Options of what all methods share: the neuron, training, the input, probing."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ class TrainOptions(Options):
                 f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})"
             )
         return self
+
+
+class InputOptions(Options):
+    """What is done to images between the data set and the network, under every method alike."""
+
+    normalize: bool = False
+    """Mean 0 and deviation 1 of each channel over the training split; E-I circuits refuse it."""
+    crop: int = Field(0, ge=0, le=LARGEST)
+    """Random shift of training images by up to so many pixels, zeros moving in."""
+    flip: bool = False
+    """Mirrors a training image left to right, every other one at random."""
+    rotate: float = Field(0.0, ge=0, le=180)
+    """Random rotation of training images by up to so many degrees, zeros moving in."""
+    roll: int = Field(0, ge=0, le=LARGEST)
+    """Random shift of training images by up to so many pixels, what leaves coming back opposite."""
+    cutout: int = Field(0, ge=0, le=LARGEST)
+    """Side of a square of training images that is set to zero, at a random place."""
 
 
 class ProbeOptions(Options):
