@@ -127,10 +127,12 @@ def _origin(options: type[DataOptions]) -> str:
 
 def _title(options: DataOptions, found: Description) -> str:
     """What the sheet shows."""
-    some = f"{len(found.samples)} of {len(found.classes)} classes"
+    shown, count = len(found.samples), len(found.classes)
+    some = f"all {count} classes" if shown == count else f"{shown} of {count} classes"
     if found.frames is None:
         return f"{options.name}: training images of {some}"
-    return f"{options.name}: a recording of {some}, {found.frames} frames; ON red, OFF blue"
+    frames = f"{found.frames} frames; ON red, OFF blue"
+    return f"{options.name}: one recording of each of {some}, {frames}"
 
 
 def _lines(found: Description) -> list[tuple[str, str]]:
