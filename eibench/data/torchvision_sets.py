@@ -72,13 +72,17 @@ def _carved(folder: Path, classes: list[str], share: float, train: Split, test: 
     return ImageData(tuple(classes), kept, held, test)
 
 
-def _fetch(kind: type[MNIST | CIFAR10], folder: Path) -> None:
+def _fetch_mnist(kind: type[MNIST], folder: Path) -> None:
+    """The compressed files, and what they hold: unpacked anew, since torchvision takes for whole
+    what an interrupted call left half unpacked."""
+    for half in (folder / kind.__name__ / "raw").glob("*-ubyte"):
+        half.unlink()
     kind(folder, download=True)
 
 
 def _fetch_cifar(kind: type[CIFAR10], folder: Path) -> None:
     """The batches; the archive, which holds nothing else, is not kept."""
-    _fetch(kind, folder)
+    kind(folder, download=True)
     (folder / kind.filename).unlink(missing_ok=True)
 
 
@@ -90,8 +94,10 @@ def _cifar_problems(kind: type[CIFAR10], folder: Path) -> list[str]:
 
 
 TORCHVISION_SOURCES = {
-    "mnist": Source(partial(_fetch, MNIST), partial(mnist_problems, MNIST)),
-    "fashion_mnist": Source(partial(_fetch, FashionMNIST), partial(mnist_problems, FashionMNIST)),
+    "mnist": Source(partial(_fetch_mnist, MNIST), partial(mnist_problems, MNIST)),
+    "fashion_mnist": Source(
+        partial(_fetch_mnist, FashionMNIST), partial(mnist_problems, FashionMNIST)
+    ),
     "cifar10": Source(partial(_fetch_cifar, CIFAR10), partial(_cifar_problems, CIFAR10)),
     "cifar100": Source(partial(_fetch_cifar, CIFAR100), partial(_cifar_problems, CIFAR100)),
 }
