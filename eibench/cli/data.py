@@ -61,7 +61,8 @@ def verify(
     for problem in problems:
         typer.echo(problem)
     if problems:
-        typer.echo(f"{name}: {len(problems)} found; `eibench data fetch {name}` gets it anew")
+        count = "1 file is" if len(problems) == 1 else f"{len(problems)} files are"
+        typer.echo(f"{name}: {count} not whole; `eibench data fetch {name}` gets it anew")
         raise typer.Exit(1)
     typer.echo(f"{name}: whole")
 
@@ -118,7 +119,7 @@ def _options(name: str, settings: list[str] | None, plugins: list[str] | None) -
 def _origin(options: type[DataOptions]) -> str:
     """Why a data set needs no download."""
     if options.plugin is not None:
-        return f"it comes from the plugin {options.plugin.name}, which knows its own files"
+        return f"it comes from the plugin {options.plugin.name}, which knows its files"
     required = [key for key, field in options.model_fields.items() if field.is_required()]
     if required:
         return f"it is made of what you name under {', '.join(required)}"

@@ -70,18 +70,10 @@ def damaged(name: str, problems: list[str]) -> DataError:
 
 def folder_of(name: str) -> Path:
     """The folder of the fetched set `name`; raises `DataError` when it is not there."""
-    folder = _place(name)
+    folder = data_folder() / name
     if not folder.is_dir():
         raise absent(name, folder)
     return folder
-
-
-def _place(name: str) -> Path:
-    """Where the fetched set `name` belongs."""
-    try:
-        return data_folder() / name
-    except RuntimeError as error:  # the home of nobody
-        raise DataError(f"{VARIABLE}: {error}") from None
 
 
 def whole_folder(name: str, source: Source) -> Path:
@@ -100,7 +92,7 @@ def acquire(name: str, source: Source) -> bool:
     Raises:
         DataError: it cannot be fetched, or what came is damaged.
     """
-    folder = _place(name)
+    folder = data_folder() / name
     partial = folder.with_name(f".{name}.partial")
     try:
         if folder.is_dir() and not source.problems(folder):

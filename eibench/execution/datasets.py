@@ -12,14 +12,23 @@ from torch import Tensor
 
 from eibench.data import SOURCES, DataError, ImageData, Split
 from eibench.data.batches import RECORDING, as_float
-from eibench.data.folder import VARIABLE
+from eibench.data.folder import VARIABLE, data_folder
 from eibench.data.sources import acquire, folder_of
 from eibench.errors import UserError
 from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
 from eibench.training.build import load_data
 
-__all__ = ["VARIABLE", "Description", "Part", "describe", "fetch", "is_fetched", "verify"]
+__all__ = [
+    "VARIABLE",
+    "Description",
+    "Part",
+    "describe",
+    "fetch",
+    "is_fetched",
+    "present",
+    "verify",
+]
 CHUNK = 1024
 """Images that are turned to float at a time."""
 
@@ -56,6 +65,12 @@ class Description:
     digest: str
     samples: dict[str, np.ndarray]
     """For the sheet, by class: images [K, C, H, W], or the frames of one recording."""
+
+
+def present() -> tuple[Path, list[str]]:
+    """The folder of fetched data sets, and which are there; whether they are whole is not asked."""
+    folder = data_folder()
+    return folder, [name for name in SOURCES if (folder / name).is_dir()]
 
 
 def is_fetched(name: str) -> bool:

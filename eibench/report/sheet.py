@@ -30,8 +30,8 @@ LONGEST = 24
 def draw_sheet(title: str, samples: Mapping[str, np.ndarray]) -> Figure:
     """A row for each class: its pictures [K, C, H, W], values at least 0; rows may differ in K.
 
-    Three channels are red, green and blue; two are events on white, ON red and OFF blue, the most
-    in a row in full colour; of others the mean is grey.
+    Three channels are red, green and blue; two are events on white, ON red and OFF blue (both:
+    black), the most in a row in full colour; of others the mean is grey.
     """
     rows = [_coloured(_thick(pictures)) for pictures in samples.values()]
     canvas, places = _canvas(rows)

@@ -152,7 +152,7 @@ def test_an_interrupted_unpacking_begins_anew(name, served):
 def test_what_arrives_damaged_is_thrown_away():
     """Kept, it would be what the next download goes on from."""
     source = Source(lambda folder: Path(folder, "x").touch(), lambda folder: [f"{folder}/x: empty"])
-    with pytest.raises(DataError, match="what was fetched is damaged: .*x: empty"):
+    with pytest.raises(DataError, match=r"what was fetched is damaged: .*x: empty"):
         acquire("thing", source)
     assert left() == []
 

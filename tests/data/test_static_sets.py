@@ -429,7 +429,7 @@ def test_an_empty_folder_is_not_a_data_set(name, tmp_path):
 
 def test_the_home_of_nobody(monkeypatch):
     monkeypatch.setenv("EIBENCH_DATA", "~nobody-of-that-name/data")
-    assert refusal("mnist").startswith("EIBENCH_DATA: ")
+    assert refusal("mnist").startswith("~nobody-of-that-name/data/mnist: no such folder")
 
 
 def test_gzip_says_the_crc_where_it_is_read(tmp_path):
