@@ -132,8 +132,8 @@ def _title(options: DataOptions, found: Description) -> str:
     some = f"all {count} classes" if shown == count else f"{shown} of {count} classes"
     if found.frames is None:
         return f"{options.name}: training images of {some}"
-    frames = f"{found.frames} frames; ON red, OFF blue"
-    return f"{options.name}: one recording of each of {some}, {frames}"
+    colours = "; ON red, OFF blue" if found.image[0] == 2 else ""
+    return f"{options.name}: recordings of {some} in {found.frames} frames{colours}"
 
 
 def _lines(found: Description) -> list[tuple[str, str]]:

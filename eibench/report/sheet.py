@@ -23,6 +23,8 @@ SLIM = 8
 """A picture is drawn at least this share of its width high: inputs in a line become a band."""
 EVENTS = 2
 """Channels of an event camera's frame: OFF, then ON."""
+GROUND = 0.85
+"""Grey between frames of events, which are white where nothing happens."""
 LONGEST = 24
 """Letters of a class's name."""
 
@@ -34,7 +36,8 @@ def draw_sheet(title: str, samples: Mapping[str, np.ndarray]) -> Figure:
     black), the most in a row in full colour; of others the mean is grey.
     """
     rows = [_coloured(_thick(pictures)) for pictures in samples.values()]
-    canvas, places = _canvas(rows)
+    events = any(pictures.shape[1] == EVENTS for pictures in samples.values())
+    canvas, places = _canvas(rows, GROUND if events else 1.0)
     inches = CELL / max(rows[0].shape[1:3])
     with mpl.rc_context(STYLE):
         figure = Figure((inches * canvas.shape[1], inches * canvas.shape[0]))
@@ -87,12 +90,13 @@ def _coloured(pictures: np.ndarray) -> np.ndarray:
     return shown
 
 
-def _canvas(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, list[float]]:
-    """All pictures on white [H, W, 3], and the height at which the middle of each row lies."""
+def _canvas(rows: Sequence[np.ndarray], ground: float) -> tuple[np.ndarray, list[float]]:
+    """All pictures [H, W, 3] on a grey `ground`, and where the middle of each row lies."""
     high, wide = rows[0].shape[1:3]
     gap = max(1, round(GAP * max(high, wide)))
     columns = max(map(len, rows))
-    canvas = np.ones((len(rows) * (high + gap) - gap, columns * (wide + gap) - gap, 3))
+    size = len(rows) * (high + gap) - gap, columns * (wide + gap) - gap
+    canvas = np.full((*size, 3), ground)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             top, left = i * (high + gap), j * (wide + gap)

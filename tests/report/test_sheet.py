@@ -41,8 +41,10 @@ def test_events_are_red_and_blue_on_white():
     assert drawn[1, 4].tolist() == [0, 0, 0]
 
 
-def test_a_recording_without_events_is_white():
-    assert (canvas({"a": np.zeros((2, 2, 3, 3))}) == 1).all()
+def test_a_recording_without_events_is_white_on_grey():
+    drawn = canvas({"a": np.zeros((2, 2, 3, 3))})
+    assert (drawn[:, [0, 1, 2, 4, 5, 6]] == 1).all()
+    assert (drawn[:, 3] == 0.85).all()
 
 
 def test_counts_beyond_one_are_scaled_and_dim_images_are_not():
