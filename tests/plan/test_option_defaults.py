@@ -47,6 +47,11 @@ PINNED = {
         "model vgg": {"depth": 8},
         "data digits": {},
         "data imagefolder": {"root": REQUIRED, "validation_share": 0.1},
+        "data mnist": {"validation_share": 0.1},
+        "data fashion_mnist": {"validation_share": 0.1},
+        "data cifar10": {"validation_share": 0.1},
+        "data cifar100": {"validation_share": 0.1},
+        "data tiny_imagenet": {"validation_share": 0.1},
         "neuron": {
             "tau": 2.0,
             "threshold": 1.0,

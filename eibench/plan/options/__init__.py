@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from eibench.plan.options.base import LARGEST, Choice, Count, Options, Plugin
 from eibench.plan.options.data import (
+    CIFAR10Options,
+    CIFAR100Options,
     DataOptions,
     DataShape,
     DigitsOptions,
+    FashionMNISTOptions,
     ImageFolderOptions,
+    MNISTOptions,
+    TinyImageNetOptions,
 )
 from eibench.plan.options.ei import EIOptions
 from eibench.plan.options.methods import (
@@ -50,7 +55,18 @@ METHODS: dict[str, type[MethodOptions]] = {
     )
 }
 MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
-DATASETS: dict[str, type[DataOptions]] = {c.name: c for c in (DigitsOptions, ImageFolderOptions)}
+DATASETS: dict[str, type[DataOptions]] = {
+    c.name: c
+    for c in (
+        DigitsOptions,
+        ImageFolderOptions,
+        MNISTOptions,
+        FashionMNISTOptions,
+        CIFAR10Options,
+        CIFAR100Options,
+        TinyImageNetOptions,
+    )
+}
 
 __all__ = [
     "DATASETS",
@@ -59,16 +75,20 @@ __all__ = [
     "MODELS",
     "BNTTOptions",
     "BatchNormOptions",
+    "CIFAR10Options",
+    "CIFAR100Options",
     "Choice",
     "Count",
     "DataOptions",
     "DataShape",
     "DigitsOptions",
     "EIOptions",
+    "FashionMNISTOptions",
     "GroupNormOptions",
     "ImageFolderOptions",
     "InputOptions",
     "LayerNormOptions",
+    "MNISTOptions",
     "MPBNOptions",
     "MethodOptions",
     "ModelOptions",
@@ -81,6 +101,7 @@ __all__ = [
     "TABOptions",
     "TDBNOptions",
     "TEBNOptions",
+    "TinyImageNetOptions",
     "TrainOptions",
     "VggOptions",
     "WTAOptions",
