@@ -16,6 +16,7 @@ from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
 from eibench.cli.report import report
 from eibench.cli.run import probe, run
+from eibench.cli.show import show
 from eibench.errors import UserError
 from eibench.version import __version__
 
@@ -66,6 +67,7 @@ app.command()(probe)
 app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")
+app.command()(show)
 app.command()(check)
 app.command()(doctor)
 
