@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,8 @@ from eibench.plan.plugins import load_plugin
 from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
-    from eibench.execution.describe import Description, Part
+    from eibench.execution.describe import Part
+    from eibench.plan.options import DataShape
 
 COLUMNS = ("layer", "kind", "output", "fan-in", "parameters", "operations")
 WIDTH = 100
@@ -49,35 +50,24 @@ def show(
 
     from eibench.execution.describe import describe
 
-    found = describe(spec)
+    network, shape = describe(spec)
     if as_json:
-        typer.echo(json.dumps(_values(spec, found), indent=2))
+        values = {**shape._asdict(), "network": dataclasses.asdict(network)}
+        typer.echo(json.dumps({"run": spec.to_dict(), **values}, indent=2))
     else:
-        _print(spec, found)
+        _print(spec, network, shape)
 
 
-def _values(spec: RunSpec, found: Description) -> dict[str, Any]:
-    """The run and its network as plain values."""
-    return {
-        "run": spec.to_dict(),
-        "image": list(found.shape.image),
-        "classes": found.shape.classes,
-        "neuron_layers": found.neuron_layers,
-        "network": dataclasses.asdict(found.network),
-    }
-
-
-def _print(spec: RunSpec, found: Description) -> None:
+def _print(spec: RunSpec, network: Part, shape: DataShape) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDTH
-    image, network = _shape(found.shape.image), found.network
     console.print(
-        f"{spec.model.label}, method {spec.method.label}, data {spec.data.name}: images {image}, "
-        f"{found.shape.classes} classes, T = {spec.timesteps}\n"
+        f"{spec.model.label}, method {spec.method.label}, data {spec.data.name}: images "
+        f"{_shape(shape.image)}, {shape.classes} classes, T = {spec.timesteps}\n"
     )
     table = Table(*COLUMNS, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in table.columns[2:]:
@@ -87,7 +77,7 @@ def _print(spec: RunSpec, found: Description) -> None:
     console.print(table)
     console.print(
         f"\n{network.parameters:,} parameters, {_short(network.operations)} operations, "
-        f"{network.neurons:,} neurons in {found.neuron_layers} layers\n"
+        f"{network.neurons:,} neurons in {network.neuron_layers} layers\n"
     )
     console.print(COUNTED.format(steps=spec.timesteps))
 

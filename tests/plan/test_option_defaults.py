@@ -44,7 +44,15 @@ PINNED = {
         "method wta": {"init": "kaiming", "rate": 0.1, "share": 0.25},
         "method no_norm": {"init": "kaiming", "rate": 0.1},
         "model plain": {"depth": 8, "width": 32, "pools": 2},
-        "model vgg": {"depth": 8},
+        "model mlp": {"depth": 3, "width": 256},
+        "model vgg": {"depth": 8, "layout": None},
+        "model resnet": {
+            "depth": 18,
+            "width": 64,
+            "shortcut": "spikes",
+            "connect": "add",
+            "stem": "small",
+        },
         "data digits": {},
         "data imagefolder": {"root": REQUIRED, "validation_share": 0.1},
         "neuron": {
