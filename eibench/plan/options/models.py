@@ -73,7 +73,7 @@ def _token(item: Any) -> str:
         return "P"
     if text.isascii() and text.isdigit() and 1 <= len(text) <= 10 and 1 <= int(text) <= LARGEST:
         return str(int(text))
-    found = repr(item) if isinstance(item, str) else str(item)
+    found = repr(item)[:60]
     raise ValueError(f"must list widths (whole numbers from 1) and P for a pooling, not {found}")
 
 
