@@ -7,8 +7,8 @@ Not compared, because the equations differ:
 - The eps of BNTT: 1e-5 there by default, 1e-4 here, as the authors have it. It is passed here.
 - tdBN in training: the factor alpha * threshold is in its weight and in front of ours, so the
   functions agree (compared) while an optimizer's steps do not.
-- Bottlenecks under `iand`: there the shortcut is negated; in its basic blocks, in the paper (Fang et
-  al., NeurIPS 2021) and here the body is.
+- Bottlenecks under `iand`: there the shortcut is negated; in its basic blocks, in the paper (Fang
+  et al., NeurIPS 2021) and here the body is.
 """
 
 from __future__ import annotations
