@@ -34,7 +34,13 @@ from eibench.plan.options.methods import (
     WeightStandardizationOptions,
     WTAOptions,
 )
-from eibench.plan.options.models import ModelOptions, PlainOptions, VggOptions
+from eibench.plan.options.models import (
+    MlpOptions,
+    ModelOptions,
+    PlainOptions,
+    ResnetOptions,
+    VggOptions,
+)
 from eibench.plan.options.run import InputOptions, NeuronOptions, ProbeOptions, TrainOptions
 
 METHODS: dict[str, type[MethodOptions]] = {
@@ -54,7 +60,9 @@ METHODS: dict[str, type[MethodOptions]] = {
         NoNormOptions,
     )
 }
-MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
+MODELS: dict[str, type[ModelOptions]] = {
+    c.name: c for c in (MlpOptions, PlainOptions, VggOptions, ResnetOptions)
+}
 DATASETS: dict[str, type[DataOptions]] = {
     c.name: c
     for c in (
@@ -91,6 +99,7 @@ __all__ = [
     "MNISTOptions",
     "MPBNOptions",
     "MethodOptions",
+    "MlpOptions",
     "ModelOptions",
     "NeuronOptions",
     "NoNormOptions",
@@ -98,6 +107,7 @@ __all__ = [
     "PlainOptions",
     "Plugin",
     "ProbeOptions",
+    "ResnetOptions",
     "TABOptions",
     "TDBNOptions",
     "TEBNOptions",
