@@ -15,6 +15,14 @@ from eibench.plan.options.data import (
     ImageFolderOptions,
 )
 from eibench.plan.options.ei import EIOptions
+from eibench.plan.options.events import (
+    Cifar10DVSOptions,
+    DigitsDVSOptions,
+    DVSGestureOptions,
+    EventsFromOptions,
+    NMNISTOptions,
+    SHDOptions,
+)
 from eibench.plan.options.methods import (
     BatchNormOptions,
     BNTTOptions,
@@ -50,7 +58,19 @@ METHODS: dict[str, type[MethodOptions]] = {
     )
 }
 MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
-DATASETS: dict[str, type[DataOptions]] = {c.name: c for c in (DigitsOptions, ImageFolderOptions)}
+DATASETS: dict[str, type[DataOptions]] = {
+    c.name: c
+    for c in (
+        DigitsOptions,
+        ImageFolderOptions,
+        DigitsDVSOptions,
+        EventsFromOptions,
+        Cifar10DVSOptions,
+        DVSGestureOptions,
+        NMNISTOptions,
+        SHDOptions,
+    )
+}
 
 __all__ = [
     "DATASETS",
@@ -60,11 +80,15 @@ __all__ = [
     "BNTTOptions",
     "BatchNormOptions",
     "Choice",
+    "Cifar10DVSOptions",
     "Count",
+    "DVSGestureOptions",
     "DataOptions",
     "DataShape",
+    "DigitsDVSOptions",
     "DigitsOptions",
     "EIOptions",
+    "EventsFromOptions",
     "GroupNormOptions",
     "ImageFolderOptions",
     "InputOptions",
@@ -72,12 +96,14 @@ __all__ = [
     "MPBNOptions",
     "MethodOptions",
     "ModelOptions",
+    "NMNISTOptions",
     "NeuronOptions",
     "NoNormOptions",
     "Options",
     "PlainOptions",
     "Plugin",
     "ProbeOptions",
+    "SHDOptions",
     "TABOptions",
     "TDBNOptions",
     "TEBNOptions",
