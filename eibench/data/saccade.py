@@ -18,6 +18,9 @@ from eibench.data.frames import MOST
 
 OFF, ON = 0, 1
 """Channels of a frame: the light fell, the light rose."""
+FINEST = 2**20
+"""Log light is known to so small a part of `contrast`: light that comes back to what it was, is
+what it was, on every machine, although it was computed in other ways."""
 CHUNK = 512
 """Images that are moved at once."""
 
@@ -64,12 +67,13 @@ def _record(
     reach = margin + math.ceil(float(path.abs().max())) + 1
     wide = pad(light, (reach,) * 4)
     places = path.tolist()
-    level = _seen(wide, reach - margin, *places[0]).add_(dark).log_()
-    counts = torch.zeros(len(light), timesteps, 2, *level.shape[1:], dtype=torch.int32)
+    start = _seen(wide, reach - margin, *places[0]).add_(dark).log_()
+    level = torch.zeros_like(start)  # in whole contrasts above `start`: rounding cannot add up
+    counts = torch.zeros(len(light), timesteps, 2, *start.shape[1:], dtype=torch.int32)
     for step, place in enumerate(places[1:]):
-        now = _seen(wide, reach - margin, *place).add_(dark).log_()
-        crossed = now.sub_(level).div_(contrast).trunc_()
-        level += crossed * contrast
+        now = _seen(wide, reach - margin, *place).add_(dark).log_().sub_(start).div_(contrast)
+        crossed = now.mul_(FINEST).round_().div_(FINEST).sub_(level).trunc_()
+        level += crossed
         frame = counts[:, step * timesteps // (len(places) - 1)]
         frame[:, ON] += crossed.clamp(0, MOST).int()
         frame[:, OFF] += crossed.neg_().clamp_(0, MOST).int()
