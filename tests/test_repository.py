@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import eibench
-from eibench.plan import load_plan
+from eibench.plan import DATASETS, load_plan
 from eibench.results.plan_file import same_computations
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +49,11 @@ def test_documents_are_fresh():
 )
 def test_python_of_the_readme_runs(code):
     exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_page_on_data_has_every_data_set():
+    page = Path("docs/data.md").read_text()
+    assert [name for name in DATASETS if f"| `{name}`" not in page] == []
 
 
 def test_makefile_makes_a_table_of_every_suite_with_results():

@@ -69,3 +69,15 @@ def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, n
         everything, test_size=held_out, random_state=SPLIT_SEED, stratify=labels
     )
     return np.sort(kept), np.sort(held)
+
+
+def set_aside(labels: np.ndarray, share: float, where: object) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (training, validation) of the training images of `where`, by `stratified`.
+
+    Raises:
+        DataError: so small or large a share that a class would be left out.
+    """
+    try:
+        return stratified(labels, share)
+    except ValueError as error:
+        raise DataError(f"{where}: cannot set {share:g} aside: {error}") from None

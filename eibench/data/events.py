@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import torch
 
-from eibench.data.base import DataError, ImageData, Split, stratified
+from eibench.data.base import ImageData, Split, set_aside
 from eibench.data.events_cache import cached
 from eibench.data.events_files import (
     CIFAR10_DVS,
@@ -20,8 +20,8 @@ from eibench.data.events_files import (
     EventSet,
     Recordings,
 )
-from eibench.data.folder import data_folder
 from eibench.data.frames import to_frames
+from eibench.data.sources import folder_of
 
 TEST_SHARE = 0.1
 """Of a set without an official split: 1000 recordings of CIFAR10-DVS, 100 of each class."""
@@ -55,7 +55,7 @@ def _load(
     Raises:
         DataError: recordings or tonic are absent, or a file is damaged.
     """
-    folder = data_folder() / events.name
+    folder = folder_of(events.name)
     parts = {part: Recordings(events, part, folder) for part in events.parts}
     splits = {part: _split(found, size, by, timesteps) for part, found in parts.items()}
     if "whole" in splits:
@@ -84,12 +84,6 @@ def _binned(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -
 
 def _divide(split: Split, share: float, folder: object) -> tuple[Split, Split]:
     """What is kept and a stratified `share`, by the fixed seed of all splits."""
-    try:
-        indices = stratified(split.labels.numpy(), share)
-    except ValueError as error:
-        raise DataError(f"{folder}: cannot set {share:g} aside: {error}") from None
-    kept, held = (torch.from_numpy(index) for index in indices)
-    return (
-        Split(split.images[kept], split.labels[kept], split.unit),
-        Split(split.images[held], split.labels[held], split.unit),
-    )
+    indices = set_aside(split.labels.numpy(), share, folder)
+    kept, held = (Split(split.images[i], split.labels[i], split.unit) for i in indices)
+    return kept, held

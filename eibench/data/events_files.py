@@ -1,7 +1,7 @@
 """Recordings of event cameras on this machine, listed and read by tonic.
 
-Each set is in `data_folder() / NAME / CLASS`, as tonic's CLASS leaves it there. tonic is an extra of
-eibench and takes seconds to import, so only functions import it.
+Each set is in `data_folder() / NAME / CLASS`, as tonic's CLASS leaves it there. tonic is an extra
+of eibench and takes seconds to import, so only functions import it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from eibench.data.base import DataError
 from eibench.data.frames import Events
-from eibench.data.sources import absent
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,7 @@ def reader(events: EventSet, present: bool) -> Any:
         import aedat  # noqa: F401  (what tonic reads CIFAR10-DVS with, and does not install)
         from tonic import datasets
     except ImportError as error:
-        raise DataError(
-            f'event data need {error.name}: pip install "eibench[events]"'
-        ) from None
+        raise DataError(f'event data need {error.name}: pip install "eibench[events]"') from None
     base = getattr(datasets, events.reader)
     return type(events.reader, (base,), {"_check_exists": lambda self: present})
 
@@ -77,14 +74,13 @@ class Recordings:
         try:
             self.source = reader(events, present=True)(str(folder), **arguments(part))
             paths, labels = self._listed()
-        except FileNotFoundError:
-            raise absent(events.name, folder) from None
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{self.base}: cannot be read as {events.name}: {error}") from None
+            text = " ".join(str(error).split())
+            raise DataError(f"{self.base}: cannot be read as {events.name}: {text}") from None
         self.order = sorted(range(len(paths)), key=lambda i: (str(paths[i]), i))
         self.paths = [paths[i] for i in self.order]
         self.labels = np.array([labels[i] for i in self.order], np.int64)
-        self._check_number(folder)
+        self._check_number()
 
     def _listed(self) -> tuple[list[Path], list[int]]:
         """For each recording, the file that holds it and its class."""
@@ -97,10 +93,8 @@ class Recordings:
             labels = [int(label) for label in file["labels"]]
         return [path] * len(labels), labels
 
-    def _check_number(self, folder: Path) -> None:
+    def _check_number(self) -> None:
         found, expected = len(self), self.events.parts[self.part]
-        if not found:
-            raise absent(self.events.name, folder)
         if found != expected:
             name = self.events.name
             raise DataError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,8 @@ def events_from(
     digest, splits = still.digest, []
     for name in ("train", "validation", "test"):
         split = getattr(still, name)
-        frames = cached("events_from", (digest, name, astuple(camera)), lambda s=split: camera(s))
+        key = (digest, name, astuple(camera))
+        frames = cached("events_from", key, partial(camera, split))
         splits.append(_recorded(split, frames))
     return ImageData(still.classes, *splits)
 

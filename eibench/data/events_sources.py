@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eibench.data.base import DataError
-from eibench.data.events_files import EventSet, Recordings, arguments, reader
-from eibench.data.sources import Source, absent
-
-DAMAGED = (RuntimeError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
-"""What tonic and the archives' readers raise on a file that is not what was published."""
+from eibench.data.events_files import (
+    CIFAR10_DVS,
+    DVS_GESTURE,
+    NMNIST,
+    SHD,
+    EventSet,
+    Recordings,
+    arguments,
+    reader,
+)
+from eibench.data.sources import FAILURES, Source
 
 
 def source(events: EventSet) -> Source:
@@ -29,23 +35,18 @@ def fetch(events: EventSet, folder: Path) -> None:
     """Download and unpack into `folder`; an archive that is there and whole is used again.
 
     Raises:
-        DataError: with the reason.
+        DataError: tonic is not installed; or one of `sources.FAILURES`.
     """
     download = reader(events, present=False)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            for part in events.parts:
-                download(str(folder), **arguments(part))
-    except (OSError, *DAMAGED) as error:
-        raise DataError(f"{events.name} cannot be fetched into {folder}: {error}") from None
+    with contextlib.redirect_stdout(sys.stderr):
+        for part in events.parts:
+            download(str(folder), **arguments(part))
 
 
 def verify(events: EventSet, folder: Path) -> list[str]:
     """Problems, each naming a file: archives by their MD5, files by the archives, and then every
     recording is read."""
     base = folder / events.reader
-    if not base.is_dir():
-        return [str(absent(events.name, folder))]
     problems = [text for archive in _archives(events, base) for text in archive.problems(base)]
     for part in events.parts:
         problems += _unreadable(events, part, folder)
@@ -66,7 +67,7 @@ class _Archive(NamedTuple):
             return [f"{self.path}: its MD5 is not the published {self.md5}"]
         try:
             return list(self._differences(base))
-        except (OSError, *DAMAGED) as error:
+        except (*FAILURES, zlib.error) as error:
             return [f"{self.path}: cannot be unpacked ({error})"]
 
     def _differences(self, base: Path) -> Iterator[str]:
@@ -116,3 +117,6 @@ def _unreadable(events: EventSet, part: str, folder: Path) -> list[str]:
         except DataError as error:
             problems.append(str(error))
     return problems
+
+
+EVENT_SOURCES = {events.name: source(events) for events in (CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD)}

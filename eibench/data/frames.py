@@ -1,7 +1,7 @@
 """Events to frames: the number of events at each pixel, of each polarity, in each of T time bins.
 
-Frames hold counts, not shares: they are not divided by anything. The E-I circuit and every
-normaliser are free of scale, and all methods see the same numbers.
+Frames hold counts, not shares: they are divided by nothing. The E-I circuit and every normaliser
+are free of scale (`no_norm` is not), and all methods see the same numbers.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def by_time(t: np.ndarray, timesteps: int) -> np.ndarray:
     if not len(t) or t.max() == t.min():
         return np.zeros(len(t), np.int64)
     first, last = t.min(), t.max()
-    return np.minimum((t - first) * timesteps // (last - first), timesteps - 1)
+    step: np.ndarray = np.minimum((t - first) * timesteps // (last - first), timesteps - 1)
+    return step
 
 
 def by_count(t: np.ndarray, timesteps: int) -> np.ndarray:

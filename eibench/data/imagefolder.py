@@ -63,7 +63,7 @@ def _read(folder: Path) -> tuple[list[str], Split]:
         listing = ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise DataError(f"{folder}: {str(error).splitlines()[0]}") from None
-    images = [_open(path) for path, _ in listing.samples]
+    images = [read_image(path) for path, _ in listing.samples]
     first = images[0].shape
     for (path, _), image in zip(listing.samples, images, strict=True):
         if image.shape != first:
@@ -75,8 +75,8 @@ def _read(folder: Path) -> tuple[list[str], Split]:
     return listing.classes, Split(torch.stack(images), labels)
 
 
-def _open(path: str) -> Tensor:
-    """The image at `path` as uint8 [3, H, W]."""
+def read_image(path: str) -> Tensor:
+    """The image at `path` as uint8 [3, H, W]; raises `DataError` when it is damaged."""
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):  # converting would clip at 255

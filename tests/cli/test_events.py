@@ -15,11 +15,6 @@ DATA = {"data": "digits_dvs", "timesteps": 3}
 GRID = {"method": ["ei", "batchnorm"]}
 
 
-@pytest.fixture(autouse=True)
-def data_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("EIBENCH_DATA", str(tmp_path / "cached"))
-
-
 def test_a_suite_on_digits_dvs(cli, project):
     """ei and batchnorm learn something in an epoch, and the report shows it."""
     train = {"epochs": 2, "batch_size": 64, "lr": 0.05}
@@ -103,7 +98,7 @@ def test_an_absent_set_is_one_message(cli, project, tmp_path):
     done = cli("run", project.suite(base={**DATA, "data": "nmnist"}, grid={}))
     assert done.code == 2
     (message,) = done.errors
-    assert message.startswith(f"data set nmnist: nmnist is not in {tmp_path / 'cached' / 'nmnist'}")
+    assert message.startswith(f"data set nmnist: {tmp_path / 'datasets/nmnist'}: no such folder; ")
 
 
 def test_a_probe_of_recordings(cli, project):

@@ -16,7 +16,7 @@ from eibench.data.events_files import CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD
 from eibench.data.frames import Events
 
 SETS = {e.name: e for e in (CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD)}
-NAMES = ("airplane automobile bird cat deer dog frog horse ship truck").split()
+NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 def recording(seed, sensor=(2, 128, 128), n=300, end=1_000_000):

@@ -2,24 +2,38 @@
 kept, and what each damage is called."""
 
 import dataclasses
+import functools
 import hashlib
+import http.server
 import os
 import shutil
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from event_files import LOAD, MAKE, NAMES, SETS, make, pack, recording
-from event_files import write_aedat4, write_bin, write_h5, write_npy
+from event_files import (
+    LOAD,
+    MAKE,
+    NAMES,
+    SETS,
+    pack,
+    recording,
+    write_aedat4,
+    write_bin,
+    write_h5,
+    write_npy,
+)
 from tonic import datasets
 
 from eibench.data import SOURCES, DataError, events, events_sources
 from eibench.data.base import stratified
 from eibench.data.events_files import Recordings
 from eibench.data.frames import to_frames
+from eibench.data.sources import acquire
 
 SHAPES = {
     "cifar10_dvs": (2, 48, 48),
@@ -37,11 +51,10 @@ FIRST = {
 """The file of the first recording."""
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv("EIBENCH_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+@pytest.fixture
+def data(tmp_path):
+    """The data folder of a test."""
+    return tmp_path / "datasets"
 
 
 @pytest.fixture(params=MAKE)
@@ -124,7 +137,9 @@ def test_frames_are_those_of_the_files(data, monkeypatch):
     install("nmnist", data, monkeypatch)
     found = load("nmnist", timesteps=3, size=17, by="count")
     expected = [
-        to_frames(recording(30 + i + 1, (2, 34, 34), end=300_000), (2, 34, 34), (17, 17), 3, "count")
+        to_frames(
+            recording(30 + i + 1, (2, 34, 34), end=300_000), (2, 34, 34), (17, 17), 3, "count"
+        )
         for i in range(30)
     ]
     assert np.array_equal(found.test.images.numpy(), np.stack(expected))
@@ -191,9 +206,7 @@ def test_that_split_is_the_one_of_the_loader(data, monkeypatch):
     files = sorted(base("cifar10_dvs", data).rglob("*.aedat4"))
     for split, index in ((found.train, train), (found.validation, validation), (found.test, test)):
         seeds = [100 * NAMES.index(files[i].parent.name) + int(files[i].stem[-1]) for i in index]
-        frames = [
-            to_frames(recording(seed), (2, 128, 128), (48, 48), 4, "time") for seed in seeds
-        ]
+        frames = [to_frames(recording(seed), (2, 128, 128), (48, 48), 4, "time") for seed in seeds]
         assert np.array_equal(split.images.numpy(), np.stack(frames))
 
 
@@ -272,15 +285,22 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(data, monkeypatch):
 
 @pytest.mark.parametrize("name", MAKE)
 def test_an_absent_set_says_how_to_get_it(name, data):
-    message = refusal(name)
-    assert message.startswith(f"{name} is not in {data / name}; get it with `eibench data fetch")
-    assert SOURCES[name].verify(data / name) == [message]
+    expected = f"{data / name}: no such folder; get it with `eibench data fetch {name}`"
+    assert refusal(name).startswith(expected)
 
 
 def test_without_a_test_part(data, monkeypatch):
     install("shd", data, monkeypatch)
     (base("shd", data) / "shd_test.h5").unlink()
-    assert refusal("shd").startswith("shd is not in ")
+    assert "shd_test.h5" in refusal("shd")
+    (problem,) = SOURCES["shd"].verify(data / "shd")
+    assert problem.startswith(f"{base('shd', data)}: cannot be read as shd: ")
+
+
+def test_an_empty_folder(data, monkeypatch):
+    install("nmnist", data, monkeypatch)
+    shutil.rmtree(base("nmnist", data))
+    assert refusal("nmnist").startswith(f"{base('nmnist', data)}: 0 recordings of train instead of")
 
 
 def test_missing_recordings_are_counted_and_never_left_out(data, monkeypatch):
@@ -294,11 +314,12 @@ def test_missing_recordings_are_counted_and_never_left_out(data, monkeypatch):
 
 @pytest.mark.parametrize("module", ["tonic", "aedat"])
 def test_without_tonic_it_says_what_to_install(data, monkeypatch, module):
+    (data / "nmnist").mkdir(parents=True)
     monkeypatch.setitem(sys.modules, module, None)
     expected = f'event data need {module}: pip install "eibench[events]"'
     assert refusal("nmnist") == expected
     with pytest.raises(DataError, match="pip install"):
-        SOURCES["nmnist"].fetch(data / "nmnist")
+        acquire("nmnist", SOURCES["nmnist"])
 
 
 def test_the_counts_are_those_that_are_published():
@@ -373,7 +394,7 @@ def test_a_file_that_would_run_code_is_refused(data, monkeypatch):
 
 
 def published(name, data, monkeypatch):
-    """Pack the set; tonic takes the archives for the published ones, and needs no network."""
+    """Pack the set beside its files; tonic takes the archives for the published ones."""
     for file, md5 in pack(name, data).items():
         cls = getattr(datasets, SETS[name].reader)
         part = "" if name == "cifar10_dvs" else "train_" if "rain" in file else "test_"
@@ -385,30 +406,65 @@ def without_archives(folder):
         path.unlink()
 
 
-def test_fetch_unpacks_what_load_reads(name, data, monkeypatch, capsys):
-    before = load(name).digest
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Tests do not print."""
+
+
+@pytest.fixture
+def served(name, data, tmp_path, monkeypatch):
+    """The set on a server of this process alone; the folder that is served."""
     published(name, data, monkeypatch)
-    for path in sorted(base(name, data).rglob("*"), reverse=True):
-        if path.is_dir():
-            path.rmdir()
-        elif path.suffix not in (".zip", ".gz"):
-            path.unlink()
-    if name == "cifar10_dvs":
-        for path in base(name, data).glob("[a-z]*.zip"):
-            path.unlink()
-    SOURCES[name].fetch(data / name)
-    assert load(name).digest == before
-    assert SOURCES[name].verify(data / name) == []
+    folder = base(name, data).rename(tmp_path / "served")
+    (data / name).rmdir()
+    monkeypatch.setenv("no_proxy", "*")
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        cls = getattr(datasets, SETS[name].reader)
+        if name == "shd":
+            monkeypatch.setattr(cls, "base_url", address)
+        elif name == "cifar10_dvs":
+            monkeypatch.setattr(cls, "url", address + cls.filename)
+        else:
+            for part in ("train", "test"):
+                url = address + getattr(cls, f"{part}_filename")
+                monkeypatch.setattr(cls, f"{part}_url", url)
+        yield folder
+        server.shutdown()
+        thread.join()
+
+
+def test_fetch_brings_what_load_reads(name, data, served, capsys):
+    """Over a real connection: downloaded, checked, unpacked, verified, then put in its place."""
+    assert acquire(name, SOURCES[name])
     assert not capsys.readouterr().out
+    found = load(name)
+    assert len(found.test) and not list(data.glob(".*"))
+    assert not acquire(name, SOURCES[name])
+    kept = base(name, data) / FIRST[name]
+    assert kept.is_file() and kept.read_bytes() == (served / FIRST[name]).read_bytes()
+
+
+def test_what_comes_damaged_is_not_kept(name, data, served):
+    for path in served.iterdir():
+        if path.suffix in (".zip", ".gz"):
+            path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(DataError, match="cannot be fetched: File not found or corrupted"):
+        acquire(name, SOURCES[name])
+    assert refusal(name).startswith(f"{data / name}: no such folder")
 
 
 def test_a_download_that_fails_is_one_message(name, data, monkeypatch):
     def unreachable(*args, **options):
         raise OSError("no route to host")
 
+    shutil.rmtree(data)
     monkeypatch.setattr("tonic.download_utils._get_redirect_url", unreachable)
-    with pytest.raises(DataError, match=f"^{name} cannot be fetched into .*: no route to host$"):
-        SOURCES[name].fetch(data / name)
+    with pytest.raises(DataError, match=f"/{name}: cannot be fetched: no route to host$"):
+        acquire(name, SOURCES[name])
 
 
 def test_a_whole_set_has_no_problems(name, data, monkeypatch):

@@ -17,12 +17,6 @@ from eibench.plan.options import DigitsDVSOptions, EventsFromOptions
 SPLITS = ("train", "validation", "test")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("EIBENCH_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
 def digits_dvs(timesteps=4, **changes):
     return DATASETS["digits_dvs"](**DigitsDVSOptions(**changes).model_dump(), timesteps=timesteps)
 
@@ -85,7 +79,7 @@ def test_classes_can_be_told_apart(data):
     """A linear classifier on all events of a pixel; on the images themselves it reaches 96 %."""
     train, test = ((s.images.sum(1).flatten(1).numpy(), s.labels) for s in (data.train, data.test))
     model = LogisticRegression(max_iter=300).fit(*train)
-    assert model.score(*test) > 0.92
+    assert model.score(*test) > 0.9
 
 
 def test_it_is_made_in_two_seconds():
@@ -135,9 +129,9 @@ def test_events_from_an_imagefolder(tmp_path):
     assert torch.equal(found.test.images[:1], expected)
 
 
-def test_it_is_computed_once(folder, monkeypatch):
+def test_it_is_computed_once(tmp_path, monkeypatch):
     before = events_from("digits").digest
-    assert len(list((folder / "cache").iterdir())) == 3
+    assert len(list((tmp_path / "datasets/cache").iterdir())) == 3
     monkeypatch.setattr(Camera, "__call__", None)
     assert events_from("digits").digest == before
 

@@ -93,7 +93,8 @@ def test_counts_end_at_255():
 
 
 def test_scaling_down_puts_the_last_pixel_into_the_last():
-    frames = to_frames(columns([127, 0], [0, 127], [0, 1], [1, 1]), (2, 128, 128), (48, 48), 1, "time")  # fmt: skip
+    events = columns([127, 0], [0, 127], [0, 1], [1, 1])
+    frames = to_frames(events, (2, 128, 128), (48, 48), 1, "time")
     assert np.argwhere(frames[0, 1]).tolist() == [[0, 47], [47, 0]]
 
 

@@ -59,7 +59,10 @@ def test_there_and_back(source):
 
 
 def test_identity_has_the_name_and_what_is_not_default():
-    assert spec("digits").identity()["data"] == {"name": "events_from", "source": {"name": "digits"}}
+    assert spec("digits").identity()["data"] == {
+        "name": "events_from",
+        "source": {"name": "digits"},
+    }
     assert spec({**FOLDER, "validation_share": 0.1}).identity()["data"]["source"] == FOLDER
 
 
@@ -202,9 +205,8 @@ add_dataset(NoiseOptions, noise)
 '''
 
 
-def test_images_of_a_plugin(project, cli, monkeypatch, tmp_path):
+def test_images_of_a_plugin(project, cli):
     """They are recorded like any, and an edited plugin is another run."""
-    monkeypatch.setenv("EIBENCH_DATA", str(tmp_path / "cached"))
     project.write(PLUGIN, "noise.py")
     data = {"name": "events_from", "source": {"name": "noise", "count": 12}}
     model = {"name": "plain", "depth": 1, "width": 4, "pools": 0}

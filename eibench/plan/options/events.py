@@ -22,7 +22,7 @@ class RecordedOptions(DataOptions):
     """Share of the training recordings, stratified, by a fixed seed."""
 
 
-class Cifar10DVSOptions(RecordedOptions):
+class CIFAR10DVSOptions(RecordedOptions):
     """CIFAR10-DVS: 10000 recordings of moving images; a fixed test share of 10 %."""
 
     name = "cifar10_dvs"
