@@ -80,7 +80,7 @@ class Recordings:
         self.order = sorted(range(len(paths)), key=lambda i: (str(paths[i]), i))
         self.paths = [paths[i] for i in self.order]
         self.labels = np.array([labels[i] for i in self.order], np.int64)
-        self._check_number()
+        self._check()
 
     def _listed(self) -> tuple[list[Path], list[int]]:
         """For each recording, the file that holds it and its class."""
@@ -93,7 +93,8 @@ class Recordings:
             labels = [int(label) for label in file["labels"]]
         return [path] * len(labels), labels
 
-    def _check_number(self) -> None:
+    def _check(self) -> None:
+        """That no recording is missing, and that each is of a class."""
         found, expected = len(self), self.events.parts[self.part]
         if found != expected:
             name = self.events.name
@@ -101,6 +102,10 @@ class Recordings:
                 f"{self.base}: {found} recordings of {self.part} instead of {expected}; "
                 f"`eibench data verify {name}` says which, `eibench data fetch {name}` gets them"
             )
+        classes = len(self.classes)
+        for path, label in zip(self.paths, self.labels, strict=True):
+            if not 0 <= label < classes:
+                raise DataError(f"{path}: is of class {label}, but they go from 0 to {classes - 1}")
 
     def __len__(self) -> int:
         return len(self.paths)

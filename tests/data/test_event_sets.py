@@ -383,6 +383,14 @@ def test_a_recording_without_events(name, data):
     assert refusal(name).startswith(f"{base(name, data) / FIRST[name]}: not a readable recording")
 
 
+def test_a_class_that_does_not_exist(data, monkeypatch):
+    install("dvs_gesture", data, monkeypatch)
+    path = base("dvs_gesture", data) / FIRST["dvs_gesture"]
+    path.rename(path.with_name("11.npy"))
+    expected = f"{path.with_name('11.npy')}: is of class 11, but they go from 0 to 10"
+    assert refusal("dvs_gesture") == expected
+
+
 def test_a_file_that_would_run_code_is_refused(data, monkeypatch):
     install("dvs_gesture", data, monkeypatch)
     path = base("dvs_gesture", data) / FIRST["dvs_gesture"]
