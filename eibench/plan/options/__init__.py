@@ -20,6 +20,14 @@ from eibench.plan.options.data import (
     TinyImageNetOptions,
 )
 from eibench.plan.options.ei import EIOptions
+from eibench.plan.options.events import (
+    CIFAR10DVSOptions,
+    DigitsDVSOptions,
+    DVSGestureOptions,
+    EventsFromOptions,
+    NMNISTOptions,
+    SHDOptions,
+)
 from eibench.plan.options.methods import (
     BatchNormOptions,
     BNTTOptions,
@@ -73,6 +81,12 @@ DATASETS: dict[str, type[DataOptions]] = {
         CIFAR10Options,
         CIFAR100Options,
         TinyImageNetOptions,
+        DigitsDVSOptions,
+        EventsFromOptions,
+        CIFAR10DVSOptions,
+        DVSGestureOptions,
+        NMNISTOptions,
+        SHDOptions,
     )
 }
 
@@ -83,14 +97,18 @@ __all__ = [
     "MODELS",
     "BNTTOptions",
     "BatchNormOptions",
+    "CIFAR10DVSOptions",
     "CIFAR10Options",
     "CIFAR100Options",
     "Choice",
     "Count",
+    "DVSGestureOptions",
     "DataOptions",
     "DataShape",
+    "DigitsDVSOptions",
     "DigitsOptions",
     "EIOptions",
+    "EventsFromOptions",
     "FashionMNISTOptions",
     "GroupNormOptions",
     "ImageFolderOptions",
@@ -101,6 +119,7 @@ __all__ = [
     "MethodOptions",
     "MlpOptions",
     "ModelOptions",
+    "NMNISTOptions",
     "NeuronOptions",
     "NoNormOptions",
     "Options",
@@ -108,6 +127,7 @@ __all__ = [
     "Plugin",
     "ProbeOptions",
     "ResnetOptions",
+    "SHDOptions",
     "TABOptions",
     "TDBNOptions",
     "TEBNOptions",
