@@ -22,7 +22,7 @@ from eibench.report.render import (
 from eibench.report.tables import Table
 
 TITLE = "Published numbers"
-HEADS = ("cell", "ours", "published", "difference", "in protocol: ours for theirs")
+HEADS = ("cell", "ours", "published", "difference", "what differs: ours for theirs")
 NOTHING = "nothing that is recorded differs"
 NUMBERS = 42
 """Characters of a terminal's line that the numbers and the gaps between columns take."""
@@ -61,6 +61,7 @@ def to_latex(table: Table) -> str:
     if not found:
         return ""
     lines = [
+        "",
         r"\begin{table}",
         r"  \centering\small",
         r"  \setlength{\tabcolsep}{4pt}",
