@@ -14,8 +14,8 @@ from eibench.report.source import Reference, Run
 from eibench.report.tables import Cell, Table
 from eibench.report.words import field_words, show_field, show_value
 
-OURS = {"selection": "epoch selected on validation"}
-"""What holds of every run of ours where a note tells of theirs."""
+WORDS = {"selection": "epoch selected on validation, theirs", "other": "theirs"}
+"""What stands before a note on theirs, where it is not the note's key; ours are all alike in it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def reference_notes(table: Table, found: tuple[Published, ...]) -> list[str]:
     unit = f" in {table.metric.difference_unit}" if table.metric.difference_unit else ""
     note = (
         f"Difference: our mean less the published number{unit}. Other code, machines and protocols"
-        " made the published ones; what is named differs, what is not named may."
+        " made the published ones; what is named differs, what is not named may. Ours train without"
+        " the validation split."
     )
     return [note, *(f"[{i}] {text}." for i, text in enumerate(sources(found), start=1))]
 
@@ -96,7 +97,7 @@ def _protocol(cell: Cell, run: Run, reference: Reference) -> Iterator[str]:
             if cell.n not in (0, value):
                 yield f"n = {cell.n} for {value}"
         else:
-            yield f"{OURS.get(key, key)}, theirs: {value}"
+            yield f"{WORDS.get(key, f'{key}, theirs')}: {value}"
 
 
 def _shown(value: object) -> str:
