@@ -210,7 +210,7 @@ def test_sizes_differ_within_a_split(root):
     picture(1, (5, 6)).save(Path(root, "train/dog/003.png"))
     expected = (
         "root/train/dog/003.png: is 5x6, but root/train/cat/000.png is 4x6; "
-        "all images must have one size"
+        "all images must have one size, or `size` give them one"
     )
     assert refusal() == expected
 

@@ -46,7 +46,7 @@ PINNED = {
         "model plain": {"depth": 8, "width": 32, "pools": 2},
         "model vgg": {"depth": 8},
         "data digits": {},
-        "data imagefolder": {"root": REQUIRED, "validation_share": 0.1},
+        "data imagefolder": {"root": REQUIRED, "validation_share": 0.1, "size": None},
         "neuron": {
             "tau": 2.0,
             "threshold": 1.0,
