@@ -13,6 +13,7 @@ MEMORY = "EIBENCH_MEMORY_GIB"
 WORKERS = "EIBENCH_WORKERS"
 """The environment variable of the number of processes that read images."""
 DEFAULT_GIB = 4.0
+MOST = 16
 GIB = 2**30
 
 
@@ -22,10 +23,10 @@ def memory_limit() -> float:
 
 
 def worker_count() -> int:
-    """Processes that read images: one for each usable core, but one; at least one."""
+    """Processes that read images: one for each usable core, at most `MOST`."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return int(_number(WORKERS, max(cores - 1, 1)))
+    return int(_number(WORKERS, min(cores, MOST)))
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def _number(name: str, default: float) -> float:
         number = float(text)
     except ValueError:
         number = -1
-    if not number >= 0 or (name == WORKERS and number != int(number)):
+    if not number >= 0 or (name == WORKERS and not number.is_integer()):
         kind = "a whole number" if name == WORKERS else "a number"
         raise DataError(f"{name} is {text!r}; it must be {kind} of at least 0")
     return number
