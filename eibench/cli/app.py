@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from eibench.cli.check import check
+from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
@@ -66,6 +67,7 @@ app.command()(probe)
 app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")
+app.add_typer(data_app, name="data")
 app.command()(check)
 app.command()(doctor)
 

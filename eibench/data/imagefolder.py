@@ -93,7 +93,7 @@ def _files(
 ) -> tuple[ImageFiles, dict[str, Numbered]]:
     """All files, of which the first of each folder has been looked at, and the folders' shares."""
     firsts = {part: Path(listing.samples[0][0]) for part, listing in listings.items()}
-    shapes = {part: _open(path, size).shape for part, path in firsts.items()}
+    shapes = {part: tuple(read_image(str(path), size).shape) for part, path in firsts.items()}
     if len(set(shapes.values())) > 1:
         raise DataError(f"{base}: splits differ in image size: {_sizes(set(shapes.values()))}")
     samples = [sample for listing in listings.values() for sample in listing.samples]
@@ -116,19 +116,23 @@ def _set_aside(base: Path, index: Tensor, labels: Tensor, share: float) -> dict[
     return {"train": (index[kept], labels[kept]), "validation": (index[held], labels[held])}
 
 
-def _read(path: Path, size: int | None, shape: tuple[int, ...], first: Path) -> np.ndarray:
+def _read(path: Path, size: int | None, shape: tuple[int, ...], first: Path) -> Tensor:
     """The image at `path`, which must be of `shape`, as the image `first` is."""
-    image = _open(path, size)
+    image = read_image(str(path), size)
     if image.shape != shape:
         raise DataError(
-            f"{path}: is {_sizes({image.shape})}, but {first} is {_sizes({shape})}; "
+            f"{path}: is {_sizes({tuple(image.shape)})}, but {first} is {_sizes({shape})}; "
             "all images must have one size, or `size` give them one"
         )
     return image
 
 
-def _open(path: Path, size: int | None) -> np.ndarray:
-    """The image at `path` as uint8 [3, H, W]; [3, size, size] if there is a size."""
+def read_image(path: str, size: int | None = None) -> Tensor:
+    """The image at `path` as uint8 [3, H, W]; [3, size, size] if there is a size.
+
+    Raises:
+        DataError: it is damaged.
+    """
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):  # converting would clip at 255
@@ -137,7 +141,7 @@ def _open(path: Path, size: int | None) -> np.ndarray:
             pixels = image if image.mode == "RGB" else image.convert("RGB")
             if size is not None:
                 pixels = center_crop(resize(pixels, size), [size, size])
-            return np.asarray(pixels).transpose(2, 0, 1)
+            return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
     except UNREADABLE as error:
         raise DataError(f"{path}: not a readable image ({error})") from None
 

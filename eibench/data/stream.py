@@ -39,7 +39,7 @@ class ImageFiles(Dataset[Tensor | DataError]):
         root: Path,
         names: Sequence[str],
         shape: tuple[int, ...],
-        read: Callable[[Path], np.ndarray],
+        read: Callable[[Path], Tensor],
     ) -> None:
         self.root, self.shape, self.read = root, shape, read
         self.names = np.array([os.fsencode(name) for name in names])  # workers share the array
@@ -48,13 +48,13 @@ class ImageFiles(Dataset[Tensor | DataError]):
         return len(self.names)
 
     def __getitem__(self, chosen: Tensor) -> Tensor | DataError:
-        images = np.empty((len(chosen), *self.shape), dtype=np.uint8)
+        images = torch.empty((len(chosen), *self.shape), dtype=torch.uint8)
         try:
             for image, i in zip(images, chosen.tolist(), strict=True):
-                image[:] = self.read(self.path(i))
+                image.copy_(self.read(self.path(i)))
         except DataError as error:
             return error
-        return torch.from_numpy(images)
+        return images
 
     @property
     def nbytes(self) -> int:
@@ -95,7 +95,8 @@ class Reader:
         self.batches[:] = batches
         for images in self.loader:
             if isinstance(images, DataError):
-                raise images
+                # a new one: `images`, once raised, would hold this frame, and so the workers
+                raise DataError(*images.args)
             yield images.to(device, non_blocking=True)
             if self.passes != this:
                 raise RuntimeError("two passes over streamed images at the same time")

@@ -1,13 +1,17 @@
-"""`--set` and `--only`: what the command line changes in a plan, and what it picks from one."""
+"""`--set` and `--only`: what the command line changes in a plan, and what it picks from one; and a
+run that the command line alone describes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eibench.errors import UserError, did_you_mean
+from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.plan.draft import Draft, Located, Origin
+from eibench.plan.spec import RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun
-from eibench.plan.yaml_source import Keys, parse
+from eibench.plan.yaml_source import Document, Keys, parse
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,22 @@ class Override:
 
     def __str__(self) -> str:
         return f"{self.name} {self.text}"
+
+
+def single_spec(choices: Sequence[Override]) -> RunSpec:
+    """One run from what the command line says of it, the later over the earlier.
+
+    Raises:
+        BadSuite: every problem, each with the option that brought it.
+    """
+    nowhere = Document("the command line", {})
+    draft = Draft(Origin(nowhere))
+    try:
+        for choice in choices:
+            draft.assign(choice.path, choice.value, Origin(nowhere, (), str(choice)))
+        return draft.spec()
+    except Located as located:
+        raise BadSuite(located.messages) from None
 
 
 def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
