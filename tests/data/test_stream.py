@@ -209,6 +209,7 @@ def test_a_setting_ends(monkeypatch):
     assert WORKERS not in os.environ
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_workers_running(root):
     code = (
         "from eibench.data.imagefolder import imagefolder\n"
