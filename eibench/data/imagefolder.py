@@ -92,18 +92,21 @@ def _files(
     base: Path, listings: dict[str, ImageFolder], size: int | None
 ) -> tuple[ImageFiles, dict[str, Numbered]]:
     """All files, of which the first of each folder has been looked at, and the folders' shares."""
-    firsts = {part: Path(listing.samples[0][0]) for part, listing in listings.items()}
-    shapes = {part: tuple(read_image(str(path), size).shape) for part, path in firsts.items()}
+    firsts = {part: listing.samples[0][0] for part, listing in listings.items()}
+    shapes = {part: _pixels(path, size).shape for part, path in firsts.items()}
     if len(set(shapes.values())) > 1:
-        raise DataError(f"{base}: splits differ in image size: {_sizes(set(shapes.values()))}")
+        sizes = " and ".join(sorted({_size(shape) for shape in shapes.values()}))
+        raise DataError(f"{base}: splits differ in image size: {sizes}")
+    height, width, channels = shape = shapes["train"]
     samples = [sample for listing in listings.values() for sample in listing.samples]
     names = [str(Path(path).relative_to(base)) for path, _ in samples]
-    read = partial(_read, size=size, shape=shapes["train"], first=firsts["train"])
+    read = partial(_read, size=size, shape=shape, first=firsts["train"])
     counts = [len(listing.samples) for listing in listings.values()]
     index = torch.arange(len(samples)).split(counts)
     labels = torch.tensor([label for _, label in samples]).split(counts)
     shares = zip(index, labels, strict=True)
-    return ImageFiles(base, names, shapes["train"], read), dict(zip(listings, shares, strict=True))
+    files = ImageFiles(base, names, (channels, height, width), read)
+    return files, dict(zip(listings, shares, strict=True))
 
 
 def _set_aside(base: Path, index: Tensor, labels: Tensor, share: float) -> dict[str, Numbered]:
@@ -116,15 +119,15 @@ def _set_aside(base: Path, index: Tensor, labels: Tensor, share: float) -> dict[
     return {"train": (index[kept], labels[kept]), "validation": (index[held], labels[held])}
 
 
-def _read(path: Path, size: int | None, shape: tuple[int, ...], first: Path) -> Tensor:
-    """The image at `path`, which must be of `shape`, as the image `first` is."""
-    image = read_image(str(path), size)
-    if image.shape != shape:
+def _read(path: str, size: int | None, shape: tuple[int, ...], first: str) -> np.ndarray:
+    """The pixels at `path`, which must be of `shape` [H, W, 3], as those of the file `first`."""
+    pixels = _pixels(path, size)
+    if pixels.shape != shape:
         raise DataError(
-            f"{path}: is {_sizes({tuple(image.shape)})}, but {first} is {_sizes({shape})}; "
+            f"{path}: is {_size(pixels.shape)}, but {first} is {_size(shape)}; "
             "all images must have one size, or `size` give them one"
         )
-    return image
+    return pixels
 
 
 def read_image(path: str, size: int | None = None) -> Tensor:
@@ -133,6 +136,11 @@ def read_image(path: str, size: int | None = None) -> Tensor:
     Raises:
         DataError: it is damaged.
     """
+    return torch.from_numpy(_pixels(path, size).copy()).permute(2, 0, 1)
+
+
+def _pixels(path: str, size: int | None) -> np.ndarray:
+    """The same as [H, W, 3], which may not be written to."""
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):  # converting would clip at 255
@@ -141,10 +149,11 @@ def read_image(path: str, size: int | None = None) -> Tensor:
             pixels = image if image.mode == "RGB" else image.convert("RGB")
             if size is not None:
                 pixels = center_crop(resize(pixels, size), [size, size])
-            return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+            return np.asarray(pixels)
     except UNREADABLE as error:
         raise DataError(f"{path}: not a readable image ({error})") from None
 
 
-def _sizes(shapes: set[tuple[int, ...]]) -> str:
-    return " and ".join(sorted(f"{shape[-2]}x{shape[-1]}" for shape in shapes))
+def _size(shape: tuple[int, ...]) -> str:
+    """Height and width of a `shape` [H, W, 3]."""
+    return f"{shape[0]}x{shape[1]}"

@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 class ImageFiles(Dataset[Tensor | DataError]):
-    """Files under `root`, each an image of `shape` [C, H, W] that `read` gives as uint8.
+    """Files under `root`, each an image of `shape` [C, H, W]; `read` gives its pixels [H, W, C].
 
     Indexed by a tensor [B] it gives images [B, C, H, W]; of a file that cannot be read, the error
     as a value, since an exception would not come out of a worker process as it went in.
@@ -39,37 +39,38 @@ class ImageFiles(Dataset[Tensor | DataError]):
         root: Path,
         names: Sequence[str],
         shape: tuple[int, ...],
-        read: Callable[[Path], Tensor],
+        read: Callable[[str], np.ndarray],
     ) -> None:
-        self.root, self.shape, self.read = root, shape, read
+        self.root, self.shape, self.read = str(root), shape, read
         self.names = np.array([os.fsencode(name) for name in names])  # workers share the array
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, chosen: Tensor) -> Tensor | DataError:
-        images = torch.empty((len(chosen), *self.shape), dtype=torch.uint8)
+        channels, *size = self.shape
+        images = np.empty((len(chosen), *size, channels), dtype=np.uint8)
         try:
             for image, i in zip(images, chosen.tolist(), strict=True):
-                image.copy_(self.read(self.path(i)))
+                image[:] = self.read(self.path(i))
         except DataError as error:
             return error
-        return images
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
     @property
     def nbytes(self) -> int:
         """What all images take in memory."""
         return len(self) * math.prod(self.shape)
 
-    def path(self, i: int) -> Path:
+    def path(self, i: int) -> str:
         """Where image `i` is."""
-        return self.root / os.fsdecode(self.names[i])
+        return os.path.join(self.root, os.fsdecode(self.names[i]))  # a Path is 10 us slower
 
     def fingerprint(self, chosen: Sequence[int]) -> bytes:
         """SHA-256 over shape, names and sizes in bytes of the files numbered `chosen`."""
         hasher = hashlib.sha256(repr(self.shape).encode())
         for i in chosen:
-            hasher.update(self.names[i] + f" {self.path(i).stat().st_size}\n".encode())
+            hasher.update(self.names[i] + f" {os.path.getsize(self.path(i))}\n".encode())
         return hasher.digest()
 
 
