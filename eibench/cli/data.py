@@ -9,6 +9,7 @@ import typer
 
 from eibench.cli.listing import Plugins
 from eibench.cli.options import DataDir
+from eibench.cli.speed import speed
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.options import DATASETS, DataOptions
 from eibench.plan.overrides import Override
@@ -93,6 +94,9 @@ def show(
     save_sheet(draw_sheet(_title(options, found), found.samples), path)
     for heading, words in [*_lines(found), ("sheet", str(path))]:
         typer.echo(f"{heading:<11} {words}")
+
+
+data_app.command()(speed)
 
 
 def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:

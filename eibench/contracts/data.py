@@ -8,10 +8,13 @@ import torch
 
 from eibench.contracts.base import listed, require
 from eibench.data import DATASETS, ImageData, Split
+from eibench.data.base import in_order
 from eibench.plan.options import DataOptions
 
 T = 4
 """Frames that recordings are binned into."""
+BATCH = 256
+"""Images that are looked at together."""
 REPEATS = 0.01
 """Share of a split's images that may stand in another too: photographs taken twice, no more."""
 
@@ -47,7 +50,7 @@ def images_are_images(choice: DataOptions) -> None:
         require(size == data.image, f"images of {name} are {size}, those of train {data.image}")
         kinds = (torch.uint8, torch.float32)
         require(images.dtype in kinds, f"images of {name} are {images.dtype}, not uint8 or float32")
-        if images.dtype == torch.float32:
+        if isinstance(images, torch.Tensor) and images.dtype == torch.float32:
             low, high = images.min().item(), images.max().item()
             require(
                 bool(images.isfinite().all()) and low >= 0 and (choice.events or high <= 1),
@@ -80,7 +83,11 @@ def splits_are_disjoint(choice: DataOptions) -> None:
     """No image of one split stands in another."""
     data = load(choice)
     found = {
-        name: {image.contiguous().numpy().tobytes() for image in split.images.cpu()}
+        name: {
+            image.contiguous().numpy().tobytes()
+            for images in in_order(split.images, BATCH)
+            for image in images.cpu()
+        }
         for name, split in splits(data)
     }
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):

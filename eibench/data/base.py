@@ -1,14 +1,20 @@
-"""A data set in memory: images, labels, three splits, and a digest of what was loaded."""
+"""A data set: images, labels, three splits, and a digest of what was loaded."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from eibench.data.stream import StreamedImages
 
 SPLIT_SEED = 20260101
 """Splits are the same for every method, seed and machine."""
@@ -22,15 +28,21 @@ class DataError(Exception):
 class Split:
     """Images [N, C, H, W] or recordings [N, T, C, H, W], and labels [N], int64.
 
-    Values are float32, at least 0, or uint8; of the latter, `unit` stands for 1.
+    Values are float32, at least 0, or uint8; of the latter, `unit` stands for 1. Images that do not
+    fit in memory are streamed from their files.
     """
 
-    images: Tensor
+    images: Tensor | StreamedImages
     labels: Tensor
     unit: float = 255.0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, index: np.ndarray) -> Split:
+        """The split of those numbered `index`."""
+        chosen = torch.from_numpy(index)
+        return Split(self.images[chosen], self.labels[chosen], self.unit)
 
     def to(self, device: torch.device) -> Split:
         """The same split on `device`."""
@@ -52,14 +64,43 @@ class ImageData:
         channels, height, width = self.train.images.shape[-3:]
         return channels, height, width
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over all splits: equal digests mean equal images, labels and split."""
+        """SHA-256 over all splits: equal digests mean equal images, labels and split.
+
+        Of streamed images, names and sizes of the files stand for the pixels: `files-` and a hash.
+        """
         hasher = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
-            for tensor in (split.images, split.labels):
-                hasher.update(tensor.cpu().contiguous().numpy().tobytes())
-        return hasher.hexdigest()[:16]
+            images, labels = split.images, split.labels
+            hasher.update(_bytes(images) if isinstance(images, Tensor) else images.fingerprint())
+            hasher.update(_bytes(labels))
+        digest = hasher.hexdigest()[:16]
+        return digest if isinstance(self.train.images, Tensor) else f"files-{digest}"
+
+
+def picked(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The images of each index [B], as they are stored; of streamed ones, indices on the CPU."""
+    if isinstance(images, Tensor):
+        return (images[chosen] for chosen in batches)
+    return images.batches(batches)
+
+
+def in_order(images: Tensor | StreamedImages, batch_size: int) -> Iterator[Tensor]:
+    """All images, as they are stored, in batches."""
+    if isinstance(images, Tensor):
+        return iter(images.split(batch_size))
+    return images.batches(torch.arange(len(images)).split(batch_size))
+
+
+def as_float(images: Tensor, unit: float = 255.0) -> Tensor:
+    """Images as float32; 8-bit ones are divided by `unit`. Nothing is centred or scaled further:
+    the E-I circuit needs activity that is not negative, and all methods see the same input."""
+    return images.float().div_(unit) if images.dtype == torch.uint8 else images
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.cpu().contiguous().numpy().tobytes()
 
 
 def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, np.ndarray]:

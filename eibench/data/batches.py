@@ -1,4 +1,8 @@
-"""Batches of a split, in memory: the order depends on seed and epoch alone, so methods share it."""
+"""Batches of a split: order and augmentation depend on seed and epoch alone, so methods share them.
+
+A batch is what the first layer sees: uint8 or float32 images of memory or of files, brought to the
+device of the labels, augmented in training, as float32, normalized where that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +11,42 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from eibench.data.base import Split
+from eibench.data.augment import Draws
+from eibench.data.base import Split, as_float, in_order, picked
+from eibench.data.normalize import Normalization
 
 RECORDING = 5
 """Dimensions of a batch of recordings; a batch of images has one less."""
 
 
 def training_batches(
-    split: Split, batch_size: int, order: Generator
+    split: Split,
+    batch_size: int,
+    order: Generator,
+    draws: Draws | None = None,
+    normalization: Normalization | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images [B, C, H, W] in [0, 1] and labels [B], shuffled; the last batch may be smaller."""
-    index = torch.randperm(len(split), generator=order).to(split.labels.device)
-    for chosen in index.split(batch_size):
-        yield as_float(split.images[chosen], split.unit), split.labels[chosen]
+    """Images [B, C, H, W] and labels [B], shuffled; the last batch may be smaller.
+
+    Images are float32, in [0, 1] unless normalized; `draws` augment them.
+    """
+    device, index = split.labels.device, torch.randperm(len(split), generator=order)
+    batches = index.to(device).split(batch_size)
+    draws = draws and draws.to(device)
+    held = isinstance(split.images, Tensor)
+    stored = picked(split.images, batches if held else index.split(batch_size))
+    for chosen, images in zip(batches, stored, strict=True):
+        floats = draws.apply(images, chosen, split.unit) if draws else as_float(images, split.unit)
+        yield _normalized(floats, normalization), split.labels[chosen]
 
 
-def evaluation_batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels in the split's own order."""
-    for images, labels in zip(
-        split.images.split(batch_size), split.labels.split(batch_size), strict=True
-    ):
-        yield as_float(images, split.unit), labels
-
-
-def as_float(images: Tensor, unit: float = 255.0) -> Tensor:
-    """Images as float32; 8-bit ones are divided by `unit`. Nothing is centred or scaled further:
-    the E-I circuit needs activity that is not negative, and all methods see the same input."""
-    return images.float().div_(unit) if images.dtype == torch.uint8 else images
+def evaluation_batches(
+    split: Split, batch_size: int, normalization: Normalization | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels in the split's own order, never augmented."""
+    batches = in_order(split.images, batch_size), split.labels.split(batch_size)
+    for images, labels in zip(*batches, strict=True):
+        yield _normalized(as_float(images, split.unit), normalization), labels
 
 
 def over_time(images: Tensor, timesteps: int) -> Tensor:
@@ -45,3 +58,7 @@ def over_time(images: Tensor, timesteps: int) -> Tensor:
     if images.dim() == RECORDING:
         return images.transpose(0, 1)
     return images.expand(timesteps, *images.shape)
+
+
+def _normalized(images: Tensor, normalization: Normalization | None) -> Tensor:
+    return images if normalization is None else normalization.apply(images)

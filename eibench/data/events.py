@@ -85,5 +85,5 @@ def _binned(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -
 def _divide(split: Split, share: float, folder: object) -> tuple[Split, Split]:
     """What is kept and a stratified `share`, by the fixed seed of all splits."""
     indices = set_aside(split.labels.numpy(), share, folder)
-    kept, held = (Split(split.images[i], split.labels[i], split.unit) for i in indices)
+    kept, held = (split.take(index) for index in indices)
     return kept, held

@@ -68,7 +68,7 @@ def _channels_first(images: np.ndarray) -> Tensor:
 def _carved(folder: Path, classes: list[str], share: float, train: Split, test: Split) -> ImageData:
     """The three splits: `share` of `train` becomes the validation split."""
     parts = set_aside(train.labels.numpy(), share, folder)
-    kept, held = (Split(train.images[index], train.labels[index]) for index in parts)
+    kept, held = (train.take(index) for index in parts)
     return ImageData(tuple(classes), kept, held, test)
 
 

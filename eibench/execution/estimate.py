@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from eibench.data.batches import training_batches
 from eibench.execution.local import Datasets, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.store import RunFolder
-from eibench.training.build import build, prepare
+from eibench.training.build import Experiment, build, epoch_batches, prepare
 from eibench.training.fit import total_steps, train_step
-from eibench.training.seeds import generator
 
 STEPS = 6
 EVALUATION_SHARE = 1.2
@@ -64,7 +63,8 @@ def _steps(spec: RunSpec, datasets: Datasets) -> float:
 def _shape(spec: RunSpec) -> str:
     """What a step's duration depends on."""
     train = (spec.train.batch_size, spec.train.optimizer)
-    return repr((spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, train))
+    parts = (spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, spec.input, train)
+    return repr(parts)
 
 
 def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
@@ -78,12 +78,16 @@ def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
 def _timed_steps(spec: RunSpec, datasets: Datasets) -> float:
     experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec))
     prepare(experiment)
-    size = spec.train.batch_size
-    batches = training_batches(experiment.data.train, size, generator(0, "estimate"))
+    epochs = (epoch_batches(experiment, spec.train.batch_size, i) for i in itertools.count())
+    return fastest_step(experiment, itertools.chain.from_iterable(epochs))
+
+
+def fastest_step(experiment: Experiment, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
+    """Seconds of the fastest of a few optimizer steps, the reading of their batches included."""
     durations = []
-    for batch in itertools.islice(itertools.cycle(batches), STEPS):
+    for _ in range(STEPS):
         start = time.perf_counter()
-        loss, _ = train_step(experiment, batch, spec.train.lr)
+        loss, _ = train_step(experiment, next(batches), experiment.spec.train.lr)
         loss.item()  # waits for the device
         durations.append(time.perf_counter() - start)
     return min(durations)  # other work on the machine only ever adds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from eibench.data import DATASETS, DataError, ImageData
+from eibench.data.augment import Augmentation
 from eibench.data.batches import over_time, training_batches
+from eibench.data.normalize import Normalization, normalization
 from eibench.errors import UserError
 from eibench.methods import METHODS, Method
 from eibench.models import MODELS
@@ -28,6 +31,8 @@ class Experiment:
     method: Method
     model: nn.Module
     optimizer: Optimizer
+    augmentation: Augmentation
+    normalization: Normalization | None
 
 
 def load_data(options: DataOptions, timesteps: int) -> ImageData:
@@ -82,13 +87,31 @@ def build(spec: RunSpec, data: ImageData) -> Experiment:
     method = make_method(spec)
     model = make_model(spec, method, data).to(data.train.labels.device)
     groups = method.param_groups(model, spec.train.weight_decay)
-    return Experiment(spec, data, method, model, make_optimizer(groups, spec.train))
+    optimizer = make_optimizer(groups, spec.train)
+    return Experiment(spec, data, method, model, optimizer, *make_input(spec, data))
+
+
+def make_input(spec: RunSpec, data: ImageData) -> tuple[Augmentation, Normalization | None]:
+    """What is done to training images, and to all images after that."""
+    augmentation = Augmentation(**spec.input.model_dump(exclude={"normalize"}))
+    return augmentation, normalization(data.train) if spec.input.normalize else None
+
+
+def epoch_batches(experiment: Experiment, size: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training images and labels in batches of `size`, as the first layer sees them.
+
+    Order and augmentation depend on seed and epoch (from 0) alone.
+    """
+    seed, split = experiment.spec.seed, experiment.data.train
+    chance = generator(seed, "augment", epoch)
+    draws = experiment.augmentation.draw(len(split), experiment.data.image, chance)
+    order = generator(seed, "order", epoch)
+    return training_batches(split, size, order, draws, experiment.normalization)
 
 
 def first_batch(experiment: Experiment, size: int) -> tuple[Tensor, Tensor]:
     """The `size` images and labels that training will see first; the seed alone decides which."""
-    order = generator(experiment.spec.seed, "order", 0)
-    return next(training_batches(experiment.data.train, size, order))
+    return next(epoch_batches(experiment, size, epoch=0))
 
 
 def prepare(experiment: Experiment) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from eibench.data.base import Split
 from eibench.data.batches import evaluation_batches, over_time
+from eibench.data.normalize import Normalization
 from eibench.training.probes import FiringProbe
 
 
@@ -27,14 +28,20 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, timesteps: int, batch_size: int) -> Evaluation:
-    """`model` in evaluation mode on `split`; its training mode is restored."""
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    timesteps: int,
+    batch_size: int,
+    normalization: Normalization | None = None,
+) -> Evaluation:
+    """`model` in evaluation mode on `split`, not augmented; its training mode is restored."""
     was_training = model.training
     model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     with FiringProbe(model) as probe:
-        for images, labels in evaluation_batches(split, batch_size):
+        for images, labels in evaluation_batches(split, batch_size, normalization):
             logits = model(over_time(images, timesteps)).mean(0)
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()

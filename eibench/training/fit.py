@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from eibench.data.base import ImageData
-from eibench.data.batches import over_time, training_batches
+from eibench.data.batches import over_time
 from eibench.plan.spec import RunSpec
-from eibench.training.build import Experiment
+from eibench.training.build import Experiment, epoch_batches
 from eibench.training.evaluate import Evaluation, evaluate
 from eibench.training.optim import learning_rate
 from eibench.training.probes import negative_weights
-from eibench.training.seeds import generator
 
 
 class Diverged(Exception):
@@ -111,10 +110,9 @@ def total_steps(spec: RunSpec, data: ImageData) -> int:
 
 def scheduled(experiment: Experiment, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
     """The batches of an epoch (from 1), each with its learning rate."""
-    spec, data = experiment.spec, experiment.data.train
+    spec = experiment.spec
     steps = steps_per_epoch(spec, experiment.data)
-    order = generator(spec.seed, "order", epoch - 1)
-    for i, batch in enumerate(training_batches(data, spec.train.batch_size, order)):
+    for i, batch in enumerate(epoch_batches(experiment, spec.train.batch_size, epoch - 1)):
         yield batch, learning_rate((epoch - 1) * steps + i, steps, spec.train)
 
 
@@ -172,5 +170,5 @@ def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
 
 def _evaluate(experiment: Experiment, split: str) -> Evaluation:
     spec = experiment.spec
-    part = getattr(experiment.data, split)
-    return evaluate(experiment.model, part, spec.timesteps, spec.train.batch_size)
+    part, size = getattr(experiment.data, split), spec.train.batch_size
+    return evaluate(experiment.model, part, spec.timesteps, size, experiment.normalization)

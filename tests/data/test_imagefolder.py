@@ -1,6 +1,7 @@
 """Image folders made here: what is read, what is set aside, and what each damage is called."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +211,7 @@ def test_sizes_differ_within_a_split(root):
     picture(1, (5, 6)).save(Path(root, "train/dog/003.png"))
     expected = (
         "root/train/dog/003.png: is 5x6, but root/train/cat/000.png is 4x6; "
-        "all images must have one size"
+        "all images must have one size, or `size` give them one"
     )
     assert refusal() == expected
 
@@ -287,3 +288,47 @@ def test_few_images_are_fine_with_a_validation_folder():
     fill("validation", count=1)
     fill("test", count=1)
     assert len(imagefolder("root", 0.1).train) == 2
+
+
+# --------------------------------------------------------------------------------- resizing
+
+
+@pytest.mark.parametrize(("size", "box"), [((8, 12), (2, 10)), ((12, 8), (2, 10))])
+def test_the_middle_square_is_kept(size, box):
+    """The shorter side is `size` already, so pixels stay exact and the margins go."""
+    fill("train", size)
+    fill("test", size)
+    data = imagefolder("root", 0.2, size=8)
+    assert data.image == (3, 8, 8)
+    path = sorted(Path("root/test").rglob("*.png"))[0]
+    whole = np.asarray(Image.open(path))
+    middle = whole[slice(*box)] if size[0] > size[1] else whole[:, slice(*box)]
+    assert np.array_equal(data.test.images[0].numpy(), middle.transpose(2, 0, 1))
+
+
+def test_images_of_any_size_become_one():
+    for i, size in enumerate([(4, 6), (9, 5), (30, 30)]):
+        fill("train", size, classes=[f"{i}"])
+        fill("test", size, classes=[f"{i}"])
+    data = imagefolder("root", 0.2, size=5)
+    assert {s.images.shape[1:] for s in (data.train, data.validation, data.test)} == {(3, 5, 5)}
+
+
+def test_making_smaller_averages_over_all_pixels():
+    """Without antialiasing, bilinear would pick the white or the black columns of a stripe."""
+    stripes = np.zeros((32, 32, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            Path("root", split, name).mkdir(parents=True)
+            for i in range(3):
+                Image.fromarray(stripes).save(f"root/{split}/{name}/{i}.png")
+    pixels = imagefolder("root", 0.4, size=4).test.images.float()
+    assert (pixels - 127.5).abs().max() < 8
+
+
+def test_many_files_are_read_alike_by_other_processes(root, monkeypatch):
+    alone = imagefolder(root, 0.2).digest
+    monkeypatch.setattr(sys.modules[imagefolder.__module__], "FEW", 3)
+    monkeypatch.setenv("EIBENCH_WORKERS", "2")
+    assert imagefolder(root, 0.2).digest == alone

@@ -63,7 +63,7 @@ PINNED = {
             "stem": "small",
         },
         "data digits": {},
-        "data imagefolder": {"root": REQUIRED, "validation_share": 0.1},
+        "data imagefolder": {"root": REQUIRED, "validation_share": 0.1, "size": None},
         "data mnist": {"validation_share": 0.1},
         "data fashion_mnist": {"validation_share": 0.1},
         "data cifar10": {"validation_share": 0.1},

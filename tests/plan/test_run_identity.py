@@ -222,6 +222,7 @@ def test_fields_are_flat_and_complete():
         "data": "imagefolder",
         "data.root": "/data/x",
         "data.validation_share": 0.2,
+        "data.size": None,
         "neuron.tau": 1.5,
         "neuron.threshold": 1.0,
         "neuron.reset": "hard",

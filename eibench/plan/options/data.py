@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from eibench.plan.options.base import Choice
+from eibench.plan.options.base import LARGEST, Choice
 
 
 class DataShape(NamedTuple):
@@ -88,8 +88,10 @@ class TinyImageNetOptions(FetchedOptions):
 
 
 class ImageFolderOptions(DataOptions):
-    """Folders of images by class: ROOT/train/CLASS/*, ROOT/test/CLASS/*, all of one size."""
+    """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
 
     name = "imagefolder"
     root: str = Field(min_length=1)
     validation_share: float = Field(0.1, gt=0, lt=1)
+    size: int | None = Field(None, ge=1, le=LARGEST)
+    """Shorter side to resize to, keeping the middle square; null: all images have one size."""

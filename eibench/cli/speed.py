@@ -1,0 +1,98 @@
+"""`eibench data speed`: does reading and augmenting images keep up with training?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eibench.cli.run import Device, Where
+from eibench.plan.overrides import Override, single_spec
+from eibench.plan.plugins import load_plugin
+from eibench.plan.spec import RunSpec
+
+if TYPE_CHECKING:
+    from eibench.execution.loading import Rate, Speed
+
+USUAL = ("input.crop=4", "input.flip=true", "input.cutout=8")
+"""Augmentation, where `--set` says nothing else: that of the paper for 32x32 images."""
+
+
+def speed(
+    data: Annotated[str, typer.Argument(help="A data set.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A field of the run, such as data.root."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="The model whose training is to be kept busy.")
+    ] = "vgg",
+    method: Annotated[str, typer.Option(help="Its method.")] = "batchnorm",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 128,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 3.0,
+    device: Where = Device.auto,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Measure images per second, held in memory and streamed, against what training takes."""
+    for entry in plugin or []:
+        load_plugin(entry)
+    choices = [("DATA", "data", data), ("--model", "model", model), ("--method", "method", method)]
+    spec = single_spec(
+        [
+            *(Override(option, name, key, name) for option, key, name in choices),
+            Override("--batch-size", str(batch_size), "train.batch_size", batch_size),
+            *(Override.read("by default", text) for text in USUAL),
+            *(Override.read("--set", text) for text in settings or []),
+        ]
+    )
+
+    from eibench.execution.device import choose_device
+    from eibench.execution.loading import measure
+
+    found = measure(spec, choose_device(device), seconds)
+    if as_json:
+        values = {**dataclasses.asdict(found), "verdicts": verdicts(found)}
+        typer.echo(json.dumps({"run": spec.to_dict(), **values}, indent=2))
+    else:
+        _print(spec, found)
+
+
+def _print(spec: RunSpec, found: Speed) -> None:
+    from tabulate import tabulate
+
+    size = "x".join(map(str, found.image))
+    typer.echo(
+        f"{spec.data.name}: {found.images:,} training images of {size}, "
+        f"in batches of {spec.train.batch_size}, on {found.device}\n"
+    )
+    rows = [[*_words(rate), f"{rate.images_per_second:,.0f}"] for rate in found.rates]
+    training = f"training step of {spec.model.label}, {spec.method.label}, T = {spec.timesteps}"
+    rows.append([training, "", f"{found.training:,.0f}"])
+    head = ["", "augmentation", "images/s"]
+    typer.echo(tabulate(rows, head, colalign=("left", "left", "right"), disable_numparse=True))
+    typer.echo("\n" + "\n".join(verdicts(found)))
+
+
+def _words(rate: Rate) -> tuple[str, str]:
+    """Where the images are, and whether they are augmented."""
+    workers = {None: "held in memory", 0: "streamed, no workers", 1: "streamed, 1 worker"}
+    where = workers.get(rate.workers, f"streamed, {rate.workers} workers")
+    return where, "yes" if rate.augmented else "no"
+
+
+def verdicts(found: Speed) -> list[str]:
+    """For each place of the images: does the loader keep up with training?"""
+    lines = []
+    for rate in found.rates:
+        if not rate.augmented:
+            continue
+        share = rate.images_per_second / found.training
+        is_slow = "is no bottleneck" if share >= 1 else "IS THE BOTTLENECK"
+        lines.append(f"{_words(rate)[0]}: {share:.3g} times what training takes; {is_slow}")
+    return lines
