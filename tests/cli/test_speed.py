@@ -83,7 +83,7 @@ def test_verdicts_by_hand():
     )
     speed = Speed(10, (1, 8, 8), (*rates, Rate(4, True, 100.0)), 100.0, "cpu", {})
     assert verdicts(speed) == [
-        "held in memory: 3 times what training takes; is no bottleneck",
+        "held in memory: 1,235 times what training takes; is no bottleneck",
         "streamed, no workers: 0.5 times what training takes; IS THE BOTTLENECK",
         "streamed, 1 worker: 0.999 times what training takes; IS THE BOTTLENECK",
         "streamed, 4 workers: 1 times what training takes; is no bottleneck",
