@@ -77,7 +77,7 @@ def test_the_table(cli):
 def test_verdicts_by_hand():
     rates = (
         Rate(None, False, 9.0),
-        Rate(None, True, 300.0),
+        Rate(None, True, 123_456.0),
         Rate(0, True, 50.0),
         Rate(1, True, 99.9),
     )
