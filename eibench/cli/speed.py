@@ -94,5 +94,6 @@ def verdicts(found: Speed) -> list[str]:
             continue
         share = rate.images_per_second / found.training
         is_slow = "is no bottleneck" if share >= 1 else "IS THE BOTTLENECK"
-        lines.append(f"{_words(rate)[0]}: {share:.3g} times what training takes; {is_slow}")
+        times = f"{share:,.0f}" if share >= 10 else f"{share:.3g}"
+        lines.append(f"{_words(rate)[0]}: {times} times what training takes; {is_slow}")
     return lines

@@ -90,7 +90,8 @@ class Reader:
             DataError: a file is damaged.
             RuntimeError: another pass has begun, which took the workers.
         """
-        self.loader = self.loader or self._start(device)
+        if self.loader is None:
+            self.loader = self._start(device)
         self.passes += 1
         this = self.passes
         self.batches[:] = batches

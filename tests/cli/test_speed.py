@@ -77,13 +77,13 @@ def test_the_table(cli):
 def test_verdicts_by_hand():
     rates = (
         Rate(None, False, 9.0),
-        Rate(None, True, 300.0),
+        Rate(None, True, 123_456.0),
         Rate(0, True, 50.0),
         Rate(1, True, 99.9),
     )
     speed = Speed(10, (1, 8, 8), (*rates, Rate(4, True, 100.0)), 100.0, "cpu", {})
     assert verdicts(speed) == [
-        "held in memory: 3 times what training takes; is no bottleneck",
+        "held in memory: 1,235 times what training takes; is no bottleneck",
         "streamed, no workers: 0.5 times what training takes; IS THE BOTTLENECK",
         "streamed, 1 worker: 0.999 times what training takes; IS THE BOTTLENECK",
         "streamed, 4 workers: 1 times what training takes; is no bottleneck",
