@@ -46,6 +46,7 @@ def test_fields_are_flat_and_hashable():
         "data.source": "imagefolder",
         "data.source.root": "/data/x",
         "data.source.validation_share": 0.1,
+        "data.source.size": None,
     }
     assert len(set(fields.items())) == len(fields)
 
