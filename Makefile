@@ -1,7 +1,7 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training
+SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training events_digits
 FRESH := build/reproduce
 
 .PHONY: quickstart test test-fast conformance lint fix reproduce tables docs figures clean
@@ -52,6 +52,8 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/ei_ratio --format markdown --out results/ei_ratio/table.md
 	$(BIN)/eibench report results/inhibitory_cell --format markdown --out results/inhibitory_cell/table.md
 	$(BIN)/eibench report results/batch_size --format markdown --out results/batch_size/table.md
+	$(BIN)/eibench report results/events_digits --format markdown --out results/events_digits/table.md
+	$(BIN)/eibench report results/events_digits --format latex --out results/events_digits/table.tex
 	$(BIN)/eibench report results/propagation --format markdown --out results/propagation/table.md
 	$(BIN)/eibench report results/propagation --metric live_layers --format markdown --out results/propagation/live_layers.md
 	$(BIN)/eibench report results/early_training --metric rate_last --format markdown --out results/early_training/table.md
@@ -59,7 +61,7 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench plot results/methods_search --metric validation_accuracy --x train.lr
 	$(BIN)/eibench plot results/ei_ratio --x method.ei_ratio --by model
 	$(BIN)/eibench plot results/batch_size --x train.batch_size
-	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training
+	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/events_digits
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
 	$(BIN)/cog -r -I docs README.md docs/suites.md docs/findings.md
