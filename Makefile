@@ -4,7 +4,7 @@ BIN := .venv/bin
 SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training
 FRESH := build/reproduce
 
-.PHONY: quickstart test test-fast conformance lint fix reproduce tables docs clean
+.PHONY: quickstart test test-fast conformance lint fix reproduce tables docs figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
@@ -63,6 +63,9 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
 	$(BIN)/cog -r -I docs README.md docs/suites.md docs/findings.md
+
+figures: .venv/.test  ## the pictures of docs/
+	$(BIN)/python docs/draw_recordings.py
 
 clean:  ## everything that was installed or built
 	rm -rf .venv build *.egg-info

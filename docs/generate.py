@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from eibench.cli import app
-from eibench.plan.options import LARGEST, Options, ProbeOptions
+from eibench.plan.options import LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
@@ -63,6 +63,9 @@ def _allowed(field: FieldInfo) -> Iterator[str]:
     kind = field.annotation
     if typing.get_origin(kind) is typing.Literal:
         yield from (f"`{value}`" for value in typing.get_args(kind))
+        return
+    if isinstance(kind, type) and issubclass(kind, Choice):
+        yield "a name, or a mapping of a name and its options"
         return
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     yield " or ".join(WORDS[k] for k in kinds)

@@ -95,8 +95,9 @@ class Outcome:
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test writes into the source tree."""
+    """No test writes into the source tree, or reads data sets of this machine's user."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EIBENCH_DATA", str(tmp_path / "datasets"))
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 
 import eibench
-from eibench.plan import load_plan
+from eibench.plan import DATASETS, load_plan
+from eibench.plan.references import read_references
+from eibench.plan.suite import suite_files
 from eibench.results.plan_file import same_computations
 
 ROOT = Path(__file__).parents[1]
-SUITES = sorted((ROOT / "suites").rglob("*.y*ml"))
+SUITES = suite_files(ROOT / "suites")
+REFERENCES = ROOT / "suites" / "references.yaml"
 REPORTED = sorted(p.parent for p in (ROOT / "results").rglob("plan.json"))
 
 
@@ -36,6 +39,62 @@ def test_suites_plan_and_are_named_like_their_files(path):
     assert plan.runs
 
 
+PUBLISHED = {
+    ("cifar10", "vgg", "ei"): 87.03,
+    ("cifar10", "vgg-depth11", "ei"): 88.43,
+    ("cifar10", "vgg-depth16", "ei"): 91.01,
+    ("cifar10", "vgg-depth19", "ei"): 91.36,
+    ("cifar10", "resnet", "ei"): 92.06,
+    ("cifar10", "resnet", "batchnorm"): 95.37,
+    ("cifar100", "vgg-depth16", "ei"): 65.90,
+    ("cifar100", "vgg-depth19", "ei"): 64.06,
+    ("tiny_imagenet", "resnet", "ei"): 50.29,
+    ("cifar10_dvs", "vgg", "ei"): 78.40,
+    ("cifar10_dvs", "vgg-depth11", "ei"): 78.40,
+    ("dvs_gesture", "vgg", "ei"): 95.83,
+}
+"""The paper's numbers, by data, model and method: each is the cell of a suite."""
+
+
+def test_published_numbers():
+    read = {
+        (entry.spec.data.name, entry.spec.model.label, entry.spec.method.label): entry.value
+        for entry in read_references(REFERENCES)
+    }
+    assert read == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    "name", ["cifar10", "cifar100", "tiny_imagenet", "cifar10_dvs", "dvs_gesture"]
+)
+def test_suites_of_the_paper_follow_its_recipes(name):
+    """Beside each published number stand runs that differ in no field that its source states."""
+    plan = load_plan(ROOT / "suites" / f"{name}.yaml", [])
+    specs = {run.run_id: run.spec for run in plan.runs}
+    assert len(plan.references) == sum(data == name for data, _, _ in PUBLISHED)
+    for match in plan.references:
+        assert len(match.run_ids) == 3
+        for run_id in match.run_ids:
+            fields = specs[run_id].fields()
+            stated = match.published.fields
+            assert {key: fields[key] for key in stated} == dict(stated), run_id
+
+
+def test_the_copy_of_cifar10_is_called_so():
+    plan = load_plan(ROOT / "suites" / "cifar10_jpeg.yaml", [])
+    assert {match.data_title for match in plan.references} == {"CIFAR-10 (JPEG)"}
+    assert plan.title.endswith("on CIFAR-10 (JPEG)")
+    assert len(plan.references) == 2
+
+
+def test_events_digits_has_the_rates_of_methods():
+    rates, events = (
+        {r.spec.method.label: r.spec.train.lr for r in load_plan(suites, []).runs}
+        for suites in (ROOT / "suites" / "methods.yaml", ROOT / "suites" / "events_digits.yaml")
+    )
+    assert events == rates
+
+
 def test_documents_are_fresh():
     """What `make docs` would write is what is there."""
     documents = re.search(r"/cog -r (.*)", Path("Makefile").read_text())[1].split()
@@ -49,6 +108,11 @@ def test_documents_are_fresh():
 )
 def test_python_of_the_readme_runs(code):
     exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_page_on_data_has_every_data_set():
+    page = Path("docs/data.md").read_text()
+    assert [name for name in DATASETS if f"| `{name}`" not in page] == []
 
 
 def test_makefile_makes_a_table_of_every_suite_with_results():

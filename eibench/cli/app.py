@@ -17,6 +17,7 @@ from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
 from eibench.cli.report import report
 from eibench.cli.run import probe, run
+from eibench.cli.show import show
 from eibench.errors import UserError
 from eibench.version import __version__
 
@@ -68,6 +69,7 @@ app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
+app.command()(show)
 app.command()(check)
 app.command()(doctor)
 

@@ -1,17 +1,169 @@
-"""`eibench data`: data sets looked at."""
+"""`eibench data`: data sets fetched, verified and looked at."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from eibench.cli.listing import Plugins
+from eibench.cli.options import DataDir
 from eibench.cli.speed import speed
+from eibench.errors import UserError, did_you_mean
+from eibench.plan.options import DATASETS, DataOptions
+from eibench.plan.overrides import Override
+from eibench.plan.plugins import load_plugin
+from eibench.plan.spec import NUMBERS
+from eibench.plan.validate import Invalid, validate
 
-data_app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+if TYPE_CHECKING:
+    from eibench.execution.datasets import Description
+
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, verify and look at data sets.")
+CLASSES, PICTURES = 10, 8
+"""Rows and columns of a contact sheet, at most."""
+TIMESTEPS = int(NUMBERS["timesteps"][0])
+
+Name = Annotated[str, typer.Argument(help="A data set, as `eibench list datasets` has it.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="OPTION=VALUE", help="An option of the data set."),
+]
 
 
-@data_app.callback()
-def data() -> None:
-    """Look at data sets."""
+@data_app.command()
+def fetch(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
+    """Download a data set into its folder, unless it is there and whole; then verify it."""
+    options = _known(name, plugin)
+    from eibench.execution import datasets
+
+    if not datasets.is_fetched(name):
+        typer.echo(f"{name}: nothing to fetch; {_origin(options)}")
+        return
+    folder, fetched = datasets.fetch(name)
+    typer.echo(
+        f"{name}: {'fetched and whole' if fetched else 'there already, and whole'}: {folder}"
+    )
+
+
+@data_app.command()
+def verify(
+    name: Name, settings: Settings = None, data_dir: DataDir = None, plugin: Plugins = None
+) -> None:
+    """Look at every file of a data set, and name each that is missing or damaged.
+
+    Exit code: 0 all is whole, 1 something is not, 2 it is not there.
+    """
+    options = _options(name, settings, plugin)
+    from eibench.execution import datasets
+
+    problems = datasets.verify(options, TIMESTEPS)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        count = "1 file is" if len(problems) == 1 else f"{len(problems)} files are"
+        typer.echo(f"{name}: {count} not whole; `eibench data fetch {name}` gets it anew")
+        raise typer.Exit(1)
+    typer.echo(f"{name}: whole")
+
+
+@data_app.command()
+def show(
+    name: Name,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="The contact sheet.", show_default="NAME.png"),
+    ] = None,
+    timesteps: Annotated[
+        int, typer.Option(min=1, max=1000, help="Frames into which recordings are binned.")
+    ] = TIMESTEPS,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+) -> None:
+    """Load a data set; print classes, sizes, statistics and digest, and draw a contact sheet."""
+    options = _options(name, settings, plugin)
+    path = out or Path(f"{name}.png")
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path}: must end in .png")
+    from eibench.execution.datasets import describe
+    from eibench.report.sheet import draw_sheet, save_sheet
+
+    found = describe(options, timesteps, CLASSES, PICTURES)
+    save_sheet(draw_sheet(_title(options, found), found.samples), path)
+    for heading, words in [*_lines(found), ("sheet", str(path))]:
+        typer.echo(f"{heading:<11} {words}")
+
+
+def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
+    """The options of the data set `name`, which a plugin may add."""
+    for plugin in plugins or []:
+        load_plugin(plugin)
+    if name not in DATASETS:
+        allowed = f"allowed: {', '.join(DATASETS)}{did_you_mean(name, DATASETS)}"
+        raise UserError(f"unknown data set {name!r}; {allowed}")
+    return DATASETS[name]
+
+
+def _options(name: str, settings: list[str] | None, plugins: list[str] | None) -> DataOptions:
+    """The options of the data set `name` under `--set`."""
+    cls = _known(name, plugins)
+    values = {one.key: one.value for one in (Override.read("--set", s) for s in settings or [])}
+    try:
+        return validate(cls, values)
+    except Invalid as invalid:
+        texts = [f"{name}: {'.'.join(map(str, p.keys))} {p.text}" for p in invalid.problems]
+        raise UserError("\n".join(f"{text}; --set gives options" for text in texts)) from None
+
+
+def _origin(options: type[DataOptions]) -> str:
+    """Why a data set needs no download."""
+    if options.plugin is not None:
+        return f"it comes from the plugin {options.plugin.name}, which knows its files"
+    required = [key for key, field in options.model_fields.items() if field.is_required()]
+    if required:
+        return f"it is made of what you name under {', '.join(required)}"
+    return "it comes with what eibench installs"
+
+
+def _title(options: DataOptions, found: Description) -> str:
+    """What the sheet shows."""
+    shown, count = len(found.samples), len(found.classes)
+    some = f"all {count} classes" if shown == count else f"{shown} of {count} classes"
+    if found.frames is None:
+        return f"{options.name}: training images of {some}"
+    colours = "; ON red, OFF blue" if found.image[0] == 2 else ""
+    return f"{options.name}: recordings of {some} in {found.frames} frames{colours}"
+
+
+def _lines(found: Description) -> list[tuple[str, str]]:
+    """The description, heading by heading."""
+    size = "x".join(map(str, found.image))
+    shown = f"{found.frames} frames of {size}" if found.frames else size
+    unit = "" if found.unit is None else f", {found.unit:g} stands for 1"
+    return [
+        ("image", f"{shown}, {found.dtype} from {found.low:g} to {found.high:g}{unit}"),
+        ("classes", f"{len(found.classes)}: {_some(found.classes)}"),
+        *((part.name, f"{part.count}, {_range(part.least, part.most)} of a class")
+          for part in found.parts),
+        ("mean", _numbers(found.mean)),
+        ("deviation", f"{_numbers(found.deviation)} (training split, by channel)"),
+        ("digest", found.digest),
+    ]  # fmt: skip
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = ", ..." if len(names) > CLASSES else ""
+    return ", ".join(names[:CLASSES]) + more
+
+
+def _range(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 data_app.command()(speed)

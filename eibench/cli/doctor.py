@@ -34,6 +34,7 @@ def _findings() -> Iterator[tuple[bool, str]]:
         return
     yield from _devices()
     yield _writable(Path.cwd())
+    yield _data_sets()
     tex = shutil.which("pdflatex")
     yield True, f"TeX: {tex or 'none found (only needed to compile LaTeX tables)'}"
 
@@ -64,6 +65,13 @@ def _tried(device: object, name: str) -> tuple[bool, str]:
     except Exception as error:  # the point is to report whatever is wrong with the device
         return False, f"{name}: a training step failed: {error}"
     return True, f"{name}: a training step works"
+
+
+def _data_sets() -> tuple[bool, str]:
+    from eibench.execution.datasets import present
+
+    folder, names = present()
+    return True, f"data sets in {folder}: {', '.join(names) or 'none'} (`eibench data fetch NAME`)"
 
 
 def _writable(folder: Path) -> tuple[bool, str]:

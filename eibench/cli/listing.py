@@ -12,7 +12,7 @@ import typer
 from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
 from eibench.plan.plugins import installed_plugins, load_plugin
-from eibench.plan.suite import SUFFIXES, read_suite
+from eibench.plan.suite import read_suite, suite_files
 
 list_app = typer.Typer(no_args_is_help=True, help="List what a suite can name.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list of name and summary.")]
@@ -78,7 +78,7 @@ def suites(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that holds suites with --in")
     entries = []
-    for path in sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES):
+    for path in suite_files(folder):
         try:
             entries.append({"name": path.stem, "summary": read_suite(path)[1].title})
         except UserError as error:

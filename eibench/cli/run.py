@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eibench.cli.options import DataDir
 from eibench.errors import UserError
 from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, load_probe, select
 from eibench.plan.options import LARGEST
@@ -54,6 +55,7 @@ def run(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Run a suite: finished runs are skipped, interrupted ones go on where they were.
 
@@ -80,6 +82,7 @@ def probe(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Measure firing, currents and gradients layer by layer, without training or early in it.
 

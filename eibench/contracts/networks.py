@@ -85,11 +85,20 @@ class Spy:
         return part
 
     def conv(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        branches: int = 1,
+        summed: int = 1,
     ) -> nn.Module:
         """The method's synapse."""
         self.branches.add(branches)
-        part = self.method.conv(c_in, c_out, kernel, stride=stride, branches=branches)
+        part = self.method.conv(
+            c_in, c_out, kernel, stride=stride, branches=branches, summed=summed
+        )
         return self._kept("conv", part)
 
     def neuron(self, channels: int) -> nn.Module:
@@ -122,30 +131,41 @@ class Expected:
 
 
 class Branches(nn.Module):
-    """A network with two branches of stride 2 whose currents are added; it checks each part."""
+    """A network in which spikes are added to spikes, then two branches of stride 2 whose currents
+    are added; it checks each part."""
 
     def __init__(self, method: Method) -> None:
         super().__init__()
         self.first = _part(method, 2, 6)
-        self.left = _part(method, 6, 8, stride=2, branches=2)
-        self.right = _part(method, 6, 8, kernel=1, stride=2, branches=2)
-        self.neurons = nn.ModuleList([_neuron(method, 6), _neuron(method, 8)])
+        self.second = _part(method, 6, 6)
+        self.left = _part(method, 6, 8, stride=2, branches=2, summed=2)
+        self.right = _part(method, 6, 8, kernel=1, stride=2, branches=2, summed=2)
+        self.neurons = nn.ModuleList(_neuron(method, width) for width in (6, 6, 8))
         self.readout = method.readout(8 * 4 * 4, CLASSES)
         expected = Expected(f"readout(128, {CLASSES})", lambda s: (*s[:2], CLASSES))
         self.readout.register_forward_hook(expected.check)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.neurons[0](self.first(x))
-        x = self.neurons[1](self.left(x) + self.right(x))
+        x = x + self.neurons[1](self.second(x))
+        x = self.neurons[2](self.left(x) + self.right(x))
         logits: Tensor = self.readout(x.flatten(2))
         return logits
 
 
 def _part(
-    method: Method, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, branches: int = 1
+    method: Method,
+    c_in: int,
+    c_out: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    branches: int = 1,
+    summed: int = 1,
 ) -> nn.Module:
-    part = method.conv(c_in, c_out, kernel, stride=stride, branches=branches)
-    call = f"conv({c_in}, {c_out}, {kernel}, stride={stride}, branches={branches})"
+    part = method.conv(c_in, c_out, kernel, stride=stride, branches=branches, summed=summed)
+    options = f"stride={stride}, branches={branches}, summed={summed}"
+    call = f"conv({c_in}, {c_out}, {kernel}, {options})"
 
     def shape(entered: tuple[int, ...]) -> tuple[int, ...]:
         return (*entered[:2], c_out, *(-(-side // stride) for side in entered[3:]))

@@ -43,6 +43,11 @@ class Split:
         """The same split on `device`."""
         return Split(self.images.to(device), self.labels.to(device), self.unit)
 
+    def take(self, index: np.ndarray | Tensor) -> Split:
+        """The images and labels numbered `index`."""
+        chosen = torch.as_tensor(index)
+        return Split(self.images[chosen], self.labels[chosen], self.unit)
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -72,6 +77,11 @@ class ImageData:
             hasher.update(_bytes(labels))
         digest = hasher.hexdigest()[:16]
         return digest if isinstance(self.train.images, Tensor) else f"files-{digest}"
+
+
+def in_memory(images: Tensor | StreamedImages) -> Tensor:
+    """All images, as they are stored; streamed ones are read now."""
+    return images if isinstance(images, Tensor) else images.in_memory()
 
 
 def picked(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -105,3 +115,15 @@ def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, n
         everything, test_size=held_out, random_state=SPLIT_SEED, stratify=labels
     )
     return np.sort(kept), np.sort(held)
+
+
+def set_aside(labels: np.ndarray, share: float, where: object) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (training, validation) of the training images of `where`, by `stratified`.
+
+    Raises:
+        DataError: so small or large a share that a class would be left out.
+    """
+    try:
+        return stratified(labels, share)
+    except ValueError as error:
+        raise DataError(f"{where}: cannot set {share:g} aside: {error}") from None

@@ -13,6 +13,6 @@ def data_folder() -> Path:
     """The folder of fetched data sets: $EIBENCH_DATA, or `eibench/data` in the user's cache."""
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))  # which, unlike Path's, leaves an unknown ~user
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "eibench" / "data"
+    return Path(os.path.expanduser(cache)) / "eibench" / "data"

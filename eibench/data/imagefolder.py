@@ -20,7 +20,7 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.functional import center_crop, resize
 
-from eibench.data.base import DataError, ImageData, Split, stratified
+from eibench.data.base import DataError, ImageData, Split, set_aside
 from eibench.data.machine import memory_limit, worker_count
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
 
@@ -111,10 +111,7 @@ def _files(
 
 def _set_aside(base: Path, index: Tensor, labels: Tensor, share: float) -> dict[str, Numbered]:
     """Training and validation part of the training files."""
-    try:
-        parts = stratified(labels.numpy(), share)
-    except ValueError as error:
-        raise DataError(f"{base / 'train'}: cannot set {share:g} aside: {error}") from None
+    parts = set_aside(labels.numpy(), share, base / "train")
     kept, held = (torch.from_numpy(part) for part in parts)
     return {"train": (index[kept], labels[kept]), "validation": (index[held], labels[held])}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,20 +68,26 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
         key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
         if key not in seen:
             seen.add(key)
-            try:
+            with failing_in_words(spec):
                 data = datasets.get(spec)
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
-            except UserError:
-                raise
-            except Exception as error:
-                if words := plugin_error(error):
-                    raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
-                if isinstance(error, RuntimeError):  # a size that no machine can count
-                    text = f"model {spec.model.label} cannot be built: {error}"
-                    raise UserError(text) from None
-                raise
         _check_steps(spec, datasets.get(spec))
+
+
+@contextlib.contextmanager
+def failing_in_words(spec: RunSpec) -> Iterator[None]:
+    """Within it, what a plugin's code raises, and a size without end, become `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if words := plugin_error(error):
+            raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
+        if isinstance(error, RuntimeError):  # a size that no machine can count
+            raise UserError(f"model {spec.model.label} cannot be built: {error}") from None
+        raise
 
 
 def _check_steps(spec: RunSpec, data: ImageData) -> None:

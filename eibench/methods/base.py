@@ -29,11 +29,21 @@ class Method(ABC):
 
     @abstractmethod
     def conv(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        branches: int = 1,
+        summed: int = 1,
     ) -> nn.Module:
         """Activity [T, B, c_in, H, W] to current [T, B, c_out, H', W'], size kept at stride 1.
 
-        `branches` is how many such currents are added before the neuron (1 in a chain).
+        `branches` is how many such currents are added before the neuron (1 in a chain). `summed` is
+        how many neurons' spikes are added up in each channel of the activity (1 in a chain; it
+        grows along residual blocks that add spikes to spikes). Methods whose scale is set by theory
+        need both; a method that measures or normalises may leave them aside.
         """
 
     def readout(self, features: int, classes: int) -> nn.Module:
@@ -86,7 +96,14 @@ class Normalized(Method):
         """The normalising layer for [T, B, channels, H, W]."""
 
     def conv(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        branches: int = 1,
+        summed: int = 1,
     ) -> nn.Module:
         conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)
         return nn.Sequential(TimeDistributed(conv), self.norm(c_out, branches))

@@ -4,7 +4,8 @@ Each convolution is an E-I layer; the readout is one without division. E-I Init 
 first training batch, Dale's law is restored after every optimizer step. Weight decay acts on the
 three weight matrices, not on gains and biases; the paper's text does not single these out.
 Every option but `ei_ratio` is one of `eibench.nn.Circuit` or `eibench.nn.EIInit`, by name, and
-acts on every layer.
+acts on every layer. E-I Init measures the activity that arrives, so that branches and sums of
+spikes need no rule of their own.
 """
 
 from __future__ import annotations
@@ -44,7 +45,14 @@ class EI(Method):
     lateral_init: str
 
     def conv(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        branches: int = 1,
+        summed: int = 1,
     ) -> nn.Module:
         return EIConv2d(
             c_in, c_out, kernel, stride=stride, padding=kernel // 2, **self._layer_options()

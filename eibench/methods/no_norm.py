@@ -11,7 +11,10 @@ for spiking neurons alone bring it back:
   readout is that of every method.
 
 The first layer sees an image, not spikes: for the last two its weights are rescaled by the second
-moment of the first training batch. Both count all summed branches in the fan-in.
+moment of the first training batch. Both count all summed branches in the fan-in, and where spikes
+of several neurons arrive added up, they take the second moment of the sum. SpikeInit's authors
+moreover start the last synapse of a residual block nearly silent (1 % firing); here every layer
+starts at the same rate.
 """
 
 from __future__ import annotations
@@ -40,21 +43,31 @@ class NoNorm(Method):
     def __post_init__(self) -> None:
         self._deviations(1)
 
-    def _deviations(self, fan_in: int) -> tuple[float, float] | None:
-        """Of weights on spikes, and on an image of unit second moment; None for torch's rules."""
+    def _deviations(self, fan_in: int, summed: int = 1) -> tuple[float, float] | None:
+        """Of weights on spikes (sums of `summed` trains), and on an image of unit second moment.
+
+        None for torch's rules.
+        """
         tau, threshold = self.lif["tau"], self.lif["threshold"]
         if self.init == "fluctuation":
-            return fluctuation_std(fan_in, threshold), fan_in**-0.5
+            return fluctuation_std(fan_in, threshold, summed), fan_in**-0.5
         if self.init == "spikeinit":
             arguments = (fan_in, tau, threshold, self.rate)
-            return spikeinit_std(*arguments), spikeinit_first_std(*arguments)
+            return spikeinit_std(*arguments, summed), spikeinit_first_std(*arguments)
         return None
 
     def conv(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        branches: int = 1,
+        summed: int = 1,
     ) -> nn.Module:
         conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=True)
-        deviations = self._deviations(branches * c_in * kernel**2)
+        deviations = self._deviations(branches * c_in * kernel**2, summed)
         if deviations is not None:
             nn.init.normal_(conv.weight, std=deviations[0])
         elif self.init == "xavier":

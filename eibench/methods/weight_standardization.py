@@ -5,8 +5,10 @@ Every convolution but the first has the gain 1/deviation of the spikes that the 
 unit deviation, at any threshold. The paper's first layer has gain 1 for a standardised image; here
 images stay in [0, 1] as for every method, and its gain is set on the first training batch, to a
 current of unit deviation. Average pooling lowers the variance and is not made up for, as there.
-The currents of summed branches are scaled by 1/sqrt(branches); the paper's running variance along
-residual blocks (SEW) waits for residual architectures. The readout is that of every method.
+The currents of summed branches are scaled by 1/sqrt(branches). Where the spikes of n neurons arrive
+added up, as along residual blocks, the gain is divided by sqrt(n): the paper's running variance,
+which grows by that of one neuron's spikes with each block, at its weight alpha = 1 (the paper adds
+alpha = 0.5 or 0.2 times the block's spikes). The readout is that of every method.
 """
 
 from __future__ import annotations
@@ -38,9 +40,16 @@ class WeightStandardization(Method):
         return 1 / spike_deviation(lif["tau"], lif["threshold"], lif["reset"], self.timesteps)
 
     def conv(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, branches: int = 1
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        branches: int = 1,
+        summed: int = 1,
     ) -> nn.Module:
-        gain = self._gain() * branches**-0.5
+        gain = self._gain() * (branches * summed) ** -0.5
         return TimeDistributed(WSConv2d(c_in, c_out, kernel, stride, kernel // 2, gain))
 
     @torch.no_grad()

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from torch import nn
 
 from eibench.models.chain import plain, vgg
+from eibench.models.mlp import mlp
+from eibench.models.resnet import resnet
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"plain": plain, "vgg": vgg}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp,
+    "plain": plain,
+    "vgg": vgg,
+    "resnet": resnet,
+}
 
 __all__ = ["MODELS"]

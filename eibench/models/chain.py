@@ -68,6 +68,16 @@ def plain(
     return chain(method, image, classes, layout)
 
 
-def vgg(method: Method, image: tuple[int, int, int], classes: int, *, depth: int) -> nn.Module:
-    """The paper's VGG of `depth` 8, 11, 16 or 19."""
-    return chain(method, image, classes, VGG[depth])
+def vgg(
+    method: Method,
+    image: tuple[int, int, int],
+    classes: int,
+    *,
+    depth: int,
+    layout: str | None,
+) -> nn.Module:
+    """The paper's VGG of `depth` 8, 11, 16 or 19, or the chain of a `layout` like `64 P 128 P`."""
+    if layout is None:
+        return chain(method, image, classes, VGG[depth])
+    listed = [POOL if token == "P" else int(token) for token in layout.split()]
+    return chain(method, image, classes, listed)

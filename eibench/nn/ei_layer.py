@@ -89,7 +89,7 @@ class EILayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0."""
-        if not self._ready:
+        if not self._ready and not x.is_meta:  # a shape alone can pass: there is nothing to compute
             raise NotInitializedError(
                 f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
                 "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"

@@ -24,8 +24,8 @@ import numpy as np
 NORMAL = NormalDist()
 
 
-def fluctuation_std(fan_in: int, threshold: float) -> float:
-    """sqrt(1 / (n Q(theta))), for a layer whose input are spikes.
+def fluctuation_std(fan_in: int, threshold: float, summed: int = 1) -> float:
+    """sqrt(1 / (n Q(theta))), for a layer whose input are spikes, or sums of `summed` trains.
 
     Derived for one step, without leak and reset, and for a previous current of N(0, 1). The
     current's variance is 1 whatever the threshold, so the rate is not free of its scale.
@@ -36,10 +36,15 @@ def fluctuation_std(fan_in: int, threshold: float) -> float:
     rate = math.erfc(threshold / math.sqrt(2)) / 2
     if rate < 1e-30:  # the weights would leave the range of 32-bit floats
         raise ValueError(f"a current of unit deviation does not reach a threshold of {threshold}")
-    return 1 / math.sqrt(fan_in * rate)
+    return 1 / math.sqrt(fan_in * _second_moment(rate, summed))
 
 
-def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float) -> float:
+def _second_moment(rate: float, summed: int) -> float:
+    """E[x^2] of the sum of m independent spike trains of probability p: m p + m (m - 1) p^2."""
+    return summed * rate * (1 + (summed - 1) * rate)
+
+
+def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float, summed: int = 1) -> float:
     """The deviation of weights under which firing at `rate` reproduces itself.
 
     The membrane Y follows Y' = k Y [Y < theta] + X, a hard reset, with X ~ N(0, s_x^2) drawn anew
@@ -49,9 +54,10 @@ def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float) -> flo
         mu          = k (mu Phi(a) - s phi(a))
         mu^2 + s^2  = k^2 ((mu^2 + s^2) Phi(a) - s (theta + mu) phi(a)) + s_x^2,     Q(a) = p
 
-    which is solved in closed form. Without a leak's memory (tau = 1) it is theta / (a sqrt(n p)).
-    At low rates (below 0.075 at tau 2, 0.117 at tau 1) the point is unstable: activity moves away
-    from it, up or down.
+    which is solved in closed form. Where an input is the sum of `summed` neurons' spikes, p in
+    s_x^2 becomes the second moment of that sum. Without a leak's memory (tau = 1) it is
+    theta / (a sqrt(n p)). At low rates (below 0.075 at tau 2, 0.117 at tau 1) the point is
+    unstable: activity moves away from it, up or down.
 
     Raises:
         ValueError: no deviation has this rate as a fixed point.
@@ -67,7 +73,7 @@ def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float) -> flo
     c = k * phi / (1 - k * (1 - rate))  # mu = -c s
     s = threshold / (a - c)
     variance = (1 + c * c) * (1 - k * k * (1 - rate)) + k * k * (a - 2 * c) * phi
-    return s * math.sqrt(variance / (rate * fan_in))
+    return s * math.sqrt(variance / (_second_moment(rate, summed) * fan_in))
 
 
 def _distance(a: float, k: float) -> float:

@@ -45,8 +45,9 @@ class Origin:
 
 
 def chooses(path: Keys, value: Mapping[str, Any]) -> bool:
-    """Whether `value` at `path` names a method, model or data set, in place of any before it."""
-    return path in {(choice,) for choice in CHOICES} and "name" in value
+    """Whether `value` at `path` names a method, model or data set, in place of any before it; or
+    what one of these is made from, such as the images of a set of events."""
+    return bool(path) and path[0] in CHOICES and "name" in value
 
 
 class Leaf(NamedTuple):
@@ -81,7 +82,7 @@ class Draft:
 
     def assign(self, path: Keys, value: Any, origin: Origin) -> None:
         """Set `path`; a mapping is merged key by key, unless it chooses a method, model or data."""
-        if isinstance(value, str) and chooses(path, {"name": value}):
+        if isinstance(value, str) and len(path) == 1 and chooses(path, {"name": value}):
             value = {"name": value}
         if isinstance(value, Mapping) and not chooses(path, value):
             self.origins.setdefault(path, origin)
@@ -89,8 +90,11 @@ class Draft:
                 self.assign((*path, key), inner, origin.below(key))
             return
         parent: Any = self.values
-        for key in path[:-1]:
-            parent = parent.setdefault(key, {})
+        for depth, key in enumerate(path[:-1]):
+            inner = parent.setdefault(key, {})
+            if depth and isinstance(inner, str) and path[0] in CHOICES:  # a name within a choice
+                parent[key] = {"name": inner}
+            parent = parent[key]
             if not isinstance(parent, dict):
                 text = f"{'.'.join(map(str, path))} goes through a value that is not a mapping"
                 raise Located([origin.message(text)])

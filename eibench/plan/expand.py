@@ -16,8 +16,10 @@ from typing import Any
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
+from eibench.plan.matches import check_used, find_matches, read_stand_ins
 from eibench.plan.overrides import Override, matches
 from eibench.plan.plugins import load_plugin
+from eibench.plan.references import Published, read_references
 from eibench.plan.spec import PROBE, RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile, as_probe, read_suite
 from eibench.plan.validate import show
@@ -68,11 +70,15 @@ class _Expansion:
 
     def plan(self, seeds: list[int]) -> Plan:
         plugins = self._load_plugins()
+        published = self._read_references()
+        copies = read_stand_ins(self.suite.stands_for, self._note)
         self._check_axes()
         self._stop_if_wrong()
         made = [run for name, picks in self._picks() if (run := self._run(name, picks))]
         self._stop_if_wrong()
         self._check_per_method([run.spec for run in made])
+        if not self.settings:
+            check_used(copies, [run.spec for run in made], self._note)
         kept = self._without_excluded(made)
         ablate.check_distinct(self.suite, kept, self._note)
         self._stop_if_wrong()
@@ -86,6 +92,7 @@ class _Expansion:
             tuned_by=suite.tuned_by,
             kind=suite.kind,
             plugins=plugins,
+            references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),
         )
 
     def _note(self, text: str, *keys: str | int) -> None:
@@ -105,6 +112,23 @@ class _Expansion:
                 self._note(str(error), "plugins", i)
         self._stop_if_wrong()
         return tuple(loaded)
+
+    def _read_references(self) -> tuple[Published, ...]:
+        """The published numbers that the suite names; notes what is wrong with their file."""
+        path = self.suite.references
+        if path is None:
+            if self.suite.stands_for:
+                self._note("has no effect without `references`", "stands_for")
+            return ()
+        if self.suite.kind == PROBE:
+            self._note("belongs to suites that train", "references")
+        try:
+            return read_references(self.folder / path)
+        except BadSuite as bad:
+            self.problems += bad.problems
+        except UserError as error:
+            self._note(str(error), "references")
+        return ()
 
     def _check_axes(self) -> None:
         """What the schema cannot say of seeds and axes."""

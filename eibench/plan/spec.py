@@ -107,7 +107,7 @@ class RunSpec:
             if key in CHOICES:
                 flat[key] = self.method.label if key == "method" else value.pop("name")
             if isinstance(value, dict):
-                flat |= {f"{key}.{k}": v for k, v in value.items() if k != "name"}
+                flat |= _flat(key, value)
             else:
                 flat[key] = value
         return flat
@@ -129,7 +129,7 @@ class RunSpec:
 
     def plugins(self) -> dict[str, Plugin]:
         """For each of method, model and data that is not eibench's own, where it comes from."""
-        sources = {key: getattr(self, key).plugin for key in CHOICES}
+        sources = {key: getattr(self, key).made_by() for key in CHOICES}
         return {key: plugin for key, plugin in sources.items() if plugin is not None}
 
     def sources(self) -> dict[str, dict[str, str]]:
@@ -155,6 +155,17 @@ class RunSpec:
     def simplest(self) -> RunSpec:
         """The spec with its method replaced by the simplest one that computes the same."""
         return replace(self, method=self.method.same_as(self.model, self.neuron, self.timesteps))
+
+
+def _flat(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values under `key` as columns; a choice within them stands under its key, by name."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{name}": value["name"], **_flat(f"{key}.{name}", value)}
+        elif name != "name":
+            flat[f"{key}.{name}"] = value
+    return flat
 
 
 def _part(key: str, values: Mapping[str, Any]) -> Any:

@@ -12,6 +12,8 @@
     exclude: [{key: value}, ...]   combinations to leave out
     seeds: [0, 1, 2]               every combination under each
     tuned_by: lr_search            the suite in which the per-method values were found
+    references: references.yaml    published numbers to set beside ours
+    stands_for: {imagefolder: {data: cifar10, title: CIFAR-10 (JPEG)}}   a copy of another data set
     plugins: [my_norm.py]          files (beside the suite) or installed names that add methods ...
 
 Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
@@ -28,7 +30,9 @@ from pydantic import Field
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Origin
+from eibench.plan.matches import Match
 from eibench.plan.options import Options
+from eibench.plan.references import REFERENCES
 from eibench.plan.spec import LARGEST_SEED, RunSpec
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import Document, load
@@ -61,6 +65,8 @@ class SuiteFile(Options):
     seeds: list[Seed] = Field([0], min_length=1)
     tuned_by: str | None = None
     plugins: list[str] = Field(default_factory=list)
+    references: str | None = Field(None, min_length=1)
+    stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,8 @@ class Plan:
     kind: Kind = "train"
     plugins: tuple[str, ...] = ()
     """What the suite's plugins add, a line for each."""
+    references: tuple[Match, ...] = ()
+    """Published numbers of what the runs compute."""
 
 
 def read_suite(path: Path) -> tuple[Document, SuiteFile]:
@@ -119,9 +127,16 @@ def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
     """
     axis: dict[str, list[Any]] = {} if steps is None else {"probe.steps": steps}
     changes: dict[str, Any] = {"kind": "probe", "grid": {**suite.grid, **axis}}
+    changes |= {"references": None, "stands_for": {}}  # numbers of trained networks
     if suite.kind == "train":
         changes["name"] = f"{suite.name}-probe"
     return suite.model_copy(update=changes)
+
+
+def suite_files(folder: Path) -> list[Path]:
+    """The suites in `folder`, sorted: its YAML files but for `references.yaml`."""
+    found = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
+    return [path for path in found if path.stem != REFERENCES]
 
 
 def find_suite(name: str, folder: Path = Path("suites")) -> Path:
@@ -129,7 +144,7 @@ def find_suite(name: str, folder: Path = Path("suites")) -> Path:
     path = Path(name)
     if path.suffix in SUFFIXES or os.path.exists(path):  # unlike Path.exists, never raises
         return path
-    known = {p.stem: p for p in sorted(folder.glob("*")) if p.suffix in SUFFIXES}
+    known = {p.stem: p for p in suite_files(folder)}
     if name in known:
         return known[name]
     raise UserError(f"{name}: no such suite or file{did_you_mean(name, known)}")

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from eibench.errors import did_you_mean
 from eibench.plan.options import Choice
+from eibench.plan.options.base import NESTED
 from eibench.plan.yaml_source import Keys
 
 M = TypeVar("M", bound=BaseModel)
@@ -43,7 +44,8 @@ def validate(cls: type[M], values: Any) -> M:
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        raise Invalid([_problem(cls, e) for e in error.errors(include_url=False)]) from None
+        found = error.errors(include_url=False)
+        raise Invalid([problem for e in found for problem in _problems(cls, e)]) from None
 
 
 def choose(kind: str, registry: Mapping[str, type[C]], values: Any) -> C:
@@ -98,6 +100,13 @@ _WORDS = {
     "value_error": "{error}",
 }
 """Our words for pydantic's kinds of error; in braces what it tells of each."""
+
+
+def _problems(cls: type[BaseModel], error: ErrorDetails) -> list[Problem]:
+    """One pydantic error; of a choice within a choice, each of its own problems."""
+    if error["type"] == NESTED:
+        return [Problem((*error["loc"], *p.keys), p.text) for p in error["ctx"]["problems"]]
+    return [_problem(cls, error)]
 
 
 def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:

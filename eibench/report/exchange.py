@@ -10,6 +10,7 @@ from typing import Any
 
 from eibench.report.layout import Place
 from eibench.report.notes import footnotes
+from eibench.report.references import published
 from eibench.report.tables import UNMEASURED, Table
 
 
@@ -68,6 +69,29 @@ def to_csv(tables: Sequence[Table]) -> str:
     return out.getvalue()
 
 
+def _published(table: Table) -> dict[str, Any]:
+    """Cells beside published numbers; no key where there are none."""
+    found = [
+        {
+            "row": dict(zip(table.layout.rows, one.place[0], strict=True)),
+            "column": dict(zip(table.layout.columns, one.place[1], strict=True)),
+            "method": one.reference.method,
+            "model": one.reference.model,
+            "data": one.reference.data,
+            "data_title": one.reference.data_title,
+            "mean": one.cell.mean,
+            "std": one.cell.deviation,
+            "n": one.cell.n,
+            "published": one.reference.value,
+            "difference": one.difference,
+            "protocol": one.protocol,
+            "source": one.reference.source,
+        }
+        for one in published(table)
+    ]
+    return {"published": found} if found else {}
+
+
 def to_json(tables: Sequence[Table]) -> str:
     """A list with one object for each suite: its cells, and the notes of the other formats."""
     content = [
@@ -81,6 +105,7 @@ def to_json(tables: Sequence[Table]) -> str:
             "columns": table.layout.columns,
             "cells": cell_values(table),
             "footnotes": footnotes(table, "Best"),
+            **_published(table),
         }
         for table in tables
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eibench.errors import UserError
-from eibench.report import exchange, latex, render
+from eibench.report import exchange, latex, published, render
 from eibench.report.layers import (
     LAYER,
     PROBE,
@@ -80,15 +80,22 @@ def render_tables(
     width: int = WIDTH,
     bold: Callable[[str], str] = str,
 ) -> str:
-    """`tables` as text in `form`; `width` and `bold` are for a terminal."""
+    """`tables` as text in `form`, with published numbers below a table that has any (but in CSV).
+
+    `width` and `bold` are for a terminal.
+    """
     if form == "csv":
         return exchange.to_csv(tables)
     if form == "json":
         return exchange.to_json(tables)
     if form == "table":
-        return "\n\n".join(render.to_text(table, width, bold) for table in tables)
-    one = {"markdown": render.to_markdown, "latex": latex.to_latex}[form]
-    return "\n".join(one(table) for table in tables)
+        return "\n\n".join(
+            render.to_text(table, width, bold) + published.to_text(table, width, bold)
+            for table in tables
+        )
+    if form == "markdown":
+        return "\n".join(render.to_markdown(t) + published.to_markdown(t) for t in tables)
+    return "\n".join(latex.to_latex(t) + published.to_latex(t) for t in tables)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -106,7 +106,7 @@ def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
     def block(columns: Sequence[Key]) -> str:
         body = [
             [
-                _wrapped(stub_text(row, table), STUB),
+                wrapped(stub_text(row, table), STUB),
                 *(text for c in columns for text in _text_cells(table, row, c, bold)),
             ]
             for row in table.rows
@@ -128,7 +128,7 @@ def _width(text: str) -> int:
 
 def _column_heads(column: Key, table: Table) -> list[str]:
     """The heads of a column's parts, narrow and one field below the other."""
-    first = "\n".join(_wrapped(text) for text in column_texts(column, table))
+    first = "\n".join(wrapped(text) for text in column_texts(column, table))
     return [first, "\n".join(DIFFERENCE)] if table.layout.ablated else [first]
 
 
@@ -147,13 +147,14 @@ def _text_cell(table: Table, row: Key, column: Key, bold: Callable[[str], str]) 
     if cell is None:
         return NO_CELL
     if not cell.n:
-        return _wrapped(empty_text(cell, table.metric))
+        return wrapped(empty_text(cell, table.metric))
     number = number_text(cell, table)
     marked = bold(number) + " *" if cell.best else number
-    return "\n".join(filter(None, [marked, _wrapped(remark_text(cell, table))]))
+    return "\n".join(filter(None, [marked, wrapped(remark_text(cell, table))]))
 
 
-def _wrapped(text: str, width: int = NARROW) -> str:
+def wrapped(text: str, width: int = NARROW) -> str:
+    """`text` in lines of at most `width` characters, broken at spaces alone."""
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
@@ -164,17 +165,17 @@ def to_markdown(table: Table) -> str:
     """For GitHub: the best in bold, notes as a list."""
     body = [
         [
-            _escaped(stub_text(row, table)),
+            escaped(stub_text(row, table)),
             *(text for c in table.columns for text in _markdown_cells(table, row, c)),
         ]
         for row in table.rows
     ]
-    second = [_escaped(" ".join(DIFFERENCE))] if table.layout.ablated else []
-    heads = ([_escaped(", ".join(column_texts(c, table))), *second] for c in table.columns)
+    second = [escaped(" ".join(DIFFERENCE))] if table.layout.ablated else []
+    heads = ([escaped(", ".join(column_texts(c, table))), *second] for c in table.columns)
     headers = [stub_heading(table), *(text for head in heads for text in head)]
     grid = tabulate(body, headers, "github", disable_numparse=True)
     notes = "\n".join(f"- {note}" for note in footnotes(table, "Bold"))
-    return f"### {_escaped(table.heading)}\n\n{grid}\n\n{notes}\n"
+    return f"### {escaped(table.heading)}\n\n{grid}\n\n{notes}\n"
 
 
 def _markdown_cells(table: Table, row: Key, column: Key) -> list[str]:
@@ -196,6 +197,6 @@ def _markdown_cell(table: Table, row: Key, column: Key) -> str:
     return f"{f'**{number}**' if cell.best else number} {remark_text(cell, table)}".rstrip()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` without a meaning in Markdown; underscores inside words have none on GitHub."""
     return re.sub(r"([\\`*\[\]<>|#~])", r"\\\1", text)

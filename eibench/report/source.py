@@ -63,6 +63,27 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A published number, and the planned runs of its method, network and data set."""
+
+    method: str
+    """A label."""
+    model: Mapping[str, Value]
+    """The name, and the options that the source states."""
+    data: str
+    data_title: str | None
+    """What the runs' data set is called where it is a copy of the published one."""
+    metric: str
+    value: float
+    source: str
+    fields: Mapping[str, Value]
+    """What is known of its protocol as fields of a run ..."""
+    notes: Mapping[str, Any]
+    """... and in words; `seeds` is the number of runs behind the value."""
+    runs: frozenset[str]
+
+
+@dataclass(frozen=True)
 class SuiteResults:
     """What is known of one suite."""
 
@@ -78,6 +99,7 @@ class SuiteResults:
     """Runs in the folder that are not in the plan."""
     kind: str = "train"
     """`train`, or `probe`: then runs have layers."""
+    references: tuple[Reference, ...] = ()
 
     @property
     def unchanged(self) -> list[Run]:
@@ -118,7 +140,12 @@ def _read_suite(folder: Path) -> SuiteResults:
         runs=tuple(_read_run(folder / run_id, fields) for run_id, fields in planned.items()),
         others=sum(path.parent.name not in planned for path in folder.glob("*/record.json")),
         kind=kind_of(plan),
+        references=tuple(_reference(known) for known in plan.get("references", ())),
     )
+
+
+def _reference(known: Mapping[str, Any]) -> Reference:
+    return Reference(**{**known, "runs": frozenset(known["runs"])})
 
 
 def _read_run(folder: Path, fields: Mapping[str, Any]) -> Run:

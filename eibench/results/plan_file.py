@@ -1,7 +1,7 @@
 """`plan.json`: what a suite asked for, kept beside its results.
 
-It lets a report show runs that are missing, name runs that compute the same thing, and print how
-much tuning each method had.
+It lets a report show runs that are missing, name runs that compute the same thing, print how much
+tuning each method had, and set published numbers beside ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eibench.results.store import SCHEMA, to_json, write_atomic
 
 def write_plan(folder: Path, plan: Plan) -> None:
     """Write `plan` to its suite's results folder."""
-    content = {
+    content: dict[str, Any] = {
         "schema": SCHEMA,
         "suite": plan.name,
         "title": plan.title,
@@ -25,6 +25,8 @@ def write_plan(folder: Path, plan: Plan) -> None:
         "same": same_computations(plan),
         "runs": [{"run_id": run.run_id, "fields": run.fields()} for run in plan.runs],
     }
+    if plan.references:
+        content["references"] = [match.to_dict() for match in plan.references]
     write_atomic(folder / "plan.json", to_json(content))
 
 

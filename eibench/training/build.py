@@ -16,7 +16,7 @@ from eibench.data.normalize import Normalization, normalization
 from eibench.errors import UserError
 from eibench.methods import METHODS, Method
 from eibench.models import MODELS
-from eibench.plan.options import DataOptions
+from eibench.plan.options import DataOptions, DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.optim import make_optimizer
 from eibench.training.seeds import generator, stream_seed
@@ -67,11 +67,16 @@ def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:
     Raises:
         UserError: the network does not suit the data.
     """
+    return make_network(spec, method, DataShape(data.image, len(data.classes)))
+
+
+def make_network(spec: RunSpec, method: Method, shape: DataShape) -> nn.Module:
+    """The same for data of which only the `shape` is known."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(spec.seed, "weights"))
         build = MODELS[spec.model.name]
         try:
-            return build(method, data.image, len(data.classes), **spec.model.model_dump())
+            return build(method, shape.image, shape.classes, **spec.model.model_dump())
         except ValueError as error:
             text = f"model {spec.model.label} on data set {spec.data.name}: {error}"
             raise UserError(text) from None

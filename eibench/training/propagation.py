@@ -7,7 +7,8 @@ on one batch, with the network in training mode:
     firing_rate    spikes per neuron and time step
     silent_share   share of neurons that never fire on the batch
     current_std    standard deviation of the neuron's input current, over all its entries
-    balance        |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries, of an E-I layer
+    balance        |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries, of an E-I layer (of the
+                   last one called, where the currents of several are added)
     gradient       norm of the loss's gradient over norm of the weights, of the synapses' matrices
                    and kernels (biases and gains are left out: biases start at zero)
 

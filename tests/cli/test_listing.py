@@ -90,7 +90,8 @@ def test_version(cli):
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize(
-    "verb", [[], ["run"], ["report"], ["plot"], ["list"], ["check"], ["doctor"]]
+    "verb",
+    [[], ["run"], ["report"], ["plot"], ["list"], ["show"], ["data"], ["check"], ["doctor"]],
 )
 def test_help(cli, verb, flag):
     done = cli(*verb, flag)
@@ -141,7 +142,15 @@ def test_doctor_says_when_torch_is_missing(cli, monkeypatch):
 
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "optuna"}
 LIGHT = [
-    [["--help"], ["--version"], ["run", "-h"], ["list", "-h"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "-h"],
+        ["list", "-h"],
+        ["data", "-h"],
+        ["show", "-h"],
+        ["show", "x"],
+    ],
     [["list", kind, "--json"] for kind in REGISTRIES],
     [["list", "suites"], ["run", "typo.yaml"], ["run", "broken.yaml"], ["run", "x", "--seeds=a"]],
 ]

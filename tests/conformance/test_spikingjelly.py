@@ -7,6 +7,8 @@ Not compared, because the equations differ:
 - The eps of BNTT: 1e-5 there by default, 1e-4 here, as the authors have it. It is passed here.
 - tdBN in training: the factor alpha * threshold is in its weight and in front of ours, so the
   functions agree (compared) while an optimizer's steps do not.
+- Bottlenecks under `iand`: there the shortcut is negated; in its basic blocks, in the paper (Fang
+  et al., NeurIPS 2021) and here the body is.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from peer import (
 )
 from torch import Tensor, nn
 
+from eibench.methods import METHODS
+from eibench.models import MODELS
 from eibench.nn import (
     LIF,
     MPBNLIF,
@@ -39,9 +43,11 @@ from eibench.nn import (
     TEBatchNorm2d,
 )
 from eibench.nn.functional import fire
+from eibench.plan.options import NeuronOptions, ResnetOptions
 
 pytest.importorskip("spikingjelly.activation_based.neuron.mpbn", reason="needs SpikingJelly 2.0")
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from spikingjelly.activation_based.model import sew_resnet
 
 THEIRS = {"sigmoid": surrogate.Sigmoid(alpha=4.0), "atan": surrogate.ATan(alpha=2.0)}
 
@@ -150,3 +156,44 @@ def test_group_norm(groups: int) -> None:
     """One group is the layer norm over C, H and W."""
     theirs = layer.GroupNorm(groups, C, step_mode="m")
     same_layers(GroupNorm2d(C, groups), theirs, {"weight": "weight", "bias": "bias"})
+
+
+# --- Residual blocks -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("depth", "connect"), [(18, "add"), (18, "and"), (18, "iand"), (50, "add"), (50, "and")]
+)
+@pytest.mark.parametrize("index", [0, 1], ids=["shortcut with synapse", "identity"])
+def test_spike_element_wise_blocks(depth: int, index: int, connect: str) -> None:
+    """Value and gradient of the two blocks of a second stage, over batch norm."""
+    method = METHODS["batchnorm"](lif=NeuronOptions().model_dump(), timesteps=T, stats="joint")
+    chosen = ResnetOptions(depth=depth, width=C, connect=connect).model_dump()
+    ours = MODELS["resnet"](method, (3, 8, 8), 10, **chosen).stage2[index].double()
+    theirs = their_block(depth, index, connect.upper()).double()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    functional.set_step_mode(theirs, "m")
+    wide = next(ours.parameters()).shape[1]
+    spikes = (draw(7, T, 3, wide, 8, 8) > 0.5).double()
+    same(value_and_gradient(ours, spikes), value_and_gradient(theirs, spikes))
+
+
+def their_block(depth: int, index: int, connect: str) -> nn.Module:
+    """SpikingJelly's block of the second stage: 2 C wide, four times that for a bottleneck."""
+    kind = sew_resnet.Bottleneck if depth == 50 else sew_resnet.BasicBlock
+    out = 2 * C * kind.expansion
+    arriving = C * kind.expansion if index == 0 else out
+    downsample = None
+    if index == 0:
+        conv = layer.Conv2d(arriving, out, 1, stride=2, bias=False)
+        downsample = nn.Sequential(conv, layer.BatchNorm2d(out))
+    neurons = options(2.0, 1.0, "soft", "sigmoid", True)
+    return kind(
+        arriving,
+        2 * C,
+        stride=2 if index == 0 else 1,
+        downsample=downsample,
+        cnf=connect,
+        spiking_neuron=neuron.LIFNode,
+        **neurons,
+    )

@@ -14,7 +14,7 @@ from eibench.methods import METHODS
 from eibench.models import MODELS
 from eibench.nn import LIF, EILayer, NotInitializedError
 from eibench.plan import options
-from eibench.plan.options import PlainOptions, VggOptions
+from eibench.plan.options import MlpOptions, PlainOptions, ResnetOptions, VggOptions
 
 VARIANTS = [
     options.EIOptions(),
@@ -46,12 +46,23 @@ VARIANTS = [
     options.NoNormOptions(init="spikeinit"),
     options.NoNormOptions(init="spikeinit", rate=0.2),
 ]
+MODEL_CHOICES = [
+    *MODEL_VARIANTS,
+    MlpOptions(width=16),
+    VggOptions(),
+    VggOptions(layout="8 P 16"),
+    ResnetOptions(width=8),
+    ResnetOptions(width=8, connect="iand"),
+    ResnetOptions(width=8, shortcut="currents"),
+    ResnetOptions(width=8, stem="large"),
+    ResnetOptions(width=8, depth=50),
+]
 by_method = pytest.mark.parametrize("choice", VARIANTS, ids=lambda c: c.label)
 
 
 def test_registries_and_options_name_the_same_things():
     assert METHODS.keys() == options.METHODS.keys() == {v.name for v in VARIANTS}
-    assert MODELS.keys() == options.MODELS.keys()
+    assert MODELS.keys() == options.MODELS.keys() == {m.name for m in MODEL_CHOICES}
     for name, cls in options.METHODS.items():
         fields = inspect.signature(METHODS[name]).parameters.keys() - {"lif", "timesteps"}
         assert fields == cls.model_fields.keys()
@@ -67,7 +78,7 @@ def test_every_method_keeps_the_contracts(choice, contract):
 
 
 @pytest.mark.parametrize("contract", CONTRACTS["model"], ids=lambda c: c.__name__)
-@pytest.mark.parametrize("model", [*MODEL_VARIANTS, VggOptions()], ids=lambda c: c.label)
+@pytest.mark.parametrize("model", MODEL_CHOICES, ids=lambda c: c.label)
 def test_every_model_keeps_the_contracts(model, contract):
     contract(model)
 
@@ -81,6 +92,7 @@ def test_ei_refuses_to_work_unprepared_and_keeps_dales_law():
     method, network = make(options.EIOptions())
     with pytest.raises(NotInitializedError, match="initialize"):
         network(activity())
+    assert network.to("meta")(activity().to("meta")).shape == (4, 3, CLASSES)  # a shape can pass
     method, network = prepared(options.EIOptions(), activity())
     with torch.no_grad():
         for parameter in network.parameters():
@@ -136,11 +148,41 @@ def test_vgg_parameters_under_ei_by_hand():
     """VGG-8, ratio 4: the body's kernels times 1.25, n_E n_I + n_I + 2 n_E for each layer; readout
     10 x 512, two inhibitory cells of 512, and 10 x 2."""
     method, _ = make(options.EIOptions())
-    network = MODELS["vgg"](method, (3, 32, 32), 10, depth=8)
+    network = MODELS["vgg"](method, (3, 32, 32), 10, depth=8, layout=None)
     body = 3_909_312 * 5 // 4
     circuits = sum(n * n // 4 + n // 4 + 2 * n for n in (64, 128, 256, 512, 512))
     readout = 10 * 512 + 2 * 512 + 10 * 2
     assert sum(p.numel() for p in network.parameters()) == body + circuits + readout
+
+
+@pytest.mark.parametrize(
+    ("layout", "kinds", "widths"),
+    [
+        ("64 P 128 P", "cpcp", [64, 128]),
+        ([5, 6, "p"], "ccp", [5, 6]),
+        (7, "c", [7]),
+        ("p 3", "pc", [3]),
+    ],
+)
+def test_vgg_by_layout(layout, kinds, widths):
+    """In the paper's notation, or as a list."""
+    _, network = make(options.NoNormOptions(), VggOptions(layout=layout))
+    names = [name[0] for name, _ in network.named_children() if name[0] in "cp"]
+    assert "".join(names) == kinds
+    assert [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)] == widths
+    assert network(activity()).shape == (4, 3, CLASSES)
+
+
+def test_the_layout_of_vgg_8_is_vgg_8():
+    listed = VggOptions(layout="64 P 128 P 256 P 512 P 512 P")
+    sizes = [
+        [
+            (name, p.shape)
+            for name, p in make(options.EIOptions(), m, (3, 32, 32))[1].named_parameters()
+        ]
+        for m in (listed, VggOptions())
+    ]
+    assert sizes[0] == sizes[1]
 
 
 @pytest.mark.parametrize(

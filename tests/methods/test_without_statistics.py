@@ -124,6 +124,34 @@ def test_standardized_kernels_keep_a_current_at_unit_deviation(neuron):
     assert after.std().item() == pytest.approx(1, rel=0.02)
 
 
+@pytest.mark.parametrize("summed", [1, 2, 4])
+def test_standardized_kernels_keep_sums_of_spikes_at_unit_deviation(summed):
+    """The spikes of `summed` neurons, each under N(0, 1), added up as along residual blocks."""
+    method = make(STANDARDIZED)
+    torch.manual_seed(0)
+    conv = method.conv(32, 64, 3, summed=summed)
+    currents = torch.randn(summed, 4, 16, 32, 10, 10)
+    with torch.no_grad():
+        activity = sum(method.neuron(32)(current) for current in currents)
+        after = conv(activity)[..., 1:-1, 1:-1]
+    assert after.std().item() == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("summed", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("choice", "rate"), [(FLUCTUATION, norm.sf(1.0)), (SPIKEINIT, 0.1)], ids=["fluct", "spikeinit"]
+)
+def test_weights_of_theory_give_sums_of_spikes_the_same_current(choice, rate, summed):
+    """At the rate that the theory assumes, its root mean square is that of single spikes."""
+    torch.manual_seed(0)
+    conv = make(choice).conv(64, 512, 3, summed=summed)
+    spikes = (torch.rand(summed, 4, 8, 64, 6, 6) < rate).float().sum(0)
+    with torch.no_grad():
+        current = conv(spikes)[..., 1:-1, 1:-1]
+    expected = {FLUCTUATION: 1.0, SPIKEINIT: 2.578 * rate**0.5}[choice]
+    assert current.square().mean().sqrt().item() == pytest.approx(expected, rel=0.03)
+
+
 @PREPARED
 def test_what_prepare_sets_is_in_the_state(choice):
     method = make(choice)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from eibench.nn.initializers import (
     fluctuation_std,
@@ -19,6 +19,17 @@ def test_fluctuation(threshold, std):
     assert fluctuation_std(1, threshold) == pytest.approx(std, abs=1e-3)
     assert fluctuation_std(288, threshold) == pytest.approx(std / 288**0.5, abs=1e-4)
     assert fluctuation_std(1, 6.0) == pytest.approx(norm.sf(6.0) ** -0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize("summed", [2, 3, 5])
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_sums_of_spikes_keep_the_second_moment_of_the_current(summed, rate):
+    """n Var[w] E[x^2] is that of single trains, with E[x^2] of a binomial law by its sum."""
+    power = sum(k * k * binom.pmf(k, summed, rate) for k in range(summed + 1))
+    alone, together = (spikeinit_std(9, 2.0, 1.0, rate, n) for n in (1, summed))
+    assert together**2 * power == pytest.approx(alone**2 * rate)
+    threshold = norm.isf(rate)
+    assert 9 * fluctuation_std(9, threshold, summed) ** 2 * power == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

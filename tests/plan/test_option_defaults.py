@@ -8,6 +8,15 @@ from eibench.plan.options import ProbeOptions
 from eibench.plan.spec import NUMBERS, SECTIONS, SPEC_VERSION
 
 REQUIRED = "(required)"
+RECORDED = {"by": "time", "validation_share": 0.1}
+CAMERA = {
+    "contrast": 0.3,
+    "amplitude": 4.0,
+    "saccades": 3,
+    "steps": 20,
+    "margin": 2,
+    "dark": 0.1,
+}
 
 PINNED = {
     1: {
@@ -44,9 +53,28 @@ PINNED = {
         "method wta": {"init": "kaiming", "rate": 0.1, "share": 0.25},
         "method no_norm": {"init": "kaiming", "rate": 0.1},
         "model plain": {"depth": 8, "width": 32, "pools": 2},
-        "model vgg": {"depth": 8},
+        "model mlp": {"depth": 3, "width": 256},
+        "model vgg": {"depth": 8, "layout": None},
+        "model resnet": {
+            "depth": 18,
+            "width": 64,
+            "shortcut": "spikes",
+            "connect": "add",
+            "stem": "small",
+        },
         "data digits": {},
         "data imagefolder": {"root": REQUIRED, "validation_share": 0.1, "size": None},
+        "data mnist": {"validation_share": 0.1},
+        "data fashion_mnist": {"validation_share": 0.1},
+        "data cifar10": {"validation_share": 0.1},
+        "data cifar100": {"validation_share": 0.1},
+        "data tiny_imagenet": {"validation_share": 0.1},
+        "data digits_dvs": {**CAMERA, "amplitude": 2.0},
+        "data events_from": {**CAMERA, "source": REQUIRED},
+        "data cifar10_dvs": {**RECORDED, "size": 48},
+        "data dvs_gesture": {**RECORDED, "size": 48},
+        "data nmnist": {**RECORDED, "size": 34},
+        "data shd": RECORDED,
         "neuron": {
             "tau": 2.0,
             "threshold": 1.0,

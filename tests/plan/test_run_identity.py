@@ -218,6 +218,7 @@ def test_fields_are_flat_and_complete():
         "method.stats": "per_step",
         "model": "vgg",
         "model.depth": 11,
+        "model.layout": None,
         "data": "imagefolder",
         "data.root": "/data/x",
         "data.validation_share": 0.2,

@@ -7,6 +7,7 @@ import pytest
 
 from eibench.errors import BadSuite, UserError
 from eibench.plan import Override, find_suite, load_plan, select
+from eibench.plan.suite import suite_files
 
 NORMS = ["batchnorm", {"name": "batchnorm", "stats": "per_step"}]
 
@@ -199,7 +200,7 @@ def test_a_thousand_runs_are_planned_at_once(plan):
 
 def test_suites_of_the_repository_are_valid():
     folder = Path(__file__).parents[2] / "suites"
-    paths = sorted(folder.glob("*.yaml"))
+    paths = suite_files(folder)
     assert paths
     for path in paths:
         made = load_plan(path, [])

@@ -10,7 +10,7 @@ INIT = "        self.eps, self.scale"
 BROKEN_METHODS = {
     "wrong shape": (
         ["return x / ", "return x[..., 1:] / "],
-        "conv(2, 6, 3, stride=1, branches=1) gives [1, 1, 6, 8, 7] for an input of "
+        "conv(2, 6, 3, stride=1, branches=1, summed=1) gives [1, 1, 6, 8, 7] for an input of "
         "[1, 1, 2, 8, 8]; it must be [1, 1, 6, 8, 8]",
     ),
     "NaN on silence": (

@@ -9,12 +9,25 @@ from __future__ import annotations
 
 from eibench.plan.options.base import LARGEST, Choice, Count, Options, Plugin
 from eibench.plan.options.data import (
+    CIFAR10Options,
+    CIFAR100Options,
     DataOptions,
     DataShape,
     DigitsOptions,
+    FashionMNISTOptions,
     ImageFolderOptions,
+    MNISTOptions,
+    TinyImageNetOptions,
 )
 from eibench.plan.options.ei import EIOptions
+from eibench.plan.options.events import (
+    CIFAR10DVSOptions,
+    DigitsDVSOptions,
+    DVSGestureOptions,
+    EventsFromOptions,
+    NMNISTOptions,
+    SHDOptions,
+)
 from eibench.plan.options.methods import (
     BatchNormOptions,
     BNTTOptions,
@@ -29,7 +42,13 @@ from eibench.plan.options.methods import (
     WeightStandardizationOptions,
     WTAOptions,
 )
-from eibench.plan.options.models import ModelOptions, PlainOptions, VggOptions
+from eibench.plan.options.models import (
+    MlpOptions,
+    ModelOptions,
+    PlainOptions,
+    ResnetOptions,
+    VggOptions,
+)
 from eibench.plan.options.run import InputOptions, NeuronOptions, ProbeOptions, TrainOptions
 
 METHODS: dict[str, type[MethodOptions]] = {
@@ -49,8 +68,27 @@ METHODS: dict[str, type[MethodOptions]] = {
         NoNormOptions,
     )
 }
-MODELS: dict[str, type[ModelOptions]] = {c.name: c for c in (PlainOptions, VggOptions)}
-DATASETS: dict[str, type[DataOptions]] = {c.name: c for c in (DigitsOptions, ImageFolderOptions)}
+MODELS: dict[str, type[ModelOptions]] = {
+    c.name: c for c in (MlpOptions, PlainOptions, VggOptions, ResnetOptions)
+}
+DATASETS: dict[str, type[DataOptions]] = {
+    c.name: c
+    for c in (
+        DigitsOptions,
+        ImageFolderOptions,
+        MNISTOptions,
+        FashionMNISTOptions,
+        CIFAR10Options,
+        CIFAR100Options,
+        TinyImageNetOptions,
+        DigitsDVSOptions,
+        EventsFromOptions,
+        CIFAR10DVSOptions,
+        DVSGestureOptions,
+        NMNISTOptions,
+        SHDOptions,
+    )
+}
 
 __all__ = [
     "DATASETS",
@@ -59,28 +97,41 @@ __all__ = [
     "MODELS",
     "BNTTOptions",
     "BatchNormOptions",
+    "CIFAR10DVSOptions",
+    "CIFAR10Options",
+    "CIFAR100Options",
     "Choice",
     "Count",
+    "DVSGestureOptions",
     "DataOptions",
     "DataShape",
+    "DigitsDVSOptions",
     "DigitsOptions",
     "EIOptions",
+    "EventsFromOptions",
+    "FashionMNISTOptions",
     "GroupNormOptions",
     "ImageFolderOptions",
     "InputOptions",
     "LayerNormOptions",
+    "MNISTOptions",
     "MPBNOptions",
     "MethodOptions",
+    "MlpOptions",
     "ModelOptions",
+    "NMNISTOptions",
     "NeuronOptions",
     "NoNormOptions",
     "Options",
     "PlainOptions",
     "Plugin",
     "ProbeOptions",
+    "ResnetOptions",
+    "SHDOptions",
     "TABOptions",
     "TDBNOptions",
     "TEBNOptions",
+    "TinyImageNetOptions",
     "TrainOptions",
     "VggOptions",
     "WTAOptions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 LARGEST = 2**31 - 1
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A whole number of things."""
+NESTED = "nested_choice"
+"""Kind of the validation error of a choice within a choice; its context holds the `problems`."""
 
 
 class Options(BaseModel):
@@ -54,6 +57,10 @@ class Choice(Options):
     plugin: ClassVar[Plugin | None] = None
     """Where it comes from; None for eibench's own."""
 
+    def made_by(self) -> Plugin | None:
+        """The plugin whose code makes what is chosen; None for eibench's own."""
+        return self.plugin
+
     @property
     def label(self) -> str:
         """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`."""
@@ -77,6 +84,8 @@ def _word(key: str, value: Any) -> str:
     """An option in a label: `per_step`, `no_dale`, `weight_law_gamma`, `ei_ratio2`."""
     if isinstance(value, bool):
         return key if value else f"no_{key}"
+    if isinstance(value, Mapping):  # a choice of its own
+        return "-".join(_word(key if k == "name" else k, v) for k, v in value.items())
     if isinstance(value, str):
         return value if key in NAMES_ITSELF else f"{key}_{value}"
     return f"{key}{value}".replace("+", "")  # 1e+16 is no part of a file's name

@@ -36,6 +36,57 @@ class DigitsOptions(DataOptions):
         return DataShape((1, 8, 8), 10)
 
 
+class FetchedOptions(DataOptions):
+    """Options of an image set with a training and a test part, which `eibench data fetch` gets."""
+
+    validation_share: float = Field(0.1, gt=0, lt=1)
+
+
+class MNISTOptions(FetchedOptions):
+    """MNIST: 70000 handwritten digits, 28x28 grey; to be fetched."""
+
+    name = "mnist"
+
+    def shape(self) -> DataShape:
+        return DataShape((1, 28, 28), 10)
+
+
+class FashionMNISTOptions(FetchedOptions):
+    """Fashion-MNIST: 70000 pieces of clothing, 28x28 grey; to be fetched."""
+
+    name = "fashion_mnist"
+
+    def shape(self) -> DataShape:
+        return DataShape((1, 28, 28), 10)
+
+
+class CIFAR10Options(FetchedOptions):
+    """CIFAR-10: 60000 photographs of 10 classes, 32x32 RGB; to be fetched."""
+
+    name = "cifar10"
+
+    def shape(self) -> DataShape:
+        return DataShape((3, 32, 32), 10)
+
+
+class CIFAR100Options(FetchedOptions):
+    """CIFAR-100: 60000 photographs of 100 classes, 32x32 RGB; to be fetched."""
+
+    name = "cifar100"
+
+    def shape(self) -> DataShape:
+        return DataShape((3, 32, 32), 100)
+
+
+class TinyImageNetOptions(FetchedOptions):
+    """Tiny ImageNet: 110000 photographs of 200 classes, 64x64 RGB; to be fetched."""
+
+    name = "tiny_imagenet"
+
+    def shape(self) -> DataShape:
+        return DataShape((3, 64, 64), 200)
+
+
 class ImageFolderOptions(DataOptions):
     """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from eibench.plan.options.base import LARGEST, Choice, Count
 
@@ -14,6 +14,14 @@ class ModelOptions(Choice):
 
     sums_currents: ClassVar[bool] = False
     """Whether currents of several branches are added before a neuron."""
+
+
+class MlpOptions(ModelOptions):
+    """Dense layers on the flattened image: `depth` hidden ones of one width, then the readout."""
+
+    name = "mlp"
+    depth: Count = 3
+    width: Count = 256
 
 
 class PlainOptions(ModelOptions):
@@ -32,7 +40,61 @@ class PlainOptions(ModelOptions):
 
 
 class VggOptions(ModelOptions):
-    """VGG of the E-I paper: 3x3 convolutions, five 2x2 average poolings, one readout layer."""
+    """VGG of the E-I paper by `depth`, or a chain of 3x3 convolutions by `layout`: 64 P 128 P."""
 
     name = "vgg"
     depth: Literal[8, 11, 16, 19] = 8
+    layout: str | None = None
+    """Widths in order, and P for a 2x2 average pooling; in YAML a list or the text."""
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _one_text(cls, value: Any) -> Any:
+        """`[64, P]` and `64  p` as the text `64 P`, so that equal layouts are equal values."""
+        if value is None:
+            return None
+        items = value.split() if isinstance(value, str) else value
+        tokens = [_token(item) for item in (items if isinstance(items, list) else [items])]
+        if all(token == "P" for token in tokens):
+            raise ValueError("must have at least one width, such as 64 P 128 P")
+        return " ".join(tokens)
+
+    @model_validator(mode="after")
+    def _depth_or_layout(self) -> Self:
+        if self.layout is not None and "depth" in self.changed():
+            raise ValueError(f"depth ({self.depth}) has no effect beside layout: {self.layout}")
+        return self
+
+
+def _token(item: Any) -> str:
+    """One part of a layout: a width without leading zeros, or P."""
+    text = str(item)
+    if text.upper() == "P":
+        return "P"
+    if text.isascii() and text.isdigit() and 1 <= len(text) <= 10 and 1 <= int(text) <= LARGEST:
+        return str(int(text))
+    found = repr(item)[:60]
+    raise ValueError(f"must list widths (whole numbers from 1) and P for a pooling, not {found}")
+
+
+class ResnetOptions(ModelOptions):
+    """Residual network: spikes joined with the shortcut's (SEW), or currents before the neuron."""
+
+    name = "resnet"
+    depth: Literal[18, 34, 50, 101, 152] = 18
+    width: Count = 64
+    shortcut: Literal["spikes", "currents"] = "spikes"
+    connect: Literal["add", "and", "iand"] = "add"
+    stem: Literal["small", "large"] = "small"
+
+    @model_validator(mode="after")
+    def _only_spikes_connect(self) -> Self:
+        if self.shortcut == "currents" and "connect" in self.changed():
+            raise ValueError(
+                f"connect ({self.connect}) joins spikes, and has no effect with shortcut: currents"
+            )
+        return self
+
+    @property
+    def sums_currents(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        return self.shortcut == "currents"

@@ -1,0 +1,109 @@
+"""`eibench show`: a network on paper, before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eibench.plan import Override
+from eibench.plan.overrides import single_spec
+from eibench.plan.plugins import load_plugin
+from eibench.plan.spec import RunSpec
+
+if TYPE_CHECKING:
+    from eibench.execution.describe import Part
+    from eibench.plan.options import DataShape
+
+COLUMNS = ("layer", "kind", "output", "fan-in", "parameters", "operations")
+WIDTH = 100
+"""Of the table, where the terminal does not say."""
+COUNTED = """\
+An operation is one multiply-accumulate of a convolution or matrix, for one image over all {steps}
+time steps, zeros included; of an E-I circuit W_EE, W_IE, and W_EI once for each inhibition.
+Elementwise work (norms, neurons, division, pooling, additions) is not counted."""
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="A model, as `eibench list models` names it.")],
+    data: Annotated[str, typer.Option(help="A data set.")] = "digits",
+    method: Annotated[str, typer.Option(help="A method.")] = "ei",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option, such as model.depth=16."),
+    ] = None,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show a network: layers, shapes, fan-in, parameters and operations; nothing is trained."""
+    for entry in plugin or []:
+        load_plugin(entry)
+    choices = [("MODEL", "model", model), ("--data", "data", data), ("--method", "method", method)]
+    chosen = [Override(option, name, key, name) for option, key, name in choices]
+    spec = single_spec([*chosen, *(Override.read("--set", text) for text in settings or [])])
+
+    from eibench.execution.describe import describe
+
+    network, shape = describe(spec)
+    if as_json:
+        values = {**shape._asdict(), "network": dataclasses.asdict(network)}
+        typer.echo(json.dumps({"run": spec.to_dict(), **values}, indent=2))
+    else:
+        _print(spec, network, shape)
+
+
+def _print(spec: RunSpec, network: Part, shape: DataShape) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(
+        f"{spec.model.label}, method {spec.method.label}, data {spec.data.name}: images "
+        f"{_shape(shape.image)}, {shape.classes} classes, T = {spec.timesteps}\n"
+    )
+    table = Table(*COLUMNS, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in _rows(network.parts):
+        table.add_row(*row)
+    console.print(table)
+    console.print(
+        f"\n{network.parameters:,} parameters, {_short(network.operations)} operations, "
+        f"{network.neurons:,} neurons in {network.neuron_layers} layers\n"
+    )
+    console.print(COUNTED.format(steps=spec.timesteps))
+
+
+def _rows(parts: tuple[Part, ...], stem: str = "") -> Iterator[tuple[str, ...]]:
+    """A row of the table for each part, with the branches of the tree before its name."""
+    for i, part in enumerate(parts, start=1):
+        last = i == len(parts)
+        yield (
+            f"{stem}{'└─' if last else '├─'} {part.name}",
+            part.kind,
+            _shape(part.output),
+            f"{part.fan_in:,}" if part.fan_in else "",
+            f"{part.parameters:,}" if part.parameters else "",
+            _short(part.operations) if part.operations else "",
+        )
+        yield from _rows(part.parts, stem + ("   " if last else "│  "))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _short(count: int) -> str:
+    """A count with three digits: 940, 2.36 k, 556 M, 1.20 G, 7.3 T."""
+    for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)

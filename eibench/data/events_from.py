@@ -1,0 +1,98 @@
+"""`events_from` and `digits_dvs`: recordings of still images, by the simulated camera of `saccade`.
+
+The splits are those of the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from eibench.data.base import DataError, ImageData, Split, in_memory
+from eibench.data.digits import digits
+from eibench.data.events_cache import cached
+from eibench.data.saccade import record, triangle
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The simulated camera and how it moves; the options of both data sets, which say more."""
+
+    contrast: float
+    amplitude: float
+    saccades: int
+    steps: int
+    margin: int
+    dark: float
+    timesteps: int
+
+    def __call__(self, split: Split) -> np.ndarray:
+        """The recordings of a split's images, uint8 [N, T, 2, H, W].
+
+        Raises:
+            DataError: the path has fewer steps than there are frames.
+        """
+        images = in_memory(split.images).cpu()
+        if images.dtype == torch.uint8:
+            images = images.float() / split.unit
+        path = triangle(self.amplitude, self.saccades, self.steps)
+        try:
+            seen = record(images, path, self.timesteps, self.contrast, self.margin, self.dark)
+        except ValueError as error:
+            raise DataError(f"{error}; raise `steps`") from None
+        frames: np.ndarray = seen.numpy()
+        return frames
+
+
+def digits_dvs(
+    contrast: float,
+    amplitude: float,
+    saccades: int,
+    steps: int,
+    margin: int,
+    dark: float,
+    timesteps: int,
+) -> ImageData:
+    """scikit-learn's digits, seen by the camera."""
+    camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
+    still = digits()
+    splits = (still.train, still.validation, still.test)
+    return ImageData(still.classes, *(_recorded(split, camera(split)) for split in splits))
+
+
+def events_from(
+    source: Mapping[str, Any],
+    contrast: float,
+    amplitude: float,
+    saccades: int,
+    steps: int,
+    margin: int,
+    dark: float,
+    timesteps: int,
+) -> ImageData:
+    """The images of `source`, a data set's name and options, seen by the camera.
+
+    Raises:
+        DataError: the images are absent or damaged, or T is too large.
+    """
+    from eibench.data import DATASETS  # which holds this function
+
+    camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
+    options = {key: value for key, value in source.items() if key != "name"}
+    still = DATASETS[source["name"]](**options)
+    digest, splits = still.digest, []
+    for name in ("train", "validation", "test"):
+        split = getattr(still, name)
+        key = (digest, name, astuple(camera))
+        frames = cached("events_from", key, partial(camera, split))
+        splits.append(_recorded(split, frames))
+    return ImageData(still.classes, *splits)
+
+
+def _recorded(split: Split, frames: np.ndarray) -> Split:
+    return Split(torch.from_numpy(frames), split.labels, unit=1.0)

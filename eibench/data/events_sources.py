@@ -1,0 +1,122 @@
+"""How event sets are fetched, and how what was fetched is verified; both by tonic."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from eibench.data.base import DataError
+from eibench.data.events_files import (
+    CIFAR10_DVS,
+    DVS_GESTURE,
+    NMNIST,
+    SHD,
+    EventSet,
+    Recordings,
+    arguments,
+    reader,
+)
+from eibench.data.sources import FAILURES, Source
+
+
+def source(events: EventSet) -> Source:
+    """How `events` are fetched and verified."""
+    return Source(fetch=partial(fetch, events), verify=partial(verify, events))
+
+
+def fetch(events: EventSet, folder: Path) -> None:
+    """Download and unpack into `folder`; an archive that is there and whole is used again.
+
+    Raises:
+        DataError: tonic is not installed; or one of `sources.FAILURES`.
+    """
+    download = reader(events, present=False)
+    with contextlib.redirect_stdout(sys.stderr):
+        for part in events.parts:
+            download(str(folder), **arguments(part))
+
+
+def verify(events: EventSet, folder: Path) -> list[str]:
+    """Problems, each naming a file: archives by their MD5, files by the archives, and then every
+    recording is read."""
+    base = folder / events.reader
+    problems = [text for archive in _archives(events, base) for text in archive.problems(base)]
+    for part in events.parts:
+        problems += _unreadable(events, part, folder)
+    return list(dict.fromkeys(problems))
+
+
+class _Archive(NamedTuple):
+    """A file that was fetched, and its published MD5; None for one from within another."""
+
+    path: Path
+    md5: str | None
+
+    def problems(self, base: Path) -> list[str]:
+        """What is wrong with it, or with what was unpacked from it into `base`."""
+        from tonic.download_utils import check_md5
+
+        if self.md5 is not None and not check_md5(str(self.path), self.md5):
+            return [f"{self.path}: its MD5 is not the published {self.md5}"]
+        try:
+            return list(self._differences(base))
+        except (*FAILURES, zlib.error) as error:
+            return [f"{self.path}: cannot be unpacked ({error})"]
+
+    def _differences(self, base: Path) -> Iterator[str]:
+        for name, size in self._members():
+            path = base / name
+            if path.suffix == ".zip":  # an archive of its own, needed no longer
+                continue
+            if not path.is_file():
+                yield f"{path}: is missing; it is in {self.path.name}"
+            elif path.stat().st_size != size:
+                yield f"{path}: has {path.stat().st_size} bytes, in {self.path.name} it has {size}"
+
+    def _members(self) -> list[tuple[str, int]]:
+        """Names and sizes of the files in it."""
+        if self.path.suffix == ".zip":
+            with zipfile.ZipFile(self.path) as packed:
+                return [(m.filename, m.file_size) for m in packed.infolist() if not m.is_dir()]
+        with tarfile.open(self.path) as tar:
+            return [(m.name, m.size) for m in tar.getmembers() if m.isfile()]
+
+
+def _archives(events: EventSet, base: Path) -> list[_Archive]:
+    """Those that are still there; without them, missing recordings can be counted, not named."""
+    known = reader(events, present=True)
+    if "whole" in events.parts:
+        found = [_Archive(base / known.filename, known.file_md5)]
+        found += [_Archive(base / name, None) for name in known.data_filename]
+    else:
+        kind = "zip" if events.one_file else "filename"
+        found = [
+            _Archive(base / getattr(known, f"{part}_{kind}"), getattr(known, f"{part}_md5"))
+            for part in events.parts
+        ]
+    return [archive for archive in found if archive.path.is_file()]
+
+
+def _unreadable(events: EventSet, part: str, folder: Path) -> list[str]:
+    """What loading a part would say, of every recording."""
+    try:
+        recordings = Recordings(events, part, folder)
+    except DataError as error:
+        return [str(error)]
+    problems = []
+    for i in range(len(recordings)):
+        try:
+            recordings.read(i)
+        except DataError as error:
+            problems.append(str(error))
+    return problems
+
+
+EVENT_SOURCES = {events.name: source(events) for events in (CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD)}

@@ -1,0 +1,173 @@
+"""Tiny ImageNet (Stanford CS231n): 200 classes of ImageNet in 64x64 RGB, as it is distributed.
+
+    tiny_imagenet/tiny-imagenet-200/wnids.txt           the classes
+                                    words.txt           WNID <tab> names
+                                    train/WNID/images/*.JPEG         500 of each
+                                    val/images/*.JPEG                10000
+                                    val/val_annotations.txt          file <tab> WNID <tab> box
+
+Its test images have no labels. So `val` is the test split, as in the literature, and validation is
+carved from `train` by a fixed stratified seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.datasets.utils import download_and_extract_archive
+
+from eibench.data.base import DataError, ImageData, Split, set_aside
+from eibench.data.imagefolder import read_image
+from eibench.data.sources import Source, damaged, folder_of, unreadable
+
+NAME = "tiny_imagenet"
+BASE = "tiny-imagenet-200"
+URL = f"http://cs231n.stanford.edu/{BASE}.zip"
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+CLASSES, TRAIN_OF_EACH, TESTED = 200, 500, 10000
+IMAGE = (3, 64, 64)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of the set, in a fixed order, and what they show."""
+
+    wnids: list[str]
+    """Classes, ascending."""
+    names: dict[str, str]
+    """What words.txt calls each of them."""
+    train: list[tuple[Path, str]]
+    test: list[tuple[Path, str]]
+
+
+def tiny_imagenet(validation_share: float) -> ImageData:
+    """Both labelled parts, in memory (1.4 GB); raises `DataError`."""
+    folder = folder_of(NAME)
+    if problems := _misfits(folder):
+        raise damaged(NAME, problems)
+    listing = _list(folder / BASE)
+    train, test = _labels(listing, listing.train), _labels(listing, listing.test)
+    kept, held = set_aside(train.numpy(), validation_share, folder)
+    return ImageData(
+        _class_names(listing),
+        Split(_read([listing.train[i] for i in kept]), train[kept]),
+        Split(_read([listing.train[i] for i in held]), train[held]),
+        Split(_read(listing.test), test),
+    )
+
+
+def _list(base: Path) -> Listing:
+    """What the text files and folders say; raises `DataError` when one is missing."""
+    wnids = sorted({word for line in _lines(base / "wnids.txt") for word in line.split()})
+    wnids = [wnid for wnid in wnids if wnid.isalnum()]
+    rows = [line.partition("\t") for line in _lines(base / "words.txt")]
+    names = {wnid: words for wnid, _, words in rows}
+    train = [
+        (path, wnid)
+        for wnid in wnids
+        for path in sorted((base / "train" / wnid / "images").glob("*.JPEG"))
+    ]
+    rows = [line.partition("\t") for line in _lines(base / "val" / "val_annotations.txt")]
+    test = [(base / "val" / "images" / file, rest.partition("\t")[0]) for file, _, rest in rows]
+    return Listing(wnids, names, train, sorted(test))
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a text file; what is no text cannot be found in another file, and is named then."""
+    if not path.is_file():
+        raise DataError(f"{path}: missing")
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _misfits(folder: Path) -> list[str]:
+    """What is wrong with files and annotations, short of looking into the images."""
+    try:
+        return list(_layout_problems(folder / BASE, _list(folder / BASE)))
+    except DataError as error:
+        return [str(error)]
+    except OSError as error:
+        return [unreadable(error)]
+
+
+def _layout_problems(base: Path, listing: Listing) -> Iterator[str]:
+    """Files that are missing, or that do not suit one another."""
+    if len(listing.wnids) != CLASSES:
+        yield f"{base / 'wnids.txt'}: {len(listing.wnids)} classes, not {CLASSES}"
+    for wnid in listing.wnids:
+        if wnid not in listing.names:
+            yield f"{base / 'words.txt'}: no words for {wnid}"
+    found = Counter(wnid for _, wnid in listing.train)
+    for wnid in listing.wnids:
+        if found[wnid] != TRAIN_OF_EACH:
+            folder = base / "train" / wnid / "images"
+            yield f"{folder}: {found[wnid]} images, not {TRAIN_OF_EACH}"
+    yield from _annotation_problems(base / "val", listing)
+
+
+def _annotation_problems(val: Path, listing: Listing) -> Iterator[str]:
+    """Annotations without an image, images without one, classes that are not the set's."""
+    annotations, annotated = val / "val_annotations.txt", {path for path, _ in listing.test}
+    if len(annotated) != TESTED or len(listing.test) != TESTED:
+        yield f"{annotations}: {len(listing.test)} lines on {len(annotated)} images, not {TESTED}"
+    for path, wnid in listing.test:
+        if wnid not in listing.wnids:
+            yield f"{annotations}: {path.name} is of class {wnid or '(none)'}, not in wnids.txt"
+        if not path.is_file():
+            yield f"{path}: missing, but annotated"
+    for path in sorted(set((val / "images").glob("*.JPEG")) - annotated):
+        yield f"{path}: not annotated"
+
+
+def _class_names(listing: Listing) -> tuple[str, ...]:
+    """The first of the words for each class, with its id where another has the same."""
+    first = [listing.names[wnid].partition(",")[0].strip() for wnid in listing.wnids]
+    count = Counter(first)
+    both = zip(first, listing.wnids, strict=True)
+    return tuple(name if count[name] == 1 else f"{name} ({wnid})" for name, wnid in both)
+
+
+def _labels(listing: Listing, files: Iterable[tuple[Path, str]]) -> Tensor:
+    index = {wnid: i for i, wnid in enumerate(listing.wnids)}
+    return torch.tensor([index[wnid] for _, wnid in files])
+
+
+def _read(files: list[tuple[Path, str]]) -> Tensor:
+    """uint8 [N, 3, 64, 64], filled in place: a list of images to stack would take twice as much."""
+    images = torch.empty(len(files), *IMAGE, dtype=torch.uint8)
+    for image, (path, _) in zip(images, files, strict=True):
+        image.copy_(_image(path))
+    return images
+
+
+def _image(path: Path) -> Tensor:
+    image = read_image(str(path))
+    if tuple(image.shape) != IMAGE:
+        raise DataError(f"{path}: is {image.shape[1]}x{image.shape[2]}, not {IMAGE[1]}x{IMAGE[2]}")
+    return image
+
+
+def _fetch(folder: Path) -> None:
+    download_and_extract_archive(URL, str(folder), md5=MD5, remove_finished=True)
+
+
+def _verify(folder: Path) -> list[str]:
+    """Every file is looked at, and every image decoded."""
+    images = sorted((folder / BASE).glob("train/*/images/*.JPEG"))
+    images += sorted((folder / BASE).glob("val/images/*.JPEG"))
+    return [*_misfits(folder), *_unreadable(images)]
+
+
+def _unreadable(images: Iterable[Path]) -> Iterator[str]:
+    for path in images:
+        try:
+            _image(path)
+        except DataError as error:
+            yield str(error)
+
+
+TINY_IMAGENET = Source(_fetch, _verify)

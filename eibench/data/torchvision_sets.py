@@ -1,0 +1,102 @@
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, read by torchvision from its own layout.
+
+    mnist/MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, the same with .gz
+    fashion_mnist/FashionMNIST/raw/...
+    cifar10/cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}
+    cifar100/cifar-100-python/{train,test,meta}
+
+Test is the published test part; validation is carved from the training part by a fixed stratified
+seed. Nothing is read before it is verified: a file of CIFAR is a pickle, which could run code, and
+is opened only when its md5 is that of the published file.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
+
+from eibench.data.base import ImageData, Split, set_aside
+from eibench.data.idx import mnist_problems
+from eibench.data.sources import Source, md5_problems, whole_folder
+
+
+def mnist(validation_share: float) -> ImageData:
+    """MNIST (LeCun et al. 1998): 60000 and 10000 images [1, 28, 28]; raises `DataError`."""
+    return _mnist("mnist", MNIST, validation_share)
+
+
+def fashion_mnist(validation_share: float) -> ImageData:
+    """Fashion-MNIST (Xiao et al. 2017), in the form of MNIST; raises `DataError`."""
+    return _mnist("fashion_mnist", FashionMNIST, validation_share)
+
+
+def cifar10(validation_share: float) -> ImageData:
+    """CIFAR-10 (Krizhevsky 2009): 50000 and 10000 images [3, 32, 32]; raises `DataError`."""
+    return _cifar("cifar10", CIFAR10, validation_share)
+
+
+def cifar100(validation_share: float) -> ImageData:
+    """CIFAR-100 (Krizhevsky 2009), its 100 fine classes; raises `DataError`."""
+    return _cifar("cifar100", CIFAR100, validation_share)
+
+
+def _mnist(name: str, kind: type[MNIST], share: float) -> ImageData:
+    folder = whole_folder(name, TORCHVISION_SOURCES[name])
+    train, test = (kind(folder, train=part) for part in (True, False))
+    classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST's are `7 - seven`
+    splits = [Split(part.data.unsqueeze(1), part.targets) for part in (train, test)]
+    return _carved(folder, classes, share, *splits)
+
+
+def _cifar(name: str, kind: type[CIFAR10], share: float) -> ImageData:
+    folder = whole_folder(name, TORCHVISION_SOURCES[name])
+    train, test = (kind(folder, train=part) for part in (True, False))
+    splits = [Split(_channels_first(p.data), torch.tensor(p.targets)) for p in (train, test)]
+    return _carved(folder, train.classes, share, *splits)
+
+
+def _channels_first(images: np.ndarray) -> Tensor:
+    """[N, H, W, C] to [N, C, H, W]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def _carved(folder: Path, classes: list[str], share: float, train: Split, test: Split) -> ImageData:
+    """The three splits: `share` of `train` becomes the validation split."""
+    kept, held = set_aside(train.labels.numpy(), share, folder)
+    return ImageData(tuple(classes), train.take(kept), train.take(held), test)
+
+
+def _fetch_mnist(kind: type[MNIST], folder: Path) -> None:
+    """The compressed files, and what they hold: unpacked anew, since torchvision takes for whole
+    what an interrupted call left half unpacked."""
+    for half in (folder / kind.__name__ / "raw").glob("*-ubyte"):
+        half.unlink()
+    kind(folder, download=True)
+
+
+def _fetch_cifar(kind: type[CIFAR10], folder: Path) -> None:
+    """The batches; the archive, which holds nothing else, is not kept."""
+    kind(folder, download=True)
+    (folder / kind.filename).unlink(missing_ok=True)
+
+
+def _cifar_problems(kind: type[CIFAR10], folder: Path) -> list[str]:
+    """The batches and the class names that are not the published files."""
+    files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    base = folder / kind.base_folder
+    return [problem for name, md5 in files for problem in md5_problems(base / name, md5)]
+
+
+TORCHVISION_SOURCES = {
+    "mnist": Source(partial(_fetch_mnist, MNIST), partial(mnist_problems, MNIST)),
+    "fashion_mnist": Source(
+        partial(_fetch_mnist, FashionMNIST), partial(mnist_problems, FashionMNIST)
+    ),
+    "cifar10": Source(partial(_fetch_cifar, CIFAR10), partial(_cifar_problems, CIFAR10)),
+    "cifar100": Source(partial(_fetch_cifar, CIFAR100), partial(_cifar_problems, CIFAR100)),
+}

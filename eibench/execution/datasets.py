@@ -1,0 +1,181 @@
+"""Data sets outside a run: fetched, verified, and described in numbers and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eibench.data import SOURCES, DataError, ImageData, Split
+from eibench.data.base import as_float, in_memory, in_order
+from eibench.data.batches import RECORDING
+from eibench.data.folder import VARIABLE, data_folder
+from eibench.data.sources import acquire, folder_of
+from eibench.errors import UserError
+from eibench.plan.options import DataOptions
+from eibench.plan.plugins import plugin_error
+from eibench.training.build import load_data
+
+__all__ = [
+    "VARIABLE",
+    "Description",
+    "Part",
+    "describe",
+    "fetch",
+    "is_fetched",
+    "present",
+    "verify",
+]
+CHUNK = 1024
+"""Images that are turned to float at a time."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split in numbers."""
+
+    name: str
+    count: int
+    least: int
+    most: int
+    """Of the classes, the size of the smallest and of the largest."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What there is to say of a data set; mean and deviation are those of the training split."""
+
+    image: tuple[int, int, int]
+    frames: int | None
+    """T of recordings, None of images."""
+    classes: tuple[str, ...]
+    parts: tuple[Part, ...]
+    dtype: str
+    low: float
+    high: float
+    """Of the values as they are stored."""
+    unit: float | None
+    """What stands for 1; None where values are stored as they are."""
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    """Of each channel, as a network sees it."""
+    digest: str
+    samples: dict[str, np.ndarray]
+    """For the sheet, by class: images [K, C, H, W], or the frames of one recording."""
+
+
+def present() -> tuple[Path, list[str]]:
+    """The folder of fetched data sets, and which are there; whether they are whole is not asked."""
+    folder = data_folder()
+    return folder, [name for name in SOURCES if (folder / name).is_dir()]
+
+
+def is_fetched(name: str) -> bool:
+    """Whether `eibench data fetch` has something to get for the data set `name`."""
+    return name in SOURCES
+
+
+def fetch(name: str) -> tuple[Path, bool]:
+    """The folder of the data set, and whether anything had to be fetched; raises `UserError`."""
+    try:
+        fetched = acquire(name, SOURCES[name])
+        return folder_of(name), fetched
+    except DataError as error:
+        raise UserError(f"data set {name}: {error}") from None
+
+
+def verify(options: DataOptions, timesteps: int) -> list[str]:
+    """Problems of the files of a data set; one that is not fetched is loaded, which reads them.
+
+    Raises:
+        UserError: it is not there, or is not fetched and cannot be loaded.
+    """
+    source = SOURCES.get(options.name)
+    if source is None:
+        _load(options, timesteps)
+        return []
+    try:
+        return source.problems(folder_of(options.name))
+    except DataError as error:
+        raise UserError(f"data set {options.name}: {error}") from None
+
+
+def describe(options: DataOptions, timesteps: int, classes: int, pictures: int) -> Description:
+    """Load a data set and look at it; up to `pictures` samples of up to `classes` classes.
+
+    Raises:
+        UserError: it is absent or damaged.
+    """
+    data = _load(options, timesteps)
+    images = data.train.images
+    mean, deviation = _statistics(data.train)
+    low, high = _range(data.train)
+    return Description(
+        image=data.image,
+        frames=images.shape[1] if len(images.shape) == RECORDING else None,
+        classes=data.classes,
+        parts=tuple(_parts(data)),
+        dtype=str(images.dtype).removeprefix("torch."),
+        low=low,
+        high=high,
+        unit=data.train.unit if images.dtype == torch.uint8 else None,
+        mean=mean,
+        deviation=deviation,
+        digest=data.digest,
+        samples=_samples(data, classes, pictures),
+    )
+
+
+def _load(options: DataOptions, timesteps: int) -> ImageData:
+    """The data set; raises `UserError` for what its files, or a plugin, get wrong."""
+    try:
+        return load_data(options, timesteps)
+    except UserError:
+        raise
+    except Exception as error:
+        if words := plugin_error(error):
+            raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
+        raise
+
+
+def _parts(data: ImageData) -> Iterator[Part]:
+    for name in ("train", "validation", "test"):
+        labels = getattr(data, name).labels
+        sizes = torch.bincount(labels, minlength=len(data.classes))
+        yield Part(name, len(labels), int(sizes.min()), int(sizes.max()))
+
+
+def _range(split: Split) -> tuple[float, float]:
+    """The least and the greatest value, as they are stored."""
+    ranges = [images.aminmax() for images in in_order(split.images, CHUNK)]
+    return min(float(r.min) for r in ranges), max(float(r.max) for r in ranges)
+
+
+def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in float64 and by chunks."""
+    sums, squares, count = torch.zeros(()).double(), torch.zeros(()).double(), 0
+    for images in in_order(split.images, CHUNK):
+        values = as_float(images, split.unit).double().transpose(0, -3).flatten(1)
+        sums, squares = sums + values.sum(1), squares + values.square().sum(1)
+        count += values.shape[1]
+    mean = sums / count
+    deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def _samples(data: ImageData, classes: int, pictures: int) -> dict[str, np.ndarray]:
+    """Training samples of up to `classes` classes, evenly spread over all of them."""
+    count = min(classes, len(data.classes))
+    chosen = np.linspace(0, len(data.classes) - 1, count).round().astype(int)
+    return {data.classes[i]: _sample(data.train, int(i), pictures).numpy() for i in chosen}
+
+
+def _sample(split: Split, label: int, pictures: int) -> Tensor:
+    """The first `pictures` images of a class, or the frames of its first recording."""
+    found = (split.labels == label).nonzero().flatten()
+    samples = as_float(in_memory(split.images[found[:pictures]]), split.unit)
+    return samples[0] if samples.dim() == RECORDING else samples

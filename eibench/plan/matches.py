@@ -1,0 +1,121 @@
+"""Which published numbers are of what a plan's runs compute: same method, network and data set.
+
+A suite on a copy of a data set (its JPEG files, say) can ask for the numbers of the original, and
+then says what the copy is called:
+
+    stands_for: {imagefolder: {data: cifar10, title: CIFAR-10 (JPEG)}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from eibench.errors import did_you_mean
+from eibench.plan.options import DATASETS, Options
+from eibench.plan.references import Published
+from eibench.plan.spec import RunSpec
+from eibench.plan.validate import Invalid, show, validate
+
+Note = Callable[..., None]
+"""Notes a problem: its text, then the keys of its place in the suite."""
+
+
+class StandIn(Options):
+    """What a suite says of a data set that is a copy of another one."""
+
+    data: str
+    """The data set whose published numbers are shown."""
+    title: str = Field(min_length=1)
+    """What the copy is called there."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A published number and the runs of a plan that it is set beside."""
+
+    published: Published
+    run_ids: tuple[str, ...]
+    data_title: str | None
+    """What the runs' data set is called where it stands for the published one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, from which a report is made."""
+        known = self.published
+        model = {"name": known.spec.model.name, **known.spec.model.model_dump(exclude_unset=True)}
+        return {
+            "method": known.spec.method.label,
+            "model": model,
+            "data": known.spec.data.name,
+            "data_title": self.data_title,
+            "metric": known.metric,
+            "value": known.value,
+            "source": known.source,
+            "fields": dict(known.fields),
+            "notes": known.notes.changed(),
+            "runs": list(self.run_ids),
+        }
+
+
+def find_matches(
+    published: Iterable[Published],
+    runs: Mapping[str, RunSpec],
+    stands_for: Mapping[str, StandIn],
+) -> Iterator[Match]:
+    """The numbers that are of any of `runs` (by id), in the file's order.
+
+    Runs on the published data set and runs on a copy of it are matches of their own.
+    """
+    for entry in published:
+        found: dict[str | None, list[str]] = {}
+        for run_id, spec in runs.items():
+            if not _same_network(entry.spec, spec):
+                continue
+            copy = stands_for.get(spec.data.name)
+            if _same_data(entry.spec, spec):
+                found.setdefault(None, []).append(run_id)
+            elif copy is not None and copy.data == entry.spec.data.name:
+                found.setdefault(copy.title, []).append(run_id)
+        for title, ids in found.items():
+            yield Match(entry, tuple(ids), title)
+
+
+def _same_network(a: RunSpec, b: RunSpec) -> bool:
+    return (a.method.label, a.model) == (b.method.label, b.model)
+
+
+def _same_data(published: RunSpec, ours: RunSpec) -> bool:
+    """Whether the data set is the same, in those options too that the entry states."""
+    stated = published.data.model_dump(exclude_unset=True)
+    known = ours.data.model_dump()
+    same = all(known.get(key) == value for key, value in stated.items())
+    return same and published.data.name == ours.data.name
+
+
+def read_stand_ins(values: Mapping[str, Any], note: Note) -> dict[str, StandIn]:
+    """The copies that a suite names, by data set; notes what is wrong with them."""
+    found: dict[str, StandIn] = {}
+    for name, copy in values.items():
+        try:
+            found[name] = validate(StandIn, copy)
+        except Invalid as invalid:
+            for problem in invalid.problems:
+                note(problem.text, "stands_for", name, *problem.keys)
+            continue
+        original = found[name].data
+        if original not in DATASETS:
+            hint = f"allowed: {', '.join(DATASETS)}{did_you_mean(original, DATASETS)}"
+            note(f"unknown data set {show(original)}; {hint}", "stands_for", name, "data")
+    return found
+
+
+def check_used(stands_for: Iterable[str], runs: Iterable[RunSpec], note: Note) -> None:
+    """Note copies of which no run makes use."""
+    known = sorted({spec.data.name for spec in runs})
+    for name in stands_for:
+        if name not in known:
+            hint = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
+            note(f"no run uses this data set; {hint}", "stands_for", name)

@@ -1,0 +1,104 @@
+"""Published numbers beside ours: cell by cell, with the difference and what differs in protocol.
+
+A cell is set beside a number when its runs are of the same method, network and data set; which
+these are was found when the suite was planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from eibench.report.layout import METHOD, Place
+from eibench.report.source import Reference, Run
+from eibench.report.tables import Cell, Table
+from eibench.report.words import field_words, show_field, show_value
+
+WORDS = {"selection": "epoch selected on validation, theirs", "other": "theirs"}
+"""What stands before a note on theirs, where it is not the note's key; ours are all alike in it."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A cell of a table and a published number of the same method, network and data set."""
+
+    place: Place
+    cell: Cell
+    reference: Reference
+    names: tuple[str, ...]
+    """What the cell is: method, network, data, and whatever else tells it from other cells."""
+    protocol: tuple[str, ...]
+    """What differs, one thing each; ours first."""
+
+    @property
+    def difference(self) -> float | None:
+        """Our mean less theirs; None without numbers of ours."""
+        return None if self.cell.mean is None else self.cell.mean - self.reference.value
+
+
+def published(table: Table) -> tuple[Published, ...]:
+    """The cells of `table` beside published numbers of its metric, in the table's order."""
+    layout = table.layout
+    first: dict[Place, Run] = {}
+    for run in table.suite.runs:
+        first.setdefault((run.values(layout.rows), run.values(layout.columns)), run)
+    known = [r for r in table.suite.references if r.metric == table.metric.name]
+    return tuple(
+        _published(table, (row, column), first[row, column], reference)
+        for row in table.rows
+        for column in table.columns
+        if (row, column) in first
+        for reference in known
+        if first[row, column].run_id in reference.runs
+    )
+
+
+def sources(found: tuple[Published, ...]) -> list[str]:
+    """Their sources, each once; `[n]` beside a number means the n-th."""
+    return list(dict.fromkeys(one.reference.source for one in found))
+
+
+def reference_notes(table: Table, found: tuple[Published, ...]) -> list[str]:
+    """What a reader must know to judge the comparison, and the sources."""
+    unit = f" in {table.metric.difference_unit}" if table.metric.difference_unit else ""
+    note = (
+        f"Difference: our mean less the published number{unit}. Other code, machines and protocols"
+        " made the published ones; what is named differs, what is not named may. Ours train without"
+        " the validation split."
+    )
+    return [note, *(f"[{i}] {text}." for i, text in enumerate(sources(found), start=1))]
+
+
+def _published(table: Table, place: Place, run: Run, reference: Reference) -> Published:
+    cell = table.cells[place]
+    protocol = tuple(_protocol(cell, run, reference))
+    return Published(place, cell, reference, tuple(_names(table, run, reference)), protocol)
+
+
+def _names(table: Table, run: Run, reference: Reference) -> Iterator[str]:
+    yield reference.method
+    name, *options = reference.model.items()
+    yield " ".join([str(name[1]), *(f"{key} {show_value(value)}" for key, value in options)])
+    yield reference.data_title or reference.data
+    for field in table.layout.fields:
+        if field.partition(".")[0] not in (METHOD, "model") and field != "data":
+            yield show_field(field, run.value(field))
+
+
+def _protocol(cell: Cell, run: Run, reference: Reference) -> Iterator[str]:
+    """What differs from the protocol behind the published number, ours first."""
+    if reference.data_title is not None:
+        yield f"data {reference.data_title} for {reference.data}"
+    for field, value in reference.fields.items():
+        if (ours := run.value(field)) != value:
+            yield f"{field_words(field)} {_shown(ours)} for {_shown(value)}"
+    for key, value in reference.notes.items():
+        if key == "seeds":
+            if cell.n not in (0, value):
+                yield f"n = {cell.n} for {value}"
+        else:
+            yield f"{WORDS.get(key, f'{key}, theirs')}: {value}"
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else show_value(value)
