@@ -96,6 +96,9 @@ def show(
         typer.echo(f"{heading:<11} {words}")
 
 
+data_app.command()(speed)
+
+
 def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
     """The options of the data set `name`, which a plugin may add."""
     for plugin in plugins or []:
@@ -164,6 +167,3 @@ def _range(least: int, most: int) -> str:
 
 def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4f}" for value in values)
-
-
-data_app.command()(speed)

@@ -39,14 +39,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, index: np.ndarray) -> Split:
+        """The split of those numbered `index`."""
+        chosen = torch.from_numpy(index)
+        return Split(self.images[chosen], self.labels[chosen], self.unit)
+
     def to(self, device: torch.device) -> Split:
         """The same split on `device`."""
         return Split(self.images.to(device), self.labels.to(device), self.unit)
-
-    def take(self, index: np.ndarray | Tensor) -> Split:
-        """The images and labels numbered `index`."""
-        chosen = torch.as_tensor(index)
-        return Split(self.images[chosen], self.labels[chosen], self.unit)
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,6 @@ class ImageData:
             hasher.update(_bytes(labels))
         digest = hasher.hexdigest()[:16]
         return digest if isinstance(self.train.images, Tensor) else f"files-{digest}"
-
-
-def in_memory(images: Tensor | StreamedImages) -> Tensor:
-    """All images, as they are stored; streamed ones are read now."""
-    return images if isinstance(images, Tensor) else images.in_memory()
 
 
 def picked(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -84,5 +84,6 @@ def _binned(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -
 
 def _divide(split: Split, share: float, folder: object) -> tuple[Split, Split]:
     """What is kept and a stratified `share`, by the fixed seed of all splits."""
-    kept, held = set_aside(split.labels.numpy(), share, folder)
-    return split.take(kept), split.take(held)
+    indices = set_aside(split.labels.numpy(), share, folder)
+    kept, held = (split.take(index) for index in indices)
+    return kept, held

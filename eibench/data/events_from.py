@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from eibench.data.base import DataError, ImageData, Split, in_memory
+from eibench.data.base import DataError, ImageData, Split, as_float, in_order
 from eibench.data.digits import digits
 from eibench.data.events_cache import cached
-from eibench.data.saccade import record, triangle
+from eibench.data.saccade import CHUNK, record, triangle
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Camera:
         Raises:
             DataError: the path has fewer steps than there are frames.
         """
-        images = in_memory(split.images).cpu()
-        if images.dtype == torch.uint8:
-            images = images.float() / split.unit
         path = triangle(self.amplitude, self.saccades, self.steps)
         try:
-            seen = record(images, path, self.timesteps, self.contrast, self.margin, self.dark)
+            seen = [
+                record(images, path, self.timesteps, self.contrast, self.margin, self.dark)
+                for images in (as_float(c, split.unit) for c in in_order(split.images, CHUNK))
+            ]
         except ValueError as error:
             raise DataError(f"{error}; raise `steps`") from None
-        frames: np.ndarray = seen.numpy()
+        frames: np.ndarray = torch.cat(seen).numpy()
         return frames
 
 

@@ -31,7 +31,15 @@ class Normalization:
 
 
 def normalization(split: Split) -> Normalization:
-    """That of the images of `split`, on its device; a channel that never varies is only centred.
+    """That of the images of `split`, on its device; a channel that never varies is only centred."""
+    mean, deviation = moments(split)
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    shaped = [x.float()[:, None, None] for x in (mean, deviation)]
+    return Normalization(*shaped)
+
+
+def moments(split: Split) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel [C], float64, of the images of `split` as they are seen.
 
     Sums of 8-bit images are whole numbers, so they do not depend on where images are held.
     """
@@ -47,6 +55,5 @@ def normalization(split: Split) -> Normalization:
     unit = split.unit if split.images.dtype == torch.uint8 else 1.0
     mean, power = total.double() / count, squares.double() / count
     variance = power - mean.square()
-    deviation = torch.where(variance > LEAST * power, variance.sqrt(), unit)
-    shaped = [(x / unit).float()[:, None, None] for x in (mean, deviation)]
-    return Normalization(*shaped)
+    deviation = torch.where(variance > LEAST * power, variance.sqrt(), 0.0)
+    return mean / unit, deviation / unit

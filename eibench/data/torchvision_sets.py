@@ -67,8 +67,9 @@ def _channels_first(images: np.ndarray) -> Tensor:
 
 def _carved(folder: Path, classes: list[str], share: float, train: Split, test: Split) -> ImageData:
     """The three splits: `share` of `train` becomes the validation split."""
-    kept, held = set_aside(train.labels.numpy(), share, folder)
-    return ImageData(tuple(classes), train.take(kept), train.take(held), test)
+    parts = set_aside(train.labels.numpy(), share, folder)
+    kept, held = (train.take(index) for index in parts)
+    return ImageData(tuple(classes), kept, held, test)
 
 
 def _fetch_mnist(kind: type[MNIST], folder: Path) -> None:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from eibench.data import SOURCES, DataError, ImageData, Split
-from eibench.data.base import as_float, in_memory, in_order
+from eibench.data.base import as_float, in_order, picked
 from eibench.data.batches import RECORDING
 from eibench.data.folder import VARIABLE, data_folder
+from eibench.data.normalize import moments
 from eibench.data.sources import acquire, folder_of
 from eibench.errors import UserError
 from eibench.plan.options import DataOptions
@@ -31,7 +32,7 @@ __all__ = [
     "verify",
 ]
 CHUNK = 1024
-"""Images that are turned to float at a time."""
+"""Images that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +113,16 @@ def describe(options: DataOptions, timesteps: int, classes: int, pictures: int) 
     """
     data = _load(options, timesteps)
     images = data.train.images
-    mean, deviation = _statistics(data.train)
-    low, high = _range(data.train)
+    mean, deviation = (tuple(x.tolist()) for x in moments(data.train))
+    ranges = [chunk.aminmax() for chunk in in_order(images, CHUNK)]
     return Description(
         image=data.image,
         frames=images.shape[1] if len(images.shape) == RECORDING else None,
         classes=data.classes,
         parts=tuple(_parts(data)),
         dtype=str(images.dtype).removeprefix("torch."),
-        low=low,
-        high=high,
+        low=min(float(low) for low, _ in ranges),
+        high=max(float(high) for _, high in ranges),
         unit=data.train.unit if images.dtype == torch.uint8 else None,
         mean=mean,
         deviation=deviation,
@@ -149,24 +150,6 @@ def _parts(data: ImageData) -> Iterator[Part]:
         yield Part(name, len(labels), int(sizes.min()), int(sizes.max()))
 
 
-def _range(split: Split) -> tuple[float, float]:
-    """The least and the greatest value, as they are stored."""
-    ranges = [images.aminmax() for images in in_order(split.images, CHUNK)]
-    return min(float(r.min) for r in ranges), max(float(r.max) for r in ranges)
-
-
-def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in float64 and by chunks."""
-    sums, squares, count = torch.zeros(()).double(), torch.zeros(()).double(), 0
-    for images in in_order(split.images, CHUNK):
-        values = as_float(images, split.unit).double().transpose(0, -3).flatten(1)
-        sums, squares = sums + values.sum(1), squares + values.square().sum(1)
-        count += values.shape[1]
-    mean = sums / count
-    deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
-    return tuple(mean.tolist()), tuple(deviation.tolist())
-
-
 def _samples(data: ImageData, classes: int, pictures: int) -> dict[str, np.ndarray]:
     """Training samples of up to `classes` classes, evenly spread over all of them."""
     count = min(classes, len(data.classes))
@@ -177,5 +160,6 @@ def _samples(data: ImageData, classes: int, pictures: int) -> dict[str, np.ndarr
 def _sample(split: Split, label: int, pictures: int) -> Tensor:
     """The first `pictures` images of a class, or the frames of its first recording."""
     found = (split.labels == label).nonzero().flatten()
-    samples = as_float(in_memory(split.images[found[:pictures]]), split.unit)
+    stored = next(picked(split.images, [found[:pictures]]))
+    samples = as_float(stored, split.unit)
     return samples[0] if samples.dim() == RECORDING else samples

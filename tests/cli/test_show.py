@@ -110,9 +110,7 @@ def test_data_of_known_shape_are_not_loaded(cli, monkeypatch):
 
 def test_data_of_unknown_shape_are_loaded(cli, monkeypatch):
     digits = DATASETS["digits"]
-    monkeypatch.setitem(
-        build.DATASETS, "imagefolder", lambda root, validation_share, size: digits()
-    )
+    monkeypatch.setitem(build.DATASETS, "imagefolder", lambda root, validation_share: digits())
     done = cli("show", "plain", "--data", "imagefolder", "--set", "data.root=x")
     assert "data imagefolder: images 1x8x8, 10 classes" in done.out
 
