@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eibench.cli.listing import Plugins
+from eibench.cli.options import DataDir
 from eibench.cli.run import Device, Where
 from eibench.plan.overrides import Override, single_spec
 from eibench.plan.plugins import load_plugin
@@ -33,10 +35,8 @@ def speed(
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 128,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 3.0,
     device: Where = Device.auto,
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first."),
-    ] = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure images per second, held in memory and streamed, against what training takes."""

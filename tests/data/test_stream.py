@@ -14,10 +14,12 @@ from eibench.contracts.data import DATA_CONTRACTS
 from eibench.data import DataError
 from eibench.data.augment import Augmentation
 from eibench.data.batches import evaluation_batches, training_batches
+from eibench.data.events_from import events_from
 from eibench.data.imagefolder import imagefolder
 from eibench.data.machine import MEMORY, WORKERS, memory_limit, setting, worker_count
 from eibench.data.normalize import normalization
 from eibench.data.stream import StreamedImages
+from eibench.execution.datasets import describe
 from eibench.plan.options import ImageFolderOptions
 
 CPU = torch.device("cpu")
@@ -229,3 +231,24 @@ def test_a_process_ends_with_workers_running(root):
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+def test_streamed_images_before_a_simulated_camera(root):
+    """A set that is made of another reads that one whole."""
+    source = {"name": "imagefolder", "root": root, "validation_share": 0.25, "size": None}
+    camera = (source, 0.3, 2.0, 3, 20, 2, 0.1, 4)
+    held = events_from(*camera)
+    with setting(**{MEMORY: 0, WORKERS: 0}):
+        assert torch.equal(events_from(*camera).train.images, held.train.images)
+
+
+def test_streamed_images_in_numbers(root):
+    """`eibench data show` says of streamed images what it says of held ones, but for the digest."""
+    options = ImageFolderOptions(root=root)
+    held = vars(describe(options, 4, 2, 3))
+    with setting(**{MEMORY: 0, WORKERS: 0}):
+        streamed = vars(describe(options, 4, 2, 3))
+    assert streamed.pop("digest") != held.pop("digest")
+    samples, expected = streamed.pop("samples"), held.pop("samples")
+    assert streamed == held
+    assert all(np.array_equal(samples[name], expected[name]) for name in expected)
