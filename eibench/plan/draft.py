@@ -38,10 +38,15 @@ class Origin:
         return Origin(self.document, (*self.keys, *keys), self.option)
 
     def message(self, text: str) -> str:
-        """`text` behind file, line and dotted key, or behind the option."""
-        dotted = "".join(f".{k}" if isinstance(k, str) else f"[{k}]" for k in self.keys)
-        place = f"{self.document.place(self.keys)}: {dotted.removeprefix('.')}"
-        return f"{self.option or place.removesuffix(': ')}: {text}".replace("\n", "\\n")
+        """`text` behind file, line and dotted key, or behind the option and the key inside it."""
+        named = self.option and self.keys[-1:] == (
+            "name",
+        )  # an option is a name alone, or shows it
+        keys = self.keys[:-1] if named else self.keys
+        dotted = "".join(f".{k}" if isinstance(k, str) else f"[{k}]" for k in keys)
+        place = self.option or self.document.place(self.keys)
+        where = f"{place}: {dotted.removeprefix('.')}".removesuffix(": ")
+        return f"{where}: {text}".replace("\n", "\\n")
 
 
 def chooses(path: Keys, value: Mapping[str, Any]) -> bool:

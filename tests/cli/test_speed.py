@@ -96,7 +96,7 @@ def test_verdicts_by_hand():
         (["digit"], "DATA digit: unknown data set 'digit'; allowed: digits"),
         (["digits", "--model", "vgh"], "--model vgh: unknown model 'vgh'; allowed: "),
         (["digits", "--set", "input.crop=-1"], "--set input.crop=-1: "),
-        (["imagefolder"], "DATA imagefolder: is missing"),
+        (["imagefolder"], "DATA imagefolder: root: is missing"),
         (["imagefolder", "--set", "data.root=nowhere"], "nowhere/train: no such folder"),
         (["digits", "--method", "ei", "--set", "input.normalize=true"], "negative values"),
         (["digits", "--model", "vgg"], "model vgg on data set digits: "),

@@ -317,7 +317,7 @@ def test_under_set_an_idle_part_of_the_suite_is_fine(plan):
         ("method=eii", "did you mean 'ei'?"),
         (
             "model={name: vgg, depth: 9}",
-            "--set model={name: vgg, depth: 9}: must be 8, 11, 16 or 19",
+            "--set model={name: vgg, depth: 9}: depth: must be 8, 11, 16 or 19",
         ),
         ("model.pools=9", "pools (9) cannot exceed depth (1)"),
         ("seed=5", "--set seed=5"),
