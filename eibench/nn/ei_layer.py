@@ -61,6 +61,8 @@ class EILayer(nn.Module):
         self.circuit, self.init = circuit, init
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
+        rectifies = circuit.inhibitory_cell == "rectifier"
+        self._fuses = self.divides and circuit.straight_through and rectifies
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -98,6 +100,8 @@ class EILayer(nn.Module):
 
     def _circuit(self, x: Tensor, steps: int) -> Tensor:
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""
+        if self._fuses:
+            return self._fused(x)
         if self.subtracts or self.divides:
             i_ee, s_i = self._activity(x, steps)
             weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
@@ -112,6 +116,13 @@ class EILayer(nn.Module):
             return F.integrate(i_ee, i_sub, i_div, self.gain_e, self.bias, stabilizer, straight)
         net = i_ee - F.mix_channels(s_i, weight_ei) if self.subtracts else i_ee
         return net if self.readout else F.scale_shift(net, self.gain_e, self.bias)
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """The same in one function, where the layer is the paper's but for what can be left out."""
+        drive = self._synapse(x, torch.cat(self._synapses()))
+        weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+        parameters = (weight_ei, self.gain_i, self.gain_e, self.bias)
+        return F.inhibited(drive, *parameters, self.subtracts, self.circuit.stabilize)
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""

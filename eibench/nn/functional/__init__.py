@@ -9,6 +9,7 @@ from eibench.nn.functional.ei import (
     scale_shift,
     stabilize,
 )
+from eibench.nn.functional.ei_fused import inhibited
 from eibench.nn.functional.ei_init import (
     InitStatistics,
     bernoulli_statistics,
@@ -26,6 +27,7 @@ __all__ = [
     "draw_weights_",
     "fire",
     "inhibit",
+    "inhibited",
     "input_statistics",
     "integrate",
     "lif",

@@ -55,12 +55,15 @@ def stabilize(divisor: Tensor) -> Tensor:
     bias. Where reading the result costs nothing (a CPU), a divisor without zeros is returned as it
     is; elsewhere the same values come without a branch, so that no step waits for the device.
     """
-    zero = divisor == 0
-    if divisor.device.type == "cpu" and not zero.any():
+    if divisor.device.type == "cpu" and divisor.numel() and divisor.amin() > 0:
         return divisor
-    smallest = torch.where(divisor > 0, divisor, torch.inf).flatten(1).amin(dim=1)
-    smallest = torch.where(smallest.isinf(), 1.0, smallest)
-    return torch.where(zero, smallest.view(-1, *[1] * (divisor.dim() - 1)), divisor)
+    largest = torch.finfo(divisor.dtype).max
+    lifted = torch.add(divisor, (divisor <= 0).to(divisor.dtype), alpha=largest)
+    smallest = lifted.flatten(1).amin(dim=1).view(-1, *[1] * (divisor.dim() - 1))
+    smallest = torch.where(smallest < largest / 2, smallest, 1.0)
+    if torch.is_grad_enabled() and divisor.requires_grad:
+        return torch.where(divisor == 0, smallest, divisor)
+    return torch.addcmul(divisor, (divisor == 0).to(divisor.dtype), smallest)  # faster
 
 
 def replace_zeros(divisor: Tensor, epsilon: float) -> Tensor:
