@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.circuit import Circuit, EIInit
 from eibench.nn.ei_init import draw_lateral, draw_synapses
-from eibench.nn.time import merge_time, split_time
+from eibench.nn.time import laid_out, merge_time, repeats, split_time
 
 PAPER_CIRCUIT = Circuit()
 PAPER_INIT = EIInit()
@@ -96,7 +96,12 @@ class EILayer(nn.Module):
                 f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
                 "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
             )
-        return split_time(self._circuit(merge_time(x), steps=x.shape[0]), like=x)
+        if repeats(x) and self.circuit.inhibitory_cell == "rectifier":
+            return self._integrated(x[:1]).expand(len(x), *[-1] * (x.dim() - 1))
+        return self._integrated(x)
+
+    def _integrated(self, x: Tensor) -> Tensor:
+        return split_time(self._circuit(laid_out(merge_time(x)), steps=x.shape[0]), like=x)
 
     def _circuit(self, x: Tensor, steps: int) -> Tensor:
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""

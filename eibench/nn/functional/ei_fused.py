@@ -106,15 +106,15 @@ class _Sums:
         grad = grad.to(gain_e.dtype)
         self.bias += grad.sum(0)
         self.gain_e += (grad * piece.quotient).sum(0)
-        net = (grad * gain_e).div_(piece.stable)
-        grad_drive[:, :n_e] = net
+        net, cells_out = grad_drive[:, :n_e], grad_drive[:, n_e:]
+        torch.div(grad * gain_e, piece.stable, out=net)
         divisor = piece.quotient.mul_(net).neg_()
         self.outer_div.addmm_(divisor.t(), piece.s_i)
         cells = divisor @ div
         if sub is not None:
             self.outer_sub.addmm_(net.t(), piece.s_i)
             cells.addmm_(net, sub, alpha=-1)
-        grad_drive[:, n_e:] = torch.ops.aten.threshold_backward(cells, piece.s_i, 0.0)
+        torch.ops.aten.threshold_backward.grad_input(cells, piece.s_i, 0.0, grad_input=cells_out)
 
 
 def _weights(
