@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.circuit import Circuit, EIInit
 from eibench.nn.ei_init import draw_lateral, draw_synapses
-from eibench.nn.time import laid_out, merge_time, repeats, split_time
+from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
 
 PAPER_CIRCUIT = Circuit()
 PAPER_INIT = EIInit()
@@ -89,6 +89,10 @@ class EILayer(nn.Module):
         """`weight` applied to activity `x` [N, ...]: a convolution or a matrix product."""
         raise NotImplementedError
 
+    def _positions(self, x: Tensor) -> int:
+        """How many places of all samples `x` [N, ...] the synapse is applied at."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0."""
         if not self._ready:
@@ -97,7 +101,7 @@ class EILayer(nn.Module):
                 "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
             )
         if repeats(x) and self.circuit.inhibitory_cell == "rectifier":
-            return self._integrated(x[:1]).expand(len(x), *[-1] * (x.dim() - 1))
+            return repeat(self._integrated(x[:1]), len(x))
         return self._integrated(x)
 
     def _integrated(self, x: Tensor) -> Tensor:
@@ -124,10 +128,14 @@ class EILayer(nn.Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         """The same in one function, where the layer is the paper's but for what can be left out."""
-        drive = self._synapse(x, torch.cat(self._synapses()))
         weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+        weight_ee: Tensor = self.weight_ee
+        folded = self.subtracts and F.worth_folding(x, self._positions(x), self.fan_in)
+        if folded:
+            weight_ee = F.fold(weight_ee, self.weight_ie, weight_ei)
+        drive = self._synapse(x, torch.cat([weight_ee, self.weight_ie]))
         parameters = (weight_ei, self.gain_i, self.gain_e, self.bias)
-        return F.inhibited(drive, *parameters, self.subtracts, self.circuit.stabilize)
+        return F.inhibited(drive, *parameters, self.circuit.stabilize, self.subtracts, folded)
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""

@@ -7,6 +7,8 @@ first layer of a network that is T times less work. The result is again such a r
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,29 @@ def repeats(x: Tensor) -> bool:
     return x.shape[0] > 1 and x.stride(0) == 0
 
 
+class _Repeat(torch.autograd.Function):
+    """`expand` whose gradient is summed over the steps without a change of memory order."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, times: int) -> Tensor:
+        return x.expand(times, *x.shape[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        first, *others = grads[0].split(1)
+        total = first.clone() if not others else first + others[0]
+        for step in others[1:]:
+            total = total + step if torch.is_grad_enabled() else total.add_(step)
+        return total, None
+
+
+def repeat(x: Tensor, times: int) -> Tensor:
+    """`x` [1, ...] at each of `times` steps [T, ...], without a copy."""
+    out = _Repeat.apply(x, times)
+    assert isinstance(out, Tensor)
+    return out
+
+
 def laid_out(samples: Tensor) -> Tensor:
     """Samples [N, C, H, W] in the memory order that suits a convolution; others as they are.
 
@@ -53,7 +78,7 @@ class TimeDistributed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if repeats(x) and isinstance(self.module, ALIKE):
-            return self.once(x[:1], len(x)).expand(len(x), *[-1] * (x.dim() - 1))
+            return repeat(self.once(x[:1], len(x)), len(x))
         return self.once(x, 1)
 
     def once(self, x: Tensor, times: int) -> Tensor:
@@ -76,4 +101,4 @@ class Current(nn.Sequential):
         times, y = len(x), x[:1]
         for part in self:
             y = part.once(y, times)
-        return y.expand(times, *y.shape[1:])
+        return repeat(y, times)

@@ -9,7 +9,7 @@ from eibench.nn.functional.ei import (
     scale_shift,
     stabilize,
 )
-from eibench.nn.functional.ei_fused import inhibited
+from eibench.nn.functional.ei_fused import fold, inhibited, worth_folding
 from eibench.nn.functional.ei_init import (
     InitStatistics,
     bernoulli_statistics,
@@ -26,6 +26,7 @@ __all__ = [
     "divisive_gain",
     "draw_weights_",
     "fire",
+    "fold",
     "inhibit",
     "inhibited",
     "input_statistics",
@@ -37,4 +38,5 @@ __all__ = [
     "scale_shift",
     "stabilize",
     "weight_scale",
+    "worth_folding",
 ]
