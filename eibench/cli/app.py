@@ -14,6 +14,7 @@ from eibench.cli.check import check
 from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
+from eibench.cli.profile import profile
 from eibench.cli.report import report
 from eibench.cli.run import probe, run
 from eibench.errors import UserError
@@ -68,6 +69,7 @@ app.command()(plot)
 app.add_typer(list_app, name="list")
 app.command()(check)
 app.command()(doctor)
+app.command()(profile)
 
 
 def main() -> None:

@@ -83,13 +83,16 @@ def as_of_many(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:
     variance that goes into the running one.
     """
     running, n = norm.running_var, x.numel() // x.shape[2]
-    if not norm.training or running is None:
-        return norm(x)
+    y: Tensor
+    if not norm.training or running is None or norm.num_batches_tracked is None:
+        y = norm(x)
+        return y
     if n == 1:  # has no unbiased variance, and its copies have
-        return norm(x.expand(times, *x.shape[1:]))[:1]
+        y = norm(x.expand(times, *x.shape[1:]))
+        return y[:1]
     norm.running_var = running.clone()  # what the backward pass holds must not change
     try:
-        y: Tensor = norm(x)
+        y = norm(x)
         momentum = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
         factor = times * (n - 1) / (times * n - 1)
         running.mul_(1 - momentum).lerp_(norm.running_var, factor)

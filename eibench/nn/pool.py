@@ -26,9 +26,9 @@ class _AvgPool(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         k, (grad,) = ctx.k, grads
         order = torch.channels_last if ctx.side_by_side else torch.contiguous_format
-        full = [ctx.shape[2] % k, ctx.shape[3] % k] == [0, 0]
-        make = torch.empty if full else torch.zeros
-        out = make(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=order)
+        out = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=order)
+        if ctx.shape[2] % k or ctx.shape[3] % k:
+            out.zero_()  # pixels beyond the last whole square
         share = grad / k**2
         height, width = grad.shape[2] * k, grad.shape[3] * k
         for i in range(k):

@@ -25,7 +25,7 @@ def merge_time(x: Tensor) -> Tensor:
 
 def split_time(samples: Tensor, like: Tensor) -> Tensor:
     """[T * B, ...] as [T, B, ...], with T and B of `like`."""
-    return samples.unflatten(0, like.shape[:2])
+    return samples.view(*like.shape[:2], *samples.shape[1:])
 
 
 def repeats(x: Tensor) -> bool:
@@ -94,11 +94,11 @@ class Current(nn.Sequential):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = [getattr(part, "once", None) for part in self]
-        if not repeats(x) or None in parts:
+        once: list[Any] = [getattr(part, "once", None) for part in self]
+        if not repeats(x) or None in once:
             out: Tensor = super().forward(x)
             return out
         times, y = len(x), x[:1]
-        for part in self:
-            y = part.once(y, times)
+        for part in once:
+            y = part(y, times)
         return repeat(y, times)

@@ -37,11 +37,6 @@ class TimeMajor:
         return flat.view(self.shape).permute(back)
 
 
-def pieces(self) -> Iterator[slice]:
-        """Columns that are worked on together."""
-        return pieces(self.flat.shape[1], PIECE)
-
-
 def pieces(total: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` that cover `range(total)`."""
     for start in range(0, total, size):
