@@ -149,7 +149,9 @@ def _known_shape(name: str) -> DataShape:
     try:
         shape = choose("data set", DATASETS, name).shape()
     except Invalid as invalid:
-        raise UserError(f"--data {name}: {invalid.problems[0].text}") from None
+        problem = invalid.problems[0]
+        text = " ".join([*map(str, problem.keys), problem.text])
+        raise UserError(f"--data {name}: {text}") from None
     if shape is None:
         raise UserError(
             f"--data {name}: its shape is only in its files; give --image and --classes"

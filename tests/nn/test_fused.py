@@ -159,7 +159,7 @@ def test_float32(seed, channels, steps, rate, kernel, folded):
         plain = errors(shape, p, x, torch.float32)
     assert fused["current"] <= FLOAT32
     for name in fused:  # gradients are sums whose terms may cancel: in any order of adding them
-        assert fused[name] <= max(2 * FLOAT32, 3 * plain[name]), name
+        assert fused[name] <= max(2 * FLOAT32, 10 * plain[name]), name
 
 
 @pytest.mark.usefixtures("piece")

@@ -68,7 +68,7 @@ def profile(request: Request, tell: Callable[[str], None]) -> dict[str, Any]:
         "classes": request.shape.classes,
         "batch_size": first.train.batch_size,
         "timesteps": first.timesteps,
-        "precision": getattr(first.train, "precision", "fp32"),
+        "precision": first.train.precision,
         "steps": request.steps,
         "rows": [_row(subject, taken, request.device) for subject in subjects],
         "axes": [_axis(request, axis, values, tell) for axis, values in request.axes.items()],

@@ -83,10 +83,15 @@ def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Ten
 
 
 def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
-    """`weight` [M, C] applied to the channels of `x` [N, C, ...] at every position."""
-    if x.dim() == 2:
-        return torch.nn.functional.linear(x, weight)
-    return torch.nn.functional.conv2d(x, weight[:, :, None, None])
+    """`weight` [M, C] applied to the channels of `x` [N, C, ...] at every position.
+
+    In the precision of `weight`, under autocast too.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(weight.dtype)
+        if x.dim() == 2:
+            return torch.nn.functional.linear(x, weight)
+        return torch.nn.functional.conv2d(x, weight[:, :, None, None])
 
 
 class _Integrate(torch.autograd.Function):

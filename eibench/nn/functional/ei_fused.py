@@ -172,7 +172,8 @@ def worth_folding(x: Tensor, out_positions: int, fan_in: int) -> bool:
 
 def fold(weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor) -> Tensor:
     """W_EE - W_EI W_IE, of the shape of W_EE [n_E, ...]; W_IE is [n_I, ...]."""
-    folded = torch.addmm(weight_ee.flatten(1), weight_ei, weight_ie.flatten(1), alpha=-1)
+    with torch.autocast(weight_ee.device.type, enabled=False):
+        folded = torch.addmm(weight_ee.flatten(1), weight_ei, weight_ie.flatten(1), alpha=-1)
     return folded.view(weight_ee.shape)
 
 
