@@ -53,7 +53,8 @@ COST_HEADS = [
 
 def _cost(profile: Profile) -> list[list[str]]:
     rows = profile["rows"]
-    reference = next((row["peak_mib"] for row in rows if row["name"] == "batchnorm"), None)
+    base = profile["reference"]
+    reference = next((row["peak_mib"] for row in rows if row["name"] == base), None)
     return [
         [
             row["name"],

@@ -158,7 +158,7 @@ def test_bare_products_are_those_of_the_network():
             lambda self, module, x, first: shapes.append((*x.shape, first)),
         )
         bare_subject(experiment)
-    assert shapes == [(4, 1, 8, 8, True), (16, 4, 8, 8, False), (4, 4, 64, False)]
+    assert shapes == [(4, 1, 8, 8, True), (16, 4, 8, 8, False), (16, 64, False)]
 
 
 def test_a_profile_leaves_seeds_alone():

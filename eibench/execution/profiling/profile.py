@@ -70,6 +70,7 @@ def profile(request: Request, tell: Callable[[str], None]) -> dict[str, Any]:
         "timesteps": first.timesteps,
         "precision": first.train.precision,
         "steps": request.steps,
+        "reference": REFERENCE,
         "rows": [_row(subject, taken, request.device) for subject in subjects],
         "axes": [_axis(request, axis, values, tell) for axis, values in request.axes.items()],
     }
