@@ -26,7 +26,7 @@ LAYERS = {
     "ei": lambda: EIConv2d(8, 16, 3, padding=1),
     "ei_true_derivative": lambda: EIConv2d(8, 16, 3, circuit=Circuit(straight_through=False)),
     "readout": lambda: nn.Sequential(nn.Flatten(2), EILinear(8 * 36, 10, readout=True)),
-    "batchnorm": lambda: Current(TimeDistributed(nn.Conv2d(8, 16, 3)), BatchNorm2d(16)),
+    "batchnorm": lambda: Current(TimeDistributed(nn.Conv2d(8, 16, 3, bias=False)), BatchNorm2d(16)),
 }
 
 

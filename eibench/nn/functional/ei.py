@@ -27,6 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eibench.nn.functional.kernels import use_triton
+
 
 class _ScaleGradient(torch.autograd.Function):
     """Identity forward, multiplication by a constant backward."""
@@ -55,13 +57,18 @@ def stabilize(divisor: Tensor) -> Tensor:
     bias. Where reading the result costs nothing (a CPU), a divisor without zeros is returned as it
     is; elsewhere the same values come without a branch, so that no step waits for the device.
     """
+    learns = torch.is_grad_enabled() and divisor.requires_grad
+    if not learns and use_triton(divisor):
+        from eibench.nn.functional import triton_kernels
+
+        return triton_kernels.stabilize(divisor)
     if divisor.device.type == "cpu" and divisor.numel() and divisor.amin() > 0:
         return divisor
     largest = torch.finfo(divisor.dtype).max
     lifted = torch.add(divisor, (divisor <= 0).to(divisor.dtype), alpha=largest)
     smallest = lifted.flatten(1).amin(dim=1).view(-1, *[1] * (divisor.dim() - 1))
     smallest = torch.where(smallest < largest / 2, smallest, 1.0)
-    if torch.is_grad_enabled() and divisor.requires_grad:
+    if learns:
         return torch.where(divisor == 0, smallest, divisor)
     return torch.addcmul(divisor, (divisor == 0).to(divisor.dtype), smallest)  # faster
 

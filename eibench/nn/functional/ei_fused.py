@@ -139,7 +139,7 @@ def _pieces(drive: Tensor, weights: Weights, parts: Parts) -> Iterator[Piece]:
     """The circuit up to its quotient, a few whole samples of `drive` [N, n_E + n_I, ...] a time."""
     n_e = len(weights.gain_e)
     positions = drive[0, 0].numel() if len(drive) else 1
-    for samples in pieces(len(drive), max(1, PIECE // (positions * n_e))):
+    for samples in pieces(drive, 0, max(1, PIECE // (positions * n_e))):
         part = rows(drive[samples]).to(weights.div.dtype)
         i_ee, z_i = part[:, :n_e], part[:, n_e:]
         s_i = z_i.clamp_min(0)

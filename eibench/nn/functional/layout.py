@@ -37,8 +37,10 @@ class TimeMajor:
         return flat.view(self.shape).permute(back)
 
 
-def pieces(total: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover `range(total)`."""
+def pieces(x: Tensor, dim: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover axis `dim` of `x`; one slice away from the CPU."""
+    total = x.shape[dim]
+    size = size if x.device.type == "cpu" else max(total, 1)
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
 

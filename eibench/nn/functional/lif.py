@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from eibench.nn.functional import surrogate as surrogates
+from eibench.nn.functional.kernels import use_triton
 from eibench.nn.functional.layout import PIECE, TimeMajor, pieces
 
 RESETS = ("soft", "hard")
@@ -53,8 +54,14 @@ class _LIF(torch.autograd.Function):
         dtype = torch.promote_types(flat.dtype, torch.float32)
         u = torch.empty(flat.shape, dtype=dtype, device=flat.device)
         spikes = torch.empty(flat.shape, dtype=flat.dtype, device=flat.device)
-        for piece in pieces(flat.shape[1], PIECE):
-            _fire_over_time(flat[:, piece], u[:, piece], spikes[:, piece], decay, threshold, hard)
+        if use_triton(flat):
+            from eibench.nn.functional import triton_kernels
+
+            triton_kernels.fire_over_time(flat, u, spikes, decay, threshold, hard)
+        else:
+            for piece in pieces(flat, 1, PIECE):
+                parts = flat[:, piece], u[:, piece], spikes[:, piece]
+                _fire_over_time(*parts, decay, threshold, hard)
         ctx.save_for_backward(u)
         ctx.constants = (decay, threshold, hard, surrogate, detach_reset)
         restored: Tensor = ctx.layout.restore(spikes)
@@ -66,8 +73,14 @@ class _LIF(torch.autograd.Function):
         (u,) = ctx.saved_tensors
         flat = ctx.layout.flatten(grads[0])
         grad_u = torch.empty(flat.shape, dtype=u.dtype, device=u.device)
-        for piece in pieces(u.shape[1], PIECE):
-            _pull_back(flat[:, piece].to(u.dtype), u[:, piece], grad_u[:, piece], *ctx.constants)
+        if use_triton(u):
+            from eibench.nn.functional import triton_kernels
+
+            triton_kernels.pull_back(flat, u, grad_u, *ctx.constants)
+        else:
+            for piece in pieces(u, 1, PIECE):
+                arriving = flat[:, piece].to(u.dtype)
+                _pull_back(arriving, u[:, piece], grad_u[:, piece], *ctx.constants)
         return ctx.layout.restore(grad_u).to(grads[0].dtype), None, None, None, None, None
 
 
