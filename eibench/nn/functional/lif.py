@@ -52,16 +52,19 @@ class _LIF(torch.autograd.Function):
         ctx.layout = TimeMajor(current)
         flat = ctx.layout.flatten(current)
         dtype = torch.promote_types(flat.dtype, torch.float32)
-        u = torch.empty(flat.shape, dtype=dtype, device=flat.device)
+        spans = list(pieces(flat, 1, PIECE))
+        kept = ctx.needs_input_grad[0] or use_triton(flat)
+        width = flat.shape[1] if kept or not spans else spans[0].stop  # else those of one piece
+        u = torch.empty((len(flat), width), dtype=dtype, device=flat.device)
         spikes = torch.empty(flat.shape, dtype=flat.dtype, device=flat.device)
         if use_triton(flat):
             from eibench.nn.functional import triton_kernels
 
             triton_kernels.fire_over_time(flat, u, spikes, decay, threshold, hard)
-        else:
-            for piece in pieces(flat, 1, PIECE):
-                parts = flat[:, piece], u[:, piece], spikes[:, piece]
-                _fire_over_time(*parts, decay, threshold, hard)
+            spans = []
+        for piece in spans:
+            charged = u[:, piece] if kept else u[:, : piece.stop - piece.start]
+            _fire_over_time(flat[:, piece], charged, spikes[:, piece], decay, threshold, hard)
         ctx.save_for_backward(u)
         ctx.constants = (decay, threshold, hard, surrogate, detach_reset)
         restored: Tensor = ctx.layout.restore(spikes)
