@@ -15,7 +15,7 @@ Profile = Mapping[str, Any]
 
 def to_text(profile: Profile, form: str = "simple") -> str:
     """The tables of a profile; `form` is a table format of tabulate."""
-    mark = "### " if form == "github" else ""
+    mark = "#### " if form == "github" else ""
     blocks = [
         heading(profile),
         tabulate(_cost(profile), COST_HEADS, form, disable_numparse=True),
