@@ -61,8 +61,9 @@ class EILayer(nn.Module):
         self.circuit, self.init = circuit, init
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
+        straight = circuit.straight_through or circuit.stabilization == "none"
         rectifies = circuit.inhibitory_cell == "rectifier"
-        self._fuses = self.divides and circuit.straight_through and rectifies
+        self._fuses = self.divides and straight and rectifies
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -130,7 +131,9 @@ class EILayer(nn.Module):
         """The same in one function, where the layer is the paper's but for what can be left out."""
         weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
         weight_ee: Tensor = self.weight_ee
-        folded = self.subtracts and F.worth_folding(x, self._positions(x), self.fan_in)
+        finite = self.circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
+        worth = F.worth_folding(x, self._positions(x), self.fan_in)
+        folded = self.subtracts and finite and worth
         if folded:
             weight_ee = F.fold(weight_ee, self.weight_ie, weight_ei)
         drive = self._synapse(x, torch.cat([weight_ee, self.weight_ie]))

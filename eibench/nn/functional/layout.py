@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 PIECE = 2**17
-"""Numbers of a piece: large enough for several cores, small enough for their caches."""
+"""Numbers of a piece for each thread: many for one call, few for a core's cache."""
 
 
 class TimeMajor:
@@ -38,9 +39,9 @@ class TimeMajor:
 
 
 def pieces(x: Tensor, dim: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover axis `dim` of `x`; one slice away from the CPU."""
+    """Slices of at most `size` a thread that cover axis `dim` of `x`; one away from the CPU."""
     total = x.shape[dim]
-    size = size if x.device.type == "cpu" else max(total, 1)
+    size = size * torch.get_num_threads() if x.device.type == "cpu" else max(total, 1)
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
 
