@@ -130,13 +130,19 @@ class EILayer(nn.Module):
     def _fused(self, x: Tensor) -> Tensor:
         """The same in one function, where the layer is the paper's but for what can be left out."""
         weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
-        weight_ee: Tensor = self.weight_ee
         finite = self.circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
         worth = F.worth_folding(x, self._positions(x), self.fan_in)
         folded = self.subtracts and finite and worth
-        if folded:
-            weight_ee = F.fold(weight_ee, self.weight_ie, weight_ei)
-        drive = self._synapse(x, torch.cat([weight_ee, self.weight_ie]))
+
+        def stacked() -> Tensor:
+            weight_ee: Tensor = self.weight_ee
+            if folded:
+                weight_ee = F.fold(weight_ee, self.weight_ie, weight_ei)
+            return torch.cat([weight_ee, self.weight_ie])
+
+        weight = stacked()
+        with F.made_again(weight, stacked, [self.weight_ee, self.weight_ie, self.weight_ei]):
+            drive = self._synapse(x, weight)
         parameters = (weight_ei, self.gain_i, self.gain_e, self.bias)
         return F.inhibited(drive, *parameters, self.circuit.stabilize, self.subtracts, folded)
 

@@ -339,3 +339,15 @@ def test_training_curves_stay_together(monkeypatch):
     assert fused[-1] < fused[0]
     np.testing.assert_allclose(fused, plain, rtol=0.02)
     np.testing.assert_allclose(fused[:5], plain[:5], rtol=1e-4)
+
+
+def test_weights_changed_between_the_passes_are_noticed():
+    layer = EIConv2d(2, 4, 3)
+    x = torch.rand(1, 2, 2, 5, 5)
+    layer.initialize(x)
+    layer(x.requires_grad_()).sum().backward()
+    y = layer(x)
+    with torch.no_grad():
+        layer.weight_ie.add_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()

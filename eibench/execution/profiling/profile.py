@@ -114,16 +114,21 @@ def _row(
 def _axis(
     request: Request, axis: str, values: Sequence[int], tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Cost of every method along an axis, and the straight line through it."""
-    points: dict[str, list[tuple[float, float]]] = {name: [] for name in request.specs}
+    """Cost of every method along an axis, and the straight line through it.
+
+    All values take part in every round, so that a busy moment bends no line.
+    """
+    tell(f"timing {axis} at {', '.join(map(str, values))}")
+    subjects: dict[tuple[str, int], Subject] = {}
     for value in values:
-        tell(f"timing at {axis} {value}")
         specs = {name: _at(spec, axis, value) for name, spec in request.specs.items()}
-        subjects = _subjects(request, specs, extra=False)
-        taken = durations(subjects, request.steps, request.device)
-        for subject in subjects:
-            median = summary(taken[subject.name])["median"]
-            points[subject.name].append((median, peak_mib(subject, request.device)))
+        for subject in _subjects(request, specs, extra=False):
+            subjects[subject.name, value] = replace(subject, name=f"{subject.name} {value}")
+    taken = durations(list(subjects.values()), request.steps, request.device)
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in request.specs}
+    for (name, _), subject in subjects.items():
+        median = summary(taken[subject.name])["median"]
+        points[name].append((median, peak_mib(subject, request.device)))
     return {
         "axis": axis,
         "values": list(values),

@@ -19,6 +19,7 @@ from eibench.nn.functional.ei_init import (
     weight_scale,
 )
 from eibench.nn.functional.lif import fire, lif
+from eibench.nn.functional.recompute import made_again
 
 __all__ = [
     "InitStatistics",
@@ -32,6 +33,7 @@ __all__ = [
     "input_statistics",
     "integrate",
     "lif",
+    "made_again",
     "mix_channels",
     "replace_zeros",
     "scale_gradient",
