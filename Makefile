@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training events_digits
 FRESH := build/reproduce
+PROFILES := results/performance
+SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
-.PHONY: quickstart test test-fast conformance lint fix reproduce tables docs figures clean
+.PHONY: quickstart test test-fast conformance lint fix reproduce tables profile profile-gpu docs figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
@@ -63,8 +65,18 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench plot results/batch_size --x train.batch_size
 	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/events_digits
 
+profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
+	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
+	mv vgg8_cpu.json $(PROFILES)/
+
+profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18, fp32 and bf16; and that no step waits for it
+	$(BIN)/python -m pytest tests/nn/test_triton.py
+	for model in vgg8 vgg16 resnet18; do for precision in fp32 bf16; do \
+	  $(BIN)/eibench profile --model $$model --set train.precision=$$precision --batch-size 128 --device cuda --steps 50 $(SWEEPS) --json > $${model}_gpu_$$precision.json \
+	  && mv $${model}_gpu_$$precision.json $(PROFILES)/ || exit; done; done
+
 docs: .venv/.test  ## the generated parts of README.md and docs/
-	$(BIN)/cog -r -I docs README.md docs/suites.md docs/findings.md
+	$(BIN)/cog -r -I docs README.md docs/suites.md docs/findings.md docs/performance.md
 
 figures: .venv/.test  ## the pictures of docs/
 	$(BIN)/python docs/draw_recordings.py

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import types
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 
 import cog
 from pydantic.fields import FieldInfo
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from eibench.cli import app
 from eibench.plan.options import LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
+from eibench.report.cost import to_text
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
 WORDS = {
@@ -77,3 +80,10 @@ def _allowed(field: FieldInfo) -> Iterator[str]:
 
 def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def profiles() -> None:
+    """Every committed profile: its tables, from the JSON that `eibench profile --json` gave."""
+    for path in sorted(Path("results/performance").glob("*.json")):
+        text = to_text(json.loads(path.read_text()), "github")
+        cog.outl(f"\n### `{path.stem}`\n\n{text}")

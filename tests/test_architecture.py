@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "results": {"errors", "plan"},
     "report": {"errors", "plan", "results"},
     "training": {"errors", "plan", "results", "data", "methods", "models", "nn"},
-    "execution": {"errors", "version", "plan", "results", "data", "training"},
+    "execution": {"errors", "version", "plan", "results", "data", "training", "nn"},
     "plugins": {"errors", "plan", "data", "methods", "models"},
     "contracts": {"plan", "data", "methods", "models", "nn"},
     "cli": {"errors", "version", "plan", "results", "report", "execution", "contracts", "nn"},

@@ -15,6 +15,7 @@ from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
+from eibench.cli.profile import profile
 from eibench.cli.report import report
 from eibench.cli.run import probe, run
 from eibench.cli.show import show
@@ -72,6 +73,7 @@ app.add_typer(data_app, name="data")
 app.command()(show)
 app.command()(check)
 app.command()(doctor)
+app.command()(profile)
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def _steps(spec: RunSpec, datasets: Datasets) -> float:
 
 def _shape(spec: RunSpec) -> str:
     """What a step's duration depends on."""
-    train = (spec.train.batch_size, spec.train.optimizer)
+    train = (spec.train.batch_size, spec.train.optimizer, spec.train.precision)
     parts = (spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, spec.input, train)
     return repr(parts)
 

@@ -12,6 +12,7 @@ import torch
 from eibench.data import ImageData, Split
 from eibench.errors import UserError
 from eibench.execution.lock import locked
+from eibench.execution.memory import keep_freed_memory
 from eibench.execution.single import execute
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
@@ -118,6 +119,7 @@ def run_plan(
         UserError: before anything is written, when data or a network is unusable, or when another
             process works on the same results.
     """
+    keep_freed_memory()
     runs = list(runs)
     datasets = Datasets(device)
     check_buildable(runs, datasets)

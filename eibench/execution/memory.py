@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from pathlib import Path
 
 import torch
@@ -10,11 +11,37 @@ import torch
 MIB = 2**20
 
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt(3)."""
+LARGEST_BLOCK = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep the memory that tensors on the CPU give back, for the next ones.
+
+    By default glibc returns large blocks to the system at once, and a training step spends a good
+    part of its time on fresh pages for tensors like those it has just freed. Elsewhere than under
+    glibc nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
+        mallopt(M_TRIM_THRESHOLD, LARGEST_BLOCK)
+
+
+def _give_back() -> None:
+    """Return freed memory to the system now, so that it does not count as used by what follows."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def reset_peak(device: torch.device) -> None:
     """Begin a new measurement: the device's allocator, or the process's resident memory."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    _give_back()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM (proc(5), Linux >= 4.0)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from eibench.nn import LIF, TimeDistributed
+from eibench.nn import LIF, Current, TimeDistributed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,4 +106,4 @@ class Normalized(Method):
         summed: int = 1,
     ) -> nn.Module:
         conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)
-        return nn.Sequential(TimeDistributed(conv), self.norm(c_out, branches))
+        return Current(TimeDistributed(conv), self.norm(c_out, branches))

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from torch import nn
 
 from eibench.methods import Method
-from eibench.nn import TimeDistributed
+from eibench.nn import AvgPool2d, TimeDistributed
 
 POOL = 0
 
@@ -42,7 +42,7 @@ def chain(
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for out in layout:
         if out == POOL:
-            parts[f"pool{len(parts)}"] = TimeDistributed(nn.AvgPool2d(2))
+            parts[f"pool{len(parts)}"] = TimeDistributed(AvgPool2d(2))
             height, width = height // 2, width // 2
             continue
         parts[f"conv{len(parts)}"] = method.conv(channels, out, 3)

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from eibench.methods import Method
-from eibench.nn import TimeDistributed
+from eibench.nn import AvgPool2d, TimeDistributed
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -99,7 +99,7 @@ class _Builder:
         conv = self.method.conv(self.channels, width, kernel, stride=stride)
         parts = OrderedDict(conv=conv, neuron=self.method.neuron(width))
         if stem == "large":
-            parts["pool"] = TimeDistributed(nn.AvgPool2d(2))
+            parts["pool"] = TimeDistributed(AvgPool2d(2))
         self.channels = width
         return nn.Sequential(parts)
 

@@ -21,19 +21,22 @@ from eibench.nn.lif import LIF
 from eibench.nn.membrane_norm import MPBNLIF
 from eibench.nn.model import first_input, initialize, project_
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
+from eibench.nn.pool import AvgPool2d
 from eibench.nn.sample_norms import GroupNorm2d
 from eibench.nn.sequence_norms import BNTT2d, TAB2d, TEBatchNorm2d
-from eibench.nn.time import TimeDistributed
+from eibench.nn.time import Current, TimeDistributed
 from eibench.nn.weight_norm import WSConv2d
 from eibench.nn.winners import KWinners
 
 __all__ = [
     "LIF",
     "MPBNLIF",
+    "AvgPool2d",
     "BNTT2d",
     "BatchNorm2d",
     "BatchNormPerStep2d",
     "Circuit",
+    "Current",
     "EIConv2d",
     "EIInit",
     "EILayer",

@@ -44,6 +44,9 @@ class EIConv2d(EILayer):
     def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
         return nn.functional.conv2d(x, weight, stride=self.stride, padding=self.padding)
 
+    def _positions(self, x: Tensor) -> int:
+        return len(x) * x.shape[2] * x.shape[3] // self.stride**2
+
     def extra_repr(self) -> str:
         n_e, c_in, k, _ = self.weight_ee.shape
         return (
@@ -79,6 +82,9 @@ class EILinear(EILayer):
 
     def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
         return nn.functional.linear(x, weight)
+
+    def _positions(self, x: Tensor) -> int:
+        return len(x)
 
     def extra_repr(self) -> str:
         n_e, d = self.weight_ee.shape

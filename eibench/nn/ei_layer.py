@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.circuit import Circuit, EIInit
 from eibench.nn.ei_init import draw_lateral, draw_synapses
-from eibench.nn.time import merge_time, split_time
+from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
 
 PAPER_CIRCUIT = Circuit()
 PAPER_INIT = EIInit()
@@ -61,6 +61,9 @@ class EILayer(nn.Module):
         self.circuit, self.init = circuit, init
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
+        straight = circuit.straight_through or circuit.stabilization == "none"
+        rectifies = circuit.inhibitory_cell == "rectifier"
+        self._fuses = self.divides and straight and rectifies
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -87,6 +90,10 @@ class EILayer(nn.Module):
         """`weight` applied to activity `x` [N, ...]: a convolution or a matrix product."""
         raise NotImplementedError
 
+    def _positions(self, x: Tensor) -> int:
+        """How many places of all samples `x` [N, ...] the synapse is applied at."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0."""
         if not self._ready and not x.is_meta:  # a shape alone can pass: there is nothing to compute
@@ -94,10 +101,17 @@ class EILayer(nn.Module):
                 f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
                 "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
             )
-        return split_time(self._circuit(merge_time(x), steps=x.shape[0]), like=x)
+        if repeats(x) and self.circuit.inhibitory_cell == "rectifier":
+            return repeat(self._integrated(x[:1]), len(x))
+        return self._integrated(x)
+
+    def _integrated(self, x: Tensor) -> Tensor:
+        return split_time(self._circuit(laid_out(merge_time(x)), steps=x.shape[0]), like=x)
 
     def _circuit(self, x: Tensor, steps: int) -> Tensor:
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""
+        if self._fuses and not x.is_meta:  # the plain equations have operations that can be counted
+            return self._fused(x)
         if self.subtracts or self.divides:
             i_ee, s_i = self._activity(x, steps)
             weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
@@ -112,6 +126,25 @@ class EILayer(nn.Module):
             return F.integrate(i_ee, i_sub, i_div, self.gain_e, self.bias, stabilizer, straight)
         net = i_ee - F.mix_channels(s_i, weight_ei) if self.subtracts else i_ee
         return net if self.readout else F.scale_shift(net, self.gain_e, self.bias)
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """The same in one function, where the layer is the paper's but for what can be left out."""
+        weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+        finite = self.circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
+        worth = F.worth_folding(x, self._positions(x), self.fan_in)
+        folded = self.subtracts and finite and worth
+
+        def stacked() -> Tensor:
+            weight_ee: Tensor = self.weight_ee
+            if folded:
+                weight_ee = F.fold(weight_ee, self.weight_ie, weight_ei)
+            return torch.cat([weight_ee, self.weight_ie])
+
+        weight = stacked()
+        with F.made_again(weight, stacked, [self.weight_ee, self.weight_ie, self.weight_ei]):
+            drive = self._synapse(x, weight)
+        parameters = (weight_ei, self.gain_i, self.gain_e, self.bias)
+        return F.inhibited(drive, *parameters, self.circuit.stabilize, self.subtracts, folded)
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""

@@ -37,11 +37,11 @@ class MPBNLIF(LIF):
 
     def forward(self, current: Tensor) -> Tensor:
         spikes = []
-        v = torch.zeros_like(current[0])
+        v = torch.zeros_like(current[0], dtype=torch.promote_types(current.dtype, torch.float32))
         for step in current:
             u = (1 - 1 / self.tau) * v + step
             s = fire(self.norm(u) - self.threshold, self.surrogate)
             spikes.append(s)
             reset = s.detach() if self.detach_reset else s
             v = u * (1 - reset) if self.reset == "hard" else u - self.threshold * reset
-        return torch.stack(spikes)
+        return torch.stack(spikes).to(current.dtype)

@@ -21,6 +21,10 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         return split_time(super().forward(merge_time(x)), x)
 
+    def once(self, x: Tensor, times: int) -> Tensor:
+        """One [1, B, C, H, W] of `times` equal steps: the statistics of all of them are its own."""
+        return as_of_many(self, x, times)
+
 
 class BatchNormPerStep2d(nn.BatchNorm2d):
     """Batch norm at each time step alone, one set of parameters and running statistics for all.
@@ -66,3 +70,32 @@ class TDBatchNorm2d(nn.BatchNorm2d):
             self.eps,
         )
         return split_time(y, x)
+
+    def once(self, x: Tensor, times: int) -> Tensor:
+        """As `BatchNorm2d.once`."""
+        return as_of_many(self, x, times)
+
+
+def as_of_many(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:
+    """`norm` of `x` [1, B, C, H, W], which learns what it would learn from `times` copies of it.
+
+    Copies leave mean and variance as they are, but not the factor n / (n - 1) of the unbiased
+    variance that goes into the running one.
+    """
+    running, n = norm.running_var, x.numel() // x.shape[2]
+    y: Tensor
+    if not norm.training or running is None or norm.num_batches_tracked is None:
+        y = norm(x)
+        return y
+    if n == 1:  # has no unbiased variance, and its copies have
+        y = norm(x.expand(times, *x.shape[1:]))
+        return y[:1]
+    norm.running_var = running.clone()  # what the backward pass holds must not change
+    try:
+        y = norm(x)
+        momentum = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        factor = times * (n - 1) / (times * n - 1)
+        running.mul_(1 - momentum).lerp_(norm.running_var, factor)
+    finally:
+        norm.running_var = running
+    return y

@@ -33,3 +33,7 @@ class GroupNorm2d(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return split_time(super().forward(merge_time(x)), x)
+
+    def once(self, x: Tensor, times: int) -> Tensor:
+        """One [1, B, C, H, W] of `times` equal steps."""
+        return self.forward(x)

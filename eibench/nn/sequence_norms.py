@@ -109,6 +109,8 @@ class TEBatchNorm2d(BatchNorm2d):
         check_steps(self, x, self.timesteps)
         return self.p.view(-1, 1, 1, 1, 1) * super().forward(x)
 
+    once = None  # type: ignore[assignment]  # equal steps do not stay equal
+
     def _load_from_state_dict(
         self, state: dict[str, Any], prefix: str, meta: Any, strict: bool, *errors: list[str]
     ) -> None:

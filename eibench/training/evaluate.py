@@ -42,7 +42,7 @@ def evaluate(
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     with FiringProbe(model) as probe:
         for images, labels in evaluation_batches(split, batch_size, normalization):
-            logits = model(over_time(images, timesteps)).mean(0)
+            logits = model(over_time(images, timesteps)).float().mean(0)
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
     model.train(was_training)

@@ -22,6 +22,7 @@ from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
 from eibench.training.evaluate import Evaluation, evaluate
 from eibench.training.optim import learning_rate
+from eibench.training.precision import autocast
 from eibench.training.probes import negative_weights
 
 
@@ -123,7 +124,8 @@ def train_step(
     spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
     for group in optimizer.param_groups:
         group["lr"] = lr
-    loss, logits = loss_on(model, batch, spec.timesteps)
+    with autocast(spec.train.precision, batch[1].device):
+        loss, logits = loss_on(model, batch, spec.timesteps)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if spec.train.clip_norm is not None:
@@ -138,7 +140,7 @@ def loss_on(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the time-averaged logits on images and labels, and these logits."""
     images, labels = batch
-    logits = model(over_time(images, timesteps)).mean(0)
+    logits = model(over_time(images, timesteps)).float().mean(0)
     return nn.functional.cross_entropy(logits, labels), logits
 
 
@@ -171,4 +173,5 @@ def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
 def _evaluate(experiment: Experiment, split: str) -> Evaluation:
     spec = experiment.spec
     part, size = getattr(experiment.data, split), spec.train.batch_size
-    return evaluate(experiment.model, part, spec.timesteps, size, experiment.normalization)
+    with autocast(spec.train.precision, part.labels.device):
+        return evaluate(experiment.model, part, spec.timesteps, size, experiment.normalization)

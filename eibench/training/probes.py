@@ -34,7 +34,8 @@ class FiringProbe:
 
     def _counter(self, i: int) -> Any:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
-            self.spikes[i] = self.spikes[i] + spikes.sum(dim=(0, 1), dtype=torch.float64)
+            counted = spikes.sum(dim=(0, 1), dtype=torch.float32)  # exact up to 2^24 spikes
+            self.spikes[i] = self.spikes[i] + counted.double()
             self.steps[i] += spikes.shape[0] * spikes.shape[1]
 
         return count

@@ -93,6 +93,7 @@ PINNED = {
             "clip_norm": 1.0,
             "schedule": "cosine",
             "warmup_epochs": 0,
+            "precision": "fp32",
         },
         "input": {
             "normalize": False,

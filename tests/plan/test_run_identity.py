@@ -238,6 +238,7 @@ def test_fields_are_flat_and_complete():
         "train.clip_norm": None,
         "train.schedule": "cosine",
         "train.warmup_epochs": 0,
+        "train.precision": "fp32",
         "input.normalize": False,
         "input.crop": 0,
         "input.flip": False,

@@ -9,6 +9,7 @@ from eibench.nn.functional.ei import (
     scale_shift,
     stabilize,
 )
+from eibench.nn.functional.ei_fused import fold, inhibited, worth_folding
 from eibench.nn.functional.ei_init import (
     InitStatistics,
     bernoulli_statistics,
@@ -18,6 +19,7 @@ from eibench.nn.functional.ei_init import (
     weight_scale,
 )
 from eibench.nn.functional.lif import fire, lif
+from eibench.nn.functional.recompute import made_again
 
 __all__ = [
     "InitStatistics",
@@ -25,14 +27,18 @@ __all__ = [
     "divisive_gain",
     "draw_weights_",
     "fire",
+    "fold",
     "inhibit",
+    "inhibited",
     "input_statistics",
     "integrate",
     "lif",
+    "made_again",
     "mix_channels",
     "replace_zeros",
     "scale_gradient",
     "scale_shift",
     "stabilize",
     "weight_scale",
+    "worth_folding",
 ]

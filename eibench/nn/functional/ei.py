@@ -27,6 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eibench.nn.functional.kernels import use_triton
+from eibench.nn.functional.precision import as_it_came
+
 
 class _ScaleGradient(torch.autograd.Function):
     """Identity forward, multiplication by a constant backward."""
@@ -55,12 +58,20 @@ def stabilize(divisor: Tensor) -> Tensor:
     bias. Where reading the result costs nothing (a CPU), a divisor without zeros is returned as it
     is; elsewhere the same values come without a branch, so that no step waits for the device.
     """
-    zero = divisor == 0
-    if divisor.device.type == "cpu" and not zero.any():
+    learns = torch.is_grad_enabled() and divisor.requires_grad
+    if not learns and use_triton(divisor):
+        from eibench.nn.functional import triton_kernels
+
+        return triton_kernels.stabilize(divisor)
+    if divisor.device.type == "cpu" and divisor.numel() and divisor.amin() > 0:
         return divisor
-    smallest = torch.where(divisor > 0, divisor, torch.inf).flatten(1).amin(dim=1)
-    smallest = torch.where(smallest.isinf(), 1.0, smallest)
-    return torch.where(zero, smallest.view(-1, *[1] * (divisor.dim() - 1)), divisor)
+    largest = torch.finfo(divisor.dtype).max
+    lifted = torch.add(divisor, (divisor <= 0).to(divisor.dtype), alpha=largest)
+    smallest = lifted.flatten(1).amin(dim=1).view(-1, *[1] * (divisor.dim() - 1))
+    smallest = torch.where(smallest < largest / 2, smallest, 1.0)
+    if learns:
+        return torch.where(divisor == 0, smallest, divisor)
+    return torch.addcmul(divisor, (divisor == 0).to(divisor.dtype), smallest)  # faster
 
 
 def replace_zeros(divisor: Tensor, epsilon: float) -> Tensor:
@@ -80,10 +91,15 @@ def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Ten
 
 
 def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
-    """`weight` [M, C] applied to the channels of `x` [N, C, ...] at every position."""
-    if x.dim() == 2:
-        return torch.nn.functional.linear(x, weight)
-    return torch.nn.functional.conv2d(x, weight[:, :, None, None])
+    """`weight` [M, C] applied to the channels of `x` [N, C, ...] at every position.
+
+    In the precision of `weight`, under autocast too.
+    """
+    with as_it_came(x):
+        x = x.to(weight.dtype)
+        if x.dim() == 2:
+            return torch.nn.functional.linear(x, weight)
+        return torch.nn.functional.conv2d(x, weight[:, :, None, None])
 
 
 class _Integrate(torch.autograd.Function):

@@ -23,14 +23,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from eibench.nn.functional import surrogate as surrogates
+from eibench.nn.functional.kernels import use_triton
+from eibench.nn.functional.layout import PIECE, TimeMajor, pieces
 
 RESETS = ("soft", "hard")
 
 
 class _LIF(torch.autograd.Function):
-    """`lif` with its hand-written backward pass; see the module for the equations."""
+    """`lif` with its hand-written backward pass; see the module for the equations.
+
+    All steps of a piece of the neurons are done before the next piece, so that what a step hands
+    to the next is still in the cache. The membrane is float32 at least, whatever the current is.
+    """
 
     @staticmethod
     def forward(
@@ -42,41 +49,90 @@ class _LIF(torch.autograd.Function):
         surrogate: str,
         detach_reset: bool,
     ) -> Tensor:
-        u = torch.empty_like(current, memory_format=torch.contiguous_format)
-        spikes = torch.empty_like(u)
-        v: Tensor | None = None
-        for t in range(current.shape[0]):
-            if v is None:
-                u[t].copy_(current[t])
-            else:
-                torch.add(current[t], v, alpha=decay, out=u[t])
-            torch.ge(u[t], threshold, out=spikes[t])
-            v = u[t] * (1 - spikes[t]) if hard else torch.sub(u[t], spikes[t], alpha=threshold)
+        ctx.layout = TimeMajor(current)
+        flat = ctx.layout.flatten(current)
+        dtype = torch.promote_types(flat.dtype, torch.float32)
+        spans = list(pieces(flat, 1, PIECE))
+        kept = ctx.needs_input_grad[0] or use_triton(flat)
+        width = flat.shape[1] if kept or not spans else spans[0].stop  # else those of one piece
+        u = torch.empty((len(flat), width), dtype=dtype, device=flat.device)
+        spikes = torch.empty(flat.shape, dtype=flat.dtype, device=flat.device)
+        if use_triton(flat):
+            from eibench.nn.functional import triton_kernels
+
+            triton_kernels.fire_over_time(flat, u, spikes, decay, threshold, hard)
+            spans = []
+        for piece in spans:
+            charged = u[:, piece] if kept else u[:, : piece.stop - piece.start]
+            _fire_over_time(flat[:, piece], charged, spikes[:, piece], decay, threshold, hard)
         ctx.save_for_backward(u)
         ctx.constants = (decay, threshold, hard, surrogate, detach_reset)
-        return spikes
+        restored: Tensor = ctx.layout.restore(spikes)
+        return restored
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (u,) = ctx.saved_tensors
-        decay, threshold, hard, surrogate, detach_reset = ctx.constants
-        derivative = surrogates.DERIVATIVES[surrogate]
-        grad_u = torch.empty_like(u)
-        for t in reversed(range(len(u))):  # step by step, so that a step stays in the cache
-            bump = derivative(u[t] - threshold)
-            torch.mul(grads[0][t], bump, out=grad_u[t])
-            if t + 1 == len(u):
-                continue
-            if hard:
-                kept = (u[t] < threshold).to(u.dtype)
-                kept = kept if detach_reset else kept - u[t] * bump
-                grad_u[t].addcmul_(grad_u[t + 1], kept, value=decay)
-            elif detach_reset:
-                grad_u[t].add_(grad_u[t + 1], alpha=decay)
+        flat = ctx.layout.flatten(grads[0])
+        grad_u = torch.empty(flat.shape, dtype=u.dtype, device=u.device)
+        if use_triton(u):
+            from eibench.nn.functional import triton_kernels
+
+            triton_kernels.pull_back(flat, u, grad_u, *ctx.constants)
+        else:
+            for piece in pieces(u, 1, PIECE):
+                arriving = flat[:, piece].to(u.dtype)
+                _pull_back(arriving, u[:, piece], grad_u[:, piece], *ctx.constants)
+        return ctx.layout.restore(grad_u).to(grads[0].dtype), None, None, None, None, None
+
+
+def _fire_over_time(
+    current: Tensor, u: Tensor, spikes: Tensor, decay: float, threshold: float, hard: bool
+) -> None:
+    """Fill `u` and `spikes` [T, M] from `current` [T, M]."""
+    v: Tensor | None = None
+    for now, charged, fired in zip(current, u, spikes, strict=True):
+        if v is None:
+            charged.copy_(now)
+        else:
+            torch.add(now, v, alpha=decay, out=charged)
+        torch.ge(charged, threshold, out=fired)
+        v = charged * (1 - fired) if hard else torch.sub(charged, fired, alpha=threshold)
+
+
+def _pull_back(
+    grad: Tensor,
+    u: Tensor,
+    grad_u: Tensor,
+    decay: float,
+    threshold: float,
+    hard: bool,
+    surrogate: str,
+    detach_reset: bool,
+) -> None:
+    """Fill `grad_u` [T, M] from the gradient of the spikes and `u` [T, M], last step first."""
+    later: Tensor | None = None
+    for arriving, charged, out in reversed(list(zip(grad, u, grad_u, strict=True))):
+        surrogates.PULLBACKS[surrogate](arriving, charged, threshold, out)
+        if later is not None:
+            if detach_reset and not hard:
+                out.add_(later, alpha=decay)
             else:
-                kept = 1 - threshold * bump
-                grad_u[t].addcmul_(grad_u[t + 1], kept, value=decay)
-        return grad_u, None, None, None, None, None
+                kept = _reset_slope(charged, threshold, hard, surrogate, detach_reset)
+                out.addcmul_(later, kept, value=decay)
+        later = out
+
+
+def _reset_slope(
+    u: Tensor, threshold: float, hard: bool, surrogate: str, detach_reset: bool
+) -> Tensor:
+    """dv/du at potentials `u`."""
+    kept = (u < threshold).to(u.dtype) if hard else torch.ones_like(u)
+    if detach_reset:
+        return kept
+    bump = surrogates.DERIVATIVES[surrogate](u - threshold)
+    return kept - (u if hard else threshold) * bump
 
 
 class _Fire(torch.autograd.Function):

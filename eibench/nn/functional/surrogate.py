@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 SIGMOID_ALPHA = 4.0
@@ -34,3 +35,21 @@ def atan(x: Tensor) -> Tensor:
 
 
 DERIVATIVES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": sigmoid, "atan": atan}
+
+
+def _pull_sigmoid(grad: Tensor, u: Tensor, threshold: float, out: Tensor) -> None:
+    offset = torch.full((), -SIGMOID_ALPHA * threshold, dtype=u.dtype, device=u.device)
+    s = torch.add(offset, u, alpha=SIGMOID_ALPHA).sigmoid_()
+    torch.ops.aten.sigmoid_backward.grad_input(grad, s, grad_input=out)
+    out.mul_(SIGMOID_ALPHA)
+
+
+def _pull_atan(grad: Tensor, u: Tensor, threshold: float, out: Tensor) -> None:
+    torch.mul(grad, atan(u - threshold), out=out)
+
+
+PULLBACKS: dict[str, Callable[[Tensor, Tensor, float, Tensor], None]] = {
+    "sigmoid": _pull_sigmoid,
+    "atan": _pull_atan,
+}
+"""`grad` of spikes times the derivative at potentials `u`, written to `out`, in few passes."""

@@ -33,6 +33,8 @@ class TrainOptions(Options):
     clip_norm: float | None = Field(1.0, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: int = Field(0, ge=0, le=LARGEST)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of convolutions and matrix products; membrane potentials and divisors are always fp32."""
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:

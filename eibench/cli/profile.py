@@ -1,0 +1,192 @@
+"""`eibench profile`: what a training step costs, method beside method."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eibench.cli.run import Device
+from eibench.errors import UserError
+from eibench.plan.options import LARGEST, DataShape
+from eibench.plan.overrides import Override
+from eibench.plan.spec import RunSpec
+from eibench.plan.validate import Invalid
+
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "99"}
+"""Keeps the remarks of torch's profiler off the terminal; read when torch is loaded."""
+
+
+class Form(StrEnum):
+    """What to print."""
+
+    table = "table"
+    markdown = "markdown"
+    json = "json"
+
+
+def profile(
+    model: Annotated[str, typer.Option(help="An architecture, perhaps with a depth.")] = "vgg8",
+    methods: Annotated[str, typer.Option(metavar="NAME,...", help="What is compared.")] = (
+        "ei,batchnorm,no_norm,tdbn"
+    ),
+    batch_size: Annotated[int, typer.Option(min=2, max=LARGEST, help="Images of a step.")] = 32,
+    timesteps: Annotated[int, typer.Option(min=1, max=LARGEST, help="T.")] = 4,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Data set that gives shape and classes; is not loaded."),
+    ] = None,
+    image: Annotated[str, typer.Option(metavar="CxHxW", help="Shape of the images.")] = "3x32x32",
+    classes: Annotated[int, typer.Option(min=2, max=LARGEST, help="Number of classes.")] = 10,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other field of the runs."),
+    ] = None,
+    depths: Annotated[
+        str | None, typer.Option(metavar="2,4,...", help="Also cost by depth, of a plain chain.")
+    ] = None,
+    times: Annotated[
+        str | None, typer.Option(metavar="1,2,...", help="Also cost by number of time steps.")
+    ] = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option(metavar="8,16,...", help="Also cost by batch size.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=3, max=LARGEST, help="Steps timed of each.")] = 20,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    peer: Annotated[
+        bool, typer.Option("--peer", help="Also SpikingJelly's neuron with torch's batch norm.")
+    ] = False,
+    form: Annotated[Form, typer.Option("--format", help="How to write it.")] = Form.table,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also a figure, as FILE.png and FILE.pdf."),
+    ] = None,
+) -> None:
+    """Time a training step of every method, in one process and in turns, on random images.
+
+    Step time, images per second, peak memory, ratios to batch norm and to the bare convolutions,
+    and where the time goes.
+    """
+    axes = {
+        "depth": _numbers("--depths", depths),
+        "timesteps": _numbers("--times", times),
+        "batch_size": _numbers("--batch-sizes", batch_sizes, least=2),
+    }
+    shape = _shape(data, image, classes)
+    values: dict[str, Any] = {
+        "model": _model(model),
+        "timesteps": timesteps,
+        "train": {"batch_size": batch_size},
+    }
+    changes = [Override.read("--set", text) for text in settings or []]
+    names = [name.strip() for name in methods.split(",")]
+    specs = {name: _spec(name, values, changes) for name in names}
+
+    for variable, level in QUIET.items():
+        os.environ.setdefault(variable, level)
+
+    from eibench.execution.device import choose_device
+    from eibench.execution.memory import keep_freed_memory
+    from eibench.execution.profiling import Request, profile
+
+    keep_freed_memory()
+    chosen = {axis: listed for axis, listed in axes.items() if listed}
+    request = Request(specs, shape, choose_device(device), steps, peer, chosen)
+    result = profile(request, lambda text: typer.echo(text, err=True))
+    _show(result, Form.json if as_json else form)
+    if out is not None:
+        _draw(result, out)
+
+
+def _spec(method: str, values: dict[str, Any], settings: list[Override]) -> RunSpec:
+    """The run of `method`; raises `UserError` with every problem."""
+    merged: dict[str, Any] = {"method": {"name": method}, "data": "digits", **values}
+    merged = copy.deepcopy(merged)
+    for setting in settings:
+        *sections, key = setting.path
+        place: Any = merged
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise UserError(f"{setting}: {section} has no keys of its own")
+        place[key] = setting.value
+    try:
+        return RunSpec.parse(merged)
+    except Invalid as invalid:
+        texts = [f"{'.'.join(map(str, p.keys))}: {p.text}" for p in invalid.problems]
+        raise UserError("\n".join(texts)) from None
+
+
+def _model(text: str) -> dict[str, Any]:
+    """`vgg8` is the architecture `vgg` of depth 8; a name alone has its own default depth."""
+    found = re.fullmatch(r"(.*?)(\d+)", text)
+    return {"name": found[1], "depth": int(found[2])} if found else {"name": text}
+
+
+def _shape(data: str | None, image: str, classes: int) -> DataShape:
+    """What a network must know of the data."""
+    if data is not None:
+        return _known_shape(data)
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", image)
+    if not found:
+        raise UserError(f"--image {image}: must be channels, height and width, such as 3x32x32")
+    channels, height, width = map(int, found.groups())
+    return DataShape((channels, height, width), classes)
+
+
+def _known_shape(name: str) -> DataShape:
+    from eibench.plan.options import DATASETS
+    from eibench.plan.validate import choose
+
+    try:
+        shape = choose("data set", DATASETS, name).shape()
+    except Invalid as invalid:
+        problem = invalid.problems[0]
+        text = " ".join([*map(str, problem.keys), problem.text])
+        raise UserError(f"--data {name}: {text}") from None
+    if shape is None:
+        raise UserError(
+            f"--data {name}: its shape is only in its files; give --image and --classes"
+        )
+    return shape
+
+
+def _numbers(option: str, text: str | None, least: int = 1) -> Sequence[int]:
+    """The whole numbers in `1,2,4`, at least three of them, rising."""
+    if text is None:
+        return ()
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"{option} {text}: must be whole numbers, such as 2,4,8") from None
+    if len(numbers) < 3 or sorted(set(numbers)) != numbers:
+        raise UserError(f"{option} {text}: a line needs three or more numbers, rising")
+    if numbers[0] < least or numbers[-1] > LARGEST:
+        raise UserError(f"{option} {text}: must be between {least} and {LARGEST}")
+    return numbers
+
+
+def _show(result: dict[str, Any], form: Form) -> None:
+    from eibench.report.cost import to_text
+
+    if form is Form.json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        typer.echo(to_text(result, "github" if form is Form.markdown else "simple"), nl=False)
+
+
+def _draw(result: dict[str, Any], out: Path) -> None:
+    from eibench.report.cost_figure import draw_cost
+    from eibench.report.figures import save
+
+    suffix = out.suffix in (".png", ".pdf")
+    for path in save(draw_cost(result), out.with_suffix("") if suffix else out):
+        typer.echo(str(path), err=True)

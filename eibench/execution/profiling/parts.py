@@ -1,0 +1,140 @@
+"""Where the time of a step goes: torch's profiler, with every operation given to a part.
+
+Modules are labelled while they run. What runs under a label belongs to it, and so does the
+backward pass of every operation that ran under it: both carry the same sequence number. Within an
+E-I layer convolutions and matrix products with the input are `conv`, the rest is `circuit`. What
+no label claims (pooling, loss, sums of gradients, Python) is `other`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.profiler import ProfilerActivity, record_function
+from torch.profiler import profile as record
+
+from eibench.execution.profiling.subjects import Subject
+from eibench.execution.profiling.timing import wait_for
+from eibench.nn import EILayer
+from eibench.nn.sequence_norms import StepBoundNorm2d
+
+PARTS = ("conv", "circuit", "neuron", "norm", "optimizer", "other")
+PREFIX = "part:"
+PRODUCTS = ("aten::conv2d", "aten::linear")
+BACKWARD = "autograd::engine::evaluate_function"
+UPDATES = ("Optimizer.", "aten::_foreach")
+"""The optimizer, clipping of gradients and projection."""
+WHOLE = "step"
+STEPS = 3
+"""Steps that shares are taken over."""
+
+
+def shares(subject: Subject, device: torch.device) -> dict[str, float]:
+    """Each part's share of the time of a step; they sum to 1."""
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with _labelled(subject), record(activities=activities) as recorded:
+        for _ in range(STEPS):
+            with record_function(WHOLE):
+                subject.step()
+                wait_for(device)
+    return _attribute(list(recorded.events() or []), device.type == "cuda")
+
+
+def _part(module: nn.Module, neuron: type[nn.Module]) -> str | None:
+    """The part that `module` is, for those that are not made of others."""
+    if isinstance(module, neuron):
+        return "neuron"
+    if isinstance(module, EILayer):
+        return "circuit"
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        return "conv"
+    norms = _NormBase | nn.GroupNorm | StepBoundNorm2d
+    return "norm" if isinstance(module, norms) else None
+
+
+@contextmanager
+def _labelled(subject: Subject) -> Iterator[None]:
+    """Put a label around every module that is a part."""
+    changed: list[nn.Module] = []
+    for module in [] if subject.model is None else subject.model.modules():
+        if (part := _part(module, subject.neuron)) is not None:
+            module.forward = _under(part, module.forward)
+            changed.append(module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _under(part: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def labelled(*arguments: Any) -> Any:
+        with record_function(PREFIX + part):
+            return forward(*arguments)
+
+    return labelled
+
+
+def _attribute(events: list[Any], on_gpu: bool) -> dict[str, float]:
+    """Shares from the profiler's events, each of which is counted once."""
+
+    def duration(event: Any) -> float:
+        return float(event.device_time_total if on_gpu else event.cpu_time_total)
+
+    spent = dict.fromkeys(PARTS, 0.0)
+    for event in events:
+        if event.name.startswith(PREFIX) and not _inside(event, PREFIX):
+            part = event.name.removeprefix(PREFIX)
+            inner = sum(duration(child) for child in _products(event, part))
+            spent[part] += duration(event) - inner
+            spent["conv"] += inner
+        elif event.name.startswith(UPDATES) and not _inside(event, UPDATES):
+            spent["optimizer"] += duration(event)
+    owners = _owners(events)
+    for event in events:
+        if event.name.startswith(BACKWARD) and event.sequence_nr in owners:
+            spent[owners[event.sequence_nr]] += duration(event)
+    whole = sum(duration(event) for event in events if event.name == WHOLE)
+    spent["other"] = max(0.0, whole - sum(spent.values()))
+    total = sum(spent.values())
+    return {part: value / total for part, value in spent.items()}
+
+
+def _owners(events: list[Any]) -> dict[int, str]:
+    """The part of each operation that has a backward pass, by sequence number.
+
+    An operation without one carries the number that the next one gets, so the last to show a number
+    owns it.
+    """
+    owners: dict[int, str] = {}
+    forward = [e for e in events if e.sequence_nr >= 0 and not e.name.startswith(BACKWARD)]
+    for event in sorted(forward, key=lambda event: event.time_range.start):
+        if _inside(event, BACKWARD) or event.name.startswith("autograd::"):
+            continue
+        label = _inside(event, PREFIX)
+        part = label.removeprefix(PREFIX) if label else "other"
+        within = event.name in PRODUCTS or _inside(event, PRODUCTS)
+        owners[event.sequence_nr] = "conv" if part == "circuit" and within else part
+    return owners
+
+
+def _inside(event: Any, names: str | tuple[str, ...]) -> str:
+    """The name of the outermost event around `event` that starts with `names`; empty if none."""
+    found = ""
+    above = event.cpu_parent
+    while above is not None:
+        found = above.name if above.name.startswith(names) else found
+        above = above.cpu_parent
+    return found
+
+
+def _products(event: Any, part: str) -> list[Any]:
+    """The convolutions and matrix products with the input, directly in a labelled circuit."""
+    return [c for c in event.cpu_children if part == "circuit" and c.name in PRODUCTS]

@@ -1,0 +1,133 @@
+"""The neuron over time and the circuit's S as Triton kernels: one pass over memory each.
+
+A program of the neuron's kernels takes some neurons through all steps with their membrane in
+registers: forward it reads the current and writes potentials and spikes, backward it reads the
+spikes' gradient and the potentials and writes the current's gradient. S takes a pass for the
+smallest positive divisor of each sample and one to put it in the place of zeros. Nothing waits for
+the device. Importing this needs Triton; `functional.kernels` decides when it is used.
+
+The equations are those of `functional.lif` and `functional.ei`.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+BLOCK = 1024
+"""Numbers of a program at a time."""
+ATAN = "atan"
+
+
+@triton.jit
+def _fire_kernel(
+    current, u, spikes, size, step, decay, threshold,
+    T: tl.constexpr, HARD: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < size
+    v = tl.zeros([BLOCK], dtype=u.dtype.element_ty)
+    for t in range(T):
+        charged = decay * v + tl.load(current + t * step + place, mask=inside, other=0.0)
+        fired = (charged >= threshold).to(charged.dtype)
+        tl.store(u + t * size + place, charged, mask=inside)
+        tl.store(spikes + t * size + place, fired, mask=inside)
+        v = charged * (1 - fired) if HARD else charged - threshold * fired
+
+
+@triton.jit
+def _pull_kernel(
+    grad, u, out, size, step, decay, threshold,
+    T: tl.constexpr, HARD: tl.constexpr, DETACH: tl.constexpr, ATAN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < size
+    later = tl.zeros([BLOCK], dtype=u.dtype.element_ty)
+    for back in range(T):
+        t = T - 1 - back
+        charged = tl.load(u + t * size + place, mask=inside, other=0.0)
+        x = charged - threshold
+        if ATAN:
+            bump = 1 / (1 + (3.141592653589793 * x) * (3.141592653589793 * x))
+        else:
+            small = tl.exp(-4 * tl.abs(x))
+            bump = 4 * small / ((1 + small) * (1 + small))
+        slope = (charged < threshold).to(x.dtype) if HARD else 1.0
+        if not DETACH:
+            slope = slope - (charged * bump if HARD else threshold * bump)
+        arriving = tl.load(grad + t * step + place, mask=inside, other=0.0)
+        later = arriving * bump + decay * later * slope
+        tl.store(out + t * size + place, later, mask=inside)
+
+
+@triton.jit
+def _smallest_kernel(divisor, smallest, size, BLOCK: tl.constexpr):
+    sample = tl.program_id(0).to(tl.int64)
+    least = tl.full([BLOCK], float("inf"), dtype=divisor.dtype.element_ty)
+    for start in range(0, size, BLOCK):
+        place = start + tl.arange(0, BLOCK)
+        value = tl.load(divisor + sample * size + place, mask=place < size, other=0.0)
+        least = tl.minimum(least, tl.where(value > 0, value, float("inf")))
+    found = tl.min(least, axis=0)
+    tl.store(smallest + sample, tl.where(found == float("inf"), 1.0, found))
+
+
+@triton.jit
+def _replace_kernel(divisor, smallest, out, size, BLOCK: tl.constexpr):
+    sample = tl.program_id(0).to(tl.int64)
+    place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(divisor + sample * size + place, mask=place < size, other=0.0)
+    value = tl.where(value == 0, tl.load(smallest + sample), value)
+    tl.store(out + sample * size + place, value, mask=place < size)
+
+
+def fire_over_time(
+    current: Tensor, u: Tensor, spikes: Tensor, decay: float, threshold: float, hard: bool
+) -> None:
+    """Fill `u` and `spikes` [T, M], contiguous, from `current` [T, M], whose steps may repeat."""
+    steps, size = u.shape
+    current = _in_rows(current)
+    if size:
+        _fire_kernel[_blocks(size)](
+            current, u, spikes, size, current.stride(0), decay, threshold,
+            T=steps, HARD=hard, BLOCK=BLOCK,
+        )  # fmt: skip
+
+
+def pull_back(
+    grad: Tensor, u: Tensor, out: Tensor,
+    decay: float, threshold: float, hard: bool, surrogate: str, detach_reset: bool,
+) -> None:  # fmt: skip
+    """Fill `out` [T, M] with the current's gradient, from that of the spikes and from `u`."""
+    steps, size = u.shape
+    grad = _in_rows(grad)
+    if size:
+        _pull_kernel[_blocks(size)](
+            grad, u, out, size, grad.stride(0), decay, threshold,
+            T=steps, HARD=hard, DETACH=detach_reset, ATAN=surrogate == ATAN, BLOCK=BLOCK,
+        )  # fmt: skip
+
+
+def stabilize(divisor: Tensor) -> Tensor:
+    """S of `divisor` [N, ...]: `functional.stabilize`, without a backward pass."""
+    divisor = divisor.contiguous()
+    samples = len(divisor)
+    size = divisor.numel() // max(samples, 1)
+    out = torch.empty_like(divisor)
+    if size and samples:
+        smallest = divisor.new_empty(samples)
+        _smallest_kernel[(samples,)](divisor, smallest, size, BLOCK=BLOCK)
+        _replace_kernel[(samples, *_blocks(size))](divisor, smallest, out, size, BLOCK=BLOCK)
+    return out
+
+
+def _in_rows(x: Tensor) -> Tensor:
+    """`x` [T, M] whose M numbers lie side by side, as they do not where one is repeated."""
+    return x if x.stride(1) == 1 else x.contiguous()
+
+
+def _blocks(size: int) -> tuple[int]:
+    return (triton.cdiv(size, BLOCK),)

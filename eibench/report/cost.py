@@ -1,0 +1,137 @@
+"""What `eibench profile` measured, as tables for a terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+NONE = "-"
+AXES = {"depth": "layer", "timesteps": "time step", "batch_size": "image of a batch"}
+"""What one more of each axis is."""
+Profile = Mapping[str, Any]
+
+
+def to_text(profile: Profile, form: str = "simple") -> str:
+    """The tables of a profile; `form` is a table format of tabulate."""
+    mark = "#### " if form == "github" else ""
+    blocks = [
+        heading(profile),
+        tabulate(_cost(profile), COST_HEADS, form, disable_numparse=True),
+        f"{mark}Where the time goes (%)",
+        tabulate(_shares(profile), ["", *_parts(profile)], form, disable_numparse=True),
+    ]
+    for axis in profile["axes"]:
+        title = f"{mark}Cost by {axis['axis']} ({_values(axis)}; {axis['model']})"
+        heads = _line_heads(axis["axis"])
+        blocks += [title, tabulate(_lines(axis), heads, form, disable_numparse=True)]
+    return "\n\n".join([*blocks, _notes(profile, form)]) + "\n"
+
+
+def heading(profile: Profile) -> str:
+    """What was measured."""
+    image = "x".join(map(str, profile["image"]))
+    return (
+        f"One training step of {profile['model']}: batch {profile['batch_size']},"
+        f" T {profile['timesteps']}, images {image}, {profile['precision']},"
+        f" {profile['device']}"
+    )
+
+
+COST_HEADS = [
+    "",
+    "step (ms)",
+    "quartiles",
+    "images/s",
+    "x batchnorm",
+    "x bare",
+    "peak (MiB)",
+    "x batchnorm",
+]
+
+
+def _cost(profile: Profile) -> list[list[str]]:
+    rows = profile["rows"]
+    base = profile["reference"]
+    reference = next((row["peak_mib"] for row in rows if row["name"] == base), None)
+    return [
+        [
+            row["name"],
+            _ms(row["step_seconds"]["median"]),
+            f"{_ms(row['step_seconds']['lower_quartile'])} to"
+            f" {_ms(row['step_seconds']['upper_quartile'])}",
+            _show(row["images_per_second"], "{:.1f}"),
+            _show(row["ratio"], "{:.2f}"),
+            _show(row["ratio_to_bare"], "{:.2f}"),
+            _show(row["peak_mib"], "{:.0f}"),
+            _show(row["peak_mib"], "{:.2f}", reference),
+        ]
+        for row in rows
+    ]
+
+
+def _parts(profile: Profile) -> list[str]:
+    return next(list(row["shares"]) for row in profile["rows"] if row["shares"])
+
+
+def _shares(profile: Profile) -> list[list[str]]:
+    return [
+        [row["name"], *(f"{100 * share:.0f}" for share in row["shares"].values())]
+        for row in profile["rows"]
+        if row["shares"]
+    ]
+
+
+def _line_heads(axis: str) -> list[str]:
+    one = AXES[axis]
+    time = [f"ms per {one}", "R²", "residual (%)"]
+    return ["", *time, f"MiB per {one}", "R² of memory", "residual of memory (%)"]
+
+
+def _lines(axis: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [line["name"], *_fit(line["time_fit"], 1e3), *_fit(line["memory_fit"], 1.0)]
+        for line in axis["lines"]
+    ]
+
+
+def _fit(line: Mapping[str, Any], scale: float) -> list[str]:
+    return [
+        f"{scale * line['slope']:.3g}",
+        _show(line["r_squared"], "{:.4f}"),
+        f"{100 * line['residual']:.1f}",
+    ]
+
+
+def _values(axis: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, axis["values"]))
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}"
+
+
+def _show(number: float | None, form: str, base: float | None = 1.0) -> str:
+    return NONE if number is None or base is None else form.format(number / base)
+
+
+def _notes(profile: Profile, form: str) -> str:
+    known = profile["environment"]
+    commit = (known["commit"] or "installed package")[:8]
+    dirty = " (with uncommitted changes)" if known["dirty"] else ""
+    notes = [
+        f"Median and quartiles of {profile['steps']} steps of each, taken in turns; a ratio is the"
+        " median over turns. Peak: tensors alive at once, counted.",
+        "bare convolutions: products of the network's synapses, forward and both ways back, and"
+        " nothing else.",
+        f"{known['cpu']} ({known['cores']} cores), {profile['device']}; torch {known['torch']},"
+        f" Python {known['python']}, eibench {known['eibench']}, commit {commit}{dirty}.",
+        f"Command: {_command(known['command'], form)}.",
+    ]
+    return "\n".join(f"- {note}" for note in notes)
+
+
+def _command(command: str, form: str) -> str:
+    quote: Callable[[str], str] = (lambda text: f"`{text}`") if form == "github" else str
+    return quote(" ".join(command.split()))

@@ -1,0 +1,169 @@
+"""`eibench profile`: what is measured, how it is shown, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from eibench.execution.profiling.parts import PARTS
+from eibench.execution.profiling.peak import peak_mib
+from eibench.execution.profiling.subjects import Subject, bare_subject, make_experiment
+from eibench.execution.profiling.timing import fit, ratio, summary
+from eibench.plan.options import DataShape
+from eibench.plan.spec import RunSpec
+
+SMALL = ("--model", "plain2", "--set", "model.width=4", "--set", "model.pools=1")
+QUICK = (*SMALL, "--image", "1x8x8", "--batch-size", "4", "--steps", "3", "--device", "cpu")
+
+
+def spec(**values) -> RunSpec:
+    model = {"name": "plain", "depth": 2, "width": 4, "pools": 1}
+    train = {"batch_size": 4}
+    return RunSpec.parse(
+        {"method": "ei", "model": model, "data": "digits", "train": train, **values}
+    )
+
+
+def test_json_has_every_number(cli):
+    done = cli("profile", *QUICK, "--methods", "ei,batchnorm", "--times", "1,2,3", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [row["name"] for row in found["rows"]] == ["ei", "batchnorm", "bare convolutions"]
+    for row in found["rows"][:2]:
+        step = row["step_seconds"]
+        assert 0 < step["lower_quartile"] <= step["median"] <= step["upper_quartile"]
+        assert row["images_per_second"] == pytest.approx(4 / step["median"])
+        assert row["ratio_to_bare"] > 1
+        assert sum(row["shares"].values()) == pytest.approx(1)
+        assert list(row["shares"]) == list(PARTS)
+    ei, batchnorm = (row["shares"] for row in found["rows"][:2])
+    assert ei["circuit"] > 0 == ei["norm"]
+    assert batchnorm["norm"] > 0 == batchnorm["circuit"]
+    for shares in (ei, batchnorm):
+        assert min(shares["conv"], shares["neuron"], shares["optimizer"]) > 0
+    assert found["rows"][1]["ratio"] == 1
+    (axis,) = found["axes"]
+    assert (axis["axis"], axis["values"]) == ("timesteps", [1, 2, 3])
+    line = axis["lines"][0]
+    assert line["memory_fit"]["slope"] > 0
+    assert len(line["step_seconds"]) == len(line["peak_mib"]) == 3
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_tables(cli, form):
+    done = cli("profile", *QUICK, "--methods", "no_norm,ei", "--format", form)
+    assert done.code == 0
+    assert "One training step of plain-depth2-width4-pools1: batch 4, T 4" in done.out
+    cost = next(line for line in done.out.splitlines() if re.match(r"\W*no_norm", line))
+    assert " - " in cost  # nothing is called batchnorm, so nothing is held against it
+    assert ("| " in cost) == (form == "markdown")
+
+
+def test_figure(cli, project):
+    done = cli("profile", *QUICK, "--methods", "ei,tdbn", "--depths", "1,2,3", "--out", "cost.png")
+    assert done.code == 0
+    assert {"cost.png", "cost.pdf"} <= project.files().keys()
+
+
+def test_shape_of_a_data_set(cli):
+    done = cli("profile", *SMALL, "--data", "digits", "--steps", "3", "--methods", "ei", "--json")
+    found = json.loads(done.out)
+    assert (found["image"], found["classes"]) == ([1, 8, 8], 10)
+
+
+def test_peer(cli):
+    pytest.importorskip("spikingjelly")
+    done = cli("profile", *QUICK, "--methods", "batchnorm", "--peer", "--json")
+    assert done.code == 0, done.err
+    peer = json.loads(done.out)["rows"][-1]
+    assert peer["name"].startswith("SpikingJelly")
+    assert peer["shares"]["neuron"] > 0 < peer["shares"]["norm"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "vgg9"], "model.depth: must be 8, 11, 16 or 19"),
+        (["--model", "vg8"], "model.name: unknown model 'vg'"),
+        (["--methods", "ie"], "method.name: unknown method 'ie'"),
+        (["--image", "32x32"], "--image 32x32: must be channels, height and width"),
+        (["--data", "digit"], "did you mean 'digits'"),
+        (["--data", "imagefolder"], "--data imagefolder: root is missing"),
+        (["--depths", "1,2"], "--depths 1,2: a line needs three or more numbers, rising"),
+        (["--times", "0,1,2"], "--times 0,1,2: must be between 1 and"),
+        (["--batch-sizes", "a,b"], "--batch-sizes a,b: must be whole numbers"),
+        (["--set", "train=1"], "train: must be a mapping of keys to values"),
+        (["--set", "timesteps.a=1"], "--set timesteps.a=1: timesteps has no keys of its own"),
+        (["--image", "3x8x8"], "needs images of at least 32x32"),
+        (["--peer", "--methods", "ei"], "--peer: stands beside batchnorm, which --methods leaves"),
+    ],
+)
+def test_bad_input(cli, words, message):
+    done = cli("profile", "--device", "cpu", *words)
+    assert done.code == 2, done.out
+    assert message in done.err
+    assert all(line.startswith(("error: ", "building")) for line in done.err.splitlines())
+
+
+def test_one_more_of_what_is_counted():
+    """A line through exact numbers, by hand: y = 3 + 2 x."""
+    found = fit([1, 2, 4], [5.0, 7.0, 11.0])
+    assert found["slope"] == pytest.approx(2)
+    assert found["intercept"] == pytest.approx(3)
+    assert found["r_squared"] == pytest.approx(1)
+    assert found["residual"] == pytest.approx(0, abs=1e-12)
+    assert fit([0, 1, 2], [1.0, 4.0, 1.0])["residual"] == pytest.approx(1.0)  # the line is 2
+
+
+def test_ratio_is_taken_within_a_round():
+    """One slow round of the machine slows both and changes nothing."""
+    assert ratio([2.0, 20.0, 4.0], [1.0, 10.0, 2.0]) == 2
+    assert summary([1.0, 2.0, 3.0, 4.0, 5.0])["median"] == 3
+
+
+class Held(nn.Module):
+    """Keeps nothing but one parameter of 2^18 numbers: 1 MiB."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2**18))
+
+
+def test_peak_is_what_is_held_and_what_a_step_adds():
+    """1 MiB held; a step makes 2 MiB, then frees them and makes 1 MiB: at most 3 MiB."""
+    model = Held()
+
+    def step() -> None:
+        first: Tensor = torch.ones(2**19)
+        del first
+        second = torch.ones(2**18)
+        del second
+
+    subject = Subject("one", step, model, [model.weight.data, model.weight.data])
+    assert peak_mib(subject, torch.device("cpu")) == pytest.approx(3, abs=0.01)
+
+
+def test_bare_products_are_those_of_the_network():
+    """Two convolutions of width 4 and the readout, the first from the image, which is repeated."""
+    experiment = make_experiment(spec(), DataShape((1, 8, 8), 10), torch.device("cpu"))
+    shapes: list[tuple[int, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "eibench.execution.profiling.subjects._Product.__init__",
+            lambda self, module, x, first: shapes.append((*x.shape, first)),
+        )
+        bare_subject(experiment)
+    assert shapes == [(4, 1, 8, 8, True), (16, 4, 8, 8, False), (16, 64, False)]
+
+
+def test_a_profile_leaves_seeds_alone():
+    torch.manual_seed(3)
+    make_experiment(spec(), DataShape((1, 8, 8), 10), torch.device("cpu"))
+    state = torch.get_rng_state().numpy()
+    torch.manual_seed(3)
+    np.testing.assert_array_equal(state, torch.get_rng_state().numpy())

@@ -1,0 +1,128 @@
+"""The Triton kernels in Triton's interpreter, against the oracle and against torch's operations.
+
+The interpreter is chosen when Triton is loaded, so the tests run in a process of their own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eibench.nn import LIF, EIConv2d
+from eibench.nn import functional as F
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+inside = pytest.mark.skipif(not INTERPRETED, reason="runs in the process of test_in_interpreter")
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is not installed"
+)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="is the interpreter's process")
+def test_in_interpreter():
+    here = Path(__file__)
+    env = {**os.environ, "TRITON_INTERPRET": "1", "EIBENCH_KERNELS": "triton"}
+    options = ["-p", "no:cacheprovider", "--rootdir", str(here.parents[2])]
+    command = [sys.executable, "-m", "pytest", "-q", *options, str(here)]
+    done = subprocess.run(
+        command, env=env, cwd=here.parents[2], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
+@inside
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("kind", ["sigmoid", "atan"])
+@pytest.mark.parametrize("detach", [True, False])
+@pytest.mark.parametrize(("steps", "size"), [(1, 5), (4, 1500)])
+def test_neuron(reset, kind, detach, steps, size):
+    from oracle import lif_backward, lif_forward
+
+    rng = np.random.default_rng(steps)
+    x = (0.3 + rng.normal(size=(steps, 1, size))).astype(np.float32)
+    expected, u = lif_forward(x.astype(np.float64), 2.0, 1.0, reset)
+    assert np.abs(u - 1.0).min() > 1e-6
+    grad = rng.normal(size=x.shape).astype(np.float32)
+    d_x = lif_backward(grad.astype(np.float64), x, 2.0, 1.0, reset, kind, detach)
+    current = torch.from_numpy(x).requires_grad_()
+    spikes = LIF(2.0, 1.0, reset, kind, detach)(current)
+    spikes.backward(torch.from_numpy(grad))
+    np.testing.assert_array_equal(spikes.detach().numpy(), expected)
+    np.testing.assert_allclose(current.grad.numpy(), d_x, rtol=1e-5, atol=1e-6)
+
+
+@inside
+def test_neuron_of_a_repeated_current():
+    x = torch.rand(1, 2, 700) * 1.5
+    torch.testing.assert_close(LIF()(x.expand(4, -1, -1)), LIF()(x.repeat(4, 1, 1)))
+
+
+@inside
+@pytest.mark.parametrize("size", [3, 1024, 2500])
+def test_stabilize(size, monkeypatch):
+    torch.manual_seed(size)
+    divisor = torch.rand(4, size) * (torch.rand(4, size) < 0.5)
+    divisor[1] = 0.0
+    divisor[2] *= -1.0
+    found = F.stabilize(divisor)
+    monkeypatch.setenv("EIBENCH_KERNELS", "torch")
+    torch.testing.assert_close(found, F.stabilize(divisor), rtol=0, atol=0)
+    assert (found[1] == 1.0).all()
+
+
+@inside
+def test_a_network_is_the_same(monkeypatch):
+    x = (torch.rand(3, 2, 2, 5, 5) < 0.3).float()
+    layer, neuron = EIConv2d(2, 8, 3), LIF()
+    layer.initialize(x, torch.Generator().manual_seed(0))
+    found = []
+    for kernels in ("triton", "torch"):
+        monkeypatch.setenv("EIBENCH_KERNELS", kernels)
+        layer.zero_grad()
+        y = neuron(layer(x))
+        y.sum().backward()
+        found.append([y.detach(), *(p.grad.clone() for p in layer.parameters())])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
+
+
+def test_choice(monkeypatch):
+    from eibench.nn.functional.kernels import use_triton
+
+    monkeypatch.delenv("EIBENCH_KERNELS", raising=False)
+    assert not use_triton(torch.zeros(1))
+    monkeypatch.setenv("EIBENCH_KERNELS", "torch")
+    assert not use_triton(torch.zeros(1))
+    monkeypatch.setenv("EIBENCH_KERNELS", "tritn")
+    with pytest.raises(ValueError, match="EIBENCH_KERNELS must be torch or triton, not 'tritn'"):
+        use_triton(torch.zeros(1))
+
+
+@needs_gpu
+def test_no_step_waits_for_the_gpu():
+    """torch reports an error where the host would wait for the device."""
+    from eibench.execution.profiling.subjects import make_experiment
+    from eibench.plan.options import DataShape
+    from eibench.plan.spec import RunSpec
+    from eibench.training.fit import train_step
+
+    device = torch.device("cuda")
+    for method in ("ei", "batchnorm"):
+        spec = RunSpec.parse({"method": method, "model": "vgg", "data": "digits"})
+        experiment = make_experiment(spec, DataShape((3, 32, 32), 10), device)
+        batch = experiment.data.train.images, experiment.data.train.labels
+        train_step(experiment, batch, 0.001)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            train_step(experiment, batch, 0.001)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
