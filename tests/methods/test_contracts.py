@@ -52,7 +52,6 @@ MODEL_CHOICES = [
     VggOptions(),
     VggOptions(layout="8 P 16"),
     ResnetOptions(width=8),
-    ResnetOptions(width=8, connect="iand"),
     ResnetOptions(width=8, shortcut="currents"),
     ResnetOptions(width=8, stem="large"),
     ResnetOptions(width=8, depth=50),

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from eibench.contracts import CONTRACTS
+from eibench.contracts.models import every_method_fits
 from eibench.contracts.networks import activity, make, make_method, prepared
 from eibench.models import MODELS
 from eibench.models.resnet import CurrentsAdded, SpikesJoined
@@ -100,6 +102,29 @@ def test_the_last_synapse_of_a_block_is_one_of_two_branches_under_currents():
     assert [call[4] for call in calls] == [1, 1, 2, 1, 2, *[1, 2, 2, 1, 2] * 3]
 
 
+IAND = ResnetOptions(width=8, connect="iand")
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [c for c in CONTRACTS["model"] if c is not every_method_fits],
+    ids=lambda c: c.__name__,
+)
+def test_products_keep_the_contracts(contract):
+    contract(IAND)
+
+
+@pytest.mark.parametrize("name", [name for name in options.METHODS])
+def test_products_work_over_every_method(name):
+    """Products thin spikes out, and in so small a network a layer may be silent by the draw; E-I
+    Init then needs to be told what to do."""
+    cls = options.METHODS[name]
+    choice = cls(silent_layer="fixed") if "silent_layer" in cls.model_fields else cls()
+    _, network = prepared(choice, activity(), model=IAND)
+    network(activity()).mean(0).logsumexp(1).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
 @pytest.mark.parametrize("connect", ["and", "iand"])
 def test_products_of_spikes_are_spikes(connect):
     assert {call[4:] for call in asked(connect=connect)} == {(1, 1)}
@@ -132,7 +157,7 @@ def test_sums_count_spikes():
 
 @by_variant
 def test_each_circuit_is_called_once(choice):
-    _, network = prepared(options.EIOptions(), activity(), model=choice)
+    _, network = prepared(options.EIOptions(silent_layer="fixed"), activity(), model=choice)
     calls = []
     for layer in (m for m in network.modules() if isinstance(m, EILayer)):
         layer.register_forward_hook(lambda m, i, out: calls.append(id(m)))
@@ -143,7 +168,7 @@ def test_each_circuit_is_called_once(choice):
 
 @by_variant
 def test_circuits_receive_no_negative_activity(choice):
-    _, network = prepared(options.EIOptions(), activity(), model=choice)
+    _, network = prepared(options.EIOptions(silent_layer="fixed"), activity(), model=choice)
     lowest = []
     for layer in (m for m in network.modules() if isinstance(m, EILayer)):
         layer.register_forward_pre_hook(lambda m, x: lowest.append(x[0].min().item()))
