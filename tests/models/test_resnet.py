@@ -114,7 +114,7 @@ def test_products_keep_the_contracts(contract):
     contract(IAND)
 
 
-@pytest.mark.parametrize("name", [name for name in options.METHODS])
+@pytest.mark.parametrize("name", list(options.METHODS))
 def test_products_work_over_every_method(name):
     """Products thin spikes out, and in so small a network a layer may be silent by the draw; E-I
     Init then needs to be told what to do."""
