@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 
 from eibench.report.layout import Key
 from eibench.report.notes import footnotes
@@ -49,27 +50,46 @@ def escape(text: str) -> str:
 def to_latex(table: Table) -> str:
     """A floating table: caption, columns, and the notes in small type below."""
     width = len(table.columns) * (2 if table.layout.ablated else 1)
-    lines = [
+    lines = floating(
+        escape(table.heading),
+        table.suite.name,
+        f"l{'c' * width}",
+        _head(table),
+        [_row(table, row) for row in table.rows],
+        [_note(note) for note in footnotes(table, "Bold")],
+    )
+    return "\n".join(lines) + "\n"
+
+
+def floating(
+    caption: str,
+    label: str,
+    columns: str,
+    head: Sequence[str],
+    rows: Sequence[str],
+    notes: Sequence[str],
+) -> list[str]:
+    """The lines of a floating table; all texts are LaTeX already."""
+    return [
         r"\begin{table}",
         r"  \centering\small",
         r"  \setlength{\tabcolsep}{4pt}",
-        rf"  \caption{{{escape(table.heading)}}}",
-        rf"  \label{{tab:{table.suite.name}}}",
+        rf"  \caption{{{caption}}}",
+        rf"  \label{{tab:{label}}}",
         r"  \par\smallskip",
-        rf"  \begin{{tabular}}{{l{'c' * width}}}",
+        rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule",
-        *(f"    {line}" for line in _head(table)),
+        *(f"    {line}" for line in head),
         r"    \midrule",
-        *(f"    {_row(table, row)}" for row in table.rows),
+        *(f"    {row}" for row in rows),
         r"    \bottomrule",
         r"  \end{tabular}",
         r"  \par\medskip",
         r"  {\footnotesize\raggedright",
-        *(rf"    {_note(note)}\par" for note in footnotes(table, "Bold")),
+        *(rf"    {note}\par" for note in notes),
         r"  }",
         r"\end{table}",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _head(table: Table) -> list[str]:

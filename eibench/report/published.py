@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from eibench.report.latex import escape
+from eibench.report.latex import escape, floating
 from eibench.report.references import Published, published, reference_notes, sources
 from eibench.report.render import (
     NARROW,
@@ -60,28 +60,15 @@ def to_latex(table: Table) -> str:
     found = published(table)
     if not found:
         return ""
-    lines = [
-        "",
-        r"\begin{table}",
-        r"  \centering\small",
-        r"  \setlength{\tabcolsep}{4pt}",
-        rf"  \caption{{{escape(table.heading)}; {TITLE.lower()}}}",
-        rf"  \label{{tab:{table.suite.name}-published}}",
-        r"  \par\smallskip",
-        r"  \begin{tabular}{p{0.2\textwidth}cccp{0.3\textwidth}}",
-        r"    \toprule",
-        rf"    {' & '.join(HEADS)} \\",
-        r"    \midrule",
-        *(f"    {_latex_row(row)}" for row in _rows(table)),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        r"  \par\medskip",
-        r"  {\footnotesize\raggedright",
-        *(rf"    {escape(note)}\par" for note in reference_notes(table, found)),
-        r"  }",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    lines = floating(
+        f"{escape(table.heading)}; {TITLE.lower()}",
+        f"{table.suite.name}-published",
+        r"p{0.2\textwidth}cccp{0.3\textwidth}",
+        [rf"{' & '.join(HEADS)} \\"],
+        [_latex_row(row) for row in _rows(table)],
+        [escape(note) for note in reference_notes(table, found)],
+    )
+    return "\n".join(["", *lines]) + "\n"
 
 
 def _latex_row(row: list[str]) -> str:
