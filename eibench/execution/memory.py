@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,15 +25,20 @@ def keep_freed_memory() -> None:
     part of its time on fresh pages for tensors like those it has just freed. Elsewhere than under
     glibc nothing is done.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_libc("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
         mallopt(M_TRIM_THRESHOLD, LARGEST_BLOCK)
 
 
+def _of_libc(name: str) -> Callable[..., int] | None:
+    """A function of the C library that the process runs on; None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if os.name == "posix" else None
+
+
 def _give_back() -> None:
     """Return freed memory to the system now, so that it does not count as used by what follows."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(0)
 
