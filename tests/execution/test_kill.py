@@ -81,7 +81,7 @@ def test_interrupt_exits_130_and_leaves_results_that_resume(tmp_path, monkeypatc
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     again = subprocess.run(command("out"), capture_output=True, text=True, check=False)
     assert again.returncode == 0
