@@ -13,6 +13,7 @@ from eibench.results.store import (
     INTERRUPTED,
     MISSING,
     OK,
+    SEARCH,
     RunFolder,
     kind_of,
     read_plan,
@@ -115,6 +116,8 @@ class SuiteResults:
 def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
     """The suites at or below `paths` (results folders or suites in them), each once, sorted.
 
+    The trials of searches are no suites; see `eibench.report.searches`.
+
     Raises:
         UserError: a path holds no results, or those of another program.
     """
@@ -123,11 +126,13 @@ def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
         found = list(suite_folders(path))
         if not found:
             raise UserError(f"{path}: no results here; `eibench run SUITE` makes some")
-        folders |= {folder.resolve(): folder for folder in found}
-    return [_read_suite(folder) for folder in sorted(folders.values())]
+        suites = [folder for folder in found if kind_of(read_plan(folder)) != SEARCH]
+        folders |= {folder.resolve(): folder for folder in suites}
+    return [read_suite(folder) for folder in sorted(folders.values())]
 
 
-def _read_suite(folder: Path) -> SuiteResults:
+def read_suite(folder: Path) -> SuiteResults:
+    """The suite whose plan lies in `folder`."""
     plan = read_plan(folder)
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
     return SuiteResults(
@@ -137,7 +142,7 @@ def _read_suite(folder: Path) -> SuiteResults:
         axes=tuple(plan["axes"]),
         tuned_by=plan["tuned_by"],
         same=tuple(tuple(group) for group in plan["same"]),
-        runs=tuple(_read_run(folder / run_id, fields) for run_id, fields in planned.items()),
+        runs=tuple(read_run(folder / run_id, fields) for run_id, fields in planned.items()),
         others=sum(path.parent.name not in planned for path in folder.glob("*/record.json")),
         kind=kind_of(plan),
         references=tuple(_reference(known) for known in plan.get("references", ())),
@@ -148,7 +153,7 @@ def _reference(known: Mapping[str, Any]) -> Reference:
     return Reference(**{**known, "runs": frozenset(known["runs"])})
 
 
-def _read_run(folder: Path, fields: Mapping[str, Any]) -> Run:
+def read_run(folder: Path, fields: Mapping[str, Any]) -> Run:
     """A planned run; fields come from the plan, as an older record may lack newer options."""
     files = RunFolder(folder)
     record = files.outcome()

@@ -30,6 +30,9 @@ ERROR = "error"
 INTERRUPTED = "interrupted"
 MISSING = "missing"
 
+SEARCH = "search"
+"""The kind of a folder that holds a search's trials, and its name within the suite's results."""
+
 FINAL = (OK, DIVERGED)
 """Statuses that another attempt would only repeat; the others are tried again."""
 
@@ -161,7 +164,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def kind_of(plan: dict[str, Any]) -> str:
-    """`train` or `probe`; plans written before there were probes do not say."""
+    """`train`, `probe` or `search`; plans written before there were probes do not say."""
     return str(plan.get("kind", "train"))
 
 

@@ -1,0 +1,147 @@
+"""A search's results as plain values: its studies, their trials, and what was confirmed.
+
+A search leaves `results/NAME/search/plan.json` (kind `search`: every study and trial, and the runs
+of the trials) and, once its winners have been run on fresh seeds, an ordinary `results/NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eibench.report.source import Run, SuiteResults, Value, read_run, read_suite
+from eibench.results.store import SEARCH, kind_of, read_plan, suite_folders
+
+COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
+"""States of a trial."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that a search tried."""
+
+    number: int
+    """From 0, in the order of asking."""
+    values: Mapping[str, Any]
+    """What it set, by dotted key; a choice that is a mapping is one."""
+    state: str
+    reason: str | None
+    """Why it diverged or failed. A diverged trial is complete, and has the score of chance."""
+    scores: Mapping[str, float]
+    """The objectives, averaged over the search's seeds; of a pruned trial what it had come to."""
+    runs: tuple[str, ...]
+    """Ids of its runs, one for each seed of the search."""
+    seconds: float
+    epochs: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its score is that of chance, because a run of it diverged."""
+        return self.state == COMPLETE and self.reason is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can win."""
+        return self.state == COMPLETE and self.reason is None
+
+
+@dataclass(frozen=True)
+class Study:
+    """The search for one method under one combination of the suite's axes."""
+
+    name: str
+    arm: Mapping[str, Value]
+    """The axes' values: `{"method": "ei", "model.depth": 8}`; empty for a suite without axes."""
+    space: Mapping[str, Mapping[str, Any]]
+    """By dotted key: `{"low", "high", "log", "step"}` or `{"choices"}`."""
+    trials: tuple[Trial, ...]
+    winner: int | None
+    """Number of the trial with the best first objective; None while none counts."""
+    front: tuple[int, ...]
+    """Numbers of the trials that no other beats in all objectives; the winner is one of them."""
+    importances: Mapping[str, float] | None
+    """Share of each key in the variance of the first objective (fANOVA); None if not to be told."""
+
+    @property
+    def best(self) -> Trial | None:
+        """The winner itself."""
+        found = (trial for trial in self.trials if trial.number == self.winner)
+        return next(found, None)
+
+
+@dataclass(frozen=True)
+class Search:
+    """All studies of one suite, and the budget that each of them had."""
+
+    folder: Path
+    """The suite's results: `results/NAME`."""
+    name: str
+    title: str
+    axes: tuple[str, ...]
+    objectives: tuple[str, ...]
+    """Names of metrics, the one that chooses the winner first."""
+    trials: int
+    """Asked for in each study."""
+    minutes: float | None
+    sampler: str
+    sampler_seed: int
+    pruner: str
+    seeds: tuple[int, ...]
+    """Of the trials."""
+    confirm_seeds: tuple[int, ...]
+    """Of the winners' fresh runs."""
+    studies: tuple[Study, ...]
+    runs: tuple[Run, ...]
+    """Of all trials."""
+    confirmed: SuiteResults | None
+    """The winners under fresh seeds; None while they have not been run."""
+
+    def confirmed_runs(self, study: Study) -> list[Run]:
+        """The fresh runs of a study's winner."""
+        if self.confirmed is None:
+            return []
+        return [
+            run
+            for run in self.confirmed.runs
+            if all(run.value(key) == value for key, value in study.arm.items())
+        ]
+
+
+def read_searches(paths: Iterable[Path]) -> list[Search]:
+    """The searches at or below `paths`, each once, sorted; none is no error."""
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        for folder in suite_folders(path):
+            if kind_of(read_plan(folder)) == SEARCH:
+                folders[folder.resolve()] = folder
+    return [_read_search(folder) for folder in sorted(folders.values())]
+
+
+def _read_search(folder: Path) -> Search:
+    plan = read_plan(folder)
+    known = plan["search"]
+    above = folder.parent
+    return Search(
+        folder=above,
+        name=plan["suite"],
+        title=plan["title"],
+        axes=tuple(plan["axes"]),
+        objectives=tuple(known["objectives"]),
+        trials=known["trials"],
+        minutes=known["minutes"],
+        sampler=known["sampler"],
+        sampler_seed=known["sampler_seed"],
+        pruner=known["pruner"],
+        seeds=tuple(known["seeds"]),
+        confirm_seeds=tuple(known["confirm_seeds"]),
+        studies=tuple(_study(study) for study in plan["studies"]),
+        runs=tuple(read_run(folder / run["run_id"], run["fields"]) for run in plan["runs"]),
+        confirmed=read_suite(above) if (above / "plan.json").exists() else None,
+    )
+
+
+def _study(study: Mapping[str, Any]) -> Study:
+    trials = tuple(Trial(**{**trial, "runs": tuple(trial["runs"])}) for trial in study["trials"])
+    return Study(**{**study, "trials": trials, "front": tuple(study["front"])})
