@@ -12,7 +12,7 @@ from eibench.cli.options import DataDir
 from eibench.errors import UserError
 from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, load_probe, select
 from eibench.plan.options import LARGEST
-from eibench.plan.spec import LARGEST_SEED
+from eibench.plan.options.base import LARGEST_SEED
 
 if TYPE_CHECKING:
     import torch
