@@ -63,16 +63,24 @@ class Progress:
         self._done(run, record, f"{seconds:.1f} s" if seconds is not None else "")
 
     def _done(self, run: PlannedRun, record: dict[str, Any], note: str) -> None:
-        self.seen += 1
-        self.bars.update(self.suite, completed=self.seen)
-        if run.run_id in self.running:
-            self.bars.remove_task(self.running.pop(run.run_id))
+        self.forget(run)
         outcome = _headline(record["result"]) or record["status"].upper()
-        width = len(str(self.total))
-        line = f"[{self.seen:>{width}}/{self.total}] {run.title}  {outcome}  {note}"
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.line(f"{run.title}  {outcome}  {note}")
         if record["reason"]:
             self.console.print(f"    {record['reason']}", markup=False, soft_wrap=True)
+
+    def forget(self, run: PlannedRun) -> None:
+        """Take the bar of a run away."""
+        if run.run_id in self.running:
+            self.bars.remove_task(self.running.pop(run.run_id))
+
+    def line(self, text: str) -> None:
+        """One more of all is done: a line that says so."""
+        self.seen += 1
+        self.bars.update(self.suite, completed=self.seen)
+        width = len(str(self.total))
+        line = f"[{self.seen:>{width}}/{self.total}] {text}"
+        self.console.print(line, markup=False, soft_wrap=True)
 
 
 def _headline(result: dict[str, Any]) -> str:

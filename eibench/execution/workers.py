@@ -130,7 +130,7 @@ class _Process:
                 self.pipe.send(_goes_on(on_epoch, content))
         except (EOFError, OSError):
             if self.ended:  # by us, after an interrupt
-                raise Stop from None
+                raise KeyboardInterrupt from None
             return self._died(run, suite, folder)
 
     def _start(self) -> None:

@@ -97,6 +97,13 @@ class Parameter(Options):
         assert self.high is not None
         return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
+    def words(self) -> str:
+        """What is chosen from, for a person: `0.01 to 1 (log)`, `1 to 8 in steps of 1`."""
+        if self.choices is not None:
+            return ", ".join(map(str, self.choices))
+        step = f" in steps of {self.step:g}" if self.step is not None else ""
+        return f"{self.low:g} to {self.high:g}{step}{' (log)' if self.log else ''}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values: the choices, or the range."""
         if self.choices is not None:

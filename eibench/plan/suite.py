@@ -43,6 +43,7 @@ from eibench.plan.yaml_source import Document, load
 
 Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 SUFFIXES = (".yaml", ".yml")
 METHOD = "method"
 ABLATION = "ablation"
@@ -64,7 +65,7 @@ class Tuned(Options):
 class SuiteFile(Options):
     """The keys of a suite file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    name: str = Field(pattern=f"^{NAME}$", max_length=100)
     title: str = Field(min_length=1)
     kind: Kind = "train"
     base: dict[str, Any]
