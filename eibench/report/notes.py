@@ -154,7 +154,7 @@ def _unfinished(suite: SuiteResults) -> Iterator[str]:
             alike.setdefault((run.status, run.reason), []).append(_name(run))
     for (status, reason), names in alike.items():
         word = status.replace("_", " ").capitalize()
-        yield f"{word}: {', '.join(names)}; reason: {code(_shortened(reason))}."
+        yield f"{word}: {', '.join(names)}; reason: {code(shortened(reason))}."
     missing = sum(run.status == MISSING for run in suite.runs)
     if missing:
         yield f"Missing: {missing} of {_runs(len(suite.runs), 'planned run')} not run yet."
@@ -166,7 +166,8 @@ def _name(run: Run) -> str:
     return code(run.run_id) + (f" ({code(str(ablation))})" if ablation is not None else "")
 
 
-def _shortened(reason: str) -> str:
+def shortened(reason: str) -> str:
+    """A reason on one line that is not too long."""
     line = " ".join(reason.split())
     return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
 

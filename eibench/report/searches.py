@@ -116,13 +116,14 @@ def read_searches(paths: Iterable[Path]) -> list[Search]:
         for folder in suite_folders(path):
             if kind_of(read_plan(folder)) == SEARCH:
                 folders[folder.resolve()] = folder
-    return [_read_search(folder) for folder in sorted(folders.values())]
+    return [read_search(folder) for folder in sorted(folders.values())]
 
 
-def _read_search(folder: Path) -> Search:
+def read_search(folder: Path) -> Search:
+    """The search whose plan lies in `folder`."""
     plan = read_plan(folder)
     known = plan["search"]
-    above = folder.parent
+    above = (folder.resolve() if folder.name in ("", "..") else folder).parent
     return Search(
         folder=above,
         name=plan["suite"],

@@ -1,7 +1,5 @@
 """What `eibench report` says of a search: its winners, budgets, knobs and trials."""
 
-import pytest
-
 from eibench.report.searches import read_searches
 
 
