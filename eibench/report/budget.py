@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eibench.report.provenance import code
 from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial
+from eibench.report.words import counted
 
 DIVERGED = "diverged"
 """Stands beside the states of a trial: it is complete, and its score is that of chance."""
@@ -52,25 +53,31 @@ def spent(studies: Iterable[Study]) -> Spent:
 def unequal(budgets: Mapping[str, Spent]) -> Iterator[str]:
     """In what the budgets differ, each in words; nothing for fair ones.
 
-    Epochs do so only where no trial was cut short: that is what a pruner is for.
+    Epochs count only where no trial was cut short: that is what a pruner is for.
     """
-    if len({one.finished for one in budgets.values()}) > 1:
-        yield f"finished trials: {grouped({n: one.finished for n, one in budgets.items()})}"
-    if unlike_epochs(budgets) and not any(one.cut_short for one in budgets.values()):
-        yield f"epochs: {grouped({n: one.epochs for n, one in budgets.items()})}"
+    finished = {name: one.finished for name, one in budgets.items()}
+    epochs = {name: one.epochs for name, one in budgets.items()}
+    if len(set(finished.values())) > 1 or not all(finished.values()):
+        yield grouped(finished, "finished trial")
+    if len(set(epochs.values())) > 1 and not any(one.cut_short for one in budgets.values()):
+        yield grouped(epochs, "epoch")
 
 
-def unlike_epochs(budgets: Mapping[str, Spent]) -> bool:
-    """Whether the numbers of epochs differ, for whatever reason."""
-    return len({one.epochs for one in budgets.values()}) > 1
-
-
-def grouped(numbers: Mapping[str, int]) -> str:
-    """``12 for `a`, `b`; none for `c` ``."""
+def grouped(numbers: Mapping[str, int], noun: str) -> str:
+    """``12 trials for `a`, `b`; 10 for `c` ``."""
     names: dict[int, list[str]] = {}
     for name, number in numbers.items():
         names.setdefault(number, []).append(code(name))
-    return "; ".join(f"{number or 'none'} for {', '.join(who)}" for number, who in names.items())
+    first, *others = (f"for {', '.join(who)}" for who in names.values())
+    start, *rest = names
+    more = (f"; {number} {who}" for number, who in zip(rest, others, strict=True))
+    return f"{counted(start, noun)} {first}{''.join(more)}"
+
+
+def span(epochs: Iterable[int]) -> str:
+    """`30 epochs`, or `20 to 30 epochs`."""
+    low, *_, high = sorted([*epochs] * 2)
+    return counted(high, "epoch") if low == high else f"{low} to {high} epochs"
 
 
 def by_name(studies: Sequence[Study]) -> dict[str, Spent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from eibench.report.budget import by_name, unequal, unlike_epochs
+from eibench.report.budget import by_name, span, unequal
 from eibench.report.confirmation import TEST, Confirmation
 from eibench.report.layout import METHOD
 from eibench.report.notes import shortened
@@ -118,15 +118,12 @@ def _range(known: Mapping[str, Any]) -> str:
 
 def _fairness(search: Search) -> Iterator[str]:
     budgets = by_name(search.studies)
-    differing = list(unequal(budgets))
+    differing = list(unequal(budgets)) if len(budgets) > 1 else []
     if differing:
         yield f"UNEQUAL BUDGET: {'. '.join(differing)}."
-    if unlike_epochs(budgets) and any(one.cut_short for one in budgets.values()):
-        epochs = [one.epochs for one in budgets.values()]
-        yield (
-            f"Epochs differ, {min(epochs)} to {max(epochs)} in a study: trials that are pruned,"
-            " diverge or fail end early."
-        )
+    epochs = {one.epochs for one in budgets.values()}
+    if len(epochs) > 1 and any(one.cut_short for one in budgets.values()):
+        yield (f"{span(epochs)} in a study: trials that are pruned, diverge or fail end early.")
 
 
 def _unfinished(search: Search) -> Iterator[str]:
