@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from eibench.report.provenance import code
@@ -74,9 +74,9 @@ def grouped(numbers: Mapping[str, int], noun: str) -> str:
     return f"{counted(start, noun)} {first}{''.join(more)}"
 
 
-def span(epochs: Iterable[int]) -> str:
+def span(epochs: Collection[int]) -> str:
     """`30 epochs`, or `20 to 30 epochs`."""
-    low, *_, high = sorted([*epochs] * 2)
+    low, high = min(epochs), max(epochs)
     return counted(high, "epoch") if low == high else f"{low} to {high} epochs"
 
 

@@ -118,7 +118,8 @@ def _range(known: Mapping[str, Any]) -> str:
 
 def _fairness(search: Search) -> Iterator[str]:
     budgets = by_name(search.studies)
-    differing = list(unequal(budgets)) if len(budgets) > 1 else []
+    begun = any(one.finished for one in budgets.values())
+    differing = list(unequal(budgets)) if begun and len(budgets) > 1 else []
     if differing:
         yield f"UNEQUAL BUDGET: {'. '.join(differing)}."
     epochs = {one.epochs for one in budgets.values()}

@@ -103,7 +103,7 @@ def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:
         yield f"UNEQUAL TUNING: per-method {found}: {'. '.join(differing)}. {listed}."
         return
     trials = next(iter(budgets.values())).finished
-    epochs = span(one.epochs for one in budgets.values())
+    epochs = span([one.epochs for one in budgets.values()])
     yield f"Per-method {found}: {counted(trials, 'trial')} and {epochs} for each method; {listed}."
 
 
