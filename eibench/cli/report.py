@@ -49,6 +49,14 @@ def report(
             show_default="the suite's other axes",
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A method or ablation: all others have their difference to it, with an interval.",
+            show_default="base of ablations",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write to a file.", show_default=False)
     ] = None,
@@ -59,7 +67,8 @@ def report(
     Ablations have their difference to the base run instead, with a 95 % confidence interval. Probes
     have a field `layer` for rows or columns.
 
-    A search comes before the table of its winners' fresh runs: their scores in the search beside
+    A search comes before the table of its winners' fresh runs, unless an option asks for a table of
+    another shape: their scores in the search beside
     the confirmed ones, budgets, importances, best trials. A folder NAME/search is the search alone,
     and its CSV has a row for each trial.
     """
@@ -67,8 +76,9 @@ def report(
     from eibench.report.searches import read_searches
 
     folders = results or [Path("results")]
-    tables = make_tables(folders, metric, split(rows), split(columns))
-    searches = read_searches(folders)
+    tables = make_tables(folders, metric, split(rows), split(columns), against)
+    shaped = any(asked is not None for asked in (metric, rows, columns, against))
+    searches = [] if shaped and tables else read_searches(folders)
     if out is not None:
         write_text(out, render_tables(tables, form.value, searches=searches))
         typer.echo(str(out))

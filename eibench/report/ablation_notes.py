@@ -1,4 +1,4 @@
-"""Footnotes of ablations: what each one changes, and what the differences to the base are worth."""
+"""Footnotes of differences: what ablations change, and what a difference is worth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from eibench.plan.suite import ABLATION, BASE, JOIN
 from eibench.report.layout import METHOD
 from eibench.report.provenance import code
-from eibench.report.source import Run
+from eibench.report.source import Run, Value
 from eibench.report.statistics import half_width
 from eibench.report.tables import Table
 from eibench.report.words import show_field, show_value
@@ -19,11 +19,12 @@ EXCLUDES_ZERO = "†"
 
 
 def ablation_notes(table: Table) -> Iterator[str]:
-    """All notes on ablations; none for a table without any."""
-    if table.layout.ablated:
+    """All notes on ablations and differences; none for a table without any."""
+    if ABLATION in table.layout.fields:
         yield from _changes(table)
-        yield from _differences(table)
-        yield from _lacking_base(table)
+    if table.layout.reference is not None:
+        yield from _differences(table, *table.layout.reference)
+        yield from _lacking_reference(table, *table.layout.reference)
 
 
 def _changes(table: Table) -> Iterator[str]:
@@ -53,11 +54,11 @@ def _changed(run: Run, twin: Run) -> Iterator[str]:
             yield f"{code(field)} {'none' if value is None else show_value(value)}"
 
 
-def _differences(table: Table) -> Iterator[str]:
+def _differences(table: Table, field: str, name: Value) -> Iterator[str]:
     found = [d for d in table.differences.values() if d.n]
     intervals = [d.interval for d in found if d.interval]
     unit = f", in {table.metric.difference_unit}" if table.metric.unit == "%" else ""
-    start = f"Difference to base: mean over the shared seeds{unit}"
+    start = f"Difference to {_named(field, name)}: mean over the shared seeds{unit}"
     if not found:
         return
     if not intervals:
@@ -81,19 +82,24 @@ def _differences(table: Table) -> Iterator[str]:
         yield "An interval without width comes from seeds that differ by the same amount."
 
 
-def _lacking_base(table: Table) -> Iterator[str]:
-    """Base runs without a number, whose seeds the differences do without."""
-    others = [field for field in table.layout.fields if field != ABLATION]
-    base = [run for run in table.suite.runs if run.value(ABLATION) == BASE]
+def _named(field: str, name: Value) -> str:
+    return str(name) if field == ABLATION else code(str(name))
+
+
+def _lacking_reference(table: Table, key: str, name: Value) -> Iterator[str]:
+    """Runs of the reference without a number, whose seeds the differences do without."""
+    others = [field for field in table.layout.fields if field != key]
+    base = [run for run in table.suite.runs if run.value(key) == name]
+    words = "base" if key == ABLATION else _named(key, name)
     lacking = [run for run in base if run.number(table.metric.name) is None]
     listed = [
         ", ".join([f"seed {run.seed}", *(show_field(f, run.value(f)) for f in others)])
         for run in lacking
     ]
     if not base:
-        yield "No base run is planned, so there are no differences."
+        yield f"No {words} run is planned, so there are no differences."
     elif lacking:
         yield (
-            f"The base run has no number under: {'; '.join(listed)}. Differences there use the"
+            f"The {words} run has no number under: {'; '.join(listed)}. Differences there use the"
             " other seeds, if any."
         )

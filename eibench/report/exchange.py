@@ -39,7 +39,7 @@ def cell_values(table: Table) -> list[dict[str, Any]]:
 
 def _difference(table: Table, place: Place) -> dict[str, float | None]:
     """What an ablation's cell has beside the others; without values for the base."""
-    if not table.layout.ablated:
+    if table.layout.reference is None:
         return {}
     found = table.differences.get(place)
     low, high = (found.interval if found else None) or (None, None)

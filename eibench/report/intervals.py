@@ -43,7 +43,7 @@ def draw_intervals(axes: Axes, table: Table, column: Key) -> None:
     axes.set_yticks(range(len(rows)), [textwrap.fill(show_value(row[0]), LABEL) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(textwrap.fill(table.metric.difference_heading, LABEL))
+    axes.set_xlabel(textwrap.fill(table.metric.difference_heading(BASE), LABEL))
 
 
 def _draw_one(axes: Axes, y: int, found: Difference, mean: float) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from eibench.report.layout import Key
 from eibench.report.notes import footnotes
 from eibench.report.render import (
-    DIFFERENCE,
     NO_CELL,
+    difference_head,
     difference_remark,
     difference_text,
     empty_text,
@@ -49,7 +49,7 @@ def escape(text: str) -> str:
 
 def to_latex(table: Table) -> str:
     """A floating table: caption, columns, and the notes in small type below."""
-    width = len(table.columns) * (2 if table.layout.ablated else 1)
+    width = len(table.columns) * (2 if table.layout.reference else 1)
     lines = floating(
         escape(table.heading),
         table.suite.name,
@@ -109,11 +109,11 @@ def _headers(table: Table) -> list[Header]:
     """Heads from the outermost to the innermost; for ablations the lowest name a column's parts."""
     fields = table.layout.columns
     first = "mean" if fields else escape(table.metric.heading)
-    parts = 2 if table.layout.ablated else 1
+    parts = 2 if table.layout.reference else 1
     headers = [[(escape(text), parts * span) for text, span in h] for h in _field_headers(table)]
-    if not table.layout.ablated:
+    if not table.layout.reference:
         return headers or [[(first, 1)]]
-    return [*headers, [(first, 1), (stacked_head(DIFFERENCE), 1)] * len(table.columns)]
+    return [*headers, [(first, 1), (stacked_head(difference_head(table)), 1)] * len(table.columns)]
 
 
 def stacked_head(lines: Sequence[str]) -> str:
@@ -159,7 +159,7 @@ def line(cells: Sequence[str], end: str = r"\\") -> str:
 def _cells(table: Table, row: Key, column: Key) -> list[str]:
     """The parts of a cell: the number, and for ablations the difference, with signs set as such."""
     number = _cell(table, row, column)
-    if not table.layout.ablated:
+    if not table.layout.reference:
         return [number]
     place = (row, column)
     text = escape(difference_text(table, place))

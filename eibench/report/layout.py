@@ -8,7 +8,7 @@ column but a footnote.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE
@@ -26,6 +26,8 @@ class Layout:
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
+    against: tuple[str, Value] | None = None
+    """A field and its value: the cells beside which the others are set, if asked for."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -33,24 +35,34 @@ class Layout:
         return (*self.rows, *self.columns)
 
     @property
-    def ablated(self) -> bool:
-        """Whether cells stand beside those of a base run."""
-        return ABLATION in self.fields
+    def reference(self) -> tuple[str, Value] | None:
+        """The field and value of the cells from which differences are taken: of ablations the base.
+
+        None: there are no differences, and the best is sought.
+        """
+        if self.against is None and ABLATION in self.fields:
+            return ABLATION, BASE
+        return self.against
 
     def base_of(self, row: Key, column: Key) -> Place:
-        """The place of the base run under the same other conditions."""
+        """The place of the reference under the same other conditions."""
+        assert self.reference is not None
+        key, name = self.reference
         pairs = list(zip(self.fields, (*row, *column), strict=True))
-        values = tuple(BASE if field == ABLATION else value for field, value in pairs)
+        values = tuple(name if field == key else value for field, value in pairs)
         return values[: len(row)], values[len(row) :]
 
 
 def choose_layout(
-    suite: SuiteResults, rows: Sequence[str] | None = None, columns: Sequence[str] | None = None
+    suite: SuiteResults,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    against: str | None = None,
 ) -> Layout:
     """The layout asked for, the rest filled in from the suite's axes.
 
     Raises:
-        UserError: a field that no run has, or one that stands twice.
+        UserError: a field that no run has, one that stands twice, or nothing called `against`.
     """
     check_fields(suite, "--rows", rows or ())
     check_fields(suite, "--columns", columns or ())
@@ -61,7 +73,20 @@ def choose_layout(
     for field in rows:
         if field in columns:
             raise UserError(f"{field} stands both in --rows and in --columns")
-    return Layout(tuple(rows), tuple(columns))
+    layout = Layout(tuple(rows), tuple(columns))
+    return layout if against is None else replace(layout, against=_against(suite, layout, against))
+
+
+def _against(suite: SuiteResults, layout: Layout, name: str) -> tuple[str, Value]:
+    """The field, ablation or method, one of whose values is `name`."""
+    field = ABLATION if ABLATION in layout.fields else METHOD
+    if field not in layout.fields:
+        raise UserError(f"--against {name}: neither rows nor columns are methods or ablations")
+    known = list(dict.fromkeys(str(run.value(field)) for run in suite.runs))
+    if name not in known:
+        hint = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
+        raise UserError(f"--against {name}: no {field} of {suite.name}; {hint}")
+    return field, name
 
 
 def choose_axes(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eibench.errors import UserError
+from eibench.plan.suite import ABLATION
 from eibench.report import exchange, latex, published, render, search_exchange, search_text
 from eibench.report.layers import (
     LAYER,
@@ -49,15 +50,17 @@ def make_tables(
     metric: str | None,
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
+    against: str | None = None,
 ) -> list[Table]:
     """A table of `metric` for each suite at or below `results`; by default that of its kind.
 
-    Of a probe suite, the field `layer` among rows or columns makes a table of layers.
+    With `against`, a method or an ablation, all others have their difference to it. Of a probe
+    suite, the field `layer` among rows or columns makes a table of layers.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
     """
-    return [_make_table(suite, metric, rows, columns) for suite in read_suites(results)]
+    return [_make_table(suite, metric, rows, columns, against) for suite in read_suites(results)]
 
 
 def _make_table(
@@ -65,15 +68,16 @@ def _make_table(
     metric: str | None,
     rows: Sequence[str] | None,
     columns: Sequence[str] | None,
+    against: str | None,
 ) -> Table:
     if suite.kind == PROBE:
         check_fields(by_layer(suite), "--rows", rows or ())
         check_fields(by_layer(suite), "--columns", columns or ())
     if is_layered(suite, (*(rows or ()), *(columns or ()))):
-        layout = choose_layout(by_layer(suite), rows, columns)
+        layout = choose_layout(by_layer(suite), rows, columns, against)
         return layer_table(suite, choose_metric(suite, metric, layered=True), layout)
     known = choose_metric(suite, metric)
-    return build_table(suite, known, choose_layout(suite, rows, columns))
+    return build_table(suite, known, choose_layout(suite, rows, columns, against))
 
 
 def render_tables(
@@ -167,4 +171,4 @@ def _figures(
     known = choose_metric(suite, metric)
     field, layout = choose_axes(suite, x, by)
     figure = figures.draw(build_table(suite, known, layout), field)
-    yield known.name, field, layout.ablated, figure
+    yield known.name, field, ABLATION in layout.fields, figure

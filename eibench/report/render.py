@@ -19,9 +19,7 @@ NARROW = 13
 STUB = 24
 """Characters to which the rows' names are wrapped there."""
 NO_CELL = "-"
-"""Stands where the plan has no runs, and for the difference of the base to itself."""
-DIFFERENCE = ("difference to base", "[95 % CI]")
-"""Two lines that head the second half of a column of ablations."""
+"""Stands where the plan has no runs, and for the difference of the reference to itself."""
 
 
 def number_text(cell: Cell, table: Table) -> str:
@@ -59,10 +57,17 @@ def _absence(status: str, metric: Metric) -> str:
     return metric.unmeasured if status == UNMEASURED else status.replace("_", " ")
 
 
-def difference_text(table: Table, place: Place) -> str:
-    """`-4.2 [-5.1, -3.3] †`: mean difference to the base, its interval, a mark if that excludes 0.
+def difference_head(table: Table) -> tuple[str, str]:
+    """Two lines that head the second half of a column with differences."""
+    assert table.layout.reference is not None
+    return f"difference to {table.layout.reference[1]}", "[95 % CI]"
 
-    Without an interval for a single shared seed; a dash for the base, and for a cell without runs.
+
+def difference_text(table: Table, place: Place) -> str:
+    """`-4.2 [-5.1, -3.3] †`: mean difference to the reference, interval, mark if it excludes 0.
+
+    Without an interval for a single shared seed; a dash for the reference itself, and for a cell
+    without runs.
     """
     found = table.differences.get(place)
     if found is None or not table.cells[place].n:
@@ -139,13 +144,13 @@ def width_of(text: str) -> int:
 def _column_heads(column: Key, table: Table) -> list[str]:
     """The heads of a column's parts, narrow and one field below the other."""
     first = "\n".join(wrapped(text) for text in column_texts(column, table))
-    return [first, "\n".join(DIFFERENCE)] if table.layout.ablated else [first]
+    return [first, "\n".join(difference_head(table))] if table.layout.reference else [first]
 
 
 def _text_cells(table: Table, row: Key, column: Key, bold: Callable[[str], str]) -> list[str]:
     """The parts of a cell: the number, and for ablations the difference."""
     number = _text_cell(table, row, column, bold)
-    if not table.layout.ablated:
+    if not table.layout.reference:
         return [number]
     place = (row, column)
     parts = [difference_text(table, place), difference_remark(table, place)]
@@ -180,7 +185,7 @@ def to_markdown(table: Table) -> str:
         ]
         for row in table.rows
     ]
-    second = [escaped(" ".join(DIFFERENCE))] if table.layout.ablated else []
+    second = [escaped(" ".join(difference_head(table)))] if table.layout.reference else []
     heads = ([escaped(", ".join(column_texts(c, table))), *second] for c in table.columns)
     headers = [stub_heading(table), *(text for head in heads for text in head)]
     grid = tabulate(body, headers, "github", disable_numparse=True)
@@ -191,7 +196,7 @@ def to_markdown(table: Table) -> str:
 def _markdown_cells(table: Table, row: Key, column: Key) -> list[str]:
     """The parts of a cell: the number, and for ablations the difference."""
     number = _markdown_cell(table, row, column)
-    if not table.layout.ablated:
+    if not table.layout.reference:
         return [number]
     place = (row, column)
     return [number, f"{difference_text(table, place)} {difference_remark(table, place)}".rstrip()]

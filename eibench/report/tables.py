@@ -72,9 +72,9 @@ class Table:
     cells: Mapping[Place, Cell]
     """By row and column; combinations outside the plan have no cell."""
     comparisons: tuple[statistics.Comparison[Place], ...]
-    """Empty for ablations: there no best is sought."""
+    """Empty beside differences: there no best is sought."""
     differences: Mapping[Place, statistics.Difference]
-    """Cells of ablations less that of the base; none where no field is the ablation."""
+    """Cells less that of the layout's reference; none without one."""
 
     @property
     def heading(self) -> str:
@@ -144,7 +144,7 @@ def _compare(
     cells: Mapping[Place, Cell], metric: Metric, layout: Layout
 ) -> tuple[statistics.Comparison[Place], ...]:
     """The comparisons of a table: of methods all else equal, or of a column without methods."""
-    if metric.better is None or layout.ablated:
+    if metric.better is None or layout.reference is not None:
         return ()
     groups: dict[Hashable, dict[Place, statistics.Sample]] = {}
     for place, cell in cells.items():
@@ -153,8 +153,8 @@ def _compare(
 
 
 def _differences(cells: Mapping[Place, Cell], layout: Layout) -> dict[Place, statistics.Difference]:
-    """Each cell of an ablation less that of the base under the same seeds."""
-    if not layout.ablated:
+    """Each cell less that of the reference under the same seeds."""
+    if layout.reference is None:
         return {}
     nothing = Cell({}, {})
     return {

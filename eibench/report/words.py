@@ -46,10 +46,9 @@ class Metric:
         """The unit of a difference of two such numbers."""
         return "percentage points" if self.unit == "%" else self.unit
 
-    @property
-    def difference_heading(self) -> str:
-        """Words and unit of a difference to the base of ablations."""
-        return _with_unit(f"difference to base in {self.words}", self.difference_unit)
+    def difference_heading(self, name: object) -> str:
+        """Words and unit of a difference to `name`."""
+        return _with_unit(f"difference to {name} in {self.words}", self.difference_unit)
 
 
 RATE = "spikes per neuron and time step"

@@ -449,3 +449,40 @@ def test_nothing_run_yet_is_drawn(make_suite):
     suite.plan(ablation="hard", **HARD)
     (axes,) = figure_of(suite)[1].axes
     assert [text.get_text() for text in axes.texts] == ["missing (1)"]
+
+
+def test_differences_to_a_method(depth_scaling, cli):
+    """Paired by seed, and the same as pandas has it."""
+    done = cli("report", depth_scaling.folder, "--against", "batchnorm", "--format", "json")
+    (suite,) = json.loads(done.out)
+    cells = {(c["row"]["method"], c["column"]["model.depth"]): c for c in suite["cells"]}
+    runs = load_results(depth_scaling.folder)
+    wide = runs.pivot_table("test_accuracy", "seed", ["method", "model.depth"])
+    for (method, depth), cell in cells.items():
+        if method == "batchnorm":
+            assert cell["difference"] is None
+            continue
+        if (method, depth) not in wide:  # all of its runs failed
+            assert cell["difference_n"] == 0
+            continue
+        paired = (wide[method, depth] - wide["batchnorm", depth]).dropna()
+        assert cell["difference_n"] == len(paired)
+        if len(paired):
+            assert cell["difference"] == pytest.approx(paired.mean())
+        assert not cell["best"]
+    text = cli("report", depth_scaling.folder, "--against", "batchnorm").out
+    assert "difference to batchnorm" in " ".join(text.split())
+    assert "Difference to `batchnorm`: mean over the shared seeds" in " ".join(text.split())
+
+
+def test_against_what_does_not_exist(depth_scaling, ablated, cli):
+    done = cli("report", depth_scaling.folder, "--against", "batchnrom")
+    assert done.code == 2
+    assert "did you mean 'batchnorm'?" in done.errors[0]
+    done = cli("report", ablated.folder, "--against", "batchnorm")
+    assert done.code == 2
+    assert "no ablation of ablated; allowed: base" in done.errors[0]
+    done = cli(
+        "report", depth_scaling.folder, "--rows", "model.depth", "--columns", "", "--against", "ei"
+    )
+    assert done.code == 2
