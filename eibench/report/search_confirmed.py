@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from eibench.report import statistics
+from eibench.report.intervals import ABOVE
 from eibench.report.search_panels import page, score_of
 from eibench.report.searches import Search
 from eibench.report.styles import COLOURS, MARKERS, STYLE
@@ -78,7 +80,7 @@ def _promises(search: Search, metric: Metric) -> list[Promise]:
 def _words(promises: Sequence[Promise]) -> list[str]:
     counts = sorted({len(one.fresh) for one in promises})
     number = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    bar = ["bar: its 95 % confidence interval (t)"] * (counts[-1] > 1)
+    bar = ["bar: its 95 % confidence interval (t)", "dots: seeds"] * (counts[-1] > 1)
     return [f"confirmed: mean of {number} fresh seed{'s' * (counts[-1] > 1)}", *bar,
             "dashed: no selection bias"]  # fmt: skip
 
@@ -98,6 +100,8 @@ def _draw_plane(axes: Axes, promises: Sequence[Promise], metric: Metric) -> None
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel(f"search: {metric.heading}")
     axes.set_ylabel("confirmed, fresh seeds")
 
@@ -109,7 +113,8 @@ def _draw_differences(axes: Axes, promises: Sequence[Promise], metric: Metric) -
         axes.errorbar(one.mean - one.score, y, xerr=one.half, fmt=one.marker, color=one.colour,
                       markersize=5.5, elinewidth=1.6, zorder=3)  # fmt: skip
         dots = [value - one.score for value in one.fresh.values()]
-        axes.scatter(dots, [y] * len(dots), s=7, color=one.colour, alpha=0.5, linewidths=0)
+        above = [y - ABOVE] * (len(dots) if len(dots) > 1 else 0)
+        axes.scatter(dots[: len(above)], above, s=9, color=one.colour, alpha=0.6, linewidths=0)
     axes.set_yticks(range(len(promises)), [one.name for one in promises])
     axes.set_ylim(len(promises) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)

@@ -1,8 +1,8 @@
-"""All figures of a search, and the parameters that a landscape lies over."""
+"""All figures of a search, and the parameters that its landscape lies over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -16,43 +16,121 @@ from eibench.report.search_parallel import draw_parallel
 from eibench.report.search_scales import Parameter
 from eibench.report.search_slices import draw_importances, draw_slices
 from eibench.report.searches import Search, Study
-from eibench.report.words import find_metric
+from eibench.report.words import Metric, find_metric
 
 
 def draw_search(
     search: Search, metric: str | None, x: str | None = None, by: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of all that can be drawn; of the landscape alone if `x` or `by` is given.
+    """Name and figure of all that can be drawn; the landscape alone where `x` or `by` is given.
 
     Raises:
-        UserError: an `x` or `by` that no study searches, or that has no numbers.
+        UserError: an `x` or `by` that no study searches, or whose values are no numbers.
     """
     known = find_metric(metric or search.objectives[0])
-    pairs = choose_pairs(search, x, by)
-    landscape = draw_landscape(search, known, pairs)
     if x is not None or by is not None:
-        found = {name_landscape(pairs): landscape}
+        pairs = choose_pairs(search, x, by)
+        figures = {_name(pairs): draw_landscape(search, known, pairs)}
     else:
-        found = {
-            "history": draw_history(search, known),
-            "slices": draw_slices(search, known),
-            "parallel": draw_parallel(search, known),
-            "importances": draw_importances(search),
-            "landscape": landscape,
-            "confirmed": draw_confirmed(search, known),
-            "front": draw_front(search, *map(find_metric, search.objectives[:2]))
-            if len(search.objectives) > 1
-            else None,
-        }
-    for name, figure in found.items():
+        figures = _all(search, known)
+    for name, figure in figures.items():
         if figure is not None:
             yield name, figure
 
 
-def name_landscape(pairs: dict[str, Pair]) -> str:
+def _all(search: Search, metric: Metric) -> dict[str, Figure | None]:
+    """Every figure by name; None where there is nothing to draw."""
+    figures = {
+        "history": draw_history(search, metric),
+        "slices": draw_slices(search, metric),
+        "parallel": draw_parallel(search, metric),
+        "importances": draw_importances(search),
+        "landscape": draw_landscape(search, metric, choose_pairs(search)),
+        "confirmed": draw_confirmed(search, metric),
+    }
+    if len(search.objectives) > 1:
+        first, second = map(find_metric, search.objectives[:2])
+        figures["front"] = draw_front(search, first, second)
+    return figures
+
+
+def searches_key(search: Search, key: str) -> bool:
+    """Whether any study searches `key`."""
+    return any(key in study.space for study in search.studies)
+
+
+def choose_pairs(
+    search: Search, x: str | None = None, by: Sequence[str] | None = None
+) -> dict[str, Pair]:
+    """By study, the keys that its landscape lies over; studies without such a pair are left out.
+
+    What is not asked for is the most important of the study's other numeric parameters, by the
+    mean over all studies of the same space.
+
+    Raises:
+        UserError: see `draw_search`.
+    """
+    if by is not None and len(by) != 1:
+        raise UserError(f"--by {','.join(by)}: a landscape lies over one parameter by one other")
+    y = None if by is None else by[0]
+    for option, key in (("--x", x), ("--by", y)):
+        if key is not None:
+            _check(search, option, key)
+    if x is not None and x == y:
+        raise UserError(f"{x} stands both in --x and in --by")
+    pairs = {study.name: _pair(search, study, x, y) for study in search.studies}
+    found = {name: pair for name, pair in pairs.items() if pair is not None}
+    if not found and (x is not None or y is not None):
+        asked = " and ".join(key for key in (x, y) if key is not None)
+        raise UserError(f"{search.name}: no study has numbers to set {asked} against in a landscape"
+                        if x is None or y is None else
+                        f"{search.name}: no study searches both {asked}")  # fmt: skip
+    return found
+
+
+def _check(search: Search, option: str, key: str) -> None:
+    """Refuse a key that no study searches, or of which none has numbers."""
+    known = list(dict.fromkeys(key for study in search.studies for key in study.space))
+    numeric = [k for k in known if any(k in _numeric(study) for study in search.studies)]
+    allowed = f"numeric parameters: {', '.join(numeric) or 'none'}"
+    if key not in known:
+        hint = f"{allowed}{did_you_mean(key, known)}"
+        raise UserError(f"{option} {key}: no study of {search.name} searches it; {hint}")
+    if key not in numeric:
+        raise UserError(f"{option} {key}: its values are not numbers; {allowed}")
+
+
+def _numeric(study: Study) -> list[str]:
+    """The study's parameters with numbers of which there are at least two."""
+    return [key for key, space in study.space.items() if Parameter.of(key, space).numeric]
+
+
+def _pair(search: Search, study: Study, x: str | None, y: str | None) -> Pair | None:
+    """What is asked for, completed by the most important; in the space's order without a wish."""
+    numeric = _numeric(study)
+    asked = [key for key in (x, y) if key is not None]
+    if not set(asked) <= set(numeric):
+        return None
+    importance = _importances(search, study)
+    ranked = sorted(numeric, key=lambda key: -importance.get(key, 0.0))
+    chosen = [*asked, *(key for key in ranked if key not in asked)][:2]
+    if len(chosen) < 2:
+        return None
+    if not asked:
+        chosen.sort(key=numeric.index)
+    elif x is None:
+        chosen.reverse()
+    return chosen[0], chosen[1]
+
+
+def _importances(search: Search, study: Study) -> Mapping[str, float]:
+    """Mean importances over all studies of the same space, so that their panels have one pair."""
+    alike = [s.importances for s in search.studies if list(s.space) == list(study.space)]
+    known = [importances for importances in alike if importances]
+    return {key: fmean(i.get(key, 0.0) for i in known) for key in study.space} if known else {}
+
+
+def _name(pairs: Mapping[str, Pair]) -> str:
+    """Of the landscape that was asked for, so that it overwrites no other."""
     keys = dict.fromkeys(key for pair in pairs.values() for key in pair)
     return "_".join(["landscape", *(key.rpartition(".")[2] for key in keys)])
-
-
-def choose_pairs(search: Search, x: str | None, by: Sequence[str] | None) -> dict[str, Pair]:
-    return {s.name: tuple(n[:2]) for s in search.studies if len(n:=[k for k,v in s.space.items() if Parameter.of(k,v).numeric])>1}

@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.search_panels import arrange, counting, page, places, score_of
+from eibench.report.search_panels import (
+    add_legend,
+    arrange,
+    counting,
+    page,
+    places,
+    score_of,
+)
 from eibench.report.search_scales import Sight
 from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Search, Study, Trial
 from eibench.report.styles import COLOURS, STYLE
@@ -56,7 +63,7 @@ def draw_history(search: Search, metric: Metric) -> Figure | None:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
         for column in grid.T:
             [axes for axes in column if axes.get_visible()][-1].set_xlabel("trial")
-        _legend(figure, grid)
+        add_legend(figure, _signs(figure))
     return figure
 
 
@@ -81,7 +88,7 @@ def draw_front(search: Search, metric: Metric, other: Metric) -> Figure | None:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
         for column in grid.T:
             [axes for axes in column if axes.get_visible()][-1].set_xlabel(other.heading)
-        _legend(figure, grid)
+        add_legend(figure, _signs(figure))
     return figure
 
 
@@ -151,9 +158,7 @@ def _points(
     return [(t, x, y) for t, x, y in found if x is not None and y is not None]
 
 
-def _draw_objectives(
-    axes: Axes, study: Study, metric: Metric, other: Metric, sight: Sight
-) -> None:
+def _draw_objectives(axes: Axes, study: Study, metric: Metric, other: Metric, sight: Sight) -> None:
     """Complete trials of one study, and the front as steps."""
     points = _points(study.trials, other, metric)
     for kind in (COMPLETE, DIVERGED):
@@ -170,10 +175,10 @@ def _draw_objectives(
     axes.margins(x=0.08)
 
 
-def _legend(figure: Figure, grid: Any) -> None:
-    """One legend for all panels, at the top right: every sign that any panel has."""
-    signs = {}
+def _signs(figure: Figure) -> dict[str, Any]:
+    """Every sign that any panel has, by its name."""
+    signs: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         signs |= dict(zip(labels, handles, strict=True))
-    grid[0, -1].legend(signs.values(), signs.keys(), loc="upper left", bbox_to_anchor=(1.02, 1.04))
+    return signs

@@ -20,25 +20,32 @@ from eibench.report.words import Metric, field_heading, field_words
 
 
 def draw_landscape(search: Search, metric: Metric, pairs: Mapping[str, Pair]) -> Figure | None:
-    """A panel for each study named in `pairs`; None where none of them has a complete trial."""
+    """A panel for each study named in `pairs`; None where none of them has a complete trial.
+
+    Studies with the same value of the first of several axes share a row, its colours and their bar;
+    otherwise all studies share one.
+    """
     studies = [study for study in with_scores(search, metric) if study.name in pairs]
     if not studies:
         return None
     panels = arrange(search, studies)
     high, wide = len(panels), len(panels[0])
     cells = {study.name: Cells.of(study, pairs[study.name], metric) for study in studies}
-    size = (6.2, 5.2) if high * wide == 1 else (2.9 * wide + 1.4, 2.7 * high + 1.0)
-    sight = Sight.of(counting(studies, metric), metric)
+    size = (6.2, 5.2) if high * wide == 1 else (2.9 * wide + 1.4, 2.5 * high + 1.0)
+    blocks = range(high) if len(search.axes) > 1 else [slice(None)]
     with mpl.rc_context(STYLE):
         about = _about(metric, [pairs[study.name] for study in studies])
         figure = page(search, about, size, _words(studies, cells))
         grid = figure.subplots(high, wide, squeeze=False)
-        norm = Normalize(sight.low, sight.high)
-        for axes, study in places(grid, panels):
-            _draw_panel(axes, study, pairs[study.name], metric, cells[study.name], norm)
-            if len(studies) > 1:
-                axes.set_title(study.name, fontsize=9)
-        _colour_bar(figure, studies, metric, sight)
+        drawn = list(places(grid, panels))
+        for block in blocks:
+            within = set(grid[block].flat)
+            of = [(axes, study) for axes, study in drawn if axes in within]
+            norm = _colour_bar(figure, of, metric)
+            for axes, study in of:
+                _draw_panel(axes, study, pairs[study.name], metric, cells[study.name], norm)
+                if len(studies) > 1:
+                    axes.set_title(study.name, fontsize=9)
     return figure
 
 
@@ -99,15 +106,18 @@ def _draw_points(
     y.apply_y(axes)
 
 
-def _colour_bar(figure: Figure, studies: Sequence[Study], metric: Metric, sight: Sight) -> None:
-    """One for all panels; pointed where scores lie beyond its end."""
+def _colour_bar(figure: Figure, panels: Sequence[tuple[Axes, Study]], metric: Metric) -> Normalize:
+    """The colours that `panels` share, and their bar; pointed where scores lie beyond its end."""
+    studies = [study for _, study in panels]
+    sight = Sight.of(counting(studies, metric), metric)
     cut = sight.cuts([score for study in studies for _, score in scored(study.trials, metric)])
     worse = "min" if sight.worst < sight.best else "max"
-    panels = [axes for axes in figure.axes if axes.get_visible()]
+    norm = Normalize(sight.low, sight.high)
     bar = figure.colorbar(
-        ScalarMappable(Normalize(sight.low, sight.high), COLOUR_MAP),
-        ax=panels,
+        ScalarMappable(norm, COLOUR_MAP),
+        ax=[axes for axes, _ in panels],
         extend=worse if cut else "neither",
-        aspect=28,
+        aspect=28 if len(panels) == 1 else 20,
     )
     bar.set_label(metric.heading)
+    return norm

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eibench.report.figures import PANELS_IN_ROW, machines, write_around
+from eibench.report.figures import PANELS_IN_ROW, TITLE, TITLE_LINE, machines, write_around
 from eibench.report.searches import COMPLETE, FAILED, PRUNED, Search, Study, Trial
 from eibench.report.words import Metric, field_words, show_field
 
@@ -111,6 +111,14 @@ def page(search: Search, about: str, size: tuple[float, float], words: Sequence[
     text = [textwrap.fill(line, round(CAPTION_WIDTH * size[0])) for line in lines if line]
     write_around(figure, title, "\n".join(text))
     return figure
+
+
+def add_legend(figure: Figure, signs: Mapping[str, Any]) -> None:
+    """Right of all panels, below the title: what each sign is called."""
+    title = figure.texts[0].get_text()
+    below = 1 - (TITLE + TITLE_LINE * title.count("\n")) / figure.get_size_inches()[1]
+    figure.legend(list(signs.values()), list(signs), loc="outside right upper",
+                  bbox_to_anchor=(0, 0, 1, below))  # fmt: skip
 
 
 def budget(search: Search) -> str:

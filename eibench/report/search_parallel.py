@@ -40,7 +40,8 @@ def draw_parallel(search: Search, metric: Metric) -> Figure | None:
     panels = arrange(search, studies)
     high, wide = len(panels), len(panels[0])
     longest = max(len(study.space) for study in studies)
-    size = (max(1.05 * longest + 0.9, 2.7) * wide + 0.3, (3.4 if high == 1 else 2.2) * high + 1.0)
+    across = 1.05 * longest + 0.9 if wide == 1 else max(0.8 * longest + 0.7, 2.5)
+    size = (across * wide + 0.3, (3.4 if high == 1 else 2.2) * high + 1.0)
     cut = any(
         Sight.of(counting([study], metric), metric).cuts(
             [score for _, score in scored(study.trials, metric)]
@@ -96,7 +97,7 @@ def _draw_lines(axes: Axes, study: Study, metric: Metric) -> None:
 def _label(axes: Axes, x: float, heights: dict[float, str]) -> None:
     """The values beside an axis."""
     for height, text in heights.items():
-        axes.text(x + 0.04, height, text, size=6.5, va="center", ha="left", zorder=5,
+        axes.text(x + 0.04, height, textwrap.fill(text, LABEL), size=6.5, va="center", ha="left", zorder=5,
                   bbox={"color": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0})  # fmt: skip
 
 

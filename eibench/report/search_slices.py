@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from eibench.report.search_history import WINNER
 from eibench.report.search_panels import (
+    add_legend,
     counting,
     groups,
     name_keys,
@@ -58,7 +60,7 @@ def draw_slices(search: Search, metric: Metric) -> Figure | None:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
             for axes, panel in zip(row[1:], below[1:], strict=True):
                 axes.tick_params(labelleft=panel is not None and panel[0] != below[0][0])
-        _name_studies(figure, grid[0, -1], list(shared.values()))
+        _name_studies(figure, list(shared.values()))
     return figure
 
 
@@ -75,18 +77,16 @@ def draw_importances(search: Search) -> Figure | None:
     with mpl.rc_context(STYLE):
         size = (max(2.7 * wide + 1.4, 6.0), (tall + 0.3) * high + 0.8)
         words = ["share in the variance of the score (fANOVA)"]
-        figure = page(search, "what matters", size, words)
+        figure = page(search, "importance of parameters", size, words)
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, (name, studies) in places(grid, panels):
             _draw_bars(axes, studies)
             axes.set_title(name, fontsize=9)
-        _name_studies(figure, grid[0, -1], list(shared.values()))
+        _name_studies(figure, list(shared.values()))
     return figure
 
 
-def _words(
-    shared: dict[str, list[Study]], sights: dict[str, Sight], metric: Metric
-) -> list[str]:
+def _words(shared: dict[str, list[Study]], sights: dict[str, Sight], metric: Metric) -> list[str]:
     """What the signs mean that occur."""
     pairs = {name: [p for s in of for p in scored(s.trials, metric)] for name, of in shared.items()}
     diverged = any(trial.diverged for found in pairs.values() for trial, _ in found)
@@ -100,6 +100,7 @@ def _draw_slice(
 ) -> None:
     """One parameter of all studies that share the panel."""
     parameter = Parameter.of(key, studies[0].space[key])
+    several = len(studies) > 1
     for i, study in enumerate(studies):
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         beside = SPREAD * ((i + 0.5) / len(studies) - 0.5) if parameter.choices else 0.0
@@ -112,7 +113,9 @@ def _draw_slice(
             axes.scatter([x for x, _ in points], [y for _, y in points], s=26 if diverged else 16,
                          marker=DIVERGED if diverged else marker, color=colour, alpha=0.75,
                          linewidths=0, clip_on=False, zorder=3)  # fmt: skip
-        _star(axes, study, parameter, beside, metric, sight, colour)
+        _star(
+            axes, study, parameter, beside, metric, sight, {"facecolor": colour} if several else {}
+        )
     parameter.apply_x(axes)
     axes.set_xlabel(parameter.heading, fontsize=8)
     axes.set_ylim(*sight.limits)
@@ -126,14 +129,14 @@ def _star(
     beside: float,
     metric: Metric,
     sight: Sight,
-    colour: str,
+    colour: dict[str, str],
 ) -> None:
-    """The winner, in its study's colour."""
+    """The winner, in the colour of its study where there are several."""
     for trial, score in scored(study.trials, metric):
         if trial.number == study.winner:
             place = parameter.place(trial.values[parameter.key]) + beside
-            axes.scatter([place], [sight.place(score)], marker="*", s=130, color=colour,
-                         edgecolor="black", linewidths=0.8, clip_on=False, zorder=6)  # fmt: skip
+            look = {**WINNER, **colour, "clip_on": False}
+            axes.scatter([place], [sight.place(score)], **look)
 
 
 def _draw_bars(axes: Axes, studies: Sequence[Study]) -> None:
@@ -159,14 +162,15 @@ def _draw_bars(axes: Axes, studies: Sequence[Study]) -> None:
     axes.set_xlabel("importance")
 
 
-def _name_studies(figure: Figure, corner: Axes, shared: Sequence[Sequence[Study]]) -> None:
+def _name_studies(figure: Figure, shared: Sequence[Sequence[Study]]) -> None:
     """A legend of the colours where there are several; every group has the same names in order."""
     most = max(shared, key=len)
     if len(most) == 1:
         return
-    handles = [
-        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)],
-                         color=COLOURS[i % len(COLOURS)], label=name_within(study, most))
+    signs = {
+        name_within(study, most): Line2D(
+            [], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)]
+        )
         for i, study in enumerate(most)
-    ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside right upper", handlelength=1.2)
+    }
+    add_legend(figure, signs)
