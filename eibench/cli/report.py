@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from enum import StrEnum
@@ -57,19 +58,26 @@ def report(
     The best of each column is marked together with what a paired test does not tell from it.
     Ablations have their difference to the base run instead, with a 95 % confidence interval. Probes
     have a field `layer` for rows or columns.
+
+    A search comes before the table of its winners' fresh runs: their scores in the search beside
+    the confirmed ones, budgets, importances, best trials. A folder NAME/search is the search alone,
+    and its CSV has a row for each trial.
     """
     from eibench.report.make import WIDTH, make_tables, render_tables, write_text
+    from eibench.report.searches import read_searches
 
-    tables = make_tables(results or [Path("results")], metric, split(rows), split(columns))
+    folders = results or [Path("results")]
+    tables = make_tables(folders, metric, split(rows), split(columns))
+    searches = read_searches(folders)
     if out is not None:
-        write_text(out, render_tables(tables, form.value))
+        write_text(out, render_tables(tables, form.value, searches=searches))
         typer.echo(str(out))
     elif sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
-        text = render_tables(tables, form.value, width, lambda text: typer.style(text, bold=True))
-        typer.echo(text, nl=False)
+        bold = functools.partial(typer.style, bold=True)
+        typer.echo(render_tables(tables, form.value, width, bold, searches), nl=False)
     else:
-        typer.echo(render_tables(tables, form.value, WIDTH), nl=False)
+        typer.echo(render_tables(tables, form.value, WIDTH, searches=searches), nl=False)
 
 
 def split(fields: str | None) -> list[str] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from eibench.report.csv_text import write_csv
 from eibench.report.layout import Place
 from eibench.report.notes import footnotes
 from eibench.report.references import published
+from eibench.report.search_exchange import search_values
+from eibench.report.searches import Search
 from eibench.report.tables import UNMEASURED, Table
 
 
@@ -62,11 +63,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     fields = {field: None for table in tables for field in table.layout.fields}
     keys = {key: None for row in rows for key in row}
     numbers = [key for key in keys if key not in ("suite", "metric", *fields)]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["suite", "metric", *fields, *numbers], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return write_csv(rows, ["suite", "metric", *fields, *numbers])
 
 
 def _published(table: Table) -> dict[str, Any]:
@@ -92,9 +89,19 @@ def _published(table: Table) -> dict[str, Any]:
     return {"published": found} if found else {}
 
 
-def to_json(tables: Sequence[Table]) -> str:
-    """A list with one object for each suite: its cells, and the notes of the other formats."""
-    content = [
+def _searched(search: Search | None) -> dict[str, Any]:
+    """How the values of a suite were found; no key where none were."""
+    return {} if search is None else {"search": search_values(search)}
+
+
+def to_json(tables: Sequence[Table], searches: Sequence[Search] = ()) -> str:
+    """A list with one object for each suite: its cells, and the notes of the other formats.
+
+    What was searched for a suite stands under its key `search`; where no table of its winners is
+    asked for, or none made yet, in an object of its own.
+    """
+    waiting = {search.folder.resolve(): search for search in searches}
+    content: list[dict[str, Any]] = [
         {
             "suite": table.suite.name,
             "title": table.suite.title,
@@ -106,7 +113,12 @@ def to_json(tables: Sequence[Table]) -> str:
             "cells": cell_values(table),
             "footnotes": footnotes(table, "Best"),
             **_published(table),
+            **_searched(waiting.pop(table.suite.folder.resolve(), None)),
         }
         for table in tables
+    ]
+    content += [
+        {"suite": search.name, "title": search.title, **_searched(search)}
+        for search in waiting.values()
     ]
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

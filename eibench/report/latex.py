@@ -56,7 +56,7 @@ def to_latex(table: Table) -> str:
         f"l{'c' * width}",
         _head(table),
         [_row(table, row) for row in table.rows],
-        [_note(note) for note in footnotes(table, "Bold")],
+        [typeset(note) for note in footnotes(table, "Bold")],
     )
     return "\n".join(lines) + "\n"
 
@@ -113,9 +113,13 @@ def _headers(table: Table) -> list[Header]:
     headers = [[(escape(text), parts * span) for text, span in h] for h in _field_headers(table)]
     if not table.layout.ablated:
         return headers or [[(first, 1)]]
-    second = r" \\ ".join(f"{{{escape(line)}}}" for line in DIFFERENCE)
-    difference = rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{second}\end{{tabular}}"
-    return [*headers, [(first, 1), (difference, 1)] * len(table.columns)]
+    return [*headers, [(first, 1), (stacked_head(DIFFERENCE), 1)] * len(table.columns)]
+
+
+def stacked_head(lines: Sequence[str]) -> str:
+    """A head of several lines; in braces, since a line may start with a bracket."""
+    text = r" \\ ".join(f"{{{escape(line)}}}" for line in lines)
+    return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{text}\end{{tabular}}"
 
 
 def _field_headers(table: Table) -> list[Header]:
@@ -142,9 +146,14 @@ def _joined(table: Table, depth: int) -> Header:
 
 def _row(table: Table, row: Key) -> str:
     cells = [text for column in table.columns for text in _cells(table, row, column)]
-    stub = escape(stub_text(row, table))
-    guard = "{}" if stub.startswith(("[", "*")) else ""  # else an option of the line break before
-    return rf"{' & '.join([guard + stub, *cells])} \\"
+    return line([escape(stub_text(row, table)), *cells])
+
+
+def line(cells: Sequence[str], end: str = r"\\") -> str:
+    """A row of cells that are LaTeX already."""
+    text = " & ".join(cells)
+    guard = "{}" if text.startswith(("[", "*")) else ""  # else an option of the line break before
+    return f"{guard}{text} {end}"
 
 
 def _cells(table: Table, row: Key, column: Key) -> list[str]:
@@ -175,7 +184,7 @@ def _stacked(text: str, remark: str) -> str:
     return rf"\begin{{tabular}}[t]{{@{{}}c@{{}}}}{below}\end{{tabular}}" if remark else text
 
 
-def _note(note: str) -> str:
+def typeset(note: str) -> str:
     """A footnote, its names in typewriter type, which may break after an underscore or hyphen."""
     parts = [escape(part) for part in note.split("`")]
     for i in range(1, len(parts), 2):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eibench.errors import UserError
-from eibench.report import exchange, latex, published, render
+from eibench.report import exchange, latex, published, render, search_exchange, search_text
 from eibench.report.layers import (
     LAYER,
     PROBE,
@@ -18,6 +19,7 @@ from eibench.report.layers import (
     layer_table,
 )
 from eibench.report.layout import check_fields, choose_axes, choose_layout
+from eibench.report.searches import Search
 from eibench.report.source import SuiteResults, read_suites
 from eibench.report.tables import Table, build_table
 from eibench.report.words import find_metric
@@ -79,23 +81,38 @@ def render_tables(
     form: Format,
     width: int = WIDTH,
     bold: Callable[[str], str] = str,
+    searches: Sequence[Search] = (),
 ) -> str:
     """`tables` as text in `form`, with published numbers below a table that has any (but in CSV).
 
-    `width` and `bold` are for a terminal.
+    A search stands before the table of its winners' fresh runs. CSV has the cells of tables, and
+    where there are only searches, their trials. `width` and `bold` are for a terminal.
     """
     if form == "csv":
-        return exchange.to_csv(tables)
+        return exchange.to_csv(tables) if tables else search_exchange.to_csv(searches)
     if form == "json":
-        return exchange.to_json(tables)
+        return exchange.to_json(tables, searches)
+    sorted_ones: list[Sequence[Search | Table]] = [searches, tables]
+    both = heapq.merge(*sorted_ones, key=lambda one: _folder(one).resolve())
+    texts = [_text(one, form, width, bold) for one in both]
+    return ("\n\n" if form == "table" else "\n").join(texts)
+
+
+def _folder(one: Search | Table) -> Path:
+    return one.folder if isinstance(one, Search) else one.suite.folder
+
+
+def _text(one: Search | Table, form: Format, width: int, bold: Callable[[str], str]) -> str:
+    """A search, or a table with its published numbers, for people."""
+    if isinstance(one, Search):
+        if form == "table":
+            return search_text.to_text(one, width, bold)
+        return search_text.to_markdown(one) if form == "markdown" else search_text.to_latex(one)
     if form == "table":
-        return "\n\n".join(
-            render.to_text(table, width, bold) + published.to_text(table, width, bold)
-            for table in tables
-        )
+        return render.to_text(one, width, bold) + published.to_text(one, width, bold)
     if form == "markdown":
-        return "\n".join(render.to_markdown(t) + published.to_markdown(t) for t in tables)
-    return "\n".join(latex.to_latex(t) + published.to_latex(t) for t in tables)
+        return render.to_markdown(one) + published.to_markdown(one)
+    return latex.to_latex(one) + published.to_latex(one)
 
 
 def write_text(path: Path, text: str) -> None:

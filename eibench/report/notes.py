@@ -6,9 +6,7 @@ them in its own way.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Set
 
 from eibench.plan.suite import ABLATION
 from eibench.report.ablation_notes import ablation_notes
@@ -17,24 +15,25 @@ from eibench.report.provenance import code, provenance
 from eibench.report.source import Run, SuiteResults
 from eibench.report.statistics import ALPHA, LEAST_SEEDS
 from eibench.report.tables import Table
-from eibench.report.words import show_value
-from eibench.results.store import INTERRUPTED, MISSING, read_plan
+from eibench.report.tuning import own_search, tuned_keys, tuned_values, tuning_notes
+from eibench.report.words import counted, show_value
+from eibench.results.store import INTERRUPTED, MISSING
 
 LONGEST_REASON = 160
-RESULTS = Path("results")
-"""Where a search is looked for, if it does not lie beside the suite that it served."""
 
 
 def footnotes(table: Table, mark: str) -> list[str]:
     """All notes of `table`, in which best values are marked with `mark`."""
     suite = table.suite
+    search = own_search(suite)
     return [
         *_spread(table),
         *_bold(table, mark),
         *ablation_notes(table),
         *_same(suite),
-        *_per_method(table),
-        *_tuning(suite),
+        *_per_method(table, tuned_keys(search)),
+        *tuned_values(search),
+        *tuning_notes(suite),
         *_unfinished(suite),
         *_others(suite),
         *provenance(suite.runs),
@@ -95,15 +94,16 @@ def _same(suite: SuiteResults) -> Iterator[str]:
         )
 
 
-def _per_method(table: Table) -> Iterator[str]:
+def _per_method(table: Table, told: Set[str]) -> Iterator[str]:
     """Fields beside the method's own that the method determines, and that the table does not show.
 
     Above all the learning rate, and whatever else keeps the comparison from being one of methods.
-    What differs between the cells of a method as well is named with its range.
+    What differs between the cells of a method as well is named with its range. Fields that are
+    `told` elsewhere are left out.
     """
     runs = table.suite.unchanged
     for field in dict.fromkeys(field for run in runs for field in run.fields):
-        if field.partition(".")[0] == METHOD or field in table.layout.fields:
+        if field.partition(".")[0] == METHOD or field in (*table.layout.fields, *told):
             continue
         if not varies(runs, field):
             continue
@@ -124,28 +124,6 @@ def _by_cell(table: Table, field: str) -> Iterator[str]:
         yield f"Differs between cells: {code(field)}, {ends}; the suite lists it."
 
 
-def _tuning(suite: SuiteResults) -> Iterator[str]:
-    """How many runs were spent on finding each method's values."""
-    if suite.tuned_by is None:
-        return
-    places = [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
-    tuning = next((place for place in places if (place / "plan.json").exists()), None)
-    if tuning is None:
-        yield (
-            f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
-            " the tuning of each method cannot be told."
-        )
-        return
-    counts = Counter(run["fields"][METHOD] for run in read_plan(tuning)["runs"])
-    spent = {method: counts.get(method, 0) for method in suite.methods}
-    start = f"Per-method values were found in {code(suite.tuned_by)}"
-    if len(set(spent.values())) == 1 and all(spent.values()):
-        yield f"{start}: {_runs(next(iter(spent.values())))} for each method."
-        return
-    listed = ", ".join(f"{code(method)} {n or 'none'}" for method, n in spent.items())
-    yield f"UNEQUAL TUNING: {start[0].lower()}{start[1:]} with unlike numbers of runs: {listed}."
-
-
 def _unfinished(suite: SuiteResults) -> Iterator[str]:
     """Runs without a result: failed ones by name and reason, missing ones by number."""
     alike: dict[tuple[str, str], list[str]] = {}
@@ -154,10 +132,10 @@ def _unfinished(suite: SuiteResults) -> Iterator[str]:
             alike.setdefault((run.status, run.reason), []).append(_name(run))
     for (status, reason), names in alike.items():
         word = status.replace("_", " ").capitalize()
-        yield f"{word}: {', '.join(names)}; reason: {code(_shortened(reason))}."
+        yield f"{word}: {', '.join(names)}; reason: {code(shortened(reason))}."
     missing = sum(run.status == MISSING for run in suite.runs)
     if missing:
-        yield f"Missing: {missing} of {_runs(len(suite.runs), 'planned run')} not run yet."
+        yield f"Missing: {missing} of {counted(len(suite.runs), 'planned run')} not run yet."
 
 
 def _name(run: Run) -> str:
@@ -166,20 +144,17 @@ def _name(run: Run) -> str:
     return code(run.run_id) + (f" ({code(str(ablation))})" if ablation is not None else "")
 
 
-def _shortened(reason: str) -> str:
+def shortened(reason: str) -> str:
+    """A reason on one line that is not too long."""
     line = " ".join(reason.split())
     return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
 
 
 def _others(suite: SuiteResults) -> Iterator[str]:
     if suite.others:
-        found = _runs(suite.others, "other run")
+        found = counted(suite.others, "other run")
         verb = "belongs" if suite.others == 1 else "belong"
         yield f"Left out: {found} in this folder, which {verb} to an earlier plan."
-
-
-def _runs(n: int, noun: str = "run") -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def _and(names: Iterable[str]) -> str:

@@ -26,16 +26,26 @@ DIFFERENCE = ("difference to base", "[95 % CI]")
 
 def number_text(cell: Cell, table: Table) -> str:
     """`97.2 ± 0.3`, or without the spread where there is none."""
+    return spread_text(cell, table.metric)
+
+
+def spread_text(cell: Cell, metric: Metric) -> str:
+    """The same of a cell that stands in no table."""
     assert cell.mean is not None
-    show = table.metric.show
+    show = metric.show
     return show(cell.mean) + ("" if cell.deviation is None else f" ± {show(cell.deviation)}")
 
 
 def remark_text(cell: Cell, table: Table) -> str:
     """`(n=2, 1 diverged)` behind a number, nothing for a full cell."""
-    if cell.n == table.planned:
+    return absence_text(cell, table.metric, table.planned)
+
+
+def absence_text(cell: Cell, metric: Metric, planned: int) -> str:
+    """The same of a cell of `planned` runs that stands in no table."""
+    if cell.n == planned:
         return ""
-    absent = [f"{count} {_absence(status, table.metric)}" for status, count in cell.absent.items()]
+    absent = [f"{count} {_absence(status, metric)}" for status, count in cell.absent.items()]
     return f"({', '.join([f'n={cell.n}', *absent])})"
 
 
@@ -113,7 +123,7 @@ def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
         ]
         headers = [stub_heading(table), *(t for c in columns for t in _column_heads(c, table))]
         text = tabulate(body, headers, "simple", disable_numparse=True)
-        if len(columns) == 1 or _width(text) <= width:
+        if len(columns) == 1 or width_of(text) <= width:
             return text
         half = (len(columns) + 1) // 2
         return f"{block(columns[:half])}\n\n{block(columns[half:])}"
@@ -121,7 +131,7 @@ def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
     return block(table.columns)
 
 
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
     """Width of a table: that of the rule below its head."""
     return max(len(line) for line in re.findall(r"^-[- ]*$", text, re.MULTILINE))
 

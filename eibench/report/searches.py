@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eibench.report.source import Run, SuiteResults, Value, read_run, read_suite
-from eibench.results.store import SEARCH, kind_of, read_plan, suite_folders
+from eibench.results.store import SEARCH, kind_of, read_json, read_plan, suite_folders
 
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 """States of a trial."""
@@ -116,13 +116,15 @@ def read_searches(paths: Iterable[Path]) -> list[Search]:
         for folder in suite_folders(path):
             if kind_of(read_plan(folder)) == SEARCH:
                 folders[folder.resolve()] = folder
-    return [_read_search(folder) for folder in sorted(folders.values())]
+    return [read_search(folder) for folder in sorted(folders.values())]
 
 
-def _read_search(folder: Path) -> Search:
-    plan = read_plan(folder)
+def read_search(folder: Path) -> Search:
+    """The search whose plan lies in `folder`; raises `UserError` where it is damaged."""
+    plan = read_json(folder / "plan.json", ("search", "studies"))
+    assert plan is not None, folder
     known = plan["search"]
-    above = folder.parent
+    above = (folder.resolve() if folder.name in ("", "..") else folder).parent
     return Search(
         folder=above,
         name=plan["suite"],

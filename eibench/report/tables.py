@@ -97,7 +97,7 @@ def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
     for run in suite.runs:
         groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
     _refuse_mixtures(suite, layout, groups.values())
-    cells = {place: _cell(runs, metric) for place, runs in groups.items()}
+    cells = {place: make_cell(runs, metric) for place, runs in groups.items()}
     comparisons = _compare(cells, metric, layout)
     best = {place for comparison in comparisons for place in comparison.best}
     return Table(
@@ -112,7 +112,8 @@ def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
     )
 
 
-def _cell(runs: list[Run], metric: Metric) -> Cell:
+def make_cell(runs: Iterable[Run], metric: Metric) -> Cell:
+    """The metric of runs that differ in their seed alone."""
     values: dict[int, float] = {}
     absent: Counter[str] = Counter()
     for run in runs:

@@ -5,6 +5,8 @@ CSV and JSON keep the plain names, so that they can be read back.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -131,6 +133,30 @@ def show_field(field: str, value: object) -> str:
     if isinstance(value, str):
         return value
     return f"{field_words(field)} {show_value(value)}"
+
+
+def show_setting(value: object) -> str:
+    """A value that a search chose, numbers to three digits; to be none is a setting too."""
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:g}"
+    if isinstance(value, Mapping):  # a choice with options: its name, then what else it says
+        parts = {key: show_setting(inner) for key, inner in value.items()}
+        return " ".join(text if key == "name" else f"{key} {text}" for key, text in parts.items())
+    return show_value(value)
+
+
+def key_words(keys: Iterable[str]) -> dict[str, str]:
+    """Words for each dotted key; the key itself where another has the same words."""
+    words = {key: field_words(key) for key in keys}
+    taken = Counter(words.values())
+    return {key: text if taken[text] == 1 else key for key, text in words.items()}
+
+
+def counted(n: int, noun: str = "run") -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def _with_unit(words: str, unit: str) -> str:

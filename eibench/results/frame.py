@@ -9,13 +9,17 @@ import pandas as pd
 
 from eibench.errors import UserError
 from eibench.results.numbers import LAYER_METRICS, NUMBERS
-from eibench.results.store import RunFolder, kind_of, read_plan, suite_folders
+from eibench.results.store import SEARCH, RunFolder, kind_of, read_plan, suite_folders
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
+TRIAL = ("study", "trial")
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
     """The runs at or below `path` (a results folder, or one suite in it), one row each.
+
+    The trials of searches are left out, unless there is nothing else: those of one search are at
+    `results/NAME/search`, where the columns `study` and `trial` tell which trial a run is of.
 
     Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of `METRICS`
     (test_accuracy in percent, seconds ...) or, of probes, of `PROBE_METRICS`, and one column, named
@@ -28,10 +32,9 @@ def load_results(path: str | Path) -> pd.DataFrame:
     """
     rows = _rows(Path(path))
     kinds = {row["kind"] for row in rows}
-    return _frame(
-        rows,
-        tuple(dict.fromkeys(name for kind in NUMBERS if kind in kinds for name in NUMBERS[kind])),
-    )
+    of_trial = TRIAL if SEARCH in kinds else ()
+    numbers = dict.fromkeys(name for kind in NUMBERS if kind in kinds for name in NUMBERS[kind])
+    return _frame(rows, (*of_trial, *numbers))
 
 
 def load_layers(path: str | Path) -> pd.DataFrame:
@@ -57,7 +60,9 @@ def load_layers(path: str | Path) -> pd.DataFrame:
 
 def _rows(root: Path) -> list[dict[str, Any]]:
     """All runs at or below `root`; a run's `layers` and all its numbers are among its values."""
-    rows = [row for folder in suite_folders(root) for row in _suite_rows(folder)]
+    plans = {folder: read_plan(folder) for folder in suite_folders(root)}
+    suites = {folder: plan for folder, plan in plans.items() if kind_of(plan) != SEARCH}
+    rows = [row for folder, plan in (suites or plans).items() for row in _suite_rows(folder, plan)]
     if not rows:
         raise UserError(f"{root}: no results here; `eibench run SUITE` makes some")
     return rows
@@ -76,14 +81,26 @@ def _frame(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> pd.DataFrame
     return frame.rename(columns={key: key.removeprefix("field:") for key in varied})
 
 
-def _suite_rows(folder: Path) -> list[dict[str, Any]]:
+def _suite_rows(folder: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of one suite: its planned runs in order, then others found in its folder."""
-    plan = read_plan(folder)
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
     found = [RunFolder(p.parent) for p in sorted(folder.glob("*/record.json"))]
     rows = [_row(plan, RunFolder(folder / i), f, True) for i, f in planned.items()]
     others = [run for run in found if run.run_id not in planned]
-    return rows + [_row(plan, run, {}, False) for run in others]
+    rows += [_row(plan, run, {}, False) for run in others]
+    trials = _trials(plan)
+    nothing = dict.fromkeys(TRIAL)
+    return [{**row, **trials.get(row["run_id"], nothing)} for row in rows]
+
+
+def _trials(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Study and number of each run's trial; a run that serves several is of the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for study in plan.get("studies", ()):
+        for trial in study["trials"]:
+            for run_id in trial["runs"]:
+                found.setdefault(run_id, {"study": study["name"], "trial": trial["number"]})
+    return found
 
 
 def _row(

@@ -30,7 +30,7 @@ PROBE_METRICS = (
     "peak_memory_mib",
 )
 """Numbers of a probe, over all layers; see `eibench.training.propagation`."""
-NUMBERS = {"train": METRICS, "probe": PROBE_METRICS}
+NUMBERS = {"train": METRICS, "probe": PROBE_METRICS, "search": METRICS}
 """The numbers of a run, by the kind of its suite."""
 LAYER_METRICS = ("firing_rate", "silent_share", "current_std", "balance", "gradient")
 """Numbers of each layer of a probe."""

@@ -49,19 +49,29 @@ class FakeSuite:
         spec = RunSpec.parse({**base, **values})
         run = PlannedRun(spec.run_id, spec, ablation)
         self.content["runs"].append({"run_id": run.run_id, "fields": run.fields()})
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / "plan.json").write_bytes(to_json(self.content))
+        self.write()
         return RunFolder(self.folder / spec.run_id)
 
+    def write(self) -> None:
+        """Write the plan as it is now."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "plan.json").write_bytes(to_json(self.content))
+
     def run(
-        self, accuracy: float | None, *args: Any, environment: Any = None, **kwargs: Any
+        self,
+        accuracy: float | None,
+        *args: Any,
+        environment: Any = None,
+        result: Any = None,
+        **kwargs: Any,
     ) -> RunFolder:
-        """Add a run with this test accuracy in percent."""
+        """Add a run with this test accuracy in percent; `result` has further numbers."""
         result = {
             "test_accuracy": accuracy,
             "firing_rate": 0.1,
             "negative_weights": None,
             "data_digest": "d1",
+            **(result or {}),
         }
         return self._record(self.plan(*args, **kwargs), OK, None, result, environment)
 
@@ -120,6 +130,163 @@ class FakeSuite:
         run.path.mkdir(parents=True, exist_ok=True)
         (run.path / "record.json").write_bytes(to_json(record))
         return run
+
+
+class FakeSearch:
+    """A search's results in the making: its plan, the runs of its trials, and the fresh runs.
+
+    `study` opens a study; the calls after it add to that one, on disk at once.
+    """
+
+    def __init__(self, root: Path, name: str = "fair_depth_scaling", **search: Any) -> None:
+        self.folder = root / name
+        axes = search.pop("axes", ["method", "model.depth"])
+        known = {
+            "objectives": ["validation_accuracy"],
+            "trials": 3,
+            "minutes": None,
+            "sampler": "tpe",
+            "sampler_seed": 0,
+            "pruner": "none",
+            "seeds": [1000],
+            "confirm_seeds": [0, 1, 2],
+            "optuna": "5.0.0",
+            **search,
+        }
+        plan = {"suite": name, "title": "Fair & deep", "axes": axes}
+        self.tried = FakeSuite(
+            self.folder, "search", **plan, kind="search", search=known, studies=[]
+        )
+        self.fresh = FakeSuite(root, name, **plan, tuned_by=name)
+        self.tried.write()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What the plan says of the whole search; `write` after a change."""
+        found: dict[str, Any] = self.tried.content["search"]
+        return found
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The study that was opened last; `write` after a change."""
+        found: dict[str, Any] = self.tried.content["studies"][-1]
+        return found
+
+    def write(self) -> None:
+        """Write the search's plan as it is now."""
+        self.tried.write()
+
+    def study(self, name: str, arm: dict[str, Any], space: dict[str, Any], **more: Any) -> None:
+        """Open a study without trials; `more` may be winner, front, importances."""
+        empty = {"winner": None, "front": [], "importances": None}
+        study = {"name": name, "arm": arm, "space": space, "trials": [], **empty, **more}
+        self.tried.content["studies"].append(study)
+        self.write()
+
+    def trial(
+        self,
+        scores: float | dict[str, float],
+        values: dict[str, Any],
+        state: str = "complete",
+        reason: str | None = None,
+        *,
+        seconds: float = 60.0,
+        epochs: int = 10,
+    ) -> None:
+        """Add a trial with a run for each seed of the search; the best that counts wins.
+
+        A number in place of scores is the first objective. The front is left to the caller, but
+        of a search with one objective.
+        """
+        first = self.known["objectives"][0]
+        if not isinstance(scores, dict):
+            scores = {first: scores}
+        runs = [self._tried(seed, values, state, reason, scores) for seed in self.known["seeds"]]
+        trial = {"number": len(self.last["trials"]), "values": values, "state": state}
+        more = {"reason": reason, "scores": scores, "runs": runs}
+        self.last["trials"].append({**trial, **more, "seconds": seconds, "epochs": epochs})
+        counting = [
+            t for t in self.last["trials"] if (t["state"], t["reason"]) == ("complete", None)
+        ]
+        best = max(counting, key=lambda t: t["scores"][first], default=None)
+        self.last["winner"] = best and best["number"]
+        if len(self.known["objectives"]) == 1:
+            self.last["front"] = [best["number"]] if best else []
+        self.write()
+
+    def confirm(self, accuracies: list[float | None], gain: float = 0.0) -> None:
+        """Run the winner on fresh seeds; validation accuracy is higher by `gain`; None: missing."""
+        winner = self.last["trials"][self.last["winner"]]
+        for seed, accuracy in zip(self.known["confirm_seeds"], accuracies, strict=True):
+            spec = self._spec(seed, winner["values"])
+            if accuracy is None:
+                self.fresh.plan(**spec)
+            else:
+                self.fresh.run(accuracy, **spec, result={"validation_accuracy": accuracy + gain})
+            self._label()
+
+    def confirm_failed(self, status: str, reason: str, seed: int) -> None:
+        """A fresh run of the winner that ended badly."""
+        winner = self.last["trials"][self.last["winner"]]
+        self.fresh.fail(status, reason, **self._spec(seed, winner["values"]))
+        self._label()
+
+    def _label(self) -> None:
+        """A fresh run goes by the arm's method, not by that of its tuned options."""
+        self.fresh.content["runs"][-1]["fields"]["method"] = self.last["arm"].get("method", "ei")
+        self.fresh.write()
+
+    def _tried(
+        self, seed: int, values: dict[str, Any], state: str, reason: str | None, scores: Any
+    ) -> str:
+        spec = self._spec(seed, values)
+        if state == "running":
+            return self.tried.plan(**spec).run_id
+        if reason is not None:
+            status = "diverged" if state == "complete" else "error"
+            return self.tried.fail(status, reason, **spec).run_id
+        return self.tried.run(None, **spec, result=scores).run_id
+
+    def _spec(self, seed: int, values: dict[str, Any]) -> dict[str, Any]:
+        """What `FakeSuite.plan` takes for the values of a trial under the arm of its study."""
+        arm = {"method": "ei", "model.depth": 4, **self.last["arm"]}
+        nested: dict[str, Any] = {"method": {"name": arm.pop("method")}, "model": {"name": "plain"}}
+        for key, value in (arm | values).items():
+            part, _, field = key.partition(".")
+            if field:
+                nested.setdefault(part, {})[field] = value
+            else:
+                nested[part] = value
+        return {**nested, "seed": seed}
+
+
+@pytest.fixture
+def make_search(tmp_path: Path) -> Callable[..., FakeSearch]:
+    """An empty search: `make_search(trials=12, axes=["method"])`."""
+    return lambda name="fair_depth_scaling", **search: FakeSearch(tmp_path, name, **search)
+
+
+RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
+
+
+@pytest.fixture
+def fair_search(make_search: Callable[..., FakeSearch]) -> FakeSearch:
+    """Two methods at one depth each, three trials each, all confirmed under three seeds."""
+    search: FakeSearch = make_search()
+    own = {"train.lr": RATE, "method.kappa": {"choices": [0.0, 0.5, 1.0]}}
+    shares = {"train.lr": 0.8, "method.kappa": 0.2}
+    search.study("ei, depth 4", {"method": "ei", "model.depth": 4}, own, importances=shares)
+    search.trial(95.0, {"train.lr": 0.1, "method.kappa": 1.0})
+    search.trial(97.5, {"train.lr": 0.0341234, "method.kappa": 0.5})
+    search.trial(10.0, {"train.lr": 2.9, "method.kappa": 0.0}, reason="epoch 2: loss is nan")
+    search.confirm([96.0, 97.0, 98.0], gain=0.1)
+    arm = {"method": "batchnorm", "model.depth": 16}
+    search.study("batchnorm, depth 16", arm, {"train.lr": RATE})
+    search.trial(96.0, {"train.lr": 0.1})
+    search.trial(98.0, {"train.lr": 0.3})
+    search.trial(97.0, {"train.lr": 1.0})
+    search.confirm([97.0, 97.5, 98.5])
+    return search
 
 
 @pytest.fixture

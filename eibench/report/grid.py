@@ -1,0 +1,136 @@
+"""A table of plain texts in each format for people: heads, rows, and notes below.
+
+Results over seeds are `eibench.report.tables`; this is for whatever else is told in rows.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from eibench.report.latex import escape, floating, line, stacked_head, typeset
+from eibench.report.render import NARROW, STUB, escaped, width_of, wrapped
+
+HEAD = 8
+"""Characters to which heads are wrapped, where their words are no longer."""
+FIXED = "\u00a0"
+"""A space at which a line is broken only where it would not fit otherwise."""
+LEAST = 20
+"""Characters that running text has even on a narrow terminal."""
+GAP = 2
+"""Characters between two columns."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows of texts; names within notes stand between backticks."""
+
+    title: str
+    label: str
+    """Of the LaTeX table."""
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    stub: int = 1
+    """Leading columns, which tell what a row is: they are repeated where the table is broken."""
+    running: bool = False
+    """Whether the last column is running text."""
+
+    @property
+    def columns(self) -> list[tuple[str, ...]]:
+        """The columns, each its head and then its cells."""
+        return list(zip(self.heads, *self.rows, strict=True))
+
+
+# --------------------------------------------------------------------------------- terminal
+
+
+def to_text(grid: Grid, width: int = 100, bold: Callable[[str], str] = str) -> str:
+    """For a terminal of `width` characters; what is too wide goes on below."""
+    notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in grid.notes]
+    body = _fitted(_narrow(grid, width), grid.stub, width)
+    return "\n".join([bold(grid.title), "", body, *([""] if notes else []), *notes]) + "\n"
+
+
+def _narrow(grid: Grid, width: int) -> list[list[str]]:
+    """The columns with their lines broken, running text to the room that the others leave."""
+    columns = [
+        [_broken(head, HEAD), *(_broken(text, STUB if i < grid.stub else NARROW) for text in cells)]
+        for i, (head, *cells) in enumerate(grid.columns)
+    ]
+    if grid.running:
+        taken = sum(max(map(_longest, column)) + GAP for column in columns[:-1])
+        columns[-1] = [_broken(text, max(LEAST, width - taken)) for text in grid.columns[-1]]
+    return columns
+
+
+def _broken(text: str, width: int) -> str:
+    """`text` in lines, at a fixed space only where a line would be too long without."""
+    kept = wrapped(text, width)
+    broken = kept if _longest(kept) <= width else wrapped(_plain(text), width)
+    return _plain(broken)
+
+
+def _longest(text: str) -> int:
+    return max(map(len, text.splitlines()), default=0)
+
+
+def _plain(text: str) -> str:
+    return text.replace(FIXED, " ")
+
+
+def _fitted(columns: Sequence[Sequence[str]], stub: int, width: int) -> str:
+    """Columns side by side; in halves, one below the other, while they are too wide."""
+    head, *rows = zip(*columns, strict=True)
+    rule = ["-" * max(map(_longest, column)) for column in columns]
+    text = tabulate([head, rule, *rows], tablefmt="plain", disable_numparse=True)
+    names, others = columns[:stub], columns[stub:]
+    if len(others) <= 1 or width_of(text) <= width:
+        return text
+    half = (len(others) + 1) // 2
+    parts = ([*names, *part] for part in (others[:half], others[half:]))
+    return "\n\n".join(_fitted(part, stub, width) for part in parts)
+
+
+# ---------------------------------------------------------------------- Markdown and LaTeX
+
+
+def to_markdown(grid: Grid) -> str:
+    """For GitHub, as part of a section; notes as a list."""
+    body = [[_plain(escaped(text)) for text in row] for row in grid.rows]
+    heads = [escaped(head) for head in grid.heads]
+    text = tabulate(body, heads, "github", disable_numparse=True)
+    notes = "".join(f"- {note}\n" for note in grid.notes)
+    return f"#### {escaped(grid.title)}\n\n{text}\n" + (f"\n{notes}" if notes else "")
+
+
+def to_latex(grid: Grid, title: str) -> str:
+    """A floating table of its own, captioned with `title` and its own."""
+    last = r"p{0.3\textwidth}" if grid.running else "c"
+    between = len(grid.heads) - grid.stub - 1
+    lines = floating(
+        escape(f"{title}: {grid.title[:1].lower()}{grid.title[1:]}"),
+        grid.label,
+        f"{'l' * grid.stub}{'c' * between}{last}",
+        [line([_latex_head(head) for head in grid.heads])],
+        [_latex_row(grid, row) for row in grid.rows],
+        [typeset(note) for note in grid.notes],
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _latex_head(head: str) -> str:
+    lines = _broken(head, HEAD).splitlines()
+    return stacked_head(lines) if len(lines) > 1 else escape(head)
+
+
+def _latex_row(grid: Grid, row: Sequence[str]) -> str:
+    """Signed numbers as such; a row that ends in a paragraph cannot end in two slashes."""
+    *cells, last = (re.sub(r"^[-+](?=\d)", r"$\g<0>$", escape(text)) for text in row)
+    if not grid.running:
+        return line([*cells, last])
+    return line([*cells, rf"\raggedright {last}"], r"\tabularnewline")

@@ -1,0 +1,200 @@
+"""Footnotes of a search: how it was made, whether it was fair, and what is not done yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from eibench.report.budget import by_name, span, unequal
+from eibench.report.confirmation import TEST, Confirmation
+from eibench.report.layout import METHOD
+from eibench.report.notes import shortened
+from eibench.report.provenance import code, provenance
+from eibench.report.searches import FAILED, PRUNED, RUNNING, Search, Study
+from eibench.report.words import counted, find_metric, show_setting
+
+# ---------------------------------------------------------------------- winners, confirmed
+
+
+def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[str]:
+    """What the two numbers of a winner are, and which of them are not there."""
+    metric = find_metric(search.objectives[0])
+    unit = f", in {metric.difference_unit}" if metric.difference_unit else ""
+    mean = ", the mean" * (len(search.seeds) > 1)
+    yield (
+        f"Search score: {metric.words} of the winner{mean} under {_seeds(search.seeds)}. Confirmed:"
+        f" its setting run anew under {_seeds(search.confirm_seeds)}, which the search never saw;"
+        f" {TEST.heading} is of these runs too.{_spread(search)}"
+    )
+    yield (
+        f"Optimism: by how much the search score is better than the confirmed mean{unit}. The best"
+        " of many noisy scores is in part luck, so expect it above 0."
+    )
+    yield from _without_winner(search.studies)
+    yield from _unconfirmed(found)
+
+
+def _spread(search: Search) -> str:
+    n = len(search.confirm_seeds)
+    if n < 2:
+        return ""
+    return f" Mean ± sample standard deviation over n = {n} runs; a cell with fewer says so."
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def _without_winner(studies: Iterable[Study]) -> Iterator[str]:
+    """Each study that no trial has won, and why."""
+    for study in studies:
+        if study.best is None:
+            ended = [trial for trial in study.trials if trial.state != RUNNING]
+            why = (
+                f"none of {counted(len(ended), 'finished trial')} counts" if ended else "not begun"
+            )
+            yield f"No winner in {code(study.name)}: {why}."
+
+
+def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
+    """Winners without fresh runs, and fresh runs of what no longer wins."""
+    outdated = [one.study.name for one in found if one.outdated]
+    lacking = [
+        one.study.name
+        for one in found
+        if one.study.best is not None and not one.runs and not one.outdated
+    ]
+    if outdated:
+        yield (
+            f"OUTDATED: the fresh runs of {_listed(outdated)} are of another setting than the"
+            " winner's, and left out; `eibench search SUITE` makes new ones."
+        )
+    if len(lacking) == len(found):
+        yield "Not confirmed yet: no winner has been run on fresh seeds."
+    elif lacking:
+        yield f"Not confirmed yet: {_listed(lacking)}."
+
+
+# ---------------------------------------------------------------------------------- budget
+
+
+def of_budget(search: Search) -> Iterator[str]:
+    """Who searched where and for how long, whether alike, and what computed the trials."""
+    limit = "" if search.minutes is None else f" within {search.minutes:g} minutes"
+    yield (
+        f"Asked for: {counted(search.trials, 'trial')} in each study{limit}, each under"
+        f" {_seeds(search.seeds)}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
+        f" pruner: {code(search.pruner)}."
+    )
+    yield from _spaces(search.studies)
+    yield from _fairness(search)
+    yield from _unfinished(search)
+    yield from _ends(search)
+    yield from provenance(search.runs)
+
+
+def _spaces(studies: Sequence[Study]) -> Iterator[str]:
+    """What each method's keys may be; one list for methods with the same."""
+    alike: dict[str, dict[str, None]] = {}
+    for study in studies:
+        ranges = "; ".join(f"{code(key)} {_range(known)}" for key, known in study.space.items())
+        method = study.arm.get(METHOD)
+        alike.setdefault(ranges, {}).update({} if method is None else {code(str(method)): None})
+    for ranges, methods in alike.items():
+        yield f"Space{' of ' * bool(methods)}{', '.join(methods)}: {ranges}."
+
+
+def _range(known: Mapping[str, Any]) -> str:
+    """`0.01 to 3, log`, or `one of 0, 0.5, 1`."""
+    if "choices" in known:
+        return f"one of {', '.join(code(show_setting(choice)) for choice in known['choices'])}"
+    step = known.get("step")
+    return (
+        f"{show_setting(known['low'])} to {show_setting(known['high'])}"
+        + ", log" * bool(known.get("log"))
+        + (f" in steps of {show_setting(step)}" if step else "")
+    )
+
+
+def _fairness(search: Search) -> Iterator[str]:
+    budgets = by_name(search.studies)
+    begun = any(one.finished for one in budgets.values())
+    differing = list(unequal(budgets)) if begun and len(budgets) > 1 else []
+    if differing:
+        yield f"UNEQUAL BUDGET: {'. '.join(differing)}."
+    epochs = {one.epochs for one in budgets.values()}
+    if len(epochs) > 1 and any(one.cut_short for one in budgets.values()):
+        yield (f"{span(epochs)} in a study: trials that are pruned, diverge or fail end early.")
+
+
+def _unfinished(search: Search) -> Iterator[str]:
+    """Studies with fewer trials than asked for."""
+    finished = {name: one.finished for name, one in by_name(search.studies).items()}
+    short = {name: n for name, n in finished.items() if n < search.trials}
+    if not short:
+        return
+    numbers: dict[int, list[str]] = {}
+    for name, n in short.items():
+        numbers.setdefault(n, []).append(name)
+    if len(search.studies) == 1:
+        yield f"Unfinished: {next(iter(numbers))} of {counted(search.trials, 'trial')}."
+        return
+    listed = (f"{n} of {search.trials} in {_listed(names)}" for n, names in numbers.items())
+    yield f"Unfinished, in trials: {'; '.join(listed)}."
+
+
+def _ends(search: Search) -> Iterator[str]:
+    """What pruned, diverged and failed trials are worth, and why they ended so."""
+    trials = [trial for study in search.studies for trial in study.trials]
+    if any(trial.diverged for trial in trials):
+        yield "A diverged trial has the score of chance, and does not win."
+    if any(trial.state == PRUNED for trial in trials):
+        yield "A pruned trial has the score it had come to, and does not win."
+    for start, failed in (("Diverged", False), ("Failed", True)):
+        reasons = _reasons(search, failed)
+        for reason, names in reasons.items():
+            yield f"{start}: {'; '.join(names)}; reason: {code(reason)}."
+
+
+def _reasons(search: Search, failed: bool) -> dict[str, list[str]]:
+    """The trials, by study, of each reason to fail, or to diverge."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for study in search.studies:
+        for trial in study.trials:
+            if trial.state == FAILED if failed else trial.diverged:
+                reason = shortened(trial.reason or "none given")
+                found.setdefault(reason, {}).setdefault(study.name, []).append(str(trial.number))
+    return {
+        reason: [
+            f"{code(name)} (trial{'s' * (len(numbers) > 1)} {', '.join(numbers)})"
+            for name, numbers in studies.items()
+        ]
+        for reason, studies in found.items()
+    }
+
+
+# ---------------------------------------------------------------------------------- others
+
+
+def of_importances(search: Search) -> Iterator[str]:
+    """What a share is of, and how far to trust it."""
+    metric = find_metric(search.objectives[0])
+    yield (
+        f"Share of each key in the variance of {metric.words} over the trials of a study (fANOVA)."
+        " Few trials tell it badly, and only within the space that was searched."
+    )
+
+
+def of_trials(search: Search, studies: Sequence[Study], mark: str) -> Iterator[str]:
+    """Which trials are shown, and in which order."""
+    metrics = [find_metric(name).words for name in search.objectives]
+    first = "of each study, the winner first" if len(studies) > 1 else "the winner first"
+    if all(study.best is None for study in studies):
+        first = "of each study" if len(studies) > 1 else "none of them counts"
+    yield f"By {metrics[0]}, {first}."
+    if len(metrics) > 1:
+        yield f"{mark}: on the front, no other trial is better in {' and '.join(metrics)}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "; ".join(code(name) for name in names)

@@ -1,0 +1,494 @@
+"""What `eibench report` says of a search: its winners, budgets, knobs and trials."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+import eibench
+from eibench.errors import UserError
+from eibench.report.confirmation import confirmations
+from eibench.report.make import make_tables, render_tables
+from eibench.report.notes import footnotes
+from eibench.report.search_tables import best_trials, search_grids
+from eibench.report.searches import read_searches
+from eibench.report.words import key_words, show_setting
+
+RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
+ALONE = {"train.lr": RATE}
+
+
+def read(search):
+    return read_searches([search.folder])[0]
+
+
+def grids(search):
+    return {grid.title.partition(",")[0]: grid for grid in search_grids(read(search))}
+
+
+def notes(search):
+    return [note for grid in search_grids(read(search)) for note in grid.notes]
+
+
+def only(found, start):
+    matching = [note for note in found if note.startswith(start)]
+    assert len(matching) == 1, found
+    return matching[0]
+
+
+def confirmed_table(search):
+    return make_tables([search.folder], None)[0]
+
+
+# ---------------------------------------------------------------------- winners, confirmed
+
+
+def test_winners_beside_their_confirmation(fair_search):
+    """Validation is 96.1, 97.1, 98.1 under ei's fresh seeds, so 97.5 was 0.4 too good."""
+    grid = grids(fair_search)["Search against confirmed"]
+    assert grid.title.endswith("validation accuracy (%)")
+    assert [[text.replace("\u00a0", " ") for text in row] for row in grid.rows] == [
+        ["ei", "4", "97.5", "97.1 ± 1.0", "+0.4", "97.0 ± 1.0", "learning rate 0.0341, kappa 0.5"],
+        ["batchnorm", "16", "98.0", "97.7 ± 0.8", "+0.3", "97.7 ± 0.8", "learning rate 0.3"],
+    ]
+    assert grid.heads[:3] == ("method", "depth", "search score")
+    note = only(grid.notes, "Search score")
+    assert "under seed 1000. Confirmed: its setting run anew under seeds 0, 1, 2" in note
+    assert "n = 3 runs" in note
+
+
+def test_optimism_is_above_zero_for_a_score_that_was_too_good(make_search):
+    """Also of a number that is better when it is lower: 2 s in the search, 3 s confirmed."""
+    search = make_search(objectives=["test_loss"], confirm_seeds=[0])
+    search.study("ei", {"method": "ei"}, ALONE)
+    search.trial({"test_loss": 2.0}, {"train.lr": 0.1})
+    spec = {"method": "ei", "depth": 4, "train": {"lr": 0.1}}
+    search.fresh.run(90.0, **spec, result={"test_loss": 3.0})
+    (one,) = confirmations(read(search))
+    assert one.optimism == 1.0
+
+
+def test_a_mean_over_the_seeds_of_the_search_is_called_one(make_search):
+    search = make_search(seeds=[1000, 1001])
+    search.study("ei", {"method": "ei"}, ALONE)
+    search.trial(90.0, {"train.lr": 0.1})
+    assert "the winner, the mean under seeds 1000, 1001." in only(notes(search), "Search score")
+    assert len(read(search).studies[0].trials[0].runs) == len(read(search).runs) == 2
+
+
+def test_fresh_runs_without_a_number_are_told(fair_search):
+    fair_search.study("tdbn, depth 4", {"method": "tdbn", "model.depth": 4}, ALONE)
+    for rate in (0.1, 0.2, 0.3):
+        fair_search.trial(90.0 + rate, {"train.lr": rate})
+    winner = {"method": "tdbn", "depth": 4, "train": {"lr": 0.3}}
+    fair_search.fresh.run(88.0, seed=0, **winner, result={"validation_accuracy": 89.0})
+    fair_search.fresh.fail("diverged", "epoch 1: loss is nan", seed=1, **winner)
+    fair_search.fresh.plan(seed=2, **winner)
+    row = grids(fair_search)["Search against confirmed"].rows[-1]
+    remark = "(n=1, 1 diverged, 1 missing)"
+    assert row[2:6] == ("90.3", f"89.0 {remark}", "+1.3", f"88.0 {remark}")
+
+
+def test_nothing_confirmed_yet(make_search, cli):
+    search = make_search()
+    search.study("ei", {"method": "ei"}, ALONE)
+    search.trial(90.0, {"train.lr": 0.1})
+    assert grids(search)["Search against confirmed"].rows[0][1:5] == ("90.0", "-", "-", "-")
+    assert only(notes(search), "Not confirmed") == (
+        "Not confirmed yet: no winner has been run on fresh seeds."
+    )
+    done = cli("report", search.folder)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Fair & deep: search\n\nSearch against confirmed")
+
+
+def test_some_not_confirmed_yet(fair_search):
+    fair_search.study("tdbn", {"method": "tdbn", "model.depth": 4}, ALONE)
+    fair_search.trial(90.0, {"train.lr": 0.1})
+    assert only(notes(fair_search), "Not confirmed") == "Not confirmed yet: `tdbn`."
+
+
+def test_fresh_runs_of_what_no_longer_wins_are_left_out(fair_search):
+    """More trials were made after the confirmation, and one of them was better."""
+    fair_search.trial(99.0, {"train.lr": 0.5})
+    row = grids(fair_search)["Search against confirmed"].rows[1]
+    assert row[2:] == ("99.0", "-", "-", "-", "learning\u00a0rate\u00a00.5")
+    assert "`batchnorm, depth 16` are of another setting" in only(notes(fair_search), "OUTDATED")
+    assert not any(note.startswith("Not confirmed") for note in notes(fair_search))
+    found = footnotes(confirmed_table(fair_search), "Bold")
+    assert "`batchnorm, depth 16`" in only(found, "OUTDATED")
+    assert "batchnorm" not in only(found, "Tuned: ")
+
+
+def test_a_study_without_a_winner_says_why(make_search):
+    search = make_search()
+    search.study("ei", {"method": "ei"}, ALONE)
+    search.trial(10.0, {"train.lr": 1.0}, reason="epoch 1: loss is nan")
+    search.trial({}, {"train.lr": 2.0}, "failed", "RuntimeError: no")
+    search.study("tdbn", {"method": "tdbn"}, ALONE)
+    search.study("wta", {"method": "wta"}, ALONE)
+    search.trial({}, {"train.lr": 2.0}, "running")
+    found = notes(search)
+    assert "No winner in `ei`: none of 2 finished trials counts." in found
+    assert "No winner in `tdbn`: not begun." in found
+    assert "No winner in `wta`: not begun." in found
+    assert grids(search)["Search against confirmed"].rows[0][1:] == (
+        *("-", "-", "-", "-"),
+        "no winner",
+    )
+
+
+# ---------------------------------------------------------------------------------- budget
+
+
+def test_budgets(fair_search):
+    """Three trials of 10 epochs and a minute each; one of ei's diverged."""
+    grid = grids(fair_search)["Budget"]
+    assert grid.heads[2:] == (
+        *("keys", "finished trials", "complete", "diverged", "epochs", "minutes"),
+    )
+    assert [row[2:] for row in grid.rows] == [
+        ("2", "3", "2", "1", "30", "3.0"),
+        ("1", "3", "3", "0", "30", "3.0"),
+    ]
+    assert list(grid.notes)[:5] == [
+        "Asked for: 3 trials in each study, each under seed 1000. Sampler: `tpe`, seed 0; pruner:"
+        " `none`.",
+        "Space of `ei`: `train.lr` 0.01 to 3, log; `method.kappa` one of `0`, `0.5`, `1`.",
+        "Space of `batchnorm`: `train.lr` 0.01 to 3, log.",
+        "A diverged trial has the score of chance, and does not win.",
+        "Diverged: `ei, depth 4` (trial 2); reason: `epoch 2: loss is nan`.",
+    ]
+    assert any(note.startswith("Computed on Abacus 9000") for note in grid.notes)
+
+
+def test_a_limit_of_time_is_told(make_search):
+    search = make_search(minutes=30)
+    search.study("ei", {"method": "ei"}, {"timesteps": {"low": 1, "high": 8, "step": 2}})
+    search.trial(90.0, {"timesteps": 3})
+    assert "in each study within 30 minutes" in only(notes(search), "Asked for")
+    assert only(notes(search), "Space") == "Space of `ei`: `timesteps` 1 to 8 in steps of 2."
+
+
+def test_unlike_numbers_of_trials_are_flagged(fair_search):
+    fair_search.known["trials"] = 4
+    fair_search.trial(50.0, {"train.lr": 3.0})
+    found = notes(fair_search)
+    assert only(found, "UNEQUAL BUDGET") == (
+        "UNEQUAL BUDGET: 3 finished trials for `ei, depth 4`; 4 for `batchnorm, depth 16`."
+    )
+    assert only(found, "Unfinished") == "Unfinished, in trials: 3 of 4 in `ei, depth 4`."
+
+
+def test_unlike_numbers_of_epochs_are_flagged_where_nothing_ended_early(make_search):
+    search = make_search(trials=1)
+    for method, epochs in (("ei", 10), ("tdbn", 20), ("wta", 10)):
+        search.study(method, {"method": method}, ALONE)
+        search.trial(90.0, {"train.lr": 0.1}, epochs=epochs)
+    assert only(notes(search), "UNEQUAL BUDGET") == (
+        "UNEQUAL BUDGET: 10 epochs for `ei`, `wta`; 20 for `tdbn`."
+    )
+
+
+def test_a_pruner_may_spend_unlike_epochs(make_search):
+    search = make_search(trials=2, pruner="median")
+    for method, epochs in (("ei", 10), ("tdbn", 3)):
+        search.study(method, {"method": method}, ALONE)
+        search.trial(90.0, {"train.lr": 0.1})
+        search.trial(50.0, {"train.lr": 2.0}, "pruned", epochs=epochs)
+    found = notes(search)
+    assert not any(note.startswith("UNEQUAL") for note in found)
+    assert only(found, "13 to 20 epochs in a study: trials that are pruned")
+    assert "A pruned trial has the score it had come to, and does not win." in found
+
+
+def test_an_unfinished_search_of_one_study(make_search):
+    search = make_search(trials=30, axes=[])
+    search.study("only", {}, ALONE)
+    search.trial(90.0, {"train.lr": 0.1})
+    search.trial({}, {"train.lr": 0.2}, "running")
+    assert only(notes(search), "Unfinished") == "Unfinished: 1 of 30 trials."
+    grid = grids(search)["Budget"]
+    assert (grid.heads[0], grid.rows) == ("keys", (("1", "1", "1", "1", "20", "2.0"),))
+
+
+def test_failed_trials_share_a_reason(make_search):
+    search = make_search()
+    search.study("ei", {"method": "ei"}, ALONE)
+    search.trial({}, {"train.lr": 0.1}, "failed", "RuntimeError: `no`\n room")
+    search.trial({}, {"train.lr": 0.2}, "failed", "RuntimeError: `no`\n room")
+    assert only(notes(search), "Failed") == (
+        "Failed: `ei` (trials 0, 1); reason: `RuntimeError: 'no' room`."
+    )
+
+
+# ------------------------------------------------------------------ importances and trials
+
+
+def test_importances(fair_search):
+    grid = grids(fair_search)["Importance of each key"]
+    assert grid.heads == ("method", "depth", "learning rate", "kappa")
+    assert grid.rows == (("ei", "4", "0.80", "0.20"), ("batchnorm", "16", "-", "-"))
+    fair_search.tried.content["studies"][0]["importances"] = None
+    fair_search.write()
+    assert "Importance of each key" not in grids(fair_search)
+
+
+def test_best_trials_are_by_method(fair_search):
+    found = grids(fair_search)
+    ei = found["Best trials of ei"]
+    assert ei.heads == (
+        *("depth", "trial", "validation accuracy (%)", "learning rate", "kappa"),
+        *("state", "epochs", "seconds"),
+    )
+    assert ei.rows == (
+        ("4", "1", "97.5", "0.0341", "0.5", "complete", "10", "60.0"),
+        ("", "0", "95.0", "0.1", "1", "complete", "10", "60.0"),
+        ("", "2", "10.0", "2.9", "0", "diverged", "10", "60.0"),
+    )
+    assert "kappa" not in found["Best trials of batchnorm"].heads
+
+
+def many(search, n=12):
+    for i in range(n):
+        search.trial(50.0 + i, {"train.lr": 0.01 * (i + 1)})
+
+
+@pytest.mark.parametrize(("studies", "shown"), [(1, 10), (2, 5)])
+def test_the_first_ones_are_shown(make_search, studies, shown):
+    search = make_search()
+    for i in range(studies):
+        search.study(f"depth {i + 2}", {"model.depth": i + 2}, ALONE)
+        many(search)
+    read_back = read(search)
+    numbers = [trial.number for trial in best_trials(read_back, read_back.studies[0])]
+    assert numbers == list(range(11, 11 - shown, -1))
+
+
+def test_trials_without_a_score_of_their_own_come_last(make_search):
+    search = make_search()
+    search.study("ei", {"method": "ei"}, ALONE)
+    search.trial({}, {"train.lr": 0.1}, "failed", "no")
+    search.trial(99.0, {"train.lr": 0.2}, reason="diverged late")
+    search.trial(95.0, {"train.lr": 0.3}, "pruned")
+    search.trial(60.0, {"train.lr": 0.4})
+    search.trial(70.0, {"train.lr": 0.5})
+    read_back = read(search)
+    order = [trial.number for trial in best_trials(read_back, read_back.studies[0])]
+    assert order == [4, 3, 2, 1, 0]
+
+
+def test_a_second_objective_has_a_front(make_search):
+    search = make_search(objectives=["validation_accuracy", "seconds"], trials=12)
+    search.study("ei", {"method": "ei"}, ALONE, front=[0, 11])
+    for i in range(12):
+        scores = {"validation_accuracy": 50.0 + i, "seconds": 1.0 + i}
+        search.trial(scores, {"train.lr": 0.01 * (i + 1)})
+    grid = grids(search)["Best trials of ei"]
+    assert grid.rows[0][:3] == ("11 †", "61.0", "12.0")
+    assert grid.rows[1][:3] == ("10", "60.0", "11.0")
+    assert grid.rows[-1][0] == "0 †"
+    assert len(grid.rows) == 11
+    assert only(grid.notes, "†").endswith("validation accuracy and training and evaluation time.")
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0.0341234, "0.0341"), (1.0, "1"), (1e-5, "1e-05"), (1500.0, "1500"), (8, "8"), (True, "yes"),
+    (None, "none"), ("gamma", "gamma"), ({"name": "ei", "kappa": 0.51234}, "ei kappa 0.512"),
+])  # fmt: skip
+def test_settings_are_short(value, text):
+    assert show_setting(value) == text
+
+
+def test_keys_of_the_same_words_keep_their_paths():
+    assert key_words(["train.lr", "method.tau", "neuron.tau_m", "model.tau"]) == {
+        "train.lr": "learning rate",
+        "method.tau": "method.tau",
+        "neuron.tau_m": "tau m",
+        "model.tau": "model.tau",
+    }
+
+
+# --------------------------------------------------------------------------------- formats
+
+
+def test_the_search_stands_before_the_table_of_its_winners(fair_search, make_suite, cli):
+    first, last = make_suite("a_first", title="First"), make_suite("z_last", title="Last")
+    first.run(90)
+    last.run(90)
+    text = cli("report", ".").out
+    heads = ["First: test", "Fair & deep: search", "Fair & deep: test accuracy", "Last: test"]
+    places = [text.index(head) for head in heads]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_it_fits_a_terminal(fair_search, width):
+    searches = read_searches([fair_search.folder])
+    text = render_tables([confirmed_table(fair_search)], "table", width, searches=searches)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("-----  ------  ----------  --------  ----------  ---") == 1  # unbroken
+
+
+def test_a_narrow_terminal_breaks_the_table_and_repeats_the_names(fair_search):
+    text = render_tables([], "table", 50, searches=[read(fair_search)])
+    assert text.count("ei         4") > 3
+    assert max(map(len, text.splitlines())) <= 50
+
+
+def test_markdown(fair_search, cli):
+    text = cli("report", fair_search.folder, "--format", "markdown").out
+    assert text.startswith("### Fair & deep: search\n\n#### Search against confirmed, validation")
+    assert "learning rate 0.0341, kappa 0.5 |" in text
+    assert "\u00a0" not in text
+    assert "- Asked for: 3 trials" in text
+    assert text.count("### Fair & deep: test accuracy (%)") == 1
+
+
+def test_latex_is_escaped(make_search, cli):
+    search = make_search(confirm_seeds=[0, 1])
+    search.tried.content["title"] = "100 % & more_"
+    search.study("a_b & c", {"method": "no_norm"}, ALONE, importances={"train.lr": 1.0})
+    search.trial(90.0, {"train.lr": 0.1})
+    search.trial({}, {"train.lr": 0.2}, "failed", "no_room #1")
+    search.confirm([91.0, 92.0])
+    text = cli("report", search.folder / "search", "--format", "latex").out
+    assert r"\caption{100 \% \& more\_: search against confirmed, validation accuracy (\%)}" in text
+    assert r"no\_norm & 90.0 & 91.5 $\pm$ 0.7 & $-$1.5 & 91.5 $\pm$ 0.7 & \raggedright" in text
+    assert r"\texttt{a\_\allowbreak{}b \& c}" in text
+    assert r"\tabularnewline" in text
+    labels = re.findall(r"\\label\{(.*)\}", text)
+    assert len(set(labels)) == len(labels) == 4
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+
+
+def test_csv_of_a_searched_suite_is_that_of_its_winners(fair_search, cli):
+    text = cli("report", fair_search.folder, "--format", "csv").out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["method"], row["mean"], row["n"]) for row in rows] == [
+        ("ei", "97.0", "3"),
+        ("batchnorm", "97.66666666666667", "3"),
+    ]
+
+
+def test_csv_of_a_search_has_its_trials(fair_search, cli):
+    fair_search.study("odd", {"method": "ei", "model.depth": 8}, {"train.schedule": {}})
+    fair_search.last["trials"].append({
+        "number": 0, "values": {"train.schedule": None}, "state": "failed", "reason": "no, no",
+        "scores": {}, "runs": [], "seconds": 1.25, "epochs": 0,
+    })  # fmt: skip
+    fair_search.write()
+    text = cli("report", fair_search.folder / "search", "--format", "csv").out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 7
+    assert rows[1] | {"runs": ""} == {
+        "suite": "fair_depth_scaling", "study": "ei, depth 4", "method": "ei", "model.depth": "4",
+        "trial": "1", "state": "complete", "winner": "True", "front": "True",
+        "validation_accuracy": "97.5", "trial_seconds": "60.0", "trial_epochs": "10", "reason": "",
+        "runs": "", "train.lr": "0.0341234", "method.kappa": "0.5", "train.schedule": "",
+    }  # fmt: skip
+    assert (rows[2]["state"], rows[2]["reason"]) == ("diverged", "epoch 2: loss is nan")
+    assert (rows[6]["train.schedule"], rows[6]["train.lr"]) == ("null", "")
+    assert rows[6]["validation_accuracy"] == ""
+
+
+def test_json_has_everything(fair_search, cli):
+    (content,) = json.loads(cli("report", fair_search.folder, "--format", "json").out)
+    assert len(content["cells"]) == 2
+    ei, batchnorm = content["search"]["studies"]
+    assert ei["score"] == 97.5
+    assert ei["optimism"] == pytest.approx(0.4)
+    assert ei["confirmed"]["validation_accuracy"]["values"] == {"0": 96.1, "1": 97.1, "2": 98.1}
+    assert ei["trials"][2]["state"] == "diverged"
+    assert batchnorm["budget"] == {
+        **{"complete": 3, "diverged": 0, "pruned": 0, "failed": 0, "running": 0},
+        **{"epochs": 30, "seconds": 180.0},
+    }
+    (alone,) = json.loads(cli("report", fair_search.folder / "search", "--format", "json").out)
+    assert alone == {key: content[key] for key in ("suite", "title", "search")}
+
+
+def test_report_from_within_the_folder(fair_search, cli, monkeypatch):
+    """`.` has no name and is its own parent."""
+    monkeypatch.chdir(fair_search.folder / "search")
+    done = cli("report", ".")
+    assert done.code == 0
+    assert "97.1 ± 1.0" in done.out
+    assert "test accuracy (%)\n" not in done.out
+
+
+def test_a_damaged_search_is_one_message(fair_search, cli):
+    del fair_search.tried.content["studies"]
+    fair_search.write()
+    done = cli("report", fair_search.folder)
+    assert done.code == 2
+    assert "damaged (keys are missing)" in done.errors[0]
+
+
+# --------------------------------------------------------------------------- other tables
+
+
+def test_the_table_of_the_winners_tells_their_values_and_budget(fair_search):
+    found = footnotes(confirmed_table(fair_search), "Bold")
+    assert only(found, "Tuned: ") == (
+        "Tuned: `ei, depth 4`: `train.lr` 0.0341, `method.kappa` 0.5; `batchnorm, depth 16`:"
+        " `train.lr` 0.3."
+    )
+    assert only(found, "Per-method") == (
+        "Per-method values were found in the search `fair_depth_scaling`: 3 trials and 30 epochs"
+        " for each method; 2 tuned keys for `ei`; 1 for `batchnorm`."
+    )
+    assert not any("Set for each method" in note or "Differs" in note for note in found)
+
+
+def test_a_suite_that_was_tuned_by_another_ones_search(fair_search, make_suite):
+    suite = make_suite("final", tuned_by="fair_depth_scaling", axes=["method"])
+    suite.run(90, "ei", train={"lr": 0.0341234})
+    suite.run(80, "no_norm")
+    found = footnotes(confirmed_table(suite), "Bold")
+    assert only(found, "UNEQUAL TUNING") == (
+        "UNEQUAL TUNING: per-method values were found in the search `fair_depth_scaling`: 3"
+        " finished trials for `ei`; 0 for `no_norm`. 30 epochs for `ei`; 0 for `no_norm`. 2 tuned"
+        " keys for `ei`; 0 for `no_norm`."
+    ).replace(" 30 epochs for `ei`; 0 for `no_norm`.", "")  # a trial of ei ended early
+    assert only(found, "Set for each method").startswith("Set for each method: `train.lr`")
+    assert not any(note.startswith("Tuned: ") for note in found)
+
+
+def test_a_search_that_does_not_tell_methods(make_search):
+    search = make_search("one", axes=[])
+    search.study("one", {}, ALONE)
+    search.trial(90.0, {"train.lr": 0.1})
+    search.confirm([91.0, 92.0, 93.0])
+    found = footnotes(confirmed_table(search), "Bold")
+    assert only(found, "The values") == (
+        "The values were found in the search `one`: 1 trial, 10 epochs, 1 tuned key."
+    )
+    assert only(found, "Tuned: ") == "Tuned: `one`: `train.lr` 0.1."
+
+
+def test_own_results_without_a_search_do_not_count_as_one(make_suite):
+    suite = make_suite("lost", tuned_by="lost", axes=["method"])
+    suite.run(90)
+    assert "whose results are not here" in only(
+        footnotes(confirmed_table(suite), "Bold"), "Per-method"
+    )
+
+
+def test_load_results_leaves_trials_out_but_where_they_are_asked_for(fair_search):
+    confirmed = eibench.load_results(fair_search.folder)
+    assert (len(confirmed), set(confirmed.seed)) == (6, {0, 1, 2})
+    assert "trial" not in confirmed.columns
+    trials = eibench.load_results(fair_search.folder / "search")
+    assert list(trials.trial) == [0, 1, 2, 0, 1, 2]
+    assert list(trials.study)[2:4] == ["ei, depth 4", "batchnorm, depth 16"]
+    assert list(trials.validation_accuracy.dropna()) == [95.0, 97.5, 96.0, 98.0, 97.0]
+    assert trials.status[2] == "diverged"
+
+
+def test_load_results_without_a_trial(make_search):
+    with pytest.raises(UserError, match="no results here"):
+        eibench.load_results(make_search().folder)
