@@ -118,5 +118,6 @@ def _draw_differences(axes: Axes, promises: Sequence[Promise], metric: Metric) -
     axes.set_yticks(range(len(promises)), [one.name for one in promises])
     axes.set_ylim(len(promises) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     unit = f" ({metric.difference_unit})" if metric.difference_unit else ""
     axes.set_xlabel(f"confirmed less search{unit}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,8 +61,8 @@ def draw_history(search: Search, metric: Metric) -> Figure | None:
         for row in grid:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
         for column in grid.T:
-            [axes for axes in column if axes.get_visible()][-1].set_xlabel("trial")
-        add_legend(figure, _signs(figure))
+            [axes for axes in column if axes.axison][-1].set_xlabel("trial")
+        add_legend(grid[0, -1], _signs(figure))
     return figure
 
 
@@ -87,8 +86,8 @@ def draw_front(search: Search, metric: Metric, other: Metric) -> Figure | None:
         for row in grid:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
         for column in grid.T:
-            [axes for axes in column if axes.get_visible()][-1].set_xlabel(other.heading)
-        add_legend(figure, _signs(figure))
+            [axes for axes in column if axes.axison][-1].set_xlabel(other.heading)
+        add_legend(grid[0, -1], _signs(figure))
     return figure
 
 
@@ -140,14 +139,14 @@ def _star(axes: Axes, study: Study, place: Any, metric: Metric, sight: Sight) ->
 def _best_so_far(study: Study, metric: Metric) -> list[tuple[int, float]]:
     """After each trial the best score until then of those that can win."""
     better = max if metric.better == "higher" else min
-    scores = {t.number: s for t in study.trials if t.counts and (s := score_of(t, metric))}
-    if not scores:
-        return []
-    ended = [trial.number for trial in study.trials if trial.state != RUNNING]
-    numbers = [number for number in ended if number >= min(scores)]
-    every = (scores.get(number) for number in numbers)
-    best = itertools.accumulate(every, lambda a, b: a if b is None else better(a, b))
-    return [(number, score) for number, score in zip(numbers, best, strict=True) if score]
+    points: list[tuple[int, float]] = []
+    for trial in study.trials:
+        score = score_of(trial, metric) if trial.counts else None
+        known = [points[-1][1]] if points else []
+        known += [] if score is None else [score]
+        if known and trial.state != RUNNING:
+            points.append((trial.number, better(known)))
+    return points
 
 
 def _points(

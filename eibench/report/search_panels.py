@@ -11,9 +11,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eibench.report.figures import PANELS_IN_ROW, TITLE, TITLE_LINE, machines, write_around
+from eibench.report.figures import PANELS_IN_ROW, machines, write_around
 from eibench.report.searches import COMPLETE, FAILED, PRUNED, Search, Study, Trial
-from eibench.report.words import Metric, field_words, show_field
+from eibench.report.words import Metric, show_field
 
 TITLE_WIDTH, CAPTION_WIDTH = 10, 20
 """Characters of an inch of the title and of the caption."""
@@ -97,12 +97,6 @@ def name_within(study: Study, studies: Sequence[Study]) -> str:
     return ", ".join(parts) or study.name
 
 
-def name_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Each key in words, or as it is where two have the same words."""
-    words = Counter(field_words(key) for key in keys)
-    return {key: field_words(key) if words[field_words(key)] == 1 else key for key in keys}
-
-
 def page(search: Search, about: str, size: tuple[float, float], words: Sequence[str]) -> Figure:
     """An empty figure `about` something; `words` and the budget below it."""
     figure = Figure(size)
@@ -113,12 +107,10 @@ def page(search: Search, about: str, size: tuple[float, float], words: Sequence[
     return figure
 
 
-def add_legend(figure: Figure, signs: Mapping[str, Any]) -> None:
-    """Right of all panels, below the title: what each sign is called."""
-    title = figure.texts[0].get_text()
-    below = 1 - (TITLE + TITLE_LINE * title.count("\n")) / figure.get_size_inches()[1]
-    figure.legend(list(signs.values()), list(signs), loc="outside right upper",
-                  bbox_to_anchor=(0, 0, 1, below))  # fmt: skip
+def add_legend(corner: Axes, signs: Mapping[str, Any]) -> None:
+    """What each sign is called: right of the panel in the top right corner, or in its place."""
+    place = (1.02, 1.04) if corner.axison else (0.0, 1.0)
+    corner.legend(signs.values(), signs.keys(), loc="upper left", bbox_to_anchor=place)
 
 
 def budget(search: Search) -> str:
@@ -146,10 +138,10 @@ def _ended(search: Search) -> str:
 
 
 def places(grid: Any, panels: Sequence[Sequence[Any]]) -> Iterator[tuple[Axes, Any]]:
-    """Each panel with its axes; the axes of empty places are hidden."""
+    """Each panel with its axes; those of empty places show nothing, but can hold a legend."""
     for row_of_axes, row in zip(grid, panels, strict=True):
         for axes, panel in zip(row_of_axes, row, strict=True):
             if panel is None:
-                axes.set_visible(False)
+                axes.set_axis_off()
             else:
                 yield axes, panel

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from eibench.report.search_panels import (
     arrange,
     counting,
-    name_keys,
     page,
     places,
     scored,
@@ -22,7 +21,7 @@ from eibench.report.search_panels import (
 from eibench.report.search_scales import Parameter, Sight
 from eibench.report.searches import Search, Study
 from eibench.report.styles import COLOURS, STYLE
-from eibench.report.words import Metric
+from eibench.report.words import Metric, key_words
 
 COLOUR_MAP = "viridis_r"
 """Reversed: on white the best lines must be the dark ones."""
@@ -83,7 +82,7 @@ def _draw_lines(axes: Axes, study: Study, metric: Metric) -> None:
         heights_of = {parameter.share(place): text for place, text in parameter.ticks().items()}
         _label(axes, i, heights_of)
     _draw_scale(axes, len(parameters), sight)
-    names = name_keys(list(study.space))
+    names = key_words(list(study.space))
     words = [textwrap.fill(name, LABEL) for name in [*names.values(), metric.heading]]
     axes.set_xticks(range(len(words)), words, fontsize=7)
     axes.tick_params(axis="both", length=0)
@@ -97,7 +96,7 @@ def _draw_lines(axes: Axes, study: Study, metric: Metric) -> None:
 def _label(axes: Axes, x: float, heights: dict[float, str]) -> None:
     """The values beside an axis."""
     for height, text in heights.items():
-        axes.text(x + 0.04, height, textwrap.fill(text, LABEL), size=6.5, va="center", ha="left", zorder=5,
+        axes.text(x + 0.04, height, textwrap.fill(text, LABEL), size=6.5, va="center", zorder=5,
                   bbox={"color": "white", "alpha": 0.75, "pad": 0.6, "linewidth": 0})  # fmt: skip
 
 

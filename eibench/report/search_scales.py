@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.words import Metric, field_heading, show_value
+from eibench.report.words import Metric, field_heading, show_setting, show_value
 
 REACH = 3.0
 """Distances from the best score to the median that are in sight."""
@@ -76,7 +76,7 @@ class Parameter:
     def ticks(self) -> dict[float, str]:
         """Labels by place."""
         if self.choices:
-            return {float(i): show_choice(value) for i, value in enumerate(self.choices)}
+            return {float(i): show_setting(value) for i, value in enumerate(self.choices)}
         values = _powers(self.low, self.high) if self.log else self._steps()
         return {self.place(value): show_value(float(value)) for value in values}
 
@@ -110,14 +110,6 @@ class Parameter:
     def _steps(self) -> list[float]:
         ticks = MaxNLocator(TICKS - 1, integer=self.whole).tick_values(self.low, self.high)
         return [round(float(v), 10) for v in ticks if self.low <= v <= self.high]
-
-
-def show_choice(value: Any) -> str:
-    """One of several choices as short text; of a mapping its name and its options."""
-    if not isinstance(value, Mapping):
-        return show_value(value)
-    options = [f"{k.replace('_', ' ')} {show_value(v)}" for k, v in value.items() if k != "name"]
-    return ", ".join([str(value["name"])] * ("name" in value) + options)
 
 
 def _powers(low: float, high: float) -> list[float]:

@@ -19,7 +19,6 @@ from eibench.report.search_panels import (
     add_legend,
     counting,
     groups,
-    name_keys,
     name_within,
     page,
     places,
@@ -30,7 +29,7 @@ from eibench.report.search_panels import (
 from eibench.report.search_scales import Parameter, Sight
 from eibench.report.searches import Search, Study
 from eibench.report.styles import COLOURS, MARKERS, STYLE
-from eibench.report.words import Metric
+from eibench.report.words import Metric, key_words
 
 DIVERGED = "X"
 """Its marker."""
@@ -46,7 +45,11 @@ def draw_slices(search: Search, metric: Metric) -> Figure | None:
         return None
     wide = max(map(len, rows))
     single = len(rows) == 1 or wide == 1
-    panels = wrap(sum(rows, [])) if single else [[*r, *[None] * (wide - len(r))] for r in rows]
+    panels = (
+        wrap(list(itertools.chain(*rows)))
+        if single
+        else [[*r, *[None] * (wide - len(r))] for r in rows]
+    )
     high, wide = len(panels), len(panels[0])
     with mpl.rc_context(STYLE):
         sights = {name: Sight.of(counting(of, metric), metric) for name, of in shared.items()}
@@ -60,7 +63,7 @@ def draw_slices(search: Search, metric: Metric) -> Figure | None:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
             for axes, panel in zip(row[1:], below[1:], strict=True):
                 axes.tick_params(labelleft=panel is not None and panel[0] != below[0][0])
-        _name_studies(figure, list(shared.values()))
+        _name_studies(grid[0, -1], list(shared.values()))
     return figure
 
 
@@ -77,12 +80,12 @@ def draw_importances(search: Search) -> Figure | None:
     with mpl.rc_context(STYLE):
         size = (max(2.7 * wide + 1.4, 6.0), (tall + 0.3) * high + 0.8)
         words = ["share in the variance of the score (fANOVA)"]
-        figure = page(search, "importance of parameters", size, words)
+        figure = page(search, "importances", size, words)
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, (name, studies) in places(grid, panels):
             _draw_bars(axes, studies)
             axes.set_title(name, fontsize=9)
-        _name_studies(figure, list(shared.values()))
+        _name_studies(grid[0, -1], list(shared.values()))
     return figure
 
 
@@ -141,7 +144,7 @@ def _star(
 
 def _draw_bars(axes: Axes, studies: Sequence[Study]) -> None:
     """The most important parameter on top; a bar for each study."""
-    names = name_keys(list(studies[0].space))
+    names = key_words(list(studies[0].space))
 
     def mean(key: str) -> float:
         return sum((study.importances or {}).get(key, 0.0) for study in studies) / len(studies)
@@ -162,7 +165,7 @@ def _draw_bars(axes: Axes, studies: Sequence[Study]) -> None:
     axes.set_xlabel("importance")
 
 
-def _name_studies(figure: Figure, shared: Sequence[Sequence[Study]]) -> None:
+def _name_studies(corner: Axes, shared: Sequence[Sequence[Study]]) -> None:
     """A legend of the colours where there are several; every group has the same names in order."""
     most = max(shared, key=len)
     if len(most) == 1:
@@ -173,4 +176,4 @@ def _name_studies(figure: Figure, shared: Sequence[Sequence[Study]]) -> None:
         )
         for i, study in enumerate(most)
     }
-    add_legend(figure, signs)
+    add_legend(corner, signs)
