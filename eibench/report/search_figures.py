@@ -25,38 +25,44 @@ def draw_search(
     """Name and figure of all that can be drawn; the landscape alone where `x` or `by` is given.
 
     Raises:
-        UserError: an `x` or `by` that no study searches, or whose values are no numbers.
+        UserError: a `metric` that is no objective; an `x` or `by` that no study searches, or whose
+            values are no numbers.
     """
     known = find_metric(metric or search.objectives[0])
+    if known.name not in search.objectives:
+        allowed = ", ".join(search.objectives)
+        raise UserError(f"--metric {metric}: no objective of {search.name}; objectives: {allowed}")
     if x is not None or by is not None:
         pairs = choose_pairs(search, x, by)
         figures = {_name(pairs): draw_landscape(search, known, pairs)}
     else:
-        figures = _all(search, known)
+        figures = _by_metric(search, known)
+        if known.name == search.objectives[0]:
+            figures |= _by_search(search)
+    of = "" if known.name == search.objectives[0] else f"_{known.name}"
     for name, figure in figures.items():
         if figure is not None:
-            yield name, figure
+            yield name + of, figure
 
 
-def _all(search: Search, metric: Metric) -> dict[str, Figure | None]:
-    """Every figure by name; None where there is nothing to draw."""
-    figures = {
+def _by_metric(search: Search, metric: Metric) -> dict[str, Figure | None]:
+    """The figures of one objective by name; None where there is nothing to draw."""
+    return {
         "history": draw_history(search, metric),
         "slices": draw_slices(search, metric),
         "parallel": draw_parallel(search, metric),
-        "importances": draw_importances(search),
         "landscape": draw_landscape(search, metric, choose_pairs(search)),
         "confirmed": draw_confirmed(search, metric),
     }
+
+
+def _by_search(search: Search) -> dict[str, Figure | None]:
+    """The figures of which there is one for all objectives."""
+    figures = {"importances": draw_importances(search)}
     if len(search.objectives) > 1:
         first, second = map(find_metric, search.objectives[:2])
         figures["front"] = draw_front(search, first, second)
     return figures
-
-
-def searches_key(search: Search, key: str) -> bool:
-    """Whether any study searches `key`."""
-    return any(key in study.space for study in search.studies)
 
 
 def choose_pairs(
@@ -80,11 +86,11 @@ def choose_pairs(
         raise UserError(f"{x} stands both in --x and in --by")
     pairs = {study.name: _pair(search, study, x, y) for study in search.studies}
     found = {name: pair for name, pair in pairs.items() if pair is not None}
-    if not found and (x is not None or y is not None):
-        asked = " and ".join(key for key in (x, y) if key is not None)
-        raise UserError(f"{search.name}: no study has numbers to set {asked} against in a landscape"
-                        if x is None or y is None else
-                        f"{search.name}: no study searches both {asked}")  # fmt: skip
+    asked = [key for key in (x, y) if key is not None]
+    if asked and not found:
+        raise UserError(
+            f"{search.name}: no study has two numbers, {' and '.join(asked)} among them"
+        )
     return found
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from eibench.report.budget import DIVERGED, state
 from eibench.report.search_panels import (
     add_legend,
     arrange,
@@ -23,7 +24,6 @@ from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Search, S
 from eibench.report.styles import COLOURS, STYLE
 from eibench.report.words import Metric
 
-DIVERGED = "diverged"
 LOOKS: dict[str, dict[str, Any]] = {
     COMPLETE: {"marker": "o", "s": 20, "color": COLOURS[0], "linewidths": 0},
     PRUNED: {"marker": "v", "s": 24, "facecolor": "white", "edgecolor": "#777777"},
@@ -102,14 +102,10 @@ def _words(studies: Sequence[Study], sights: Sequence[Sight], metric: Metric) ->
     return [sights[0].edge] if any(sight.cuts(scores) for sight in sights) else []
 
 
-def _kind(trial: Trial) -> str:
-    return DIVERGED if trial.diverged else trial.state
-
-
 def _draw_trials(axes: Axes, study: Study, metric: Metric, sight: Sight) -> None:
     """One study; trials without a score stand on the bottom axis."""
     for kind, look in LOOKS.items():
-        trials = [trial for trial in study.trials if _kind(trial) == kind]
+        trials = [trial for trial in study.trials if state(trial) == kind]
         pairs = [(trial.number, score_of(trial, metric)) for trial in trials]
         known = [(number, sight.place(score)) for number, score in pairs if score is not None]
         if known:
@@ -161,7 +157,7 @@ def _draw_objectives(axes: Axes, study: Study, metric: Metric, other: Metric, si
     """Complete trials of one study, and the front as steps."""
     points = _points(study.trials, other, metric)
     for kind in (COMPLETE, DIVERGED):
-        known = [(x, sight.place(y)) for trial, x, y in points if _kind(trial) == kind]
+        known = [(x, sight.place(y)) for trial, x, y in points if state(trial) == kind]
         if known:
             axes.scatter(*zip(*known, strict=True), label=kind, clip_on=False, **LOOKS[kind])
     front = sorted((x, sight.place(y)) for trial, x, y in points if trial.number in study.front)

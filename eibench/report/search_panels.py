@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eibench.report.budget import spent
 from eibench.report.figures import PANELS_IN_ROW, machines, write_around
-from eibench.report.searches import COMPLETE, FAILED, PRUNED, Search, Study, Trial
+from eibench.report.searches import COMPLETE, Search, Study, Trial
 from eibench.report.words import Metric, show_field
 
 TITLE_WIDTH, CAPTION_WIDTH = 10, 20
@@ -114,27 +114,16 @@ def add_legend(corner: Axes, signs: Mapping[str, Any]) -> None:
 
 
 def budget(search: Search) -> str:
-    """How many trials of which kind, their seeds, and what chose them."""
-    counts = sorted({len(study.trials) for study in search.studies}) or [0]
-    number = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    many = len(search.studies) > 1
-    each = f"n = {number} trials" + f" in each of {len(search.studies)} studies" * many
-    seeds = f"seed{'s' * (len(search.seeds) > 1)} {', '.join(map(str, search.seeds))}"
-    pruned = [] if search.pruner == "none" else [f"pruner: {search.pruner}"]
+    """How many trials, how those ended that cannot win, their seeds, and what chose them."""
+    counts = [len(study.trials) for study in search.studies] or [0]
+    number = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+    ends = {way: n for way, n in spent(search.studies).states.items() if n and way != COMPLETE}
+    listed = ", ".join(f"{n} {way}" for way, n in ends.items())
+    each = f" in each of {len(counts)} studies" * (len(counts) > 1) + f" ({listed})" * bool(ends)
+    seeds = f"seed{'s' * (len(search.seeds) > 1)} {', '.join(map(str, search.seeds))} of the search"
     sampler = f"sampler: {search.sampler} (seed {search.sampler_seed})"
-    return "; ".join([each + _ended(search), f"{seeds} of the search", sampler, *pruned])
-
-
-def _ended(search: Search) -> str:
-    """The trials that cannot win, by how they ended."""
-    trials = [trial for study in search.studies for trial in study.trials]
-    ways = {
-        "pruned": sum(trial.state == PRUNED for trial in trials),
-        "diverged": sum(trial.diverged for trial in trials),
-        "failed": sum(trial.state == FAILED for trial in trials),
-    }
-    listed = ", ".join(f"{number} {way}" for way, number in ways.items() if number)
-    return f" ({listed})" if listed else ""
+    pruner = [f"pruner: {search.pruner}"] * (search.pruner != "none")
+    return "; ".join([f"n = {number} trials{each}", seeds, sampler, *pruner])
 
 
 def places(grid: Any, panels: Sequence[Sequence[Any]]) -> Iterator[tuple[Axes, Any]]:

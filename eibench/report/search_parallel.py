@@ -54,7 +54,7 @@ def draw_parallel(search: Search, metric: Metric) -> Figure | None:
         for axes, study in places(grid, panels):
             _draw_lines(axes, study, metric)
             if len(studies) > 1:
-                axes.set_title(study.name, fontsize=9)
+                axes.set_title(study.name, fontsize=9, pad=9)
     return figure
 
 

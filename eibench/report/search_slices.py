@@ -33,6 +33,8 @@ from eibench.report.words import Metric, key_words
 
 DIVERGED = "X"
 """Its marker."""
+BAR = ("s",)
+"""In the legend of bars."""
 SPREAD = 0.4
 """Share of the way from one choice to the next over which studies are spread."""
 
@@ -85,7 +87,7 @@ def draw_importances(search: Search) -> Figure | None:
         for axes, (name, studies) in places(grid, panels):
             _draw_bars(axes, studies)
             axes.set_title(name, fontsize=9)
-        _name_studies(grid[0, -1], list(shared.values()))
+        _name_studies(grid[0, -1], list(shared.values()), BAR)
     return figure
 
 
@@ -165,14 +167,16 @@ def _draw_bars(axes: Axes, studies: Sequence[Study]) -> None:
     axes.set_xlabel("importance")
 
 
-def _name_studies(corner: Axes, shared: Sequence[Sequence[Study]]) -> None:
-    """A legend of the colours where there are several; every group has the same names in order."""
+def _name_studies(
+    corner: Axes, shared: Sequence[Sequence[Study]], markers: Sequence[str] = MARKERS
+) -> None:
+    """A legend of the colours where there are several, by the largest group."""
     most = max(shared, key=len)
     if len(most) == 1:
         return
     signs = {
         name_within(study, most): Line2D(
-            [], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)]
+            [], [], linestyle="", marker=markers[i % len(markers)], color=COLOURS[i % len(COLOURS)]
         )
         for i, study in enumerate(most)
     }
