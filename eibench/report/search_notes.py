@@ -187,13 +187,11 @@ def of_importances(search: Search) -> Iterator[str]:
 
 def of_trials(search: Search, studies: Sequence[Study], mark: str) -> Iterator[str]:
     """Which trials are shown, and in which order."""
-    metrics = [find_metric(name).words for name in search.objectives]
-    first = "of each study, the winner first" if len(studies) > 1 else "the winner first"
-    if all(study.best is None for study in studies):
-        first = "of each study" if len(studies) > 1 else "none of them counts"
-    yield f"By {metrics[0]}, {first}."
+    metrics = [find_metric(name).heading for name in search.objectives]
+    order = "the winner first" if any(study.best for study in studies) else "none has won"
+    yield f"{'Of each study, b' if len(studies) > 1 else 'B'}y {metrics[0]}, {order}."
     if len(metrics) > 1:
-        yield f"{mark}: on the front, no other trial is better in {' and '.join(metrics)}."
+        yield f"{mark}: on the front, no other trial is better in all of: {'; '.join(metrics)}."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -133,7 +133,7 @@ def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) 
     axes = [axis for axis in _axes(studies) if axis != METHOD]
     words = key_words(dict.fromkeys(key for study in studies for key in study.space))
     metrics = [find_metric(name) for name in search.objectives]
-    heads = ("trial", *(metric.heading for metric in metrics), *words.values())
+    heads = ("trial", *(metric.words for metric in metrics), *words.values())
     return Grid(
         "Best trials" + ("" if method is None else f" of {method}"),
         f"{search.name}-trials-{number}",

@@ -240,7 +240,7 @@ def test_best_trials_are_by_method(fair_search):
     found = grids(fair_search)
     ei = found["Best trials of ei"]
     assert ei.heads == (
-        *("depth", "trial", "validation accuracy (%)", "learning rate", "kappa"),
+        *("depth", "trial", "validation accuracy", "learning rate", "kappa"),
         *("state", "epochs", "seconds"),
     )
     assert ei.rows == (
@@ -291,7 +291,7 @@ def test_a_second_objective_has_a_front(make_search):
     assert grid.rows[1][:3] == ("10", "60.0", "11.0")
     assert grid.rows[-1][0] == "0 †"
     assert len(grid.rows) == 11
-    assert only(grid.notes, "†").endswith("validation accuracy and training and evaluation time.")
+    assert only(grid.notes, "†").endswith("accuracy (%); training and evaluation time (s).")
 
 
 @pytest.mark.parametrize(("value", "text"), [
