@@ -171,8 +171,7 @@ def _share_out(
     chosen = [
         search
         for search in searches
-        if not suites
-        or (metric in (None, *search.objectives) and set(asked) <= search.keys)
+        if not suites or (metric in (None, *search.objectives) and set(asked) <= search.keys)
     ]
     landscapes = {search.folder.resolve() for search in chosen if asked}
     return chosen, [suite for suite in suites if suite.folder.resolve() not in landscapes]

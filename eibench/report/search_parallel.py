@@ -63,7 +63,8 @@ def _draw_lines(axes: Axes, study: Study, metric: Metric) -> None:
     sight = Sight.of(counting([study], metric), metric)
     parameters = [Parameter.of(key, space) for key, space in study.space.items()]
     colours = mpl.colormaps[COLOUR_MAP]
-    pairs = sorted(scored(study.trials, metric), key=lambda pair: sight.share(pair[1]))
+    pairs = scored(study.trials, metric)
+    pairs.sort(key=lambda pair: pair[1], reverse=metric.better != "higher")
     for trial, score in pairs:
         heights = [p.share(p.place(trial.values[p.key])) for p in parameters]
         end = (sight.place(score) - sight.low) / (sight.high - sight.low)
