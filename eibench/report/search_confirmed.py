@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report import statistics
+from eibench.report.confirmation import confirmations
 from eibench.report.intervals import ABOVE
-from eibench.report.search_panels import page, score_of
+from eibench.report.search_panels import page
 from eibench.report.searches import Search
 from eibench.report.styles import COLOURS, MARKERS, STYLE
 from eibench.report.words import Metric
@@ -64,16 +66,15 @@ def _promises(search: Search, metric: Metric) -> list[Promise]:
     firsts = [study.arm.get(axis) for study in search.studies for axis in search.axes[:1]]
     kinds = list(dict.fromkeys(firsts))
     found: list[Promise] = []
-    for study in search.studies:
-        runs = search.confirmed_runs(study)
-        fresh = {run.seed: value for run in runs if (value := run.number(metric.name)) is not None}
-        score = None if study.best is None else score_of(study.best, metric)
-        if score is None or not fresh:
+    for seen in confirmations(search):
+        one, arm = dataclasses.replace(seen, metric=metric), seen.study.arm
+        if one.score is None or not one.confirmed.n:
             continue
-        kind = kinds.index(study.arm.get(search.axes[0])) if kinds else 0
+        kind = kinds.index(arm.get(search.axes[0])) if kinds else 0
         colour = COLOURS[kind % len(COLOURS)]
-        marker = MARKERS[sum(one.colour == colour for one in found) % len(MARKERS)]
-        found.append(Promise(study.name, score, fresh, colour, marker))
+        marker = MARKERS[sum(other.colour == colour for other in found) % len(MARKERS)]
+        values = one.confirmed.values
+        found.append(Promise(one.study.name, one.score, values, colour, marker))
     return found
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from eibench.report.budget import spent
 from eibench.report.figures import PANELS_IN_ROW, machines, write_around
 from eibench.report.searches import COMPLETE, Search, Study, Trial
+from eibench.report.styles import COLOURS
 from eibench.report.words import Metric, show_field
 
 TITLE_WIDTH, CAPTION_WIDTH = 10, 20
@@ -20,6 +23,26 @@ TITLE_WIDTH, CAPTION_WIDTH = 10, 20
 MOST_COLUMNS = 5
 Panels = list[list[Study | None]]
 """Studies by row and column of a page; None where a place stays empty."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Studies that share panels."""
+
+    name: str
+    """Empty for a group that has all studies."""
+    members: Mapping[str, Study]
+    """By label: what tells a study from the others."""
+
+    @property
+    def studies(self) -> list[Study]:
+        """Without their labels."""
+        return list(self.members.values())
+
+    @property
+    def space(self) -> Mapping[str, Mapping[str, Any]]:
+        """What all of them searched."""
+        return self.studies[0].space
 
 
 def score_of(trial: Trial, metric: Metric) -> float | None:
@@ -66,35 +89,34 @@ def wrap(items: Sequence[Any]) -> list[list[Any]]:
     return [filled[i : i + wide] for i in range(0, len(filled), wide)]
 
 
-def groups(search: Search, studies: Sequence[Study]) -> dict[str, list[Study]]:
-    """Studies that share panels, told apart by colour: of one method, or of one space.
+def groups(search: Search, studies: Sequence[Study]) -> list[Group]:
+    """Studies of one space that share panels: those of one method, or all of them.
 
-    The name of a group is empty where there is but one.
+    They are grouped by the first axis that leaves one space in each group. Where no axis does,
+    or a single one has nothing left to tell studies apart by, each has panels of its own.
     """
-    found: dict[Any, list[Study]] = {}
-    for study in studies:
-        shared = [study.arm.get(axis) for axis in search.axes[:1]] if len(search.axes) > 1 else []
-        found.setdefault((tuple(shared), tuple(study.space)), []).append(study)
-    if len(found) == 1:
-        return {"": list(studies)}
-    return {_group_name(search, of): of for of in found.values()}
+    alone = len(studies) == 1 < len(search.studies)
+    if len({tuple(study.space) for study in studies}) == 1 and len(search.axes) < 2 and not alone:
+        return [Group("", {_label(study, search.axes): study for study in studies})]
+    for axis in search.axes if len(search.axes) > 1 and not alone else ():
+        values = dict.fromkeys(study.arm.get(axis) for study in studies)
+        found = [[s for s in studies if s.arm.get(axis) == value] for value in values]
+        if all(len({tuple(study.space) for study in of}) == 1 for of in found):
+            rest = [other for other in search.axes if other != axis]
+            names = [_label(of[0], [axis]) for of in found]
+            members = [{_label(study, rest): study for study in of} for of in found]
+            return list(map(Group, names, members))
+    return [Group(study.name, {"": study}) for study in studies]
 
 
-def _group_name(search: Search, studies: Sequence[Study]) -> str:
-    """What the studies' arms have in common."""
-    arms = [study.arm for study in studies]
-    common = {k: v for k, v in arms[0].items() if all(arm.get(k) == v for arm in arms)}
-    return ", ".join(show_field(*pair) for pair in common.items()) or studies[0].name
+def _label(study: Study, axes: Sequence[str]) -> str:
+    """A study's values of some axes in words."""
+    return ", ".join(show_field(axis, study.arm.get(axis)) for axis in axes)
 
 
-def name_within(study: Study, studies: Sequence[Study]) -> str:
-    """What tells a study from the others of its group."""
-    parts = [
-        show_field(key, value)
-        for key, value in study.arm.items()
-        if any(other.arm.get(key) != value for other in studies)
-    ]
-    return ", ".join(parts) or study.name
+def labels(found: Sequence[Group]) -> list[str]:
+    """All labels of some groups; the place of a label is the number of its look in all of them."""
+    return list(dict.fromkeys(label for group in found for label in group.members))
 
 
 def page(search: Search, about: str, size: tuple[float, float], words: Sequence[str]) -> Figure:
@@ -111,6 +133,14 @@ def add_legend(corner: Axes, signs: Mapping[str, Any]) -> None:
     """What each sign is called: right of the panel in the top right corner, or in its place."""
     place = (1.02, 1.04) if corner.axison else (0.0, 1.0)
     corner.legend(signs.values(), signs.keys(), loc="upper left", bbox_to_anchor=place)
+
+
+def name_looks(corner: Axes, names: Sequence[str], markers: Sequence[str]) -> None:
+    """A legend of colours and markers by label, where there are several."""
+    if len(names) > 1:
+        looks = [(COLOURS[i % len(COLOURS)], markers[i % len(markers)]) for i in range(len(names))]
+        lines = [Line2D([], [], linestyle="", color=c, marker=marker) for c, marker in looks]
+        add_legend(corner, dict(zip(names, lines, strict=True)))
 
 
 def budget(search: Search) -> str:

@@ -15,11 +15,12 @@ from eibench.report.search_cells import EMPTY, FRAMES
 from eibench.report.search_confirmed import draw_confirmed
 from eibench.report.search_figures import choose_pairs, draw_search
 from eibench.report.search_history import LOOKS, WINNER, draw_front, draw_history
+from eibench.report.search_importances import draw_importances
 from eibench.report.search_landscape import draw_landscape
-from eibench.report.search_panels import arrange, budget, groups
+from eibench.report.search_panels import arrange, budget, groups, labels
 from eibench.report.search_parallel import draw_parallel
 from eibench.report.search_scales import Parameter, Sight
-from eibench.report.search_slices import draw_importances, draw_slices
+from eibench.report.search_slices import draw_slices
 from eibench.report.searches import read_searches
 from eibench.report.styles import COLOURS
 from eibench.report.words import METRICS
@@ -27,6 +28,7 @@ from eibench.report.words import METRICS
 ACCURACY, SECONDS = METRICS["validation_accuracy"], METRICS["seconds"]
 RATE = {"low": 0.01, "high": 1.0, "log": True, "step": None}
 SCALE = {"low": 0.25, "high": 4.0, "log": True, "step": None}
+STAR = WINNER["zorder"]
 KAPPA = {"choices": [0.0, 0.5, 1.0]}
 LAW = {"choices": ["exponential", "gamma"]}
 FIGURES = ["history", "slices", "parallel", "landscape", "confirmed", "importances"]
@@ -165,7 +167,23 @@ def test_rows_are_methods_and_columns_depths(make_search):
     found = read(search)
     names = [[s and s.name for s in row] for row in arrange(found, found.studies)]
     assert names == [["ei, depth 4", "ei, depth 8"], [None, "batchnorm, depth 8"]]
-    assert list(groups(found, found.studies)) == ["ei", "batchnorm, depth 8"]
+    ei, batchnorm = groups(found, found.studies)
+    assert (ei.name, list(ei.members)) == ("ei", ["depth 4", "depth 8"])
+    assert (batchnorm.name, list(batchnorm.members)) == ("batchnorm", ["depth 8"])
+    assert labels([ei, batchnorm]) == ["depth 4", "depth 8"]  # depth 8 looks alike in both
+
+
+@pytest.mark.parametrize("axes", [["method"], ["model.depth", "method"]])
+def test_studies_of_unlike_spaces_share_no_panels(make_search, axes):
+    search = make_search(axes=axes)
+    for method, space in (("ei", {"method.kappa": KAPPA}), ("no_norm", {}), ("layernorm", {})):
+        arm = {"method": method, "model.depth": 4}
+        search.study(method, {axis: arm[axis] for axis in axes}, {"train.lr": RATE, **space})
+        search.trial(90.0, {"train.lr": 0.1, **dict.fromkeys(space, 0.5)})
+    found = read(search)
+    assert [g.name for g in groups(found, found.studies)] == ["ei", "no_norm", "layernorm"]
+    titles = [axes.get_title() for axes in draw_slices(found, ACCURACY).axes if axes.axison]
+    assert titles == ["ei", "ei", "no_norm", "layernorm"]
 
 
 def test_depths_of_one_method_share_panels(make_search):
@@ -177,7 +195,7 @@ def test_depths_of_one_method_share_panels(make_search):
     stars = {
         to_hex(c.get_facecolor()[0]): c.get_offsets().tolist()
         for c in axes.collections
-        if c.get_zorder() == WINNER["zorder"]
+        if c.get_zorder() == STAR
     }
     assert stars == {
         COLOURS[0].lower(): [[pytest.approx(np.log10(0.4)), 94]],
@@ -258,10 +276,15 @@ def test_another_objective_overwrites_nothing(two):
 
 def test_slices(one):
     rate, kappa = draw_slices(read(one), ACCURACY).axes
-    shown = sorted(xy for c in rate.collections[:1] for xy in map(tuple, c.get_offsets().tolist()))
-    assert shown == [(-2, 95), (-1, 92), (-1, 96), (pytest.approx(np.log10(0.2)), 94)]
-    assert rate.collections[-1].get_offsets().tolist() == [[-1, 96]]  # the winner
-    assert kappa.collections[-1].get_offsets().tolist() == [[1, 96]]  # the second choice
+    shown = [tuple(xy) for c in rate.collections for xy in c.get_offsets().tolist()]
+    bottom = pytest.approx(rate.get_ylim()[0])
+    assert shown == [
+        (-1, 92), (pytest.approx(np.log10(0.2)), 94), (0, bottom), (-1, 96), (-1, 96), (-2, 95),
+    ]  # fmt: skip
+    star = [c.get_offsets().tolist() for c in rate.collections if c.get_zorder() == STAR]
+    assert star == [[[-1, 96]]]
+    star = [c.get_offsets().tolist() for c in kappa.collections if c.get_zorder() == STAR]
+    assert star == [[[1, 96]]]  # the second choice
     assert rate.get_xlabel() == "learning rate, log scale"
     assert [label.get_text() for label in kappa.get_xticklabels()] == ["0", "0.5", "1"]
 
@@ -270,6 +293,11 @@ def test_importances(one):
     axes = draw_importances(read(one)).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.7, 0.3]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["learning rate", "kappa"]
+
+
+def test_of_a_single_parameter_nothing_matters_more(fair_search):
+    axes = draw_importances(read(fair_search)).axes
+    assert [one.get_title() for one in axes] == ["ei, depth 4"]  # which searched two
 
 
 def test_importances_of_none(fair_search):
@@ -398,6 +426,12 @@ def test_confirmed(fair_search):
     assert lines.get_xlabel() == "confirmed less search (percentage points)"
     dashed = plane.get_lines()[-1]
     assert list(dashed.get_xdata()) == list(dashed.get_ydata())
+
+
+def test_fresh_runs_of_an_earlier_winner_confirm_nothing(fair_search):
+    fair_search.trial(99.0, {"train.lr": 0.5})
+    plane, _ = draw_confirmed(read(fair_search), ACCURACY).axes
+    assert [c.lines[0].get_xdata()[0] for c in plane.containers] == [97.5]
 
 
 def test_nothing_is_confirmed_yet(one):
