@@ -26,7 +26,11 @@ MAY_IMPORT = {
     "execution": {"errors", "version", "plan", "results", "data", "training", "nn"},
     "plugins": {"errors", "plan", "data", "methods", "models"},
     "contracts": {"plan", "data", "methods", "models", "nn"},
-    "cli": {"errors", "version", "plan", "results", "report", "execution", "contracts", "nn"},
+    "search": {"errors", "plan", "results", "training", "execution"},
+    "cli": {
+        *("errors", "version", "plan", "results", "report", "execution", "search", "contracts"),
+        "nn",
+    },
 }
 """For each room, the rooms whose code it may import, at the top of a file or within a function."""
 FRONT = ("plan", "results", "report", "cli", "errors")

@@ -18,6 +18,7 @@ from eibench.cli.plot import plot
 from eibench.cli.profile import profile
 from eibench.cli.report import report
 from eibench.cli.run import probe, run
+from eibench.cli.search import search
 from eibench.cli.show import show
 from eibench.errors import UserError
 from eibench.version import __version__
@@ -66,6 +67,7 @@ def root(
 
 app.command()(run)
 app.command()(probe)
+app.command()(search)
 app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from eibench.plan.suite import PlannedRun
@@ -29,7 +29,7 @@ class Progress:
         self.total = total
         self.seen = 0
         self.suite = self.bars.add_task(suite, total=total, note="")
-        self.run = self.bars.add_task("epochs", total=None, visible=False, note="")
+        self.running: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -45,15 +45,17 @@ class Progress:
     def started(self, run: PlannedRun) -> None:
         """A run begins or goes on."""
         spec = run.spec
-        names = [run.ablation, spec.method.label, spec.model.label, f"seed {spec.seed}"]
-        self.bars.update(self.suite, note=", ".join(filter(None, names)))
-        trains = spec.probe is None
-        self.bars.reset(self.run, total=spec.train.epochs, visible=trains, note="")
+        names = [run.ablation, run.method, spec.model.label, f"seed {spec.seed}"]
+        note = ", ".join(filter(None, names))
+        self.bars.update(self.suite, note=note)
+        if spec.probe is None:
+            epochs = spec.train.epochs
+            self.running[run.run_id] = self.bars.add_task("  epochs", total=epochs, note=note)
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """An epoch is done."""
         note = f"validation {record['validation_accuracy']:.1f} %"
-        self.bars.update(self.run, completed=record["epoch"], note=note)
+        self.bars.update(self.running[run.run_id], completed=record["epoch"], note=note)
 
     def finished(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """A run has its record."""
@@ -61,15 +63,24 @@ class Progress:
         self._done(run, record, f"{seconds:.1f} s" if seconds is not None else "")
 
     def _done(self, run: PlannedRun, record: dict[str, Any], note: str) -> None:
-        self.seen += 1
-        self.bars.update(self.suite, completed=self.seen)
-        self.bars.update(self.run, visible=False)
+        self.forget(run)
         outcome = _headline(record["result"]) or record["status"].upper()
-        width = len(str(self.total))
-        line = f"[{self.seen:>{width}}/{self.total}] {run.title}  {outcome}  {note}"
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.line(f"{run.title}  {outcome}  {note}")
         if record["reason"]:
             self.console.print(f"    {record['reason']}", markup=False, soft_wrap=True)
+
+    def forget(self, run: PlannedRun) -> None:
+        """Take the bar of a run away."""
+        if run.run_id in self.running:
+            self.bars.remove_task(self.running.pop(run.run_id))
+
+    def line(self, text: str) -> None:
+        """One more of all is done: a line that says so."""
+        self.seen += 1
+        self.bars.update(self.suite, completed=self.seen)
+        width = len(str(self.total))
+        line = f"[{self.seen:>{width}}/{self.total}] {text}"
+        self.console.print(line, markup=False, soft_wrap=True)
 
 
 def _headline(result: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,8 @@ from eibench.cli.options import DataDir
 from eibench.errors import UserError
 from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, load_probe, select
 from eibench.plan.options import LARGEST
-from eibench.plan.spec import LARGEST_SEED
+from eibench.plan.options.base import LARGEST_SEED
+from eibench.plan.plugins import Loaded
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,9 @@ Results = Annotated[Path, typer.Option(help="Folder for results.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
 ]
+Jobs = Annotated[
+    int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")]
 
 
@@ -55,14 +60,15 @@ def run(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
+    jobs: Jobs = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Run a suite: finished runs are skipped, interrupted ones go on where they were.
 
     Exit code: 0 all runs are ok, 1 some failed, 2 bad input, 130 interrupted.
     """
-    plan = load_plan(find_suite(suite), _overrides(settings), _numbers("--seeds", seeds))
-    _perform(plan, only, device, results, dry_run, fail_fast)
+    plan = load_plan(find_suite(suite), overrides(settings), _numbers("--seeds", seeds))
+    _perform(plan, only, device, results, dry_run, fail_fast, jobs)
 
 
 def probe(
@@ -82,6 +88,7 @@ def probe(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
+    jobs: Jobs = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Measure firing, currents and gradients layer by layer, without training or early in it.
@@ -91,11 +98,12 @@ def probe(
     """
     counts = _numbers("--steps", steps)
     seed_list = _numbers("--seeds", seeds)
-    plan = load_probe(find_suite(suite), _overrides(settings), seed_list, counts)
-    _perform(plan, only, device, results, dry_run, fail_fast)
+    plan = load_probe(find_suite(suite), overrides(settings), seed_list, counts)
+    _perform(plan, only, device, results, dry_run, fail_fast, jobs)
 
 
-def _overrides(settings: list[str] | None) -> list[Override]:
+def overrides(settings: list[str] | None) -> list[Override]:
+    """What the options `--set` say."""
     return [Override.read("--set", text) for text in settings or []]
 
 
@@ -106,10 +114,10 @@ def _perform(
     results: Path,
     dry_run: bool,
     fail_fast: bool,
+    jobs: int,
 ) -> None:
     """Execute what is chosen of `plan`, or show it."""
-    for plugin in plan.plugins:
-        typer.echo(f"plugin: {plugin}")
+    show_plugins(plan.plugins)
     chosen = select(plan, [Override.read("--only", text) for text in only or []])
 
     from eibench.execution.device import choose_device
@@ -117,7 +125,7 @@ def _perform(
     where = choose_device(device)
     if dry_run:
         _show_plan(plan, chosen, results, where)
-    elif not _execute(plan, chosen, results, where, fail_fast):
+    elif not execute(plan, chosen, results, where, fail_fast, jobs):
         raise typer.Exit(1)
 
 
@@ -143,19 +151,26 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
     return numbers
 
 
-def _execute(
+def show_plugins(plugins: Sequence[Loaded]) -> None:
+    """A line for each plugin, with what it adds."""
+    for plugin in plugins:
+        typer.echo(f"plugin: {plugin}")
+
+
+def execute(
     plan: Plan,
     runs: tuple[PlannedRun, ...],
     results: Path,
     device: torch.device,
-    fail_fast: bool,
+    fail_fast: bool = False,
+    jobs: int = 1,
 ) -> bool:
     """Run with progress on the terminal; whether every run is ok."""
     from eibench.cli.progress import Progress
     from eibench.execution.local import run_plan
 
     with Progress(plan.name, len(runs)) as progress:
-        statuses = run_plan(plan, runs, results, device, progress, fail_fast)
+        statuses = run_plan(plan, runs, results, device, progress, fail_fast, jobs)
     failed = sum(status != "ok" for status in statuses)
     left = len(runs) - len(statuses)
     typer.echo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eibench.execution.local import failing_in_words
+from eibench.execution.loaded import failing_in_words
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.build import load_data

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from eibench.execution.local import Datasets, check_buildable
+from eibench.execution.loaded import Datasets, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.store import RunFolder

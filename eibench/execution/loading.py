@@ -19,7 +19,7 @@ from eibench.errors import UserError
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
 from eibench.execution.estimate import fastest_step
-from eibench.execution.local import Datasets
+from eibench.execution.loaded import Datasets
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, build, epoch_batches, first_batch, prepare
 

@@ -1,30 +1,27 @@
-"""The runs of a plan, one after another in this process."""
+"""The runs of a plan, one after another or several at a time."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from eibench.data import ImageData, Split
-from eibench.errors import UserError
+from eibench.execution.loaded import Datasets, check_buildable
 from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
-from eibench.execution.single import execute
-from eibench.plan.plugins import plugin_error
-from eibench.plan.spec import RunSpec
+from eibench.execution.workers import Workers
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.plan_file import write_plan
 from eibench.results.store import OK, RunFolder
-from eibench.training.build import load_data, make_method, make_model
-from eibench.training.fit import total_steps
 
 
 class Listener(Protocol):
-    """Who is told how the work goes; the command line shows it."""
+    """Who is told how the work goes; the command line shows it.
+
+    With several runs at a time, `started` and `epoch` come from several threads.
+    """
 
     def skipped(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """`run` had already finished."""
@@ -39,69 +36,6 @@ class Listener(Protocol):
         """`run` has its record."""
 
 
-class Datasets:
-    """Data sets of a plan, each loaded once and kept on `device`."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.loaded: dict[str, ImageData] = {}
-
-    def get(self, spec: RunSpec) -> ImageData:
-        """The data set of `spec`; raises `UserError` when it cannot be loaded."""
-        key = repr((spec.data, spec.timesteps if spec.data.events else None))
-        if key not in self.loaded:
-            data = load_data(spec.data, spec.timesteps)
-            splits: list[Split] = [data.train, data.validation, data.test]
-            self.loaded[key] = ImageData(data.classes, *(s.to(self.device) for s in splits))
-        return self.loaded[key]
-
-
-def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
-    """Load every data set and build every network once, so that a misfit shows before any run.
-
-    Raises:
-        UserError: data absent or damaged, a network that does not suit them, a plugin that fails,
-            or a probe that lies beyond the end of training.
-    """
-    seen: set[str] = set()
-    for run in runs:
-        spec = run.spec
-        key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
-        if key not in seen:
-            seen.add(key)
-            with failing_in_words(spec):
-                data = datasets.get(spec)
-                with torch.device("meta"):
-                    make_model(spec, make_method(spec), data)
-        _check_steps(spec, datasets.get(spec))
-
-
-@contextlib.contextmanager
-def failing_in_words(spec: RunSpec) -> Iterator[None]:
-    """Within it, what a plugin's code raises, and a size without end, become `UserError`."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if words := plugin_error(error):
-            raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
-        if isinstance(error, RuntimeError):  # a size that no machine can count
-            raise UserError(f"model {spec.model.label} cannot be built: {error}") from None
-        raise
-
-
-def _check_steps(spec: RunSpec, data: ImageData) -> None:
-    """Refuse a probe after more steps than the training has."""
-    if spec.probe is not None and spec.probe.steps > total_steps(spec, data):
-        epochs = spec.train.epochs
-        raise UserError(
-            f"probe.steps is {spec.probe.steps}, but {epochs} epoch{'s' * (epochs > 1)} of"
-            f" {spec.data.name} in batches of {spec.train.batch_size} have"
-            f" {total_steps(spec, data)} optimizer steps"
-        )
-
-
 def run_plan(
     plan: Plan,
     runs: Iterable[PlannedRun],
@@ -109,11 +43,12 @@ def run_plan(
     device: torch.device,
     listener: Listener,
     fail_fast: bool = False,
+    jobs: int = 1,
 ) -> list[str]:
-    """Execute `runs` of `plan` under `root`; returns a status for each run that was looked at.
+    """Execute `runs` of `plan` under `root`, `jobs` at a time; a status for each run looked at.
 
     Finished runs are skipped, interrupted ones go on, failed ones other than diverged are tried
-    again. With `fail_fast` the first failure ends the work.
+    again. With `fail_fast` no run begins after the first failure.
 
     Raises:
         UserError: before anything is written, when data or a network is unusable, or when another
@@ -123,27 +58,41 @@ def run_plan(
     runs = list(runs)
     datasets = Datasets(device)
     check_buildable(runs, datasets)
-    folder = root / plan.name
+    with locked(root / plan.name), Workers(jobs, datasets, plan.plugins) as workers:
+        write_plan(root / plan.name, plan)
+        return _run_all(plan.name, runs, root / plan.name, workers, listener, fail_fast)
+
+
+def _run_all(
+    suite: str,
+    runs: list[PlannedRun],
+    folder: Path,
+    workers: Workers,
+    listener: Listener,
+    fail_fast: bool,
+) -> list[str]:
+    """The statuses of `runs`, in the order in which they ended."""
     statuses: list[str] = []
-    with locked(folder):
-        write_plan(folder, plan)
-        for run in runs:
-            run_folder = RunFolder(folder / run.run_id)
-            earlier = run_folder.final_record()
-            if earlier is not None:
-                listener.skipped(run, earlier)
-            record = earlier or _run(run, plan.name, run_folder, datasets, listener)
-            statuses.append(record["status"])
-            if fail_fast and earlier is None and record["status"] != OK:
-                break
+    left = iter(runs)
+
+    def following() -> PlannedRun | None:
+        """The next run that is due; those before it that have ended are passed over."""
+        for run in left:
+            earlier = RunFolder(folder / run.run_id).final_record()
+            if earlier is None:
+                return run
+            listener.skipped(run, earlier)
+            statuses.append(earlier["status"])
+        return None
+
+    def work(run: PlannedRun) -> dict[str, Any]:
+        listener.started(run)
+        files = RunFolder(folder / run.run_id)
+        return workers.execute(run, suite, files, lambda epoch: listener.epoch(run, epoch))
+
+    for run, record in workers.each(work, following):
+        listener.finished(run, record)
+        statuses.append(record["status"])
+        if fail_fast and record["status"] != OK:
+            left = iter(())
     return statuses
-
-
-def _run(
-    run: PlannedRun, suite: str, folder: RunFolder, datasets: Datasets, listener: Listener
-) -> dict[str, Any]:
-    listener.started(run)
-    data = datasets.get(run.spec)
-    record = execute(run, suite, folder, data, lambda epoch: listener.epoch(run, epoch))
-    listener.finished(run, record)
-    return record

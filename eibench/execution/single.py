@@ -29,6 +29,7 @@ from eibench.training.build import Experiment, build, prepare
 from eibench.training.fit import Diverged, Progress, final_result, fit
 
 log = logging.getLogger(__name__)
+NO_COST = {"seconds": None, "images_per_second": None, "peak_memory_mib": None}
 EpochListener = Callable[[dict[str, Any]], None]
 
 
@@ -54,26 +55,44 @@ def execute(
     except Exception as error:  # whatever happened, the other runs of the suite go on
         status = OUT_OF_MEMORY if _is_out_of_memory(error) else ERROR
         reason, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-    record = {
+    outcome = {"result": {}, "cost": _cost(progress, data), **outcome}
+    if trace:
+        outcome["traceback"] = trace
+    record = _record(run, suite, status, reason, device_name(data.train.labels.device), outcome)
+    folder.finish(record)
+    return record
+
+
+def failure(
+    run: PlannedRun, suite: str, folder: RunFolder, status: str, reason: str
+) -> dict[str, Any]:
+    """The record, written, of a run that could not say itself how it ended."""
+    outcome = {"result": {}, "cost": dict(NO_COST)}
+    record = _record(run, suite, status, reason, None, outcome)
+    folder.finish(record)
+    return record
+
+
+def _record(
+    run: PlannedRun,
+    suite: str,
+    status: str,
+    reason: str | None,
+    device: str | None,
+    outcome: dict[str, Any],
+) -> dict[str, Any]:
+    """What `record.json` holds."""
+    return {
         "schema": SCHEMA,
         "suite": suite,
         "run_id": run.run_id,
         "status": status,
         "reason": reason,
         "fields": run.fields(),
-        "result": {},
-        "cost": _cost(progress, data),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": {
-            **environment(),
-            "device": device_name(data.train.labels.device),
-            **run.spec.sources(),
-        },
+        "environment": {**environment(), "device": device, **run.spec.sources()},
         **outcome,
-        **({"traceback": trace} if trace else {}),
     }
-    folder.finish(record)
-    return record
 
 
 def _train(
@@ -116,7 +135,7 @@ def _cost(progress: Progress, data: ImageData) -> dict[str, float | None]:
     """Seconds, training throughput and peak memory, over all epochs of the run."""
     costs = [record["cost"] for record in progress.history]
     if not costs:
-        return {"seconds": None, "images_per_second": None, "peak_memory_mib": None}
+        return dict(NO_COST)
     training = sum(cost["train_seconds"] for cost in costs)
     peaks = [cost["peak_memory_mib"] for cost in costs if cost["peak_memory_mib"] is not None]
     return {

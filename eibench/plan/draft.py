@@ -83,7 +83,9 @@ class Draft:
 
     def copy(self) -> Draft:
         """An independent draft with the same contents."""
-        return copy.deepcopy(self)
+        twin = copy.copy(self)
+        twin.values, twin.origins = copy.deepcopy(self.values), dict(self.origins)
+        return twin
 
     def assign(self, path: Keys, value: Any, origin: Origin) -> None:
         """Set `path`; a mapping is merged key by key, unless it chooses a method, model or data."""

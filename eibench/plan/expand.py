@@ -1,7 +1,7 @@
 """From a suite file to its plan: axes, overrides per method, exclusions, seeds.
 
 Layers, each over the one before: `base`, `zip` and `grid`, `ablate`, `per_method` (by name, then by
-label), `--set`. An axis, `ablate` and `per_method` may not set the same key. Problems of all runs
+label), `tuned`, `--set`. An axis and any other layer may not set the same key. Problems of all runs
 are collected and raised together, each with the line that wrote the value.
 """
 
@@ -18,7 +18,7 @@ from eibench.plan import ablate
 from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
 from eibench.plan.overrides import Override, matches
-from eibench.plan.plugins import load_plugin
+from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.references import Published, read_references
 from eibench.plan.spec import PROBE, RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile, as_probe, read_suite
@@ -37,7 +37,9 @@ def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = No
         BadSuite: every problem found, each with file, line and key.
     """
     document, suite = read_suite(path)
-    return _Expansion(document, suite, settings).plan(seeds or suite.seeds)
+    if suite.search is not None:
+        raise UserError(f"{path}: this suite has a search; `eibench search {path}` runs it")
+    return Expansion(document, suite, settings).plan(seeds or suite.seeds)
 
 
 def load_probe(
@@ -48,52 +50,72 @@ def load_probe(
 ) -> Plan:
     """As `load_plan`, but the suite's networks are measured whatever its kind; see `as_probe`."""
     document, suite = read_suite(path)
-    return _Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
+    return Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
 
 
-class _Expansion:
+class Expansion:
     """One suite on its way to a plan."""
 
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         self.document, self.suite, self.settings = document, suite, settings
         self.folder = Path(document.source).parent
         replaced = {f"{leaf.key}." for s in settings for leaf in leaves(_nested(s))}
-        self.grid = {k: v for k, v in suite.grid.items() if not _within(k, replaced)}
-        self.zip = {k: v for k, v in suite.zip.items() if not _within(k, replaced)}
-        self.factors = ablate.read_factors(suite, lambda key: _within(key, replaced))
+        self.grid = {k: v for k, v in suite.grid.items() if not within(k, replaced)}
+        self.zip = {k: v for k, v in suite.zip.items() if not within(k, replaced)}
+        self.factors = ablate.read_factors(suite, lambda key: within(key, replaced))
         self.ablations = ablate.ablations(self.factors, suite.ablate_pairs)
         self.problems: list[str] = []
         self.refused: dict[str, str] = {}
         """Messages on runs that cannot be, and what is said of each where it first occurs."""
         self.used: set[int] = set()
         """Clauses of `exclude` that leave out a run which cannot even be planned."""
+        self.tuned: set[int] = set()
+        """Clauses of `tuned` that some run follows."""
+        self.axes = (*([ABLATION] if self.factors else []), *self.grid, *self.zip)
+        self.plugins: tuple[Loaded, ...] = ()
+        self.drafts: dict[str, Draft] = {}
+        """By the id of the run that each has made."""
+
+    def arms(self) -> list[tuple[PlannedRun, Draft]]:
+        """The runs that are not excluded, seeds open, each with the draft that made it."""
+        self.plugins = self._load_plugins()
+        kept = self._kept_runs()
+        return [(run, self.drafts[run.run_id]) for run in kept]
 
     def plan(self, seeds: list[int]) -> Plan:
-        plugins = self._load_plugins()
+        """The runs under `seeds`."""
+        self.plugins = self._load_plugins()
         published = self._read_references()
         copies = read_stand_ins(self.suite.stands_for, self._note)
-        self._check_axes()
-        self._stop_if_wrong()
-        made = [run for name, picks in self._picks() if (run := self._run(name, picks))]
-        self._stop_if_wrong()
-        self._check_per_method([run.spec for run in made])
+        kept = self._kept_runs()
         if not self.settings:
-            check_used(copies, [run.spec for run in made], self._note)
-        kept = self._without_excluded(made)
-        ablate.check_distinct(self.suite, kept, self._note)
+            check_used(copies, [run.spec for run in kept], self._note)
         self._stop_if_wrong()
         suite = self.suite
         runs = self._under_seeds(kept, seeds)
         return Plan(
             name=suite.name,
             title=suite.title,
-            axes=(*([ABLATION] if self.factors else []), *self.grid, *self.zip),
+            axes=self.axes,
             runs=runs,
             tuned_by=suite.tuned_by,
             kind=suite.kind,
-            plugins=plugins,
+            plugins=self.plugins,
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),
         )
+
+    def _kept_runs(self) -> list[PlannedRun]:
+        """What the axes and ablations make of the base, less what is excluded; seeds are open."""
+        self._check_axes()
+        self._stop_if_wrong()
+        made = [run for name, picks in self._picks() if (run := self._run(name, picks))]
+        self._stop_if_wrong()
+        self._check_per_method([run.spec for run in made])
+        self._check_tuned(made)
+        kept = self._without_excluded(made)
+        ablate.check_distinct(self.suite, kept, self._note)
+        self._stop_if_wrong()
+        return kept
 
     def _note(self, text: str, *keys: str | int) -> None:
         self.problems.append(Origin(self.document, keys).message(text))
@@ -102,12 +124,12 @@ class _Expansion:
         if found := [*self.problems, *self.refused.values()]:
             raise BadSuite(found)
 
-    def _load_plugins(self) -> tuple[str, ...]:
+    def _load_plugins(self) -> tuple[Loaded, ...]:
         """Register what the suite's plugins add: before anything is looked up by name."""
         loaded = []
         for i, entry in enumerate(self.suite.plugins):
             try:
-                loaded.append(str(load_plugin(entry, self.folder)))
+                loaded.append(load_plugin(entry, self.folder))
             except UserError as error:
                 self._note(str(error), "plugins", i)
         self._stop_if_wrong()
@@ -147,7 +169,7 @@ class _Expansion:
             self._note("is an axis of grid as well", "zip", key)
         for method, overrides in suite.per_method.items():
             for leaf in leaves(overrides, ("per_method", method)):
-                if any(_within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
+                if any(within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
                     self._note("is an axis of grid or zip as well", *leaf.keys)
         ablate.check(suite, self._note)
 
@@ -161,13 +183,14 @@ class _Expansion:
             *((values, ("ablate", name)) for name, values in suite.ablate.items()),
             *((values, ("per_method", name)) for name, values in suite.per_method.items()),
             *((clause, ("exclude", i)) for i, clause in enumerate(suite.exclude)),
+            *((clause.set, ("tuned", i, "set")) for i, clause in enumerate(suite.tuned)),
         ]
         for values, keys in places:
             for found in values:
-                if _within(found, {f"{key}."}):
+                if within(found, {f"{key}."}):
                     self._note(text, *keys, found)
         for setting in self.settings:
-            if _within(setting.key, {f"{key}."}):
+            if within(setting.key, {f"{key}."}):
                 self.problems.append(f"{setting}: {option_text}")
 
     def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
@@ -191,7 +214,7 @@ class _Expansion:
         suite, factors = self.suite, self.ablations[name]
         changes = [leaf for factor in factors for leaf in self.factors[factor]]
         try:
-            spec = self._spec([*picks, *changes])
+            return self._follow_tuned(self._draft([*picks, *changes]), name)
         except Located as located:
             clause = ablate.left_out_by(suite.exclude, name, picks)
             if clause is not None:
@@ -200,9 +223,26 @@ class _Expansion:
             for message in located.messages:
                 self.refused.setdefault(message, ablate.explained(message, name, factors))
             return None
-        return PlannedRun(spec.run_id, spec, name)
 
-    def _spec(self, changes: list[Leaf]) -> RunSpec:
+    def _follow_tuned(self, draft: Draft, name: str | None) -> PlannedRun:
+        """The run of `draft` under the clauses of `tuned` that are for it."""
+        spec = draft.spec()
+        run = PlannedRun(spec.run_id, spec, name)
+        for i, clause in enumerate(self.suite.tuned):
+            if all(matches(run, key, wanted) for key, wanted in clause.where.items()):
+                self.tuned.add(i)
+                for leaf in leaves(clause.set, ("tuned", i, "set")):
+                    self._assign(draft, leaf)
+        self._apply_settings(draft)
+        tuned = draft.spec()
+        self.drafts[tuned.run_id] = draft
+        called = run.method if tuned.method.label != run.method else None
+        return PlannedRun(tuned.run_id, tuned, name, called)
+
+    def _assign(self, draft: Draft, leaf: Leaf) -> None:
+        draft.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
+
+    def _draft(self, changes: list[Leaf]) -> Draft:
         """The base under `changes`, choices first, then per_method and --set.
 
         Raises:
@@ -213,14 +253,14 @@ class _Expansion:
             draft.values[PROBE] = {}
         draft.assign((), self.suite.base, draft.origins[()])
         for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
-            draft.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
+            self._assign(draft, leaf)
         self._apply_settings(draft)  # before per_method too: one may choose the method
         for name in self._method_names(draft):
             for key, value in self.suite.per_method.get(name, {}).items():
                 origin = Origin(self.document, ("per_method", name, key))
                 draft.assign(tuple(key.split(".")), value, origin)
         self._apply_settings(draft)
-        return draft.spec()
+        return draft
 
     def _apply_settings(self, draft: Draft) -> None:
         for setting in self.settings:
@@ -237,6 +277,18 @@ class _Expansion:
             if key not in known and not self.settings:
                 hint = f"allowed: {', '.join(known)}{did_you_mean(key, known)}"
                 self._note(f"no run uses this method; {hint}", "per_method", key)
+
+    def _check_tuned(self, made: list[PlannedRun]) -> None:
+        """Note clauses of `tuned` for no run, and such as set an axis."""
+        known = sorted({key for run in made for key in run.fields()})
+        for i, clause in enumerate(self.suite.tuned):
+            for key in clause.where.keys() - set(known):
+                self._note(f"unknown key{did_you_mean(key, known)}", "tuned", i, "where", key)
+            for leaf in leaves(clause.set, ("tuned", i, "set")):
+                if any(within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
+                    self._note("is an axis of grid or zip as well", *leaf.keys)
+            if i not in self.tuned and not self.settings:
+                self._note("is for none of the suite's runs", "tuned", i, "where")
 
     def _without_excluded(self, runs: list[PlannedRun]) -> list[PlannedRun]:
         kept = list(runs)
@@ -261,7 +313,7 @@ class _Expansion:
             spec = dataclasses.replace(run.spec, seed=seed)
             if spec.run_id in runs:
                 raise BadSuite([f"{self.document.source}: {spec.run_id} is planned twice"])
-            runs[spec.run_id] = PlannedRun(spec.run_id, spec, run.ablation)
+            runs[spec.run_id] = dataclasses.replace(run, run_id=spec.run_id, spec=spec)
         return tuple(runs.values())
 
 
@@ -273,6 +325,6 @@ def _nested(setting: Override) -> dict[str, Any]:
     return dict(value)
 
 
-def _within(axis: str, keys: set[str]) -> bool:
+def within(axis: str, keys: set[str]) -> bool:
     """Whether `axis` is one of `keys` (dotted, with a dot at the end) or lies inside one."""
     return any(f"{axis}.".startswith(key) for key in keys)

@@ -60,7 +60,7 @@ def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
     """Whether field `key` of `run` is `wanted`, or one of them; a method by name or label."""
     choices = wanted if isinstance(wanted, list) else [wanted]
     if key == "method":
-        return run.spec.method.name in choices or run.spec.method.label in choices
+        return run.method in choices or run.spec.method.name in choices
     fields = run.fields()
     return key in fields and fields[key] in choices
 

@@ -34,6 +34,8 @@ class Loaded:
     """The file, or the folder of the package."""
     choices: tuple[tuple[str, type[Choice]], ...]
     """(`method`, `model` or `data`; options) in the order of registration."""
+    entry: str
+    """What loads it again in another process."""
 
     def __str__(self) -> str:
         added = ", ".join(f"{kind} {cls.name}" for kind, cls in self.choices)
@@ -74,7 +76,7 @@ def _load_file(path: Path) -> Loaded:
             del sys.modules[name]
             raise
 
-    return _run(key, str(path), path, execute)
+    return _run(key, str(path), path, str(path.resolve()), execute)
 
 
 def _load_installed(entry: str) -> Loaded:
@@ -90,7 +92,7 @@ def _load_installed(entry: str) -> Loaded:
         if not isinstance(thing, ModuleType):
             thing()
 
-    return _run((entry,), entry, _package_folder(point), execute)
+    return _run((entry,), entry, _package_folder(point), entry, execute)
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
@@ -110,7 +112,9 @@ def _package_folder(point: EntryPoint) -> Path:
     return path.parent if spec.submodule_search_locations else path
 
 
-def _run(key: tuple[str, ...], name: str, root: Path, execute: Callable[[], None]) -> Loaded:
+def _run(
+    key: tuple[str, ...], name: str, root: Path, entry: str, execute: Callable[[], None]
+) -> Loaded:
     """Run a plugin unless it has run; a failure leaves the registries as they were."""
     if key in _loaded:
         return _loaded[key]
@@ -128,7 +132,7 @@ def _run(key: tuple[str, ...], name: str, root: Path, execute: Callable[[], None
         for new, cls in registry.items()
         if new not in before[kind]
     ]
-    _loaded[key] = Loaded(name, root, tuple(choices))
+    _loaded[key] = Loaded(name, root, tuple(choices), entry)
     return _loaded[key]
 
 

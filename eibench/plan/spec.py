@@ -34,6 +34,7 @@ from eibench.plan.options import (
     ProbeOptions,
     TrainOptions,
 )
+from eibench.plan.options.base import LARGEST_SEED
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
 SPEC_VERSION = 1
@@ -47,7 +48,6 @@ LATER_SECTIONS = ("input",)
 """Sections that older results do not know: all defaults leave them out of the identity."""
 PROBE = "probe"
 """The section that makes a run a probe."""
-LARGEST_SEED = 2**63 - 1
 NUMBERS = {"timesteps": (4, 1), "seed": (0, 0)}
 """Whole numbers of a run: their default and least value."""
 

@@ -11,7 +11,9 @@
     per_method: {ei: {key: value}} overrides for a method, by name or label, in plain view
     exclude: [{key: value}, ...]   combinations to leave out
     seeds: [0, 1, 2]               every combination under each
-    tuned_by: lr_search            the suite in which the per-method values were found
+    tuned_by: lr_search            the suite in which the tuned values were found
+    tuned: [{where: ..., set: ...}]   values that a search found; they do not rename a method
+    search: {...}                  what `eibench search` tries; see `eibench.plan.space`
     references: references.yaml    published numbers to set beside ours
     stands_for: {imagefolder: {data: cifar10, title: CIFAR-10 (JPEG)}}   a copy of another data set
     plugins: [my_norm.py]          files (beside the suite) or installed names that add methods ...
@@ -32,15 +34,18 @@ from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Origin
 from eibench.plan.matches import Match
 from eibench.plan.options import Options
+from eibench.plan.plugins import Loaded
 from eibench.plan.references import REFERENCES
-from eibench.plan.spec import LARGEST_SEED, RunSpec
+from eibench.plan.space import SearchFile, Seed
+from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import Document, load
 
 Axis = Annotated[list[Any], Field(min_length=1)]
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Kind = Literal["train", "probe"]
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 SUFFIXES = (".yaml", ".yml")
+METHOD = "method"
 ABLATION = "ablation"
 """The axis of a suite with `ablate`, and the field of its runs that says which one they are."""
 BASE = "base"
@@ -49,10 +54,18 @@ JOIN = " + "
 """Stands between the two factors in the name of a pair."""
 
 
+class Tuned(Options):
+    """Values for some of a suite's runs, as a search found them."""
+
+    where: dict[str, Any] = Field(default_factory=dict)
+    """Fields that choose the runs; empty: all of them."""
+    set: dict[str, Any] = Field(min_length=1)
+
+
 class SuiteFile(Options):
     """The keys of a suite file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    name: str = Field(pattern=f"^{NAME}$", max_length=100)
     title: str = Field(min_length=1)
     kind: Kind = "train"
     base: dict[str, Any]
@@ -64,6 +77,8 @@ class SuiteFile(Options):
     exclude: list[dict[str, Any]] = Field(default_factory=list)
     seeds: list[Seed] = Field([0], min_length=1)
     tuned_by: str | None = None
+    tuned: list[Tuned] = Field(default_factory=list)
+    search: SearchFile | None = None
     plugins: list[str] = Field(default_factory=list)
     references: str | None = Field(None, min_length=1)
     stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -77,6 +92,13 @@ class PlannedRun:
     spec: RunSpec
     ablation: str | None = None
     """Its name in a suite with ablations; no part of the identity."""
+    called: str | None = None
+    """The label of the method before its options were tuned; None where they were not."""
+
+    @property
+    def method(self) -> str:
+        """What the suite calls the method: its label, without what was tuned."""
+        return self.called or self.spec.method.label
 
     @property
     def title(self) -> str:
@@ -86,7 +108,7 @@ class PlannedRun:
     def fields(self) -> dict[str, Any]:
         """The spec's flat columns, and the ablation's name where there is one."""
         named = {} if self.ablation is None else {ABLATION: self.ablation}
-        return {**named, **self.spec.fields()}
+        return {**named, **self.spec.fields(), METHOD: self.method}
 
 
 @dataclass(frozen=True)
@@ -99,8 +121,7 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     tuned_by: str | None = None
     kind: Kind = "train"
-    plugins: tuple[str, ...] = ()
-    """What the suite's plugins add, a line for each."""
+    plugins: tuple[Loaded, ...] = ()
     references: tuple[Match, ...] = ()
     """Published numbers of what the runs compute."""
 
@@ -128,6 +149,7 @@ def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
     axis: dict[str, list[Any]] = {} if steps is None else {"probe.steps": steps}
     changes: dict[str, Any] = {"kind": "probe", "grid": {**suite.grid, **axis}}
     changes |= {"references": None, "stands_for": {}}  # numbers of trained networks
+    changes |= {"search": None}
     if suite.kind == "train":
         changes["name"] = f"{suite.name}-probe"
     return suite.model_copy(update=changes)

@@ -35,6 +35,8 @@ class Trial:
     """Ids of its runs, one for each seed of the search."""
     seconds: float
     epochs: int
+    loss: float | None = None
+    """Validation loss, which decides between equal accuracies."""
 
     @property
     def diverged(self) -> bool:

@@ -40,8 +40,8 @@ def same_computations(plan: Plan) -> list[list[str]]:
     twins: dict[Any, set[str]] = {}
     runs_of: dict[str, int] = {}
     for run in plan.runs:
-        twins.setdefault(repr(run.spec.simplest()), set()).add(run.spec.method.label)
-        runs_of[run.spec.method.label] = runs_of.get(run.spec.method.label, 0) + 1
+        twins.setdefault(repr(run.spec.simplest()), set()).add(run.method)
+        runs_of[run.method] = runs_of.get(run.method, 0) + 1
     together: dict[frozenset[str], int] = {}
     for labels in twins.values():
         together[frozenset(labels)] = together.get(frozenset(labels), 0) + 1

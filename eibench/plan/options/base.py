@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 LARGEST = 2**31 - 1
+LARGEST_SEED = 2**63 - 1
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A whole number of things."""
 NESTED = "nested_choice"

@@ -1,0 +1,181 @@
+"""`eibench search`: tune a suite under one budget, and run the winners under fresh seeds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eibench.cli.options import DataDir
+from eibench.cli.progress import Progress
+from eibench.cli.run import (
+    Device,
+    DryRun,
+    Jobs,
+    Results,
+    Settings,
+    Suite,
+    Where,
+    duration,
+    overrides,
+    show_plugins,
+)
+from eibench.cli.run import execute as run_plan
+from eibench.errors import UserError
+from eibench.plan import find_suite
+from eibench.plan.options import LARGEST
+from eibench.plan.read_search import load_search
+from eibench.plan.search import SearchPlan
+from eibench.plan.suite import PlannedRun
+from eibench.report.words import METRICS, show_value
+
+if TYPE_CHECKING:
+    import torch
+
+    from eibench.search.outcome import Outcome
+    from eibench.search.study import Asked, Study
+
+UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+"""In minutes."""
+
+
+def search(
+    suite: Suite,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LARGEST,
+            help="Trials of each study in all, in place of the suite's.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="30m", help="After so long (s, m, h) no trial begins.", show_default=False
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a suite with the values that won.", show_default=False
+        ),
+    ] = None,
+    settings: Settings = None,
+    device: Where = Device.auto,
+    results: Results = Path("results"),
+    dry_run: DryRun = False,
+    jobs: Jobs = 1,
+    data_dir: DataDir = None,
+) -> None:
+    """Search a suite's `search` space, every method with the same budget, and confirm the winners.
+
+    Trials that have ended are kept: the same command goes on up to the number of trials in all.
+    Exit code: 0 all well, 1 trials or confirming runs failed, 2 bad input, 130 interrupted.
+    """
+    plan = load_search(find_suite(suite), overrides(settings), trials, _minutes(timeout))
+    show_plugins(plan.expansion.plugins)
+
+    from eibench.execution.device import choose_device
+
+    where = choose_device(device)
+    if dry_run:
+        _show_plan(plan, where)
+        return
+    if export is not None:
+        from eibench.search.export import check_name
+
+        check_name(export)
+    if not _search(plan, results, where, jobs, export):
+        raise typer.Exit(1)
+
+
+def _minutes(text: str | None) -> float | None:
+    """The minutes in `90s`, `30m`, `1h30m`."""
+    if text is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    minutes = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not minutes:
+        raise UserError(f"--timeout {text}: must be a time such as 90s, 30m or 1h30m")
+    return minutes
+
+
+def _search(
+    plan: SearchPlan, results: Path, device: torch.device, jobs: int, export: Path | None
+) -> bool:
+    """Search, confirm, export; whether nothing failed."""
+    from eibench.search.driver import search as find
+    from eibench.search.export import write_tuned_suite
+
+    total = plan.trials * len(plan.studies)
+    with _Progress(plan, total) as progress:
+        found = find(plan, results, device, progress, jobs)
+    typer.echo(
+        f"{found.trials} of {total} trials"
+        + f", {found.failed} failed" * bool(found.failed)
+        + "; no more time" * (found.trials < total)
+        + f"; {len(found.winners)} of {len(plan.studies)} winners to confirm"
+    )
+    if not found.winners:
+        return False
+    confirming = plan.confirmation(found.winners)
+    well = run_plan(confirming, confirming.runs, results, device, jobs=jobs)
+    if export is not None:
+        write_tuned_suite(plan, found.winners, export)
+        typer.echo(str(export))
+    return well and not found.failed and len(found.winners) == len(plan.studies)
+
+
+def _show_plan(plan: SearchPlan, device: torch.device) -> None:
+    """Print studies, spaces, budget, and how long it may take."""
+    from eibench.execution.estimate import estimates
+
+    base = plan.base_plan()
+    runs = plan.trials * len(plan.options.seeds) + len(plan.seeds)
+    typer.echo(
+        f"{plan.title}: {len(plan.studies)} studies of {plan.trials} trials"
+        f" ({plan.options.sampler}; seeds {_listed(plan.options.seeds)}), winners run again under"
+        f" seeds {_listed(plan.seeds)}"
+    )
+    total = 0.0
+    for study, (_, seconds) in zip(
+        plan.studies, estimates(base, base.runs, Path(), device), strict=True
+    ):
+        expected = None if seconds is None else seconds * runs
+        total += expected or 0.0
+        typer.echo(f"  {'will fail' if expected is None else duration(expected):>9}  {study.name}")
+        for key, known in study.space.items():
+            typer.echo(f"             {key}: {known.words()}")
+    text = f"about {duration(total)} of one process on {device}, measured on a few training steps"
+    typer.echo(text + (f"; no trial begins after {plan.minutes:g} min" if plan.minutes else ""))
+
+
+def _listed(numbers: Any) -> str:
+    return ", ".join(map(str, numbers))
+
+
+class _Progress(Progress):
+    """Shows a search: a bar for all trials, one for each run under way, a line per trial."""
+
+    def __init__(self, plan: SearchPlan, total: int) -> None:
+        super().__init__(plan.name, total)
+        self.best: dict[str, float] = {}
+
+    def ended(self, run: PlannedRun) -> None:
+        """A trial's run has ended."""
+        self.forget(run)
+
+    def trial(self, study: Study, asked: Asked, outcome: Outcome, pruned: bool) -> None:
+        """A trial has ended."""
+        name = study.plan.name
+        metric, score = next(iter(outcome.scores.items()))
+        words = outcome.reason or ""
+        if not (pruned or outcome.failed or score is None):
+            words = " ".join(filter(None, [METRICS[metric].show(score), words]))
+        values = [f"{k.rpartition('.')[2]} {show_value(v)}" for k, v in asked.values.items()]
+        shown = "pruned" if pruned else words
+        self.line(f"{name}, trial {asked.number}: {shown}  ({', '.join(values)})")

@@ -1,0 +1,188 @@
+"""How a suite with a `search` is read: what is wrong with it, and the study of each arm."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.plan.draft import Draft, Located, Origin
+from eibench.plan.expand import Expansion, within
+from eibench.plan.overrides import Override
+from eibench.plan.search import SearchPlan, StudyPlan
+from eibench.plan.space import DEFAULT_TRIALS, Parameter, SearchFile
+from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
+from eibench.plan.yaml_source import Document, Keys
+
+OFF_LIMITS = ("seed", "probe")
+"""What no search may choose."""
+
+
+def load_search(
+    path: Path, settings: list[Override], trials: int | None = None, minutes: float | None = None
+) -> SearchPlan:
+    """The search of the suite at `path` under `--set`, `--trials` and `--timeout`.
+
+    A `--set` key is no longer searched.
+
+    Raises:
+        UserError: the file cannot be read, or has no search.
+        BadSuite: every problem found, each with file, line and key.
+    """
+    document, suite = read_suite(path)
+    if suite.search is None:
+        raise UserError(f"{path}: has no `search`; `eibench run {path}` runs it")
+    return _Reading(document, suite, suite.search, settings).search(trials, minutes)
+
+
+class _Reading:
+    """One suite with a search on its way to its studies."""
+
+    def __init__(
+        self, document: Document, suite: SuiteFile, search: SearchFile, settings: list[Override]
+    ) -> None:
+        self.document, self.suite, self.options, self.settings = document, suite, search, settings
+        self.expansion = Expansion(document, suite, settings)
+        self.problems: list[str] = []
+
+    def search(self, trials: int | None, minutes: float | None) -> SearchPlan:
+        self._check()
+        arms = self.expansion.arms()
+        self._check_tune([run for run, _ in arms])
+        fields = self._arm_fields([run for run, _ in arms])
+        studies = tuple(self._study(run, draft, fields) for run, draft in arms)
+        self._stop_if_wrong()
+        return SearchPlan(
+            name=self.suite.name,
+            title=self.suite.title,
+            axes=tuple(fields),
+            options=self.options,
+            trials=self._trials(trials, studies),
+            minutes=self.options.minutes if minutes is None else minutes,
+            seeds=tuple(self.suite.seeds),
+            studies=studies,
+            expansion=self.expansion,
+        )
+
+    def _trials(self, asked: int | None, studies: Sequence[StudyPlan]) -> int:
+        wanted = asked or self.options.trials
+        if self.options.sampler == "grid":
+            whole = max(len(study.grid()) for study in studies)
+            return min(wanted or whole, whole)
+        return wanted or DEFAULT_TRIALS
+
+    def _note(self, text: str, *keys: str | int) -> None:
+        self.problems.append(Origin(self.document, ("search", *keys)).message(text))
+
+    def _stop_if_wrong(self) -> None:
+        if self.problems:
+            raise BadSuite(self.problems)
+
+    def _check(self) -> None:
+        """What the schema cannot say."""
+        suite, options = self.suite, self.options
+        for key in ("ablate", "tuned", "tuned_by"):
+            if getattr(suite, key):
+                self.problems.append(
+                    Origin(self.document, (key,)).message("does not go with `search`")
+                )
+        if suite.kind != "train":
+            self._note("belongs to suites that train")
+        for i, seed in enumerate(options.seeds):
+            if seed in options.seeds[:i]:
+                self._note(f"{seed} stands twice", "seeds", i)
+            if seed in suite.seeds:
+                text = f"{seed} is one of the suite's `seeds`, which must be fresh to the search"
+                self._note(text, "seeds", i)
+        for keys, key, known in self._parameters():
+            self._check_parameter(keys, key, known)
+        self._stop_if_wrong()
+
+    def _parameters(self) -> Iterator[tuple[Keys, str, Parameter]]:
+        """Every parameter with the place where it stands below `search`."""
+        for key, known in self.options.space.items():
+            yield ("space", key), key, known
+        for name, space in self.options.tune.items():
+            for key, known in space.items():
+                yield ("tune", name, key), key, known
+
+    def _check_parameter(self, keys: Keys, key: str, known: Parameter) -> None:
+        for axis in (*self.suite.grid, *self.suite.zip):
+            option_of_a_method = axis == METHOD and within(key, {f"{METHOD}."}) and key != METHOD
+            if not option_of_a_method and (within(axis, {f"{key}."}) or within(key, {f"{axis}."})):
+                self._note("is an axis of grid or zip as well", *keys)
+        if key.partition(".")[0] in OFF_LIMITS:
+            self._note("cannot be searched", *keys)
+        if self.options.sampler == "grid" and known.points() is None:
+            self._note("a grid needs `choices`, or a range with a `step`", *keys)
+
+    def _check_tune(self, runs: Sequence[PlannedRun]) -> None:
+        known = sorted({name for run in runs for name in (run.spec.method.name, run.method)})
+        for name in self.options.tune:
+            if name not in known:
+                hint = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
+                self._note(f"no run uses this method; {hint}", "tune", name)
+
+    def _arm_fields(self, runs: Sequence[PlannedRun]) -> list[str]:
+        """The fields of the axes that differ between arms, in the order of the axes."""
+        axes = [METHOD if a.partition(".")[0] == METHOD else a for a in self.expansion.axes]
+        found: dict[str, None] = {}
+        for axis in dict.fromkeys(axes):
+            for key in dict.fromkeys(key for run in runs for key in run.fields()):
+                named = key == METHOD if axis == METHOD else within(key, {f"{axis}."})
+                if named and len({repr(run.fields().get(key)) for run in runs}) > 1:
+                    found[key] = None
+        return list(found)
+
+    def _study(self, run: PlannedRun, draft: Draft, fields: Sequence[str]) -> StudyPlan:
+        """The study of an arm; notes what is wrong with its space."""
+        arm = {key: run.fields()[key] for key in fields if key in run.fields()}
+        words = [v if isinstance(v, str) else f"{k.rpartition('.')[2]} {v}" for k, v in arm.items()]
+        name = ", ".join(words) or run.method
+        space, origins = self._space(run)
+        study = StudyPlan(name, arm, run, space, draft, origins, self.settings)
+        if not space:
+            self._note(
+                f"nothing is searched for {name}; `space` is for every method, `tune` for one"
+            )
+        self._try_out(study)
+        return dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
+
+    def _space(self, run: PlannedRun) -> tuple[dict[str, Parameter], dict[str, Keys]]:
+        """What is searched for a run, the more specific last, and where each key is written."""
+        replaced = {f"{setting.key}." for setting in self.settings}
+        spaces: dict[Keys, dict[str, Parameter]] = {("search", "space"): self.options.space}
+        for name in (run.spec.method.name, run.method):
+            spaces["search", "tune", name] = self.options.tune.get(name, {})
+        space: dict[str, Parameter] = {}
+        origins: dict[str, Keys] = {}
+        for keys, found in spaces.items():
+            kept = {key: known for key, known in found.items() if not within(key, replaced)}
+            space |= kept
+            origins |= {key: (*keys, key) for key in kept}
+        return space, origins
+
+    def _try_out(self, study: StudyPlan) -> None:
+        """Note ends of the space that no run can have."""
+        for corner in study.corners():
+            try:
+                study.spec(corner, self.options.seeds[0])
+            except Located as located:
+                self.problems += located.messages
+
+
+def _with_whole_numbers(study: StudyPlan) -> Iterator[tuple[str, Parameter]]:
+    """The space, with ranges of whole numbers for keys that take no others."""
+    for key, known in study.space.items():
+        yield key, known.whole() if _takes_whole_numbers_alone(study, key, known) else known
+
+
+def _takes_whole_numbers_alone(study: StudyPlan, key: str, known: Parameter) -> bool:
+    if not isinstance(known.low, int) or not isinstance(known.high, int):
+        return False
+    try:
+        study.spec({key: known.low + 0.5}, 0)
+    except Located:
+        return True
+    return False

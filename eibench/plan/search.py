@@ -1,0 +1,138 @@
+"""From a suite with a `search` to its studies, and from their winners to the suite that is run.
+
+Every combination of the suite's axes is an arm, and has a study of its own: the same number of
+trials, under the same sampler and seeds, over the method's space. A winner is a clause of `tuned`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from eibench.plan.draft import Draft, Origin
+from eibench.plan.expand import Expansion
+from eibench.plan.overrides import Override
+from eibench.plan.space import Parameter, SearchFile
+from eibench.plan.spec import RunSpec
+from eibench.plan.suite import Plan, PlannedRun, SuiteFile, Tuned
+from eibench.plan.yaml_source import Keys
+
+MOST_CORNERS = 64
+"""Combinations of ends of a space that are tried out before a search begins."""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """The search of one arm."""
+
+    name: str
+    """`ei, depth 8`: unique in its suite."""
+    arm: Mapping[str, Any]
+    """The axes' fields that tell it from the other arms; empty where it is alone."""
+    base: PlannedRun
+    """The arm's run before anything is tuned."""
+    space: Mapping[str, Parameter]
+    draft: Draft = field(repr=False)
+    origins: Mapping[str, Keys] = field(repr=False)
+    """Where the suite writes each parameter."""
+    settings: Sequence[Override] = field(repr=False)
+
+    def spec(self, values: Mapping[str, Any], seed: int) -> RunSpec:
+        """The run of a trial.
+
+        Raises:
+            Located: values that no run can have.
+        """
+        draft = self.draft.copy()
+        document = draft.origins[()].document
+        for key in sorted(values, key=lambda key: key.count(".")):
+            origin = Origin(document, self.origins[key])
+            draft.assign(tuple(key.split(".")), values[key], origin)
+        for setting in self.settings:
+            draft.assign(setting.path, setting.value, Origin(document, (), str(setting)))
+        return dataclasses.replace(draft.spec(), seed=seed)
+
+    def run(self, values: Mapping[str, Any], seed: int) -> PlannedRun:
+        """The same as a run that keeps the name of the arm's method."""
+        spec = self.spec(values, seed)
+        called = self.base.method if spec.method.label != self.base.method else None
+        return PlannedRun(spec.run_id, spec, None, called)
+
+    def start(self) -> dict[str, Any] | None:
+        """The base's own values of the space; None where one of them lies outside."""
+        values = {key: _value(self.base.spec, key) for key in self.space}
+        inside = all(self.space[key].holds(value) for key, value in values.items())
+        return values if inside else None
+
+    def corners(self) -> list[dict[str, Any]]:
+        """Settings at which the space is tried out: each end by itself, and together if few."""
+        alone = [{key: end} for key, known in self.space.items() for end in known.ends()]
+        ends = [known.ends() for known in self.space.values()]
+        if math.prod(map(len, ends)) > MOST_CORNERS:
+            return alone
+        together = [dict(zip(self.space, pick, strict=True)) for pick in itertools.product(*ends)]
+        return [*alone, *together]
+
+    def grid(self) -> list[dict[str, Any]]:
+        """All settings, the last key changing first; only of spaces whose values can be counted."""
+        points = [known.points() or [] for known in self.space.values()]
+        return [dict(zip(self.space, pick, strict=True)) for pick in itertools.product(*points)]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A suite's studies and the budget of each."""
+
+    name: str
+    title: str
+    axes: tuple[str, ...]
+    options: SearchFile
+    trials: int
+    """Of each study."""
+    minutes: float | None
+    seeds: tuple[int, ...]
+    """Of the winners."""
+    studies: tuple[StudyPlan, ...]
+    expansion: Expansion = field(repr=False)
+
+    def base_plan(self) -> Plan:
+        """The arms' runs before tuning, as a plan whose results are the trials'."""
+        return self._plan(self.expansion.suite, [study.base for study in self.studies])
+
+    def tuned_suite(self, winners: Mapping[str, Mapping[str, Any]]) -> SuiteFile:
+        """The suite with the values that won, by study, in place of its search."""
+        clauses = [
+            Tuned(where=dict(study.arm), set=dict(winners[study.name]))
+            for study in self.studies
+            if study.name in winners
+        ]
+        changes = {"search": None, "tuned": clauses, "tuned_by": self.name}
+        return self.expansion.suite.model_copy(update=changes)
+
+    def confirmation(self, winners: Mapping[str, Mapping[str, Any]]) -> Plan:
+        """The winners under the suite's own seeds; arms without a winner are left out."""
+        suite, before = self.tuned_suite(winners), self.expansion
+        plan = Expansion(before.document, suite, before.settings).plan(list(self.seeds))
+        arms = [study.arm for study in self.studies if study.name in winners]
+        return dataclasses.replace(plan, runs=tuple(r for r in plan.runs if _in_one(r, arms)))
+
+    def _plan(self, suite: SuiteFile, runs: Sequence[PlannedRun]) -> Plan:
+        loaded = self.expansion.plugins
+        return Plan(suite.name, suite.title, self.axes, tuple(runs), plugins=loaded)
+
+
+def _value(spec: RunSpec, key: str) -> Any:
+    """The value at a dotted key of a run; None where it has none."""
+    value: Any = spec.to_dict()
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _in_one(run: PlannedRun, arms: Sequence[Mapping[str, Any]]) -> bool:
+    fields = run.fields()
+    return any(all(fields.get(key) == value for key, value in arm.items()) for arm in arms)

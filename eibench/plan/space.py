@@ -1,0 +1,142 @@
+"""The `search` section of a suite: what is searched, how, and with what budget.
+
+search:
+  space:                              for every method
+    train.lr: {low: 0.01, high: 1, log: true}
+  tune:                               each method's own, by name or label, beside the common one
+    ei: {method.kappa: {choices: [0, 0.5, 1]}}
+  trials: 30                          for each combination of the suite's axes
+  minutes: null                       after which no trial begins
+  objectives: [validation_accuracy]   the first one chooses
+  sampler: tpe                        or random, gp, grid
+  sampler_seed: 0
+  pruner: none                        or median, hyperband
+  seeds: [1000]                       of the trials; the suite's `seeds` are the fresh ones
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from eibench.plan.options import LARGEST, Options
+from eibench.plan.options.base import LARGEST_SEED, Count
+
+Number = int | float
+Objective = Literal["validation_accuracy", "seconds", "firing_rate"]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+DIGITS = 3
+"""Significant digits of a number from a range: more than a search can tell apart."""
+DEFAULT_TRIALS = 30
+
+
+class Parameter(Options):
+    """What a search may choose for one key: numbers between two ends, or one of several values."""
+
+    choices: list[Any] | None = Field(None, min_length=2)
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    step: Number | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_of_two_kinds(self) -> Self:
+        ends = (self.low, self.high)
+        if self.choices is not None:
+            if ends != (None, None) or self.log or self.step is not None:
+                raise ValueError("has choices, and so no low, high, log or step")
+            repeated = [c for i, c in enumerate(self.choices) if c in self.choices[:i]]
+            if repeated:
+                raise ValueError(f"{repeated[0]!r} stands twice in choices")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("needs `low` and `high`, or `choices`")
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 on a log scale, not {self.low}")
+        if self.log and self.step is not None:
+            raise ValueError("has a step, which a log scale cannot have")
+        return self
+
+    def ends(self) -> list[Any]:
+        """The values at which the space is tried out: all choices, or both ends."""
+        return list(self.choices) if self.choices is not None else [self.low, self.high]
+
+    def points(self) -> list[Any] | None:
+        """All values, in order; None for a range without a step."""
+        if self.choices is not None:
+            return list(self.choices)
+        if self.step is None:
+            return None
+        assert self.low is not None
+        assert self.high is not None
+        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return [tidy(self.low + i * self.step) for i in range(count)]
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value is one of those that may be chosen."""
+        if (points := self.points()) is not None:
+            return value in points
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        assert self.low is not None
+        assert self.high is not None
+        return self.low <= value <= self.high
+
+    def whole(self) -> Parameter:
+        """The same range of whole numbers alone."""
+        step = self.step if self.step is not None or self.log else 1
+        return self.model_copy(update={"step": step})
+
+    def rounded(self, value: float) -> float:
+        """A number from a range without a step, as a person would write it; it stays within."""
+        assert self.low is not None
+        assert self.high is not None
+        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+
+    def words(self) -> str:
+        """What is chosen from, for a person: `0.01 to 1 (log)`, `1 to 8 in steps of 1`."""
+        if self.choices is not None:
+            return ", ".join(map(str, self.choices))
+        step = f" in steps of {self.step:g}" if self.step is not None else ""
+        return f"{self.low:g} to {self.high:g}{step}{' (log)' if self.log else ''}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the choices, or the range."""
+        if self.choices is not None:
+            return {"choices": self.choices}
+        return {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
+
+
+def tidy(value: Number) -> Number:
+    """`value` without the last digits that adding up steps leaves."""
+    return value if isinstance(value, int) else float(f"{value:.12g}")
+
+
+class SearchFile(Options):
+    """The keys of a suite's `search`."""
+
+    space: dict[str, Parameter] = Field(default_factory=dict)
+    tune: dict[str, dict[str, Parameter]] = Field(default_factory=dict)
+    trials: Count | None = None
+    """Of each study; None: `DEFAULT_TRIALS`, or all points of a grid."""
+    minutes: float | None = Field(None, gt=0)
+    objectives: list[Objective] = Field(["validation_accuracy"], min_length=1, max_length=2)
+    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
+    sampler_seed: int = Field(0, ge=0, le=LARGEST)
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    seeds: list[Seed] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objectives: {self.objectives[0]} stands twice")
+        if self.pruner != "none" and self.objectives != ["validation_accuracy"]:
+            raise ValueError(
+                "pruner: a trial can be stopped early for its validation accuracy alone; with other"
+                " objectives the pruner must be none"
+            )
+        return self

@@ -1,0 +1,167 @@
+"""A whole search: trials of all studies until the budget is spent, then the winners' fresh runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+import torch
+
+from eibench.execution.loaded import Datasets, check_buildable
+from eibench.execution.lock import locked
+from eibench.execution.memory import keep_freed_memory
+from eibench.execution.workers import Stop, Workers
+from eibench.plan.search import SearchPlan
+from eibench.plan.suite import PlannedRun
+from eibench.results.store import OK, SEARCH
+from eibench.search.journal import open_journal
+from eibench.search.outcome import SCORE, Outcome
+from eibench.search.record import Ledger
+from eibench.search.study import Asked, Study
+
+
+class Listener(Protocol):
+    """Who is told how the search goes. `started` and `epoch` come from several threads."""
+
+    def started(self, run: PlannedRun) -> None:
+        """A run of a trial begins, or goes on."""
+
+    def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
+        """An epoch of `run` is done."""
+
+    def ended(self, run: PlannedRun) -> None:
+        """`run` has ended, or was stopped."""
+
+    def trial(self, study: Study, asked: Asked, outcome: Outcome, pruned: bool) -> None:
+        """A trial has ended."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to."""
+
+    winners: Mapping[str, Mapping[str, Any]]
+    """Values by study."""
+    trials: int
+    """Drawn and ended, over all studies."""
+    failed: int
+    """Of these, trials that crashed."""
+
+
+def search(
+    plan: SearchPlan, root: Path, device: torch.device, listener: Listener, jobs: int = 1
+) -> Found:
+    """Run the trials of `plan` under `root` up to its budget, and write what they show.
+
+    Trials that have ended are not repeated; those that were interrupted go on.
+
+    Raises:
+        UserError: before anything is written, when data or a network is unusable, or when another
+            process works on the same results.
+    """
+    keep_freed_memory()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    datasets = Datasets(device)
+    check_buildable(_tried_out(plan), datasets)
+    folder = root / plan.name / SEARCH
+    with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
+        storage = open_journal(folder)
+        studies = [Study(known, plan, storage) for known in plan.studies]
+        chance = {s.name: 100 / len(datasets.get(s.base.spec).classes) for s in plan.studies}
+        ledger = Ledger(plan, folder, chance)
+        _Driver(plan, studies, ledger, workers, listener).run()
+    ended = [trial for study in studies for trial in study.trials() if trial.state.is_finished()]
+    winners = {study.plan.name: ledger.winner(study) for study in studies}
+    return Found(
+        winners={name: values for name, values in winners.items() if values is not None},
+        trials=len(ended),
+        failed=sum(trial.state == optuna.trial.TrialState.FAIL for trial in ended),
+    )
+
+
+def _tried_out(plan: SearchPlan) -> list[PlannedRun]:
+    """The runs by which it shows whether all that is searched can be built."""
+    seed = plan.options.seeds[0]
+    corners = [study.run(corner, seed) for study in plan.studies for corner in study.corners()]
+    return [*(study.base for study in plan.studies), *corners]
+
+
+class _Driver:
+    """Gives trials to workers and outcomes to studies."""
+
+    def __init__(
+        self,
+        plan: SearchPlan,
+        studies: list[Study],
+        ledger: Ledger,
+        workers: Workers,
+        listener: Listener,
+    ) -> None:
+        self.plan, self.studies, self.ledger = plan, studies, ledger
+        self.workers, self.listener = workers, listener
+        self.deadline = time.monotonic() + 60 * plan.minutes if plan.minutes else None
+
+    def run(self) -> None:
+        """Until no study has anything left to do."""
+        try:
+            for (study, asked), pruned in self.workers.each(self._work, self._following):
+                outcome = self.ledger.outcome(study, asked.values)
+                study.end(asked.number, outcome, pruned)
+                self.ledger.write(self.studies)
+                self.listener.trial(study, asked, outcome, pruned)
+            for study in self.studies:
+                study.close()
+            self.ledger.write(self.studies, importances=True)
+        except KeyboardInterrupt:
+            self.ledger.write(self.studies)
+            raise
+
+    def _following(self) -> tuple[Study, Asked] | None:
+        """The next trial of the study that has the fewest, so that all stand alike at any time."""
+        more = self.deadline is None or time.monotonic() < self.deadline
+        for study in sorted(self.studies, key=lambda study: len(study.trials())):
+            if (asked := study.following(more)) is not None:
+                return study, asked
+        return None
+
+    def _work(self, item: tuple[Study, Asked]) -> bool:
+        """Execute the runs of a trial that have not ended; whether the pruner stopped it."""
+        study, asked = item
+        for i, seed in enumerate(self.plan.options.seeds):
+            run = study.plan.run(asked.values, seed)
+            record = self._execute(study, asked, run, i)
+            if record is None:
+                return True
+            if record["status"] not in (OK, "diverged"):
+                return False  # the trial has failed, whatever the other seeds would show
+        return False
+
+    def _execute(
+        self, study: Study, asked: Asked, run: PlannedRun, earlier: int
+    ) -> dict[str, Any] | None:
+        """The record of the trial's run after `earlier` ones; None when the pruner stopped it."""
+        files = self.ledger.folders(study, asked.values)[earlier]
+        before = [f.outcome()["result"] for f in self.ledger.folders(study, asked.values)[:earlier]]
+        scores = [result[SCORE] for result in before if SCORE in result]
+
+        def on_epoch(record: dict[str, Any]) -> None:
+            self.listener.epoch(run, record)
+            step = earlier * run.spec.train.epochs + record["epoch"]
+            mean = (sum(scores) + record[SCORE]) / (len(scores) + 1)
+            if study.pruned(asked.number, step, mean):
+                raise Stop
+
+        if (final := files.final_record()) is not None:
+            return final
+        self.listener.started(run)
+        try:
+            return self.workers.execute(run, self.plan.name, files, on_epoch)
+        except Stop:
+            files.checkpoint.unlink(missing_ok=True)
+            return None
+        finally:
+            self.listener.ended(run)

@@ -1,0 +1,170 @@
+"""`search/plan.json`: every study and trial of a search, as reports read them.
+
+All of it follows from the journal and the records of the runs, and can be written again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+
+from eibench.plan.search import SearchPlan
+from eibench.results.store import SCHEMA, SEARCH, RunFolder, to_json, write_atomic
+from eibench.search.outcome import Outcome, begun, outcome
+from eibench.search.study import DIRECTIONS, REASON, Study
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+class Ledger:
+    """Writes the file; trials whose outcome is final are read once."""
+
+    def __init__(self, search: SearchPlan, folder: Path, chance: Mapping[str, float]) -> None:
+        self.search, self.folder, self.chance = search, folder, chance
+        """`chance`: accuracy in percent of a guess, by study."""
+        self.rows: dict[tuple[str, int], dict[str, Any]] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
+
+    def folders(self, study: Study, values: Mapping[str, Any]) -> list[RunFolder]:
+        """Where the runs of a trial are, one for each seed of the search."""
+        seeds = self.search.options.seeds
+        return [RunFolder(self.folder / study.plan.spec(values, seed).run_id) for seed in seeds]
+
+    def outcome(self, study: Study, values: Mapping[str, Any]) -> Outcome:
+        """What became of the trial with these values."""
+        names, chance = self.search.options.objectives, self.chance[study.plan.name]
+        return outcome(self.folders(study, values), names, chance)
+
+    def winner(self, study: Study) -> dict[str, Any] | None:
+        """The values of the best trial that counts; None without one."""
+        rows = [self._row(study, trial) for trial in study.trials()]
+        best = self._best(rows)
+        return None if best is None else dict(rows[best]["values"])
+
+    def write(self, studies: Sequence[Study], importances: bool = False) -> None:
+        """Write the file; `importances` take a while, and are for the end."""
+        known, options = self.search, self.search.options
+        described = [self._study(study, importances) for study in studies]
+        content = {
+            "schema": SCHEMA,
+            "suite": known.name,
+            "title": known.title,
+            "kind": SEARCH,
+            "axes": known.axes,
+            "tuned_by": None,
+            "same": [],
+            "runs": [{"run_id": run_id, "fields": f} for run_id, f in self.runs.items()],
+            "search": {
+                "objectives": options.objectives,
+                "trials": known.trials,
+                "minutes": known.minutes,
+                "sampler": options.sampler,
+                "sampler_seed": options.sampler_seed,
+                "pruner": options.pruner,
+                "seeds": options.seeds,
+                "confirm_seeds": known.seeds,
+                "optuna": optuna.__version__,
+            },
+            "studies": described,
+        }
+        write_atomic(self.folder / "plan.json", to_json(content))
+
+    def _study(self, study: Study, importances: bool) -> dict[str, Any]:
+        rows = [self._row(study, trial) for trial in study.trials()]
+        best = self._best(rows)
+        return {
+            "name": study.plan.name,
+            "arm": dict(study.plan.arm),
+            "space": {key: known.to_dict() for key, known in study.plan.space.items()},
+            "trials": rows,
+            "winner": None if best is None else rows[best]["number"],
+            "front": [rows[i]["number"] for i in self._front(rows)],
+            "importances": _importances(study) if importances else None,
+        }
+
+    def _row(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """One trial; also notes its runs."""
+        key = (study.plan.name, trial.number)
+        if key in self.rows:
+            return self.rows[key]
+        values = study.values(trial)
+        found = begun(self.folders(study, values))
+        ended = self.outcome(study, values)
+        names = self.search.options.objectives
+        scores = dict(zip(names, trial.values or [], strict=False))
+        row: dict[str, Any] = {
+            "number": trial.number,
+            "values": values,
+            "state": STATES[trial.state],
+            "reason": trial.user_attrs.get(REASON),
+            "scores": scores,
+            "runs": [folder.run_id for folder in found],
+            "seconds": ended.seconds,
+            "epochs": ended.epochs,
+            "loss": ended.loss,
+        }
+        for seed in self.search.options.seeds:
+            run = study.plan.run(values, seed)
+            if run.run_id in row["runs"]:
+                self.runs[run.run_id] = run.fields()
+        if trial.state.is_finished():
+            self.rows[key] = row
+        return row
+
+    def _counting(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Trials that can win: complete, and none of their runs diverged."""
+        return [i for i, r in enumerate(rows) if r["state"] == "complete" and r["reason"] is None]
+
+    def _merits(self, row: Mapping[str, Any]) -> list[float]:
+        """The objectives, more being better."""
+        signs = {"maximize": 1, "minimize": -1}
+        return [signs[DIRECTIONS[name]] * score for name, score in row["scores"].items()]
+
+    def _best(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
+        """The best first objective, then the rest, then the loss, then the earlier."""
+
+        def merit(i: int) -> tuple[float, ...]:
+            return (*self._merits(rows[i]), -(rows[i]["loss"] or 0.0))
+
+        return max(self._counting(rows), key=merit, default=None)
+
+    def _front(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Trials that no other beats: at least as good in all objectives, better in one."""
+        merits = {i: self._merits(rows[i]) for i in self._counting(rows)}
+        return [
+            i for i, mine in merits.items() if not any(_beats(m, mine) for m in merits.values())
+        ]
+
+
+def _beats(a: Sequence[float], b: Sequence[float]) -> bool:
+    return list(a) != list(b) and all(x >= y for x, y in zip(a, b, strict=True))
+
+
+def _importances(study: Study) -> dict[str, float] | None:
+    """Each key's share in the variance of the first objective (fANOVA: Hutter et al., ICML 2014).
+
+    None where trials are too few or all alike.
+    """
+    if len(study.space) < 2:
+        return None
+    with contextlib.suppress(ValueError, RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = get_param_importances(
+            study.study,
+            evaluator=FanovaImportanceEvaluator(seed=0),
+            target=lambda trial: trial.values[0],
+        )
+        return {key: round(found[key], 4) for key in study.space if key in found} or None
+    return None
