@@ -39,7 +39,7 @@ def draw_parallel(search: Search, metric: Metric) -> Figure | None:
     panels = arrange(search, studies)
     high, wide = len(panels), len(panels[0])
     longest = max(len(study.space) for study in studies)
-    across = 1.05 * longest + 0.9 if wide == 1 else max(0.8 * longest + 0.7, 2.5)
+    across = 1.05 * longest + 0.9 if wide == 1 else min(max(0.8 * longest + 0.7, 2.5), 4.2)
     size = (across * wide + 0.3, (3.4 if high == 1 else 2.2) * high + 1.0)
     cut = any(
         Sight.of(counting([study], metric), metric).cuts(

@@ -56,7 +56,7 @@ def draw_slices(search: Search, metric: Metric) -> Figure | None:
     panels = _fill(rows)
     high, wide = len(panels), len(panels[0])
     with mpl.rc_context(STYLE):
-        size = (2.3 * wide + 1.5, 2.0 * high + 1.0)
+        size = ((2.3 if wide < 4 else 2.0) * wide + 1.5, 2.0 * high + 1.0)
         figure = page(search, "score by parameter", size, _words(rows, metric))
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, panel in places(grid, panels):
