@@ -56,7 +56,7 @@ def draw_history(search: Search, metric: Metric) -> Figure | None:
         sight_of = {id(s): sight for row, sight in zip(panels, sights, strict=True) for s in row}
         for axes, study in places(grid, panels):
             _draw_trials(axes, study, metric, sight_of[id(study)])
-            if len(studies) > 1:
+            if len(search.studies) > 1:
                 axes.set_title(study.name, fontsize=9)
         for row in grid:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)
@@ -81,7 +81,7 @@ def draw_front(search: Search, metric: Metric, other: Metric) -> Figure | None:
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, study in places(grid, panels):
             _draw_objectives(axes, study, metric, other, sights[id(study)])
-            if len(studies) > 1:
+            if len(search.studies) > 1:
                 axes.set_title(study.name, fontsize=9)
         for row in grid:
             row[0].set_ylabel(metric.heading, fontsize=9 if high == 1 else 8)

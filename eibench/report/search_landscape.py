@@ -44,7 +44,7 @@ def draw_landscape(search: Search, metric: Metric, pairs: Mapping[str, Pair]) ->
             norm = _colour_bar(figure, of, metric)
             for axes, study in of:
                 _draw_panel(axes, study, pairs[study.name], metric, cells[study.name], norm)
-                if len(studies) > 1:
+                if len(search.studies) > 1:
                     axes.set_title(study.name, fontsize=9)
     return figure
 

@@ -53,7 +53,7 @@ def draw_parallel(search: Search, metric: Metric) -> Figure | None:
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, study in places(grid, panels):
             _draw_lines(axes, study, metric)
-            if len(studies) > 1:
+            if len(search.studies) > 1:
                 axes.set_title(study.name, fontsize=9, pad=9)
     return figure
 

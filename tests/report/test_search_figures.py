@@ -317,6 +317,15 @@ def test_parallel_coordinates(one):
     assert names == ["learning\nrate", "kappa", "validation\naccuracy\n(%)"]
 
 
+def test_a_panel_that_is_left_alone_says_whose_it_is(fair_search):
+    search = read(fair_search)
+    axes = (
+        draw_parallel(search, ACCURACY).axes
+        + draw_landscape(search, ACCURACY, choose_pairs(search)).axes[:1]
+    )
+    assert [one.get_title() for one in axes] == ["ei, depth 4"] * 2
+
+
 def test_a_single_parameter_has_no_parallel_coordinates(two):
     assert draw_parallel(read(two), ACCURACY) is None
 
