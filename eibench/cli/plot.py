@@ -42,12 +42,13 @@ def plot(
 
     A suite without a numeric axis is drawn as points by method, one with ablations as differences
     to its base run, with 95 % confidence intervals. Probes are drawn layer by layer, unless a
-    metric, x or by is named.
+    metric, x or by is named. A search has figures of its own: history, slices, parallel
+    coordinates, importances, confirmation, and its landscape, over --x KEY --by KEY if named.
     """
     from eibench.report.make import make_figures
 
     for drawn in make_figures(results or [Path("results")], metric, x, split(by), out):
-        if drawn.x is None and not drawn.ablated:
+        if drawn.x is None and not drawn.ablated and not drawn.searched:
             typer.echo(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
         for path in drawn.paths:
             typer.echo(str(path))

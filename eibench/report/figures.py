@@ -22,6 +22,7 @@ from eibench.report.dots import draw_dots
 from eibench.report.intervals import draw_intervals, signs
 from eibench.report.layout import Key
 from eibench.report.provenance import machine
+from eibench.report.searches import Search
 from eibench.report.source import SuiteResults
 from eibench.report.styles import STYLE, series_of
 from eibench.report.tables import Table
@@ -31,7 +32,9 @@ from eibench.results.store import write_atomic
 DPI = 150
 PANELS_IN_ROW = 3
 TITLE = 0.36
-"""Inches kept free for the title."""
+"""Inches kept free for the title ..."""
+TITLE_LINE = 0.18
+"""... and for each further line of it."""
 CAPTION_LINE = 0.14
 """Inches of each line below the axes."""
 
@@ -85,7 +88,8 @@ def write_around(figure: Figure, title: str, text: str) -> None:
     left = 0.08 / width
     figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")
     figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555")
-    rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + TITLE) / height)
+    top = TITLE + TITLE_LINE * title.count("\n")
+    rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + top) / height)
     figure.set_layout_engine("constrained", rect=rectangle)
 
 
@@ -107,7 +111,7 @@ def equals(suite: SuiteResults) -> list[str]:
     return [f"{' = '.join(group)}: the same computation" for group in suite.same]
 
 
-def machines(suite: SuiteResults) -> list[str]:
+def machines(suite: SuiteResults | Search) -> list[str]:
     """What computed the runs."""
     return sorted({machine(run) for run in suite.runs if run.environment})
 

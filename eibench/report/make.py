@@ -20,7 +20,7 @@ from eibench.report.layers import (
     layer_table,
 )
 from eibench.report.layout import check_fields, choose_axes, choose_layout
-from eibench.report.searches import Search
+from eibench.report.searches import Search, read_searches
 from eibench.report.source import SuiteResults, read_suites
 from eibench.report.tables import Table, build_table
 from eibench.report.words import find_metric
@@ -43,6 +43,8 @@ class Drawn:
     paths: list[Path]
     ablated: bool
     """Whether ablations take part."""
+    searched: bool = False
+    """Whether it shows a search instead of a table."""
 
 
 def make_tables(
@@ -137,6 +139,8 @@ def make_figures(
     """Draw a figure of `metric` for each suite at or below `results`, one by one.
 
     A probe suite of which nothing else is asked is drawn layer by layer, in lines and as a map.
+    A search is drawn beside its confirmed runs, unless another metric or field is asked for; where
+    `x` and `by` are what it searched, its landscape over them is drawn instead of its runs.
 
     Without `out` a figure goes into its suite's folder.
 
@@ -144,18 +148,62 @@ def make_figures(
         UserError: as `make_tables`; an `x` that is not a number in every run; an `out` that cannot
             be written or would hold two figures of one name.
     """
+    suites, searches = read_suites(results), read_searches(results)
+    both: list[SuiteResults | Search] = [*suites, *searches]
+    places = {(one.folder.resolve(), one.name) for one in both}
+    if out is not None and len({name for _, name in places}) < len(places):
+        raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
+    chosen, rest = _share_out(suites, searches, metric, [*([] if x is None else [x]), *(by or [])])
+    for search in chosen:
+        yield from _draw_search(search, metric, x, by, out)
+    for suite in rest:
+        for name, field, ablated, figure in _figures(suite, metric, x, by):
+            paths = _save(figure, out or suite.folder / "figures", f"{suite.name}_{name}")
+            yield Drawn(suite.name, field, paths, ablated)
+
+
+def _share_out(
+    suites: Sequence[SuiteResults],
+    searches: Sequence[Search],
+    metric: str | None,
+    asked: Sequence[str],
+) -> tuple[list[Search], list[SuiteResults]]:
+    """The searches and the suites of which something is drawn.
+
+    A metric that is no objective and fields that were not searched are left to suites, if any.
+    """
+    chosen = [
+        search
+        for search in searches
+        if not suites or (metric in (None, *search.objectives) and set(asked) <= search.keys)
+    ]
+    landscapes = {search.folder.resolve() for search in chosen if asked}
+    return chosen, [suite for suite in suites if suite.folder.resolve() not in landscapes]
+
+
+def _draw_search(
+    search: Search,
+    metric: str | None,
+    x: str | None,
+    by: Sequence[str] | None,
+    out: Path | None,
+) -> Iterator[Drawn]:
+    """The figures of a search, one by one."""
+    from eibench.report import search_figures
+
+    for name, figure in search_figures.draw_search(search, metric, x, by):
+        paths = _save(figure, out or search.folder / "figures", f"{search.name}_{name}")
+        yield Drawn(search.name, None, paths, ablated=False, searched=True)
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """The files of a figure; raises `UserError` when they cannot be written."""
     from eibench.report import figures  # matplotlib, which tables need not wait for
 
-    suites = read_suites(results)
-    if out is not None and len({suite.name for suite in suites}) < len(suites):
-        raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
-    for suite in suites:
-        for name, field, ablated, figure in _figures(suite, metric, x, by):
-            path = (out or suite.folder / "figures") / f"{suite.name}_{name}"
-            try:
-                yield Drawn(suite.name, field, figures.save(figure, path), ablated)
-            except OSError as error:
-                raise UserError(f"{path}: {error.strerror}") from None
+    try:
+        return figures.save(figure, folder / name)
+    except OSError as error:
+        raise UserError(f"{folder / name}: {error.strerror}") from None
 
 
 def _figures(

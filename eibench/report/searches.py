@@ -100,6 +100,11 @@ class Search:
     confirmed: SuiteResults | None
     """The winners under fresh seeds; None while they have not been run."""
 
+    @property
+    def keys(self) -> set[str]:
+        """All that any study searched."""
+        return {key for study in self.studies for key in study.space}
+
     def confirmed_runs(self, study: Study) -> list[Run]:
         """The fresh runs of a study's winner."""
         if self.confirmed is None:
