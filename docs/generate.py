@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cog
 from pydantic.fields import FieldInfo
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from eibench.cli import app
 from eibench.plan.options import LARGEST, Choice, Options, ProbeOptions
+from eibench.plan.space import Parameter, SearchFile
 from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
 from eibench.report.cost import to_text
 
@@ -28,6 +30,8 @@ WORDS = {
     bool: "`true`, `false`",
     str: "text",
     types.NoneType: "`null`",
+    list: "list",
+    dict: "mapping",
 }
 BOUNDS = {"ge": "≥", "gt": ">", "lt": "<", "le": "≤"}
 
@@ -49,15 +53,26 @@ def options() -> None:
         for name, cls in registry.items():
             _rows(cls, f"`{kind}.{{}}` of `{name}`")
     for section, cls in {**SECTIONS, PROBE: ProbeOptions}.items():
-        cog.outl(f"\n### `{section}`\n\n{cls.__doc__}\n{HEAD}")
-        _rows(cls, f"`{section}.{{}}`")
+        _section(section, cls)
     default, least = NUMBERS["timesteps"]
     cog.outl(f"\n### The rest\n{HEAD}\n| `timesteps` | whole number, ≥ {least} | `{default}` |\n")
 
 
+def search() -> None:
+    """Every key of a suite's `search`."""
+    _section("search", SearchFile)
+    _section("search.space.KEY", Parameter)
+
+
+def _section(name: str, cls: type[Options]) -> None:
+    cog.outl(f"\n### `{name}`\n\n{(cls.__doc__ or '').partition(chr(10))[0]}\n{HEAD}")
+    _rows(cls, f"`{name}.{{}}`")
+
+
 def _rows(cls: type[Options], key: str) -> None:
     for name, field in cls.model_fields.items():
-        default = "required" if field.is_required() else f"`{_yaml(field.default)}`"
+        default = f"`{_yaml(field.get_default(call_default_factory=True))}`"
+        default = "required" if field.is_required() else default
         cog.outl(f"| {key.format(name)} | {', '.join(_allowed(field))} | {default} |")
 
 
@@ -70,16 +85,31 @@ def _allowed(field: FieldInfo) -> Iterator[str]:
     if isinstance(kind, type) and issubclass(kind, Choice):
         yield "a name, or a mapping of a name and its options"
         return
-    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    yield " or ".join(WORDS[k] for k in kinds)
+    if (
+        typing.get_origin(kind) is list
+        and typing.get_origin(typing.get_args(kind)[0]) is typing.Literal
+    ):
+        values = typing.get_args(typing.get_args(kind)[0])
+        yield f"list of {', '.join(f'`{value}`' for value in values)}"
+        return
+    united = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    kinds = typing.get_args(kind) if united else (kind,)
+    yield " or ".join(WORDS[_plain(k)] for k in kinds)
     for bound in field.metadata:
         for name, sign in BOUNDS.items():
             if getattr(bound, name, LARGEST) != LARGEST:
                 yield f"{sign} {getattr(bound, name)}"
 
 
+def _plain(kind: Any) -> Any:
+    """`int` for a whole number within bounds, `list` for a list of anything."""
+    inner = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+    return typing.get_origin(inner) or inner
+
+
 def _yaml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def profiles() -> None:
