@@ -162,7 +162,7 @@ class Study:
         return True
 
     def _tell_one(self, trial: FrozenTrial, outcome: Outcome, pruned: bool) -> None:
-        if outcome.reason:
+        if outcome.reason and not pruned:
             self.storage.set_trial_user_attr(trial._trial_id, REASON, outcome.reason)
         if pruned:
             self.study.tell(trial.number, state=TrialState.PRUNED)
