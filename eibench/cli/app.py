@@ -5,6 +5,7 @@ Exit codes: 0 all well, 1 some runs failed, 2 bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,8 @@ from eibench.version import __version__
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+"""What a disk says when it takes no more."""
 
 
 class _Group(TyperGroup):
@@ -36,6 +39,12 @@ class _Group(TyperGroup):
         except UserError as error:
             for line in str(error).splitlines():
                 typer.echo(f"error: {line}", err=True)
+            raise typer.Exit(BAD_INPUT) from None
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"error: {where}{error.strerror}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; the same command goes on from here", err=True)

@@ -86,9 +86,9 @@ def search(
         _show_plan(plan, where)
         return
     if export is not None:
-        from eibench.search.export import check_name
+        from eibench.search.export import check_export
 
-        check_name(export)
+        check_export(plan, export)
     if not _search(plan, results, where, jobs, export):
         raise typer.Exit(1)
 
@@ -111,7 +111,7 @@ def _search(
     from eibench.search.driver import search as find
     from eibench.search.export import write_tuned_suite
 
-    total = plan.trials * len(plan.studies)
+    total = sum(map(plan.budget, plan.studies))
     with _Progress(plan, total) as progress:
         found = find(plan, results, device, progress, jobs)
     typer.echo(
@@ -135,7 +135,6 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
     from eibench.execution.estimate import estimates
 
     base = plan.base_plan()
-    runs = plan.trials * len(plan.options.seeds) + len(plan.seeds)
     typer.echo(
         f"{plan.title}: {len(plan.studies)} studies of {plan.trials} trials"
         f" ({plan.options.sampler}; seeds {_listed(plan.options.seeds)}), winners run again under"
@@ -145,6 +144,7 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
     for study, (_, seconds) in zip(
         plan.studies, estimates(base, base.runs, Path(), device), strict=True
     ):
+        runs = plan.budget(study) * len(plan.options.seeds) + len(plan.seeds)
         expected = None if seconds is None else seconds * runs
         total += expected or 0.0
         typer.echo(f"  {'will fail' if expected is None else duration(expected):>9}  {study.name}")

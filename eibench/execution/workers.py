@@ -135,6 +135,7 @@ class _Process:
 
     def _start(self) -> None:
         if self.process is None and not self.ended:
+            _leave_interrupts_to_main()
             context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
             self.pipe, other = context.Pipe()
             self.process = context.Process(target=_serve, args=(other, *self.settings), daemon=True)
@@ -155,6 +156,13 @@ class _Process:
         if self.process is not None:
             self.process.terminate()
             self.process.join()
+
+
+def _leave_interrupts_to_main() -> None:
+    """No SIGINT for this thread, nor for a process that it starts: while that one imports torch, an
+    interrupt from the keyboard would end it with a traceback."""
+    if hasattr(signal, "pthread_sigmask"):  # POSIX
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _goes_on(on_epoch: EpochListener, record: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
-from eibench.plan.overrides import Override, matches
+from eibench.plan.overrides import Override, is_exactly, matches
 from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.references import Published, read_references
 from eibench.plan.spec import PROBE, RunSpec
@@ -229,9 +229,10 @@ class Expansion:
         spec = draft.spec()
         run = PlannedRun(spec.run_id, spec, name)
         for i, clause in enumerate(self.suite.tuned):
-            if all(matches(run, key, wanted) for key, wanted in clause.where.items()):
+            if all(is_exactly(run, key, wanted) for key, wanted in clause.where.items()):
                 self.tuned.add(i)
-                for leaf in leaves(clause.set, ("tuned", i, "set")):
+                changes = leaves(clause.set, ("tuned", i, "set"))
+                for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
                     self._assign(draft, leaf)
         self._apply_settings(draft)
         tuned = draft.spec()

@@ -65,6 +65,12 @@ def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
     return key in fields and fields[key] in choices
 
 
+def is_exactly(run: PlannedRun, key: str, wanted: Any) -> bool:
+    """The same, but a method by its label alone: each variant of it has tuned values of its own."""
+    fields = run.fields()
+    return key in fields and fields[key] in (wanted if isinstance(wanted, list) else [wanted])
+
+
 def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
     """The runs that satisfy every `--only KEY=VALUE[,VALUE...]`.
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eibench.plan.draft import Draft, Origin
+from eibench.plan.draft import Draft, Located, Origin
 from eibench.plan.expand import Expansion
 from eibench.plan.overrides import Override
 from eibench.plan.space import Parameter, SearchFile
@@ -55,6 +55,14 @@ class StudyPlan:
         for setting in self.settings:
             draft.assign(setting.path, setting.value, Origin(document, (), str(setting)))
         return dataclasses.replace(draft.spec(), seed=seed)
+
+    def refusal(self, values: Mapping[str, Any]) -> str | None:
+        """Why no run can have `values`; None where one can. Ends of the space are tried before."""
+        try:
+            self.spec(values, 0)
+        except Located as located:
+            return "; ".join(located.messages)
+        return None
 
     def run(self, values: Mapping[str, Any], seed: int) -> PlannedRun:
         """The same as a run that keeps the name of the arm's method."""
@@ -98,6 +106,11 @@ class SearchPlan:
     """Of the winners."""
     studies: tuple[StudyPlan, ...]
     expansion: Expansion = field(repr=False)
+
+    def budget(self, study: StudyPlan) -> int:
+        """Trials of `study`: as many as of the others, but no more than its grid has points."""
+        grid = self.options.sampler == "grid"
+        return min(self.trials, len(study.grid())) if grid else self.trials
 
     def base_plan(self) -> Plan:
         """The arms' runs before tuning, as a plan whose results are the trials'."""

@@ -59,11 +59,17 @@ class Parameter(Options):
             raise ValueError(f"low must be above 0 on a log scale, not {self.low}")
         if self.log and self.step is not None:
             raise ValueError("has a step, which a log scale cannot have")
+        if self.step is not None and self.low + self.step > self.high:
+            raise ValueError(f"step ({self.step}) leads from low ({self.low}) beyond high")
         return self
 
     def ends(self) -> list[Any]:
-        """The values at which the space is tried out: all choices, or both ends."""
-        return list(self.choices) if self.choices is not None else [self.low, self.high]
+        """The values at which the space is tried out: all choices, or both ends of a range and its
+        first step."""
+        if self.choices is not None:
+            return list(self.choices)
+        points = self.points()
+        return [self.low, self.high] if points is None else [*points[:2], *points[2:][-1:]]
 
     def points(self) -> list[Any] | None:
         """All values, in order; None for a range without a step."""
@@ -88,8 +94,7 @@ class Parameter(Options):
 
     def whole(self) -> Parameter:
         """The same range of whole numbers alone."""
-        step = self.step if self.step is not None or self.log else 1
-        return self.model_copy(update={"step": step})
+        return self if self.step is not None else self.model_copy(update={"step": 1})
 
     def rounded(self, value: float) -> float:
         """A number from a range without a step, as a person would write it; it stays within."""

@@ -19,6 +19,7 @@ from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import OK, SEARCH
 from eibench.search.journal import open_journal
+from eibench.search.made_of import refuse_other_trials
 from eibench.search.outcome import SCORE, Outcome
 from eibench.search.record import Ledger
 from eibench.search.study import Asked, Study
@@ -70,6 +71,7 @@ def search(
     folder = root / plan.name / SEARCH
     with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
         storage = open_journal(folder)
+        refuse_other_trials(plan, storage, folder)
         studies = [Study(known, plan, storage) for known in plan.studies]
         chance = {s.name: 100 / len(datasets.get(s.base.spec).classes) for s in plan.studies}
         ledger = Ledger(plan, folder, chance)
@@ -131,6 +133,8 @@ class _Driver:
     def _work(self, item: tuple[Study, Asked]) -> bool:
         """Execute the runs of a trial that have not ended; whether the pruner stopped it."""
         study, asked = item
+        if study.plan.refusal(asked.values):
+            return False
         for i, seed in enumerate(self.plan.options.seeds):
             run = study.plan.run(asked.values, seed)
             record = self._execute(study, asked, run, i)
@@ -144,19 +148,30 @@ class _Driver:
         self, study: Study, asked: Asked, run: PlannedRun, earlier: int
     ) -> dict[str, Any] | None:
         """The record of the trial's run after `earlier` ones; None when the pruner stopped it."""
-        files = self.ledger.folders(study, asked.values)[earlier]
-        before = [f.outcome()["result"] for f in self.ledger.folders(study, asked.values)[:earlier]]
-        scores = [result[SCORE] for result in before if SCORE in result]
+        folders = self.ledger.folders(study, asked.values)
+        files, last = folders[earlier], earlier == len(folders) - 1
+        before = self.ledger.score(study, folders[:earlier])
+
+        def hear() -> None:
+            """All epochs so far: a kill can come between an epoch's line and the hearing of it."""
+            for record in files.epochs():
+                step = earlier * run.spec.train.epochs + record["epoch"]
+                mean = (before * earlier + record[SCORE]) / (earlier + 1)
+                study.hear(asked.number, step, mean)
 
         def on_epoch(record: dict[str, Any]) -> None:
             self.listener.epoch(run, record)
-            step = earlier * run.spec.train.epochs + record["epoch"]
-            mean = (sum(scores) + record[SCORE]) / (len(scores) + 1)
-            if study.pruned(asked.number, step, mean):
+            hear()
+            at_the_end = last and record["epoch"] == run.spec.train.epochs
+            if not at_the_end and study.stops(asked.number):
                 raise Stop
 
+        hear()
         if (final := files.final_record()) is not None:
             return final
+        if study.stops(asked.number):  # a kill came before this was noted
+            files.checkpoint.unlink(missing_ok=True)
+            return None
         self.listener.started(run)
         try:
             return self.workers.execute(run, self.plan.name, files, on_epoch)

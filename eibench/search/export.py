@@ -10,28 +10,39 @@ from typing import Any
 
 import yaml
 
-from eibench.errors import UserError
+from eibench.errors import BadSuite, UserError
+from eibench.plan.draft import Draft, Origin
+from eibench.plan.expand import Expansion, within
 from eibench.plan.search import SearchPlan
-from eibench.plan.suite import NAME, SUFFIXES
+from eibench.plan.suite import NAME, SUFFIXES, SuiteFile
+from eibench.plan.validate import validate
+from eibench.plan.yaml_source import parse
 from eibench.results.store import write_atomic
 
+Winners = Mapping[str, Mapping[str, Any]]
 
-def check_name(path: Path) -> None:
-    """Raise `UserError` when a file of that name cannot be a suite: it is the suite's name."""
+
+def check_export(plan: SearchPlan, path: Path) -> None:
+    """Raise `UserError` where no suite at `path` could stand for the search: a name that cannot be
+    a suite's, or a `--set` that a file cannot say."""
     if path.suffix not in SUFFIXES or not re.fullmatch(NAME, path.stem):
         raise UserError(
             f"--export {path}: must be a file NAME.yaml, the name of letters, digits, `_` and `-`"
         )
+    _check_same_runs(plan, {study.name: study.corners()[0] for study in plan.studies}, path)
 
 
-def tuned_suite(plan: SearchPlan, winners: Mapping[str, Mapping[str, Any]], path: Path) -> str:
+def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
     """YAML for `path`, whose name is the suite's; paths in it are relative to its folder."""
     before = plan.expansion
     suite = {k: v for k, v in before.document.data.items() if k not in ("search", "seeds")}
-    tuned = plan.tuned_suite(winners).tuned
+    suite |= _with_settings(plan)
+    tuned = [clause.model_dump() for clause in plan.tuned_suite(winners).tuned]
     suite |= {"name": path.stem, "title": f"{plan.title}, tuned"}
-    suite |= {"tuned": [clause.model_dump() for clause in tuned], "tuned_by": plan.name}
-    suite |= {"seeds": list(plan.seeds)}
+    suite |= {"tuned": tuned, "tuned_by": plan.name, "seeds": list(plan.seeds)}
+    unwon = [dict(study.arm) for study in plan.studies if study.name not in winners]
+    if unwon:
+        suite["exclude"] = [*before.suite.exclude, *unwon]
     if before.suite.references:
         suite["references"] = _moved(before.suite.references, before.folder, path)
     if before.suite.plugins:
@@ -44,15 +55,55 @@ def tuned_suite(plan: SearchPlan, winners: Mapping[str, Mapping[str, Any]], path
     return head + yaml.safe_dump(suite, sort_keys=False, default_flow_style=None, width=120)
 
 
-def write_tuned_suite(
-    plan: SearchPlan, winners: Mapping[str, Mapping[str, Any]], path: Path
-) -> None:
-    """Write it; raises `UserError` when it cannot be written."""
-    text = tuned_suite(plan, winners, path)
+def write_tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> None:
+    """Write it; raises `UserError` when it cannot be written, or would not say the same."""
+    _check_same_runs(plan, winners, path)
     try:
-        write_atomic(path, text.encode())
+        write_atomic(path, tuned_suite(plan, winners, path).encode())
     except OSError as error:
         raise UserError(f"--export {path}: {error.strerror}") from None
+
+
+def _with_settings(plan: SearchPlan) -> dict[str, Any]:
+    """The suite's base, axes and overrides per method as `--set` leaves them."""
+    before = plan.expansion
+    if not before.settings:
+        return {}
+    draft = Draft(Origin(before.document))
+    draft.assign((), before.suite.base, draft.origins[()])
+    for setting in before.settings:
+        draft.assign(setting.path, setting.value, Origin(before.document, (), str(setting)))
+    replaced = {f"{setting.key}." for setting in before.settings}
+    per_method = {
+        name: {key: value for key, value in values.items() if not within(key, replaced)}
+        for name, values in before.suite.per_method.items()
+    }
+    return {
+        "base": draft.values,
+        "grid": before.grid,
+        "zip": before.zip,
+        "per_method": per_method,
+    }
+
+
+def _check_same_runs(plan: SearchPlan, winners: Winners, path: Path) -> None:
+    """Raise `UserError` unless the written suite plans the very runs that confirm the winners."""
+    expected = [run.run_id for run in plan.confirmation(winners).runs]
+    document = parse(tuned_suite(plan, winners, path), str(path))
+    try:
+        written = Expansion(document, validate(SuiteFile, document.data), [])
+        found = [run.run_id for run in written.plan(list(plan.seeds)).runs]
+    except BadSuite as problem:
+        raise _cannot(path, problem.problems[0]) from None
+    if found != expected:
+        raise _cannot(path, "its runs would be others")
+
+
+def _cannot(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"--export {path}: no suite file says the same as this command ({reason}); write what"
+        " `--set` changes into the suite that is searched"
+    )
 
 
 def _moved(entry: str, folder: Path, path: Path) -> str:

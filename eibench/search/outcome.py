@@ -46,9 +46,14 @@ def outcome(folders: Sequence[RunFolder], objectives: Sequence[str], chance: flo
         reason=reasons[0] if reasons else None,
         scores={name: _mean([known[name] for known in numbers]) for name in objectives},
         loss=_mean([known["loss"] for known in numbers]),
-        seconds=sum(end.get("cost", {}).get("seconds") or 0.0 for end in ends),
+        seconds=sum(map(_seconds, folders)),
         epochs=sum(len(folder.epochs()) for folder in folders),
     )
+
+
+def impossible(reason: str, objectives: Sequence[str]) -> Outcome:
+    """The outcome of a trial whose values no run can have."""
+    return Outcome(True, reason, dict.fromkeys(objectives), None, 0.0, 0)
 
 
 def begun(folders: Sequence[RunFolder]) -> list[RunFolder]:
@@ -68,6 +73,12 @@ def _numbers(folder: RunFolder, end: Mapping[str, Any], chance: float) -> dict[s
         "seconds": end["cost"]["seconds"],
         "firing_rate": statistics.fmean(chosen["firing_rate_by_layer"]),  # on validation
     }
+
+
+def _seconds(folder: RunFolder) -> float:
+    """Of all epochs of a run, one that the pruner stopped among them."""
+    costs = [epoch["cost"] for epoch in folder.epochs()]
+    return float(sum(cost["train_seconds"] + cost["evaluation_seconds"] for cost in costs))
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:

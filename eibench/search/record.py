@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from eibench.plan.search import SearchPlan
 from eibench.results.store import SCHEMA, SEARCH, RunFolder, to_json, write_atomic
-from eibench.search.outcome import Outcome, begun, outcome
+from eibench.search.outcome import SCORE, Outcome, begun, impossible, outcome
 from eibench.search.study import DIRECTIONS, REASON, Study
 
 STATES = {
@@ -45,11 +45,18 @@ class Ledger:
     def outcome(self, study: Study, values: Mapping[str, Any]) -> Outcome:
         """What became of the trial with these values."""
         names, chance = self.search.options.objectives, self.chance[study.plan.name]
+        if refusal := study.plan.refusal(values):
+            return impossible(refusal, names)
         return outcome(self.folders(study, values), names, chance)
+
+    def score(self, study: Study, folders: Sequence[RunFolder]) -> float:
+        """The mean accuracy of runs that have ended; 0 of none."""
+        known = outcome(folders, [SCORE], self.chance[study.plan.name]).scores[SCORE]
+        return known or 0.0
 
     def winner(self, study: Study) -> dict[str, Any] | None:
         """The values of the best trial that counts; None without one."""
-        rows = [self._row(study, trial) for trial in study.trials()]
+        rows = self._rows(study)
         best = self._best(rows)
         return None if best is None else dict(rows[best]["values"])
 
@@ -82,7 +89,7 @@ class Ledger:
         write_atomic(self.folder / "plan.json", to_json(content))
 
     def _study(self, study: Study, importances: bool) -> dict[str, Any]:
-        rows = [self._row(study, trial) for trial in study.trials()]
+        rows = self._rows(study)
         best = self._best(rows)
         return {
             "name": study.plan.name,
@@ -94,18 +101,21 @@ class Ledger:
             "importances": _importances(study) if importances else None,
         }
 
-    def _row(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    def _rows(self, study: Study) -> list[dict[str, Any]]:
+        return [self._row(study, *numbered) for numbered in enumerate(study.trials())]
+
+    def _row(self, study: Study, number: int, trial: FrozenTrial) -> dict[str, Any]:
         """One trial; also notes its runs."""
-        key = (study.plan.name, trial.number)
+        key = (study.plan.name, number)
         if key in self.rows:
             return self.rows[key]
         values = study.values(trial)
-        found = begun(self.folders(study, values))
         ended = self.outcome(study, values)
+        found = [] if study.plan.refusal(values) else begun(self.folders(study, values))
         names = self.search.options.objectives
         scores = dict(zip(names, trial.values or [], strict=False))
         row: dict[str, Any] = {
-            "number": trial.number,
+            "number": number,
             "values": values,
             "state": STATES[trial.state],
             "reason": trial.user_attrs.get(REASON),
@@ -115,10 +125,8 @@ class Ledger:
             "epochs": ended.epochs,
             "loss": ended.loss,
         }
-        for seed in self.search.options.seeds:
-            run = study.plan.run(values, seed)
-            if run.run_id in row["runs"]:
-                self.runs[run.run_id] = run.fields()
+        for folder, seed in zip(found, self.search.options.seeds, strict=False):
+            self.runs[folder.run_id] = study.plan.run(values, seed).fields()
         if trial.state.is_finished():
             self.rows[key] = row
         return row

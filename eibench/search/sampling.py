@@ -19,7 +19,7 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
-from eibench.plan.space import Parameter
+from eibench.plan.space import Parameter, tidy
 
 LEAST_STARTUP, MOST_STARTUP = 4, 10
 """Trials drawn at random before the sampler has something to go by: a third, within these."""
@@ -54,13 +54,14 @@ def distribution(known: Parameter) -> BaseDistribution:
     """What Optuna draws a parameter from."""
     if known.choices is not None:
         return CategoricalDistribution([_encoded(choice) for choice in known.choices])
-    low, high = known.low, known.high
+    low, high, step = known.low, known.high, known.step
     assert low is not None
     assert high is not None
-    whole = all(isinstance(value, int) for value in (low, high, known.step or 1))
-    if whole and (known.step is not None or known.log):
-        return IntDistribution(int(low), int(high), known.log, int(known.step or 1))
-    return FloatDistribution(float(low), float(high), known.log, known.step)
+    if points := known.points():
+        high = points[-1]  # Optuna warns of a range that is no multiple of its step
+    if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
+        return IntDistribution(low, high, known.log, step)
+    return FloatDistribution(float(low), float(high), known.log, step)
 
 
 def to_params(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,17 +69,19 @@ def to_params(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _encoded(value) for key, value in values.items()}
 
 
-def to_values(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Optuna's parameters as values of a run, in the space's order, rounded."""
-    return {key: _value(params[key], known) for key, known in space.items() if key in params}
+def to_values(
+    params: Mapping[str, Any], space: Mapping[str, Parameter], drawn: bool = True
+) -> dict[str, Any]:
+    """Optuna's parameters as values of a run, in the space's order; `drawn` ones are rounded."""
+    return {key: _value(params[key], known, drawn) for key, known in space.items() if key in params}
 
 
-def _value(param: Any, known: Parameter) -> Any:
+def _value(param: Any, known: Parameter, drawn: bool) -> Any:
     if known.choices is not None:
         return next(choice for choice in known.choices if _encoded(choice) == param)
-    if isinstance(param, float) and known.step is None:
-        return known.rounded(param)
-    return param
+    if known.step is not None:
+        return tidy(param)
+    return known.rounded(param) if drawn else param
 
 
 def _encoded(choice: Any) -> Any:
