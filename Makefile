@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training events_digits
+SEARCHES := ei_init_search ei_init_landscape fair_depth_scaling
 FRESH := build/reproduce
 PROFILES := results/performance
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
@@ -30,13 +31,16 @@ fix: .venv/.dev  ## what ruff can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reproduce: $(SUITES:%=reproduce-%)  ## run suites afresh, put the results in results/; `make -j2` runs two at once
+reproduce: $(SUITES:%=reproduce-%) $(SEARCHES:%=search-%)  ## run suites afresh, put the results in results/; `make -j2` runs two at once
 	mkdir -p results && cp -R $(FRESH)/. results/ && rm -rf $(FRESH)
 	$(MAKE) tables
 
 # One thread for each suite. Exit code 1 of a suite: some runs failed; they are rows of its table.
 reproduce-%: .venv/.run
 	OMP_NUM_THREADS=1 $(BIN)/eibench run suites/$*.yaml --results $(FRESH) || [ $$? -eq 1 ]
+
+search-%: .venv/.run
+	OMP_NUM_THREADS=1 $(BIN)/eibench search suites/$*.yaml --results $(FRESH) || [ $$? -eq 1 ]
 
 tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/lr_search --metric validation_accuracy --rows train.lr --columns model.depth,method --format markdown --out results/lr_search/table.md

@@ -5,20 +5,26 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import eibench
-from eibench.plan import DATASETS, load_plan
+from eibench.plan import DATASETS, load_plan, read_suite
+from eibench.plan.read_search import load_search
 from eibench.plan.references import read_references
 from eibench.plan.suite import suite_files
+from eibench.report.searches import Search, read_searches
 from eibench.results.plan_file import same_computations
+from eibench.results.store import SEARCH
 
 ROOT = Path(__file__).parents[1]
 SUITES = suite_files(ROOT / "suites")
 REFERENCES = ROOT / "suites" / "references.yaml"
-REPORTED = sorted(p.parent for p in (ROOT / "results").rglob("plan.json"))
+PLANS = sorted(p.parent for p in (ROOT / "results").rglob("plan.json"))
+REPORTED = [folder for folder in PLANS if folder.name != SEARCH]
+SEARCHED = [folder.parent for folder in PLANS if folder.name == SEARCH]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +40,8 @@ def make_commands() -> dict[Path, list[str]]:
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
 def test_suites_plan_and_are_named_like_their_files(path):
-    plan = load_plan(path, [])
+    searches = read_suite(path)[1].search is not None
+    plan = load_search(path, []).base_plan() if searches else load_plan(path, [])
     assert plan.name == path.stem
     assert plan.runs
 
@@ -139,9 +146,34 @@ def test_tables_are_fresh(out, tmp_path):
 def test_committed_results_are_those_of_the_suite(folder):
     """Every run that the suite plans today has its record, and says where it comes from."""
     frame = eibench.load_results(folder)
-    planned = {run.run_id for run in load_plan(ROOT / "suites" / f"{folder.name}.yaml", []).runs}
-    assert set(frame.run_id) == planned
+    path = ROOT / "suites" / f"{folder.name}.yaml"
+    if folder in SEARCHED:
+        (search,) = read_searches([folder])
+        plan = load_search(path, []).confirmation(winners(search))
+    else:
+        plan = load_plan(path, [])
+    assert set(frame.run_id) == {run.run_id for run in plan.runs}
     assert not frame.status.isin(["missing", "interrupted"]).any()
+
+
+def winners(search: Search) -> dict[str, dict[str, Any]]:
+    """What won, by study."""
+    return {study.name: dict(study.best.values) for study in search.studies if study.best}
+
+
+@pytest.mark.parametrize("folder", SEARCHED, ids=lambda p: p.name)
+def test_committed_searches_are_those_of_the_suite(folder):
+    """Every study has its trials, and each trial's runs are what the suite makes of its values."""
+    (search,) = read_searches([folder])
+    plan = load_search(ROOT / "suites" / f"{folder.name}.yaml", [])
+    records = {run.run_id: run.status for run in search.runs}
+    assert [study.name for study in search.studies] == [study.name for study in plan.studies]
+    for known, planned in zip(search.studies, plan.studies, strict=True):
+        assert len(known.trials) == plan.trials
+        for trial in known.trials:
+            made = [planned.run(trial.values, seed).run_id for seed in plan.options.seeds]
+            assert list(trial.runs) == made
+            assert all(records[run_id] in ("ok", "diverged") for run_id in made)
 
 
 def searched() -> pd.DataFrame:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin
@@ -125,14 +126,20 @@ class _Reading:
                 self._note(f"no run uses this method; {hint}", "tune", name)
 
     def _arm_fields(self, runs: Sequence[PlannedRun]) -> list[str]:
-        """The fields of the axes that differ between arms, in the order of the axes."""
+        """The fields of the axes that tell the arms apart, in the order of the axes.
+
+        Of an axis that is a part of a run (`model`), those that the ones before do not determine.
+        """
         axes = [METHOD if a.partition(".")[0] == METHOD else a for a in self.expansion.axes]
+        known = [run.fields() for run in runs]
         found: dict[str, None] = {}
         for axis in dict.fromkeys(axes):
-            for key in dict.fromkeys(key for run in runs for key in run.fields()):
+            kept: list[str] = []
+            for key in dict.fromkeys(key for fields in known for key in fields):
                 named = key == METHOD if axis == METHOD else within(key, {f"{axis}."})
-                if named and len({repr(run.fields().get(key)) for run in runs}) > 1:
-                    found[key] = None
+                if named and _number(known, [*kept, key]) > _number(known, kept):
+                    kept.append(key)
+            found |= dict.fromkeys(kept)
         return list(found)
 
     def _study(self, run: PlannedRun, draft: Draft, fields: Sequence[str]) -> StudyPlan:
@@ -170,6 +177,11 @@ class _Reading:
                 study.spec(corner, self.options.seeds[0])
             except Located as located:
                 self.problems += located.messages
+
+
+def _number(known: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> int:
+    """How many combinations of values the fields take under these keys."""
+    return len({repr([fields.get(key) for key in keys]) for fields in known})
 
 
 def _with_whole_numbers(study: StudyPlan) -> Iterator[tuple[str, Parameter]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from eibench.errors import BadSuite, UserError
-from eibench.plan import Override, find_suite, load_plan, select
+from eibench.plan import Override, find_suite, load_plan, read_suite, select
+from eibench.plan.read_search import load_search
 from eibench.plan.suite import suite_files
 
 NORMS = ["batchnorm", {"name": "batchnorm", "stats": "per_step"}]
@@ -203,7 +204,8 @@ def test_suites_of_the_repository_are_valid():
     paths = suite_files(folder)
     assert paths
     for path in paths:
-        made = load_plan(path, [])
+        searches = read_suite(path)[1].search is not None
+        made = load_search(path, []).base_plan() if searches else load_plan(path, [])
         assert made.name == path.stem
         assert made.tuned_by is None or (folder / f"{made.tuned_by}.yaml").exists()
 
