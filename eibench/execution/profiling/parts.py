@@ -8,6 +8,7 @@ no label claims (pooling, loss, sums of gradients, Python) is `other`.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,20 +31,26 @@ BACKWARD = "autograd::engine::evaluate_function"
 UPDATES = ("Optimizer.", "aten::_foreach")
 """The optimizer, clipping of gradients and projection."""
 WHOLE = "step"
-STEPS = 3
-"""Steps that shares are taken over."""
+STEPS = 5
+"""Steps, after one that is left out, whose median shares are taken: a slow one does not show."""
 
 
 def shares(subject: Subject, device: torch.device) -> dict[str, float]:
     """Each part's share of the time of a step; they sum to 1."""
+    with _labelled(subject):
+        _, *steps = [_shares_of_one_step(subject, device) for _ in range(1 + STEPS)]
+    medians = {part: statistics.median(step[part] for step in steps) for part in PARTS}
+    total = sum(medians.values())
+    return {part: median / total for part, median in medians.items()}
+
+
+def _shares_of_one_step(subject: Subject, device: torch.device) -> dict[str, float]:
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    with _labelled(subject), record(activities=activities) as recorded:
-        for _ in range(STEPS):
-            with record_function(WHOLE):
-                subject.step()
-                wait_for(device)
+    with record(activities=activities) as recorded, record_function(WHOLE):
+        subject.step()
+        wait_for(device)
     return _attribute(list(recorded.events() or []), device.type == "cuda")
 
 
