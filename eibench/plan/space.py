@@ -59,7 +59,7 @@ class Parameter(Options):
             raise ValueError(f"low must be above 0 on a log scale, not {self.low}")
         if self.log and self.step is not None:
             raise ValueError("has a step, which a log scale cannot have")
-        if self.step is not None and self.low + self.step > self.high:
+        if self.step is not None and len(self.points() or []) < 2:
             raise ValueError(f"step ({self.step}) leads from low ({self.low}) beyond high")
         return self
 
