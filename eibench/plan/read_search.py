@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin
@@ -13,6 +14,7 @@ from eibench.plan.overrides import Override
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import DEFAULT_TRIALS, Parameter, SearchFile
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
+from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
 
 OFF_LIMITS = ("seed", "probe")
@@ -169,7 +171,17 @@ class _Reading:
             try:
                 study.spec(corner, self.options.seeds[0])
             except Located as located:
-                self.problems += located.messages
+                self.problems += [_blamed(study, corner, text) for text in located.messages]
+
+
+def _blamed(study: StudyPlan, corner: Mapping[str, Any], message: str) -> str:
+    """A problem of a corner; one that does not blame a value of it tells the corner as well."""
+    document = study.draft.origins[()].document
+    origins = [Origin(document, study.origins[key]) for key in corner]
+    if any(message.startswith(origin.message("")) for origin in origins):
+        return message
+    words = ", ".join(f"{key} {show(value)}" for key, value in corner.items())
+    return origins[0].message(f"{words}: {message}")
 
 
 def _with_whole_numbers(study: StudyPlan) -> Iterator[tuple[str, Parameter]]:

@@ -1,5 +1,6 @@
 """What a suite's `search` means: its studies, their spaces, and the suite that the winners make."""
 
+import itertools
 import math
 
 import pytest
@@ -127,6 +128,7 @@ def test_a_setting_of_a_whole_takes_out_what_lies_within(plan):
         ("model.width", {"low": 4, "high": 7}, [4, 5, 6, 7]),  # takes whole numbers alone
         ("model.width", {"low": 4, "high": 9, "step": 2}, [4, 6, 8]),
         ("model.width", {"low": 2, "high": 4, "log": True}, [2, 3, 4]),
+        ("train.warmup_epochs", {"low": 0, "high": 2}, [0, 1, 2]),
         ("train.lr", {"low": 1, "high": 4}, None),  # takes others
         ("train.lr", {"low": 1, "high": 4, "log": True}, None),
         ("train.lr", {"low": 1, "high": 4, "step": 1}, [1, 2, 3, 4]),
@@ -135,7 +137,7 @@ def test_a_setting_of_a_whole_takes_out_what_lies_within(plan):
     ],
 )
 def test_ranges_of_whole_numbers_are_found_by_what_the_field_accepts(plan, key, range_, points):
-    (study,) = plan(search={"space": {key: range_}}).studies
+    (study,) = plan(search={"space": {key: range_}}, base={"train": {"epochs": 3}}).studies
     assert study.space[key].points() == points
 
 
@@ -320,7 +322,7 @@ def test_points_lie_within_start_at_low_and_are_steps_apart(low, width, step, un
     assert points[0] == pytest.approx(low)
     assert all(low - 1e-9 <= point <= high + 1e-9 for point in points)
     assert points[-1] + step > high - 1e-9  # none is left out
-    gaps = [b - a for a, b in zip(points, points[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(points)]
     assert gaps == pytest.approx([step] * len(gaps))
     assert all(known.holds(point) for point in points)
     assert set(known.ends()) <= set(points)
