@@ -342,7 +342,7 @@ WHERE = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.lists(st.tuples(WHERE, VALUES), min_size=1, max_size=4))
 def test_random_mistakes_are_messages(project, mistakes):
     section = copy.deepcopy(SEARCH)
