@@ -55,7 +55,7 @@ class _Reading:
         fields = self._arm_fields([run for run, _ in arms])
         studies = tuple(self._study(run, draft, fields) for run, draft in arms)
         self._stop_if_wrong()
-        return SearchPlan(
+        found = SearchPlan(
             name=self.suite.name,
             title=self.suite.title,
             axes=tuple(fields),
@@ -66,6 +66,8 @@ class _Reading:
             studies=studies,
             expansion=self.expansion,
         )
+        found.confirmation({})  # what is wrong with references shows now, not after all trials
+        return found
 
     def _trials(self, asked: int | None, studies: Sequence[StudyPlan]) -> int:
         wanted = asked or self.options.trials
