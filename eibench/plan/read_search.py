@@ -14,6 +14,7 @@ from eibench.plan.overrides import Override
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import DEFAULT_TRIALS, Parameter, SearchFile
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
+from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
 
 OFF_LIMITS = ("seed", "probe")
@@ -54,7 +55,7 @@ class _Reading:
         fields = self._arm_fields([run for run, _ in arms])
         studies = tuple(self._study(run, draft, fields) for run, draft in arms)
         self._stop_if_wrong()
-        return SearchPlan(
+        found = SearchPlan(
             name=self.suite.name,
             title=self.suite.title,
             axes=tuple(fields),
@@ -65,6 +66,8 @@ class _Reading:
             studies=studies,
             expansion=self.expansion,
         )
+        found.confirmation({})  # what is wrong with references shows now, not after all trials
+        return found
 
     def _trials(self, asked: int | None, studies: Sequence[StudyPlan]) -> int:
         wanted = asked or self.options.trials
@@ -176,7 +179,17 @@ class _Reading:
             try:
                 study.spec(corner, self.options.seeds[0])
             except Located as located:
-                self.problems += located.messages
+                self.problems += [_blamed(study, corner, text) for text in located.messages]
+
+
+def _blamed(study: StudyPlan, corner: Mapping[str, Any], message: str) -> str:
+    """A problem of a corner; one that does not blame a value of it tells the corner as well."""
+    document = study.draft.origins[()].document
+    origins = [Origin(document, study.origins[key]) for key in corner]
+    if any(message.startswith(origin.message("")) for origin in origins):
+        return message
+    words = ", ".join(f"{key} {show(value)}" for key, value in corner.items())
+    return origins[0].message(f"{words}: {message}")
 
 
 def _number(known: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> int:

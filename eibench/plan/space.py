@@ -17,14 +17,22 @@ search:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, WrapValidator, model_validator
 
 from eibench.plan.options import LARGEST, Options
 from eibench.plan.options.base import LARGEST_SEED, Count
 
-Number = int | float
+
+def _as_written(value: Any, check: Callable[[Any], float]) -> Any:
+    check(value)
+    return value
+
+
+Number = Annotated[float, WrapValidator(_as_written)]
+"""A number as it is written: 1 stays whole."""
 Objective = Literal["validation_accuracy", "seconds", "firing_rate"]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 DIGITS = 3
@@ -35,7 +43,7 @@ DEFAULT_TRIALS = 30
 class Parameter(Options):
     """What a search may choose for one key: numbers between two ends, or one of several values."""
 
-    choices: list[Any] | None = Field(None, min_length=2)
+    choices: list[Any] | None = Field(None, min_length=1)
     low: Number | None = None
     high: Number | None = None
     log: bool = False
@@ -47,6 +55,8 @@ class Parameter(Options):
         if self.choices is not None:
             if ends != (None, None) or self.log or self.step is not None:
                 raise ValueError("has choices, and so no low, high, log or step")
+            if len(self.choices) == 1:
+                raise ValueError("has one choice alone, which leaves nothing to search")
             repeated = [c for i, c in enumerate(self.choices) if c in self.choices[:i]]
             if repeated:
                 raise ValueError(f"{repeated[0]!r} stands twice in choices")
@@ -59,7 +69,7 @@ class Parameter(Options):
             raise ValueError(f"low must be above 0 on a log scale, not {self.low}")
         if self.log and self.step is not None:
             raise ValueError("has a step, which a log scale cannot have")
-        if self.step is not None and self.low + self.step > self.high:
+        if self.step is not None and len(self.points() or []) < 2:
             raise ValueError(f"step ({self.step}) leads from low ({self.low}) beyond high")
         return self
 

@@ -7,8 +7,8 @@ keys or values, what was found, and the nearest name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -89,9 +89,11 @@ _WORDS = {
     "bool_type": "must be true or false, not {got}",
     "string_type": "must be text, not {got}",
     "list_type": "must be a list, not {got}",
+    "model_type": "must be a mapping of keys to values, not {got}",
     "dict_type": "must be a mapping of keys to values, not {got}",
     "finite_number": "must be finite, not {got}",
     "less_than_equal": "must be at most {le}, not {got}",
+    "too_long": "must have at most {max_length}, not {actual_length}",
     "string_too_long": "must have at most {max_length} characters",
     "greater_than": "must be above {gt}, not {got}",
     "greater_than_equal": "must be at least {ge}, not {got}",
@@ -114,12 +116,28 @@ def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
     keys: Keys = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
         name = ["name"] if issubclass(cls, Choice) else []
-        return Problem(keys, unknown_key(keys[-1], [*cls.model_fields, *name]))
+        return Problem(keys, unknown_key(keys[-1], [*_model_at(cls, keys).model_fields, *name]))
     context, got = error.get("ctx", {}), show(error["input"])
     words = _WORDS.get(error["type"])
     text = words.format(got=got, **context) if words else f"{error['msg']}, not {got}"
     near = _quoted(context.get("expected", "")) if isinstance(error["input"], str) else []
     return Problem(keys, text + did_you_mean(error["input"], near))
+
+
+def _model_at(cls: type[BaseModel], keys: Keys) -> type[BaseModel]:
+    """The model within `cls` that the last of `keys` was meant for."""
+    for key in keys[:-1]:
+        field = cls.model_fields.get(str(key))
+        cls = cls if field is None else next(_models(field.annotation), cls)
+    return cls
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type such as `dict[str, Parameter]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def _quoted(expected: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import optuna
 import torch
 
+from eibench.errors import UserError
 from eibench.execution.loaded import Datasets, check_buildable
 from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
@@ -67,7 +68,7 @@ def search(
     keep_freed_memory()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     datasets = Datasets(device)
-    check_buildable(_tried_out(plan), datasets)
+    _check_buildable(plan, datasets)
     folder = root / plan.name / SEARCH
     with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
         storage = open_journal(folder)
@@ -85,11 +86,27 @@ def search(
     )
 
 
-def _tried_out(plan: SearchPlan) -> list[PlannedRun]:
-    """The runs by which it shows whether all that is searched can be built."""
-    seed = plan.options.seeds[0]
-    corners = [study.run(corner, seed) for study in plan.studies for corner in study.corners()]
-    return [*(study.base for study in plan.studies), *corners]
+def _check_buildable(plan: SearchPlan, datasets: Datasets) -> None:
+    """Load all data and build the networks at the ends of all spaces.
+
+    Raises:
+        UserError: one of them cannot be; with the values that it is about.
+    """
+    tried = ""
+
+    def runs() -> Iterator[PlannedRun]:
+        nonlocal tried
+        yield from (study.base for study in plan.studies)
+        for study in plan.studies:
+            for corner in study.corners():
+                words = ", ".join(f"{key} {value}" for key, value in corner.items())
+                tried = f"{study.name} with {words}: "
+                yield study.run(corner, plan.options.seeds[0])
+
+    try:
+        check_buildable(runs(), datasets)
+    except UserError as error:
+        raise UserError(f"{tried}{error}") from None
 
 
 class _Driver:
