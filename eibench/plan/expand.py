@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
@@ -20,10 +19,10 @@ from eibench.plan.matches import check_used, find_matches, read_stand_ins
 from eibench.plan.overrides import Override, is_exactly, matches
 from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.references import Published, read_references
-from eibench.plan.spec import PROBE, RunSpec
+from eibench.plan.spec import PROBE
 from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile, as_probe, read_suite
-from eibench.plan.validate import show
-from eibench.plan.yaml_source import Document, Keys
+from eibench.plan.suite_checks import CheckedSuite
+from eibench.plan.yaml_source import Document
 
 
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
@@ -53,24 +52,15 @@ def load_probe(
     return Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
 
 
-class Expansion:
+class Expansion(CheckedSuite):
     """One suite on its way to a plan."""
 
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
-        self.document, self.suite, self.settings = document, suite, settings
+        super().__init__(document, suite, settings)
         self.folder = Path(document.source).parent
-        replaced = {f"{leaf.key}." for s in settings for leaf in leaves(_nested(s))}
-        self.grid = {k: v for k, v in suite.grid.items() if not within(k, replaced)}
-        self.zip = {k: v for k, v in suite.zip.items() if not within(k, replaced)}
-        self.factors = ablate.read_factors(suite, lambda key: within(key, replaced))
         self.ablations = ablate.ablations(self.factors, suite.ablate_pairs)
-        self.problems: list[str] = []
-        self.refused: dict[str, str] = {}
-        """Messages on runs that cannot be, and what is said of each where it first occurs."""
         self.used: set[int] = set()
         """Clauses of `exclude` that leave out a run which cannot even be planned."""
-        self.tuned: set[int] = set()
-        """Clauses of `tuned` that some run follows."""
         self.axes = (*([ABLATION] if self.factors else []), *self.grid, *self.zip)
         self.plugins: tuple[Loaded, ...] = ()
         self.drafts: dict[str, Draft] = {}
@@ -117,13 +107,6 @@ class Expansion:
         self._stop_if_wrong()
         return kept
 
-    def _note(self, text: str, *keys: str | int) -> None:
-        self.problems.append(Origin(self.document, keys).message(text))
-
-    def _stop_if_wrong(self) -> None:
-        if found := [*self.problems, *self.refused.values()]:
-            raise BadSuite(found)
-
     def _load_plugins(self) -> tuple[Loaded, ...]:
         """Register what the suite's plugins add: before anything is looked up by name."""
         loaded = []
@@ -151,52 +134,6 @@ class Expansion:
         except UserError as error:
             self._note(str(error), "references")
         return ()
-
-    def _check_axes(self) -> None:
-        """What the schema cannot say of seeds and axes."""
-        suite = self.suite
-        self._refuse_repeats(suite.seeds, "seeds")
-        self._refuse("seed", "seeds are listed under `seeds`", "seeds are chosen by --seeds")
-        if suite.kind == "train":
-            text = "belongs to suites of `kind: probe`"
-            self._refuse(PROBE, text, f"{text}; `eibench probe` measures this one")
-        for key, values in suite.grid.items():
-            self._refuse_repeats(values, "grid", key)
-        if len({len(values) for values in self.zip.values()}) > 1:
-            lengths = ", ".join(f"{k} has {len(v)}" for k, v in self.zip.items())
-            self._note(f"lists must be of one length: {lengths}", "zip")
-        for key in suite.grid.keys() & suite.zip.keys():
-            self._note("is an axis of grid as well", "zip", key)
-        for method, overrides in suite.per_method.items():
-            for leaf in leaves(overrides, ("per_method", method)):
-                if any(within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
-                    self._note("is an axis of grid or zip as well", *leaf.keys)
-        ablate.check(suite, self._note)
-
-    def _refuse(self, key: str, text: str, option_text: str) -> None:
-        """Note `text` wherever the suite sets `key`, and `option_text` where `--set` does."""
-        suite = self.suite
-        places: list[tuple[Mapping[str, Any], Keys]] = [
-            (suite.base, ("base",)),
-            (suite.grid, ("grid",)),
-            (suite.zip, ("zip",)),
-            *((values, ("ablate", name)) for name, values in suite.ablate.items()),
-            *((values, ("per_method", name)) for name, values in suite.per_method.items()),
-            *((clause, ("exclude", i)) for i, clause in enumerate(suite.exclude)),
-            *((clause.set, ("tuned", i, "set")) for i, clause in enumerate(suite.tuned)),
-        ]
-        for values, keys in places:
-            for found in values:
-                if within(found, {f"{key}."}):
-                    self._note(text, *keys, found)
-        for setting in self.settings:
-            if within(setting.key, {f"{key}."}):
-                self.problems.append(f"{setting}: {option_text}")
-
-    def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
-        for i, value in enumerate(values):
-            if value in values[:i]:
-                self._note(f"{show(value)} stands twice", *keys, i)
 
     def _picks(self) -> Iterator[tuple[str | None, list[Leaf]]]:
         """Every ablation by name under every combination of the axes, as the values they pick."""
@@ -272,25 +209,6 @@ class Expansion:
         method = draft.spec().method
         return list(dict.fromkeys([method.name, method.label]))
 
-    def _check_per_method(self, specs: list[RunSpec]) -> None:
-        known = sorted({n for spec in specs for n in (spec.method.name, spec.method.label)})
-        for key in self.suite.per_method:
-            if key not in known and not self.settings:
-                hint = f"allowed: {', '.join(known)}{did_you_mean(key, known)}"
-                self._note(f"no run uses this method; {hint}", "per_method", key)
-
-    def _check_tuned(self, made: list[PlannedRun]) -> None:
-        """Note clauses of `tuned` for no run, and such as set an axis."""
-        known = sorted({key for run in made for key in run.fields()})
-        for i, clause in enumerate(self.suite.tuned):
-            for key in clause.where.keys() - set(known):
-                self._note(f"unknown key{did_you_mean(key, known)}", "tuned", i, "where", key)
-            for leaf in leaves(clause.set, ("tuned", i, "set")):
-                if any(within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
-                    self._note("is an axis of grid or zip as well", *leaf.keys)
-            if i not in self.tuned and not self.settings:
-                self._note("is for none of the suite's runs", "tuned", i, "where")
-
     def _without_excluded(self, runs: list[PlannedRun]) -> list[PlannedRun]:
         kept = list(runs)
         known = sorted({key for run in runs for key in run.fields()})
@@ -316,16 +234,3 @@ class Expansion:
                 raise BadSuite([f"{self.document.source}: {spec.run_id} is planned twice"])
             runs[spec.run_id] = dataclasses.replace(run, run_id=spec.run_id, spec=spec)
         return tuple(runs.values())
-
-
-def _nested(setting: Override) -> dict[str, Any]:
-    """The setting as the mapping that it stands for: `{train: {lr: 0.1}}`."""
-    value = setting.value
-    for key in reversed(setting.path):
-        value = {key: value}
-    return dict(value)
-
-
-def within(axis: str, keys: set[str]) -> bool:
-    """Whether `axis` is one of `keys` (dotted, with a dot at the end) or lies inside one."""
-    return any(f"{axis}.".startswith(key) for key in keys)

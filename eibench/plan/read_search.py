@@ -9,11 +9,12 @@ from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin
-from eibench.plan.expand import Expansion, within
+from eibench.plan.expand import Expansion
 from eibench.plan.overrides import Override
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import DEFAULT_TRIALS, Parameter, SearchFile
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
+from eibench.plan.suite_checks import within
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
 

@@ -12,9 +12,10 @@ import yaml
 
 from eibench.errors import BadSuite, UserError
 from eibench.plan.draft import Draft, Origin
-from eibench.plan.expand import Expansion, within
+from eibench.plan.expand import Expansion
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import NAME, SUFFIXES, SuiteFile
+from eibench.plan.suite_checks import within
 from eibench.plan.validate import validate
 from eibench.plan.yaml_source import parse
 from eibench.results.store import write_atomic
