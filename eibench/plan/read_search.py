@@ -157,8 +157,9 @@ class _Reading:
             self._note(
                 f"nothing is searched for {name}; `space` is for every method, `tune` for one"
             )
+        study = dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
         self._try_out(study)
-        return dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
+        return study
 
     def _space(self, run: PlannedRun) -> tuple[dict[str, Parameter], dict[str, Keys]]:
         """What is searched for a run, the more specific last, and where each key is written."""

@@ -90,7 +90,8 @@ def _with_settings(plan: SearchPlan) -> dict[str, Any]:
 def _check_same_runs(plan: SearchPlan, winners: Winners, path: Path) -> None:
     """Raise `UserError` unless the written suite plans the very runs that confirm the winners."""
     expected = [run.run_id for run in plan.confirmation(winners).runs]
-    document = parse(tuned_suite(plan, winners, path), str(path))
+    beside = plan.expansion.folder / path.name  # the folder of `path` may not be there yet
+    document = parse(tuned_suite(plan, winners, beside), str(beside))
     try:
         written = Expansion(document, validate(SuiteFile, document.data), [])
         found = [run.run_id for run in written.plan(list(plan.seeds)).runs]

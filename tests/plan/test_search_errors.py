@@ -110,6 +110,14 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
         "search.space.model.depth: must be a whole number, not 1.5",
     ),
     (
+        {
+            **space(model__depth={"low": 18, "high": 34}),
+            "base": {"model": {"name": "resnet", "depth": 18, "pools": ...}},
+        },
+        "    model.depth:",
+        "search.space.model.depth: must be 18, 34, 50, 101 or 152, not 19",
+    ),
+    (
         space(train__optimizer={"choices": ["sgd", "adam"]}),
         "    train.optimizer:",
         "'adam'; did you mean 'adamw'?",
@@ -171,7 +179,8 @@ def without_marks(values):
 
 @pytest.mark.parametrize(("changes", "blamed", "message"), ROWS)
 def test_refused(project, changes, blamed, message):
-    path = project.suite(**{"grid": {}, **without_marks(copy.deepcopy(changes))})
+    section = {"search": without_marks(copy.deepcopy(changes["search"]))}
+    path = project.suite(**{"grid": {}, **copy.deepcopy(changes), **section})
     with pytest.raises(BadSuite) as caught:
         load_search(path, [])
     found = [p for p in caught.value.problems if message in p]
