@@ -61,6 +61,55 @@ def divisive_gain(stats: InitStatistics, fan_in: int) -> float:
     return math.sqrt((q + v) / fan_in) / stats.mean
 
 
+class CurrentMoments(NamedTuple):
+    """Mean and deviation of an integrated current."""
+
+    mean: float
+    deviation: float
+
+
+def intended_current(
+    stats: InitStatistics,
+    fan_in: int,
+    weights: tuple[float, float],
+    gain_i: float | None,
+    concentration: float | None,
+) -> CurrentMoments:
+    """What E-I Init intends a layer's integrated current to be, over weights and activity.
+
+    Its rules (section 3) say: I_sub has the mean of I_EE, so the net current N = I_EE - I_sub has
+    mean 0; and the mean of I_div is the deviation of I_EE, so I = N / I_div is of order 1. Exactly,
+    for weights of mean w and variance s^2, independent of one another and of x, and rows a of W_EI
+    that sum to 1:
+
+        N = sum_j x_j (W_EE,j - sum_k a_k W_IE,kj)      E[N] = 0
+        E[N^2] = sum_j E[x_j^2] s^2 (1 + sum_k a_k^2) = d q s^2 (1 + sum_k a_k^2)
+        E[I_div] = g_I d m w
+
+    and I has mean 0 and deviation s sqrt(d q (1 + sum_k a_k^2)) / (g_I d m w), I_div being taken at
+    its mean. With the paper's w = s = lambda, g_I and a_k = 1/n_I that is
+
+        sqrt(q (1 + 1/n_I) / (q + V)),                  0.72 to 0.77 for spikes.
+
+    This deviation is one of all entries, of which a part is that between neurons: N's mean over the
+    activity differs from neuron to neuron by s sqrt(d (1 + sum_k a_k^2)) times the activity's root
+    mean square over positions, and that part carries no signal. Without subtraction E[N] = d m w
+    and the sum over a_k goes; without division the divisor is 1.
+
+    Args:
+        stats: m, q and V of the layer's input x.
+        fan_in: d.
+        weights: w and s^2 of W_EE and W_IE.
+        gain_i: g_I; None without division.
+        concentration: sum_k a_k^2; None without subtraction.
+    """
+    mean_weight, variance = weights
+    divisor = 1.0 if gain_i is None else gain_i * fan_in * stats.mean * mean_weight
+    net = fan_in * stats.mean * mean_weight if concentration is None else 0.0
+    spread = fan_in * stats.second_moment * variance * (1 + (concentration or 0.0))
+    return CurrentMoments(net / divisor, math.sqrt(spread) / divisor)
+
+
 class Law(NamedTuple):
     """A positive law with a scale b and perhaps a shape; moments are those at b = 1."""
 
@@ -98,16 +147,25 @@ LAWS: dict[str, Law] = {
 MATCHES = ("mean", "second_moment")
 
 
+def _scale_of(law: str, shape: float, match: str, mean: float) -> float:
+    """The scale b of `law` that matches the exponential law of that `mean`."""
+    if match == "mean":
+        return mean / LAWS[law].mean(shape)
+    return mean * math.sqrt(2 / LAWS[law].second_moment(shape))
+
+
+def law_moments(law: str, shape: float, match: str, mean: float) -> tuple[float, float]:
+    """Mean and variance of the weights that `draw_weights_` draws with these arguments."""
+    scale = _scale_of(law, shape, match, mean)
+    first, second = LAWS[law].mean(shape), LAWS[law].second_moment(shape)
+    return scale * first, scale**2 * max(second - first**2, 0.0)
+
+
 def draw_weights_(
     out: Tensor, law: str, shape: float, match: str, mean: float, generator: Generator | None
 ) -> Tensor:
     """Fill `out` from `law`, matched to the exponential law of that `mean`; returns it."""
-    kind = LAWS[law]
-    if match == "mean":
-        scale = mean / kind.mean(shape)
-    else:
-        scale = mean * math.sqrt(2 / kind.second_moment(shape))
-    return kind.draw_(out, scale, shape, generator)
+    return LAWS[law].draw_(out, _scale_of(law, shape, match, mean), shape, generator)
 
 
 def _uniform_(out: Tensor, generator: Generator | None) -> Tensor:
