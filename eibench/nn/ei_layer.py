@@ -161,7 +161,11 @@ class EILayer(nn.Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         """The same in one function, where the layer is the paper's but for what can be left out."""
-        weight_ee, weight_ie, weight_ei = self._learning("ee"), self._learning("ie"), self._lateral()
+        weight_ee, weight_ie, weight_ei = (
+            self._learning("ee"),
+            self._learning("ie"),
+            self._lateral(),
+        )
         finite = self.circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
         worth = F.worth_folding(x, self._positions(x), self.fan_in)
         folded = self.subtracts and finite and worth

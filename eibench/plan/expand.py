@@ -17,13 +17,17 @@ from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
+from eibench.plan.options.base import PRESET
 from eibench.plan.overrides import Override, is_exactly, matches
 from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.references import Published, read_references
-from eibench.plan.spec import PROBE, RunSpec
+from eibench.plan.spec import CHOICES, PROBE, RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile, as_probe, read_suite
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
+
+PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
+NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
 
 
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
@@ -162,6 +166,10 @@ class Expansion:
             self._refuse(PROBE, text, f"{text}; `eibench probe` measures this one")
         for key, values in suite.grid.items():
             self._refuse_repeats(values, "grid", key)
+        for part in ("grid", "zip"):
+            for key in getattr(suite, part):
+                if key in PRESETS:
+                    self._note(NO_AXIS.format(key.partition(".")[0]), part, key)
         if len({len(values) for values in self.zip.values()}) > 1:
             lengths = ", ".join(f"{k} has {len(v)}" for k, v in self.zip.items())
             self._note(f"lists must be of one length: {lengths}", "zip")
