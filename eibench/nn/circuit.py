@@ -105,8 +105,8 @@ class EIInit:
     """W_EI: `uniform` 1/n_I; `random` exponential, rows summing to 1; `sparse` half of the cells
     (rounded up), drawn for each row, of equal weight and sum 1."""
     calibration: str = "none"
-    """`neuron`: g_E and b_E are then set for each neuron (channel), so that its current on the batch
-    has the mean and deviation that the rules above intend for the layer
+    """`neuron`: g_E and b_E are then set for each neuron (channel), so that its current has, on the
+    batch, the mean and deviation that the rules above intend for the layer: 0 and 1 in the paper's
     (`functional.intended_current`). Idle without statistics."""
 
     def __post_init__(self) -> None:

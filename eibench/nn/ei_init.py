@@ -66,12 +66,6 @@ def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> N
     weight.copy_(LATERAL[init.lateral_init](_like(weight, generator), generator))
 
 
-def concentration(weight_ei: Tensor) -> float:
-    """sum_k a_k^2 of a row a of W_EI [n_E, n_I] that is made to sum to 1, on average over rows."""
-    squares, sums = weight_ei.double().square().sum(1), weight_ei.double().sum(1)
-    return (squares / sums.square()).mean().item()
-
-
 def calibrate_(gain_e: Tensor, bias: Tensor, current: Tensor, wanted: F.CurrentMoments) -> None:
     """Set g_E and b_E [n_E] so that `current` [T, B, n_E, ...], made with g_E = 1 and b_E = 0, gets
     the wanted moments in each channel, over time, batch and positions.

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from eibench.nn import functional as F
 from eibench.nn.circuit import Balance, Circuit, EIInit
-from eibench.nn.ei_init import Drawn, calibrate_, concentration, draw_lateral, draw_synapses
+from eibench.nn.ei_init import Drawn, calibrate_, draw_lateral, draw_synapses
 from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
 
 PAPER_CIRCUIT = Circuit()
@@ -241,9 +241,8 @@ class EILayer(nn.Module):
         if drawn.statistics is None:
             return
         gain = drawn.gain if self.divides else None
-        spread = concentration(self.weight_ei) if self.subtracts else None
         about = (drawn.statistics, self.fan_in, drawn.moments)
-        wanted = F.intended_current(*about, gain, spread)
+        wanted = F.intended_current(*about, gain, self.subtracts)
         calibrate_(self.gain_e, self.bias, self.forward(x), wanted)  # without hooks
 
     def _balance_spikes(self, x: Tensor) -> None:

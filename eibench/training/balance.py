@@ -1,5 +1,5 @@
-"""Why a deep E-I network stops learning, in numbers of one layer: drift of the balance, share of the
-current that carries signal, share of the gradients that only moves means.
+"""Why a deep E-I network stops learning, in numbers of one layer: drift of the balance, share of
+the current that carries signal, share of the gradients that only moves means.
 
 All sums are in float64.
 """
