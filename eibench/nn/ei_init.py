@@ -66,16 +66,17 @@ def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> N
     weight.copy_(LATERAL[init.lateral_init](_like(weight, generator), generator))
 
 
+@torch.no_grad()
 def calibrate_(gain_e: Tensor, bias: Tensor, current: Tensor, wanted: F.CurrentMoments) -> None:
     """Set g_E and b_E [n_E] so that `current` [T, B, n_E, ...], made with g_E = 1 and b_E = 0, gets
     the wanted moments in each channel, over time, batch and positions.
 
-    A channel that does not vary beyond rounding keeps g_E = 1 and is shifted alone; one that is not
-    finite is left as it is.
+    A channel that does not vary beyond rounding keeps g_E = 1 and is shifted alone. Entries that
+    are not finite (0 / 0 without stabilisation) do not count; a channel of these alone is left.
     """
-    others = [dim for dim in range(current.dim()) if dim != 2]
-    mean = current.mean(others, dtype=torch.float64)
-    deviation = current.double().std(others, correction=0)
+    current = torch.where(current.isfinite(), current.double(), torch.nan).movedim(2, 0).flatten(1)
+    mean = current.nanmean(1)
+    deviation = (current - mean[:, None]).square().nanmean(1).sqrt()
     varies = deviation > ROUNDING * (mean.abs() + wanted.deviation)  # never, if not a number
     gain = torch.where(varies, wanted.deviation / deviation, 1.0)
     shift = wanted.mean - gain * mean
