@@ -11,8 +11,9 @@ that is where the rate is known, and where the currents of several layers may ha
 The target is one for the whole layer: a fixed rate, or the mean rate of the layer's neurons on the
 first batch, which `eibench.nn.initialize` measures.
 
-Sources: Turrigiano and Nelson, "Homeostatic plasticity in the developing nervous system" (Nature
-Reviews Neuroscience 2004). Not part of the E-I paper.
+After Desai, Rutherford and Turrigiano, "Plasticity in the intrinsic excitability of cortical
+pyramidal neurons" (Nature Neuroscience 1999), and Turrigiano and Nelson, "Homeostatic plasticity in
+the developing nervous system" (Nature Reviews Neuroscience 2004). Not part of the E-I paper.
 """
 
 from __future__ import annotations
