@@ -49,6 +49,9 @@ def options() -> None:
         cog.outl(f"\n### `{kind}`\n")
         for name, cls in registry.items():
             cog.outl(f"- `{name}`: {cls.summary()}")
+            for preset, known in cls.presets.items():
+                stands = ", ".join(f"{k}: {_yaml(v)}" for k, v in known.values.items())
+                cog.outl(f"  - `preset: {preset}`: {known.summary} Stands for `{stands}`.")
         cog.outl(HEAD)
         for name, cls in registry.items():
             _rows(cls, f"`{kind}.{{}}` of `{name}`")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +28,9 @@ def _show(entries: list[dict[str, str]], as_json: bool) -> None:
         return
     width = max((len(entry["name"]) for entry in entries), default=0)
     for entry in entries:
-        typer.echo(f"{entry['name']:<{width}}  {entry['summary']}")
+        name = entry["name"] if "preset" not in entry else ""
+        preset = f"  preset {entry['preset']}: " if "preset" in entry else ""
+        typer.echo(f"{name:<{width}}  {preset}{entry['summary']}")
 
 
 def _choices(
@@ -36,7 +38,14 @@ def _choices(
 ) -> list[dict[str, str]]:
     for plugin in plugins or []:
         load_plugin(plugin)
-    return [{"name": name, "summary": cls.summary()} for name, cls in registry.items()]
+    return [entry for name, cls in registry.items() for entry in _entries(name, cls)]
+
+
+def _entries(name: str, cls: type[Choice]) -> Iterator[dict[str, str]]:
+    """A choice and, behind it, its presets."""
+    yield {"name": name, "summary": cls.summary()}
+    for preset, known in cls.presets.items():
+        yield {"name": name, "preset": preset, "summary": known.summary}
 
 
 @list_app.command()

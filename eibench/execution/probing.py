@@ -13,7 +13,7 @@ from eibench.execution.memory import peak_mib, reset_peak
 from eibench.plan.spec import RunSpec
 from eibench.results.store import DIVERGED, RunFolder
 from eibench.training.build import build, prepare
-from eibench.training.propagation import advance, measure, summarize
+from eibench.training.propagation import advance, imbalances_of, measure, summarize
 
 
 def probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
@@ -29,8 +29,9 @@ def probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
     torch.manual_seed(spec.seed)  # as for training
     prepare(experiment)
     folder.begin({**spec.to_dict(), **spec.sources()})
+    before = imbalances_of(experiment) if spec.probe.steps else None
     advance(experiment, spec.probe.steps)
-    loss, layers = measure(experiment)
+    loss, layers = measure(experiment, before)
     cost = {"seconds": time.perf_counter() - start, "peak_memory_mib": peak_mib(device)}
     if reason := _not_finite(loss, layers):
         return {"status": DIVERGED, "reason": reason, "cost": cost, "layers": layers}

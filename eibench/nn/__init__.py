@@ -13,10 +13,11 @@ is a chain of parts that take and give such tensors:
 """
 
 from eibench.nn import functional
-from eibench.nn.circuit import Circuit, EIInit
+from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
+from eibench.nn.homeostasis import HomeostaticLIF
 from eibench.nn.lif import LIF
 from eibench.nn.membrane_norm import MPBNLIF
 from eibench.nn.model import first_input, initialize, project_
@@ -33,6 +34,7 @@ __all__ = [
     "MPBNLIF",
     "AvgPool2d",
     "BNTT2d",
+    "Balance",
     "BatchNorm2d",
     "BatchNormPerStep2d",
     "Circuit",
@@ -42,6 +44,7 @@ __all__ = [
     "EILayer",
     "EILinear",
     "GroupNorm2d",
+    "HomeostaticLIF",
     "InitializationError",
     "KWinners",
     "NotInitializedError",

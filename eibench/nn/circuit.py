@@ -1,4 +1,4 @@
-"""What can be switched off or replaced in the E-I circuit and in its initialisation.
+"""What can be switched off or replaced in the E-I circuit, in its initialisation and in learning.
 
 The defaults are the paper's (Liu, Ding and Yu, ICLR 2026). Each other value is one change to the
 equations of `functional.ei` and `functional.ei_init`, for ablations and searches.
@@ -17,6 +17,7 @@ STABILIZATIONS = ("adaptive", "epsilon", "none")
 CELLS = ("rectifier", "lif")
 STATISTICS = ("data", "fixed", "kaiming", "xavier")
 SILENT_LAYER = ("error", "fixed")
+CALIBRATIONS = ("none", "neuron")
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -103,6 +104,10 @@ class EIInit:
     lateral_init: str = "uniform"
     """W_EI: `uniform` 1/n_I; `random` exponential, rows summing to 1; `sparse` half of the cells
     (rounded up), drawn for each row, of equal weight and sum 1."""
+    calibration: str = "none"
+    """`neuron`: g_E and b_E are then set for each neuron (channel), so that its current has, on the
+    batch, the mean and deviation that the rules above intend for the layer: 0 and 1 in the paper's
+    (`functional.intended_current`). Idle without statistics."""
 
     def __post_init__(self) -> None:
         one_of("init_statistics", self.init_statistics, STATISTICS)
@@ -110,8 +115,34 @@ class EIInit:
         one_of("weight_law", self.weight_law, tuple(LAWS))
         one_of("law_match", self.law_match, MATCHES)
         one_of("lateral_init", self.lateral_init, tuple(LATERAL))
+        one_of("calibration", self.calibration, CALIBRATIONS)
         if not 0 < self.init_rate < 1:
             raise ValueError(f"init_rate must lie between 0 and 1, not {self.init_rate}")
         for name in ("law_shape", "weight_scale", "gain_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What keeps an E-I layer balanced while it learns: nothing in the paper.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    mean_mode_ee: float = 1.0
+    """Factor on the common mode of W_EE's gradient, its mean over each neuron's inputs; 0 removes
+    it, values below 1 give it a step size of its own. See `functional.scale_mean`."""
+    mean_mode_ie: float = 1.0
+    """The same for W_IE."""
+    mean_mode_ei: float = 1.0
+    """The same for W_EI, whose rows are over the inhibitory cells."""
+    synaptic_scaling: bool = False
+    """After each step and Dale's law, rows of the three are rescaled to their sums at
+    initialisation. Idle without Dale's law: a sum of signed weights says nothing of their size."""
+
+    def __post_init__(self) -> None:
+        for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")

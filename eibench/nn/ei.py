@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from eibench.nn.circuit import Circuit, EIInit
-from eibench.nn.ei_layer import PAPER_CIRCUIT, PAPER_INIT, EILayer
+from eibench.nn.circuit import Balance, Circuit, EIInit
+from eibench.nn.ei_layer import PAPER_BALANCE, PAPER_CIRCUIT, PAPER_INIT, EILayer
 
 
 class EIConv2d(EILayer):
@@ -23,6 +23,7 @@ class EIConv2d(EILayer):
         ei_ratio: excitatory neurons per inhibitory one; n_I = max(1, n_E // ei_ratio).
         circuit: which parts the layer has; the paper's by default.
         init: how weights and gains are drawn; the paper's E-I Init by default.
+        balance: what keeps the layer balanced while it learns; nothing by default, as in the paper.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class EIConv2d(EILayer):
         ei_ratio: int = 4,
         circuit: Circuit = PAPER_CIRCUIT,
         init: EIInit = PAPER_INIT,
+        balance: Balance = PAPER_BALANCE,
     ) -> None:
         field = (in_channels, kernel_size, kernel_size)
-        super().__init__(field, out_channels, ei_ratio, False, circuit, init)
+        super().__init__(field, out_channels, ei_ratio, False, circuit, init, balance)
         self.stride = stride
         self.padding = padding
 
@@ -67,6 +69,7 @@ class EILinear(EILayer):
         readout: whether this is the network's last layer.
         circuit: which parts the layer has; the paper's by default.
         init: how weights and gains are drawn; the paper's E-I Init by default.
+        balance: what keeps the layer balanced while it learns; nothing by default, as in the paper.
     """
 
     def __init__(
@@ -77,8 +80,9 @@ class EILinear(EILayer):
         readout: bool = False,
         circuit: Circuit = PAPER_CIRCUIT,
         init: EIInit = PAPER_INIT,
+        balance: Balance = PAPER_BALANCE,
     ) -> None:
-        super().__init__((in_features,), out_features, ei_ratio, readout, circuit, init)
+        super().__init__((in_features,), out_features, ei_ratio, readout, circuit, init, balance)
 
     def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
         return nn.functional.linear(x, weight)

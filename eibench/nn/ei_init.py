@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -19,14 +20,29 @@ NORMAL: dict[str, Callable[..., Tensor]] = {
 """Initialisations without statistics."""
 
 
+ROUNDING = 1e-6
+"""A deviation this small against mean and wanted deviation is one of rounding, in float32."""
+
+
+class Drawn(NamedTuple):
+    """What drawing the synapses leaves to be known."""
+
+    gain: float
+    """g_I."""
+    statistics: F.InitStatistics | None
+    """What was taken for m, q and V; None where nothing was."""
+    moments: tuple[float, float]
+    """Mean and variance that the weights were drawn with; zeros without statistics."""
+
+
 class InitializationError(ValueError):
     """E-I Init cannot work from this activity (silent, constant, negative, not finite)."""
 
 
 def draw_synapses(
     weights: Sequence[Tensor], x: Tensor, fan_in: int, init: EIInit, generator: Generator | None
-) -> float:
-    """Fill `weights` (W_EE, W_IE) for activity `x` [N, ...]; returns g_I.
+) -> Drawn:
+    """Fill `weights` (W_EE, W_IE) for activity `x` [N, ...].
 
     Raises:
         InitializationError: statistics come from data, and `x` gives none that are usable.
@@ -35,18 +51,37 @@ def draw_synapses(
         for weight in weights:
             drawn = NORMAL[init.init_statistics](_like(weight, generator), generator=generator)
             weight.copy_(drawn.abs_().mul_(init.weight_scale))
-        return init.gain_scale
+        return Drawn(init.gain_scale, None, (0.0, 0.0))
     stats = _statistics(x, init)
     mean = F.weight_scale(stats, fan_in) * init.weight_scale
+    law = (init.weight_law, init.law_shape, init.law_match)
     for weight in weights:
-        law = (init.weight_law, init.law_shape, init.law_match)
         weight.copy_(F.draw_weights_(_like(weight, generator), *law, mean, generator))
-    return F.divisive_gain(stats, fan_in) * init.gain_scale
+    gain = F.divisive_gain(stats, fan_in) * init.gain_scale
+    return Drawn(gain, stats, F.law_moments(*law, mean))
 
 
 def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> None:
     """Fill `weight` (W_EI [n_E, n_I]); every row sums to 1."""
     weight.copy_(LATERAL[init.lateral_init](_like(weight, generator), generator))
+
+
+@torch.no_grad()
+def calibrate_(gain_e: Tensor, bias: Tensor, current: Tensor, wanted: F.CurrentMoments) -> None:
+    """Set g_E and b_E [n_E] so that `current` [T, B, n_E, ...], made with g_E = 1 and b_E = 0, gets
+    the wanted moments in each channel, over time, batch and positions.
+
+    A channel that does not vary beyond rounding keeps g_E = 1 and is shifted alone. Entries that
+    are not finite (0 / 0 without stabilisation) do not count; a channel of these alone is left.
+    """
+    current = torch.where(current.isfinite(), current.double(), torch.nan).movedim(2, 0).flatten(1)
+    mean = current.nanmean(1)
+    deviation = (current - mean[:, None]).square().nanmean(1).sqrt()
+    varies = deviation > ROUNDING * (mean.abs() + wanted.deviation)  # never, if not a number
+    gain = torch.where(varies, wanted.deviation / deviation, 1.0)
+    shift = wanted.mean - gain * mean
+    gain_e.copy_(gain)
+    bias.copy_(torch.where(shift.isfinite(), shift, 0.0))
 
 
 def _statistics(x: Tensor, init: EIInit) -> F.InitStatistics:

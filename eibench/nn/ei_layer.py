@@ -13,12 +13,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from eibench.nn import functional as F
-from eibench.nn.circuit import Circuit, EIInit
-from eibench.nn.ei_init import draw_lateral, draw_synapses
+from eibench.nn.circuit import Balance, Circuit, EIInit
+from eibench.nn.ei_init import Drawn, calibrate_, draw_lateral, draw_synapses
 from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
 
 PAPER_CIRCUIT = Circuit()
 PAPER_INIT = EIInit()
+PAPER_BALANCE = Balance()
 
 
 class NotInitializedError(RuntimeError):
@@ -32,6 +33,7 @@ class EILayer(nn.Module):
     `project_` keeps them at or above zero after an optimizer step.
 
     `circuit` and `init` switch parts off or replace them; a part that is off has no parameters.
+    `balance` is what holds excitation and inhibition together while the layer learns.
     Spiking inhibitory cells (`Circuit.inhibitory_cell = "lif"`) go beyond the paper: each is a LIF
     neuron with soft reset, sigmoid surrogate and time constant tau_I, whose spike carries its
     threshold theta_I, so that it passes on the charge that it receives. E-I Init sets theta_I to
@@ -49,6 +51,7 @@ class EILayer(nn.Module):
         readout: bool,
         circuit: Circuit,
         init: EIInit,
+        balance: Balance,
     ) -> None:
         super().__init__()
         if excitatory < 1 or any(size < 1 for size in receptive_field):
@@ -58,7 +61,7 @@ class EILayer(nn.Module):
         inhibitory = max(1, excitatory // ei_ratio)
         self.fan_in = math.prod(receptive_field)
         self.readout = readout
-        self.circuit, self.init = circuit, init
+        self.circuit, self.init, self.balance = circuit, init, balance
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
         straight = circuit.straight_through or circuit.stabilization == "none"
@@ -75,12 +78,41 @@ class EILayer(nn.Module):
         if not readout:
             self.gain_e = nn.Parameter(torch.zeros(excitatory))
             self.bias = nn.Parameter(torch.zeros(excitatory))
+        if balance.synaptic_scaling and circuit.dale:
+            for name, weight in self._matrices().items():
+                self.register_buffer(f"sum_{name}", torch.zeros(len(weight)))
         self.register_buffer("initialized", torch.tensor(False))
         self._ready = False  # the buffer's value, readable without waiting for a device
 
     def non_negative(self) -> list[nn.Parameter]:
         """The parameters that Dale's law keeps at or above zero (where it is in force)."""
         return [parameter for name, parameter in self.named_parameters() if name != "bias"]
+
+    def row_sums(self) -> list[tuple[Tensor, Tensor]]:
+        """Under synaptic scaling, W_EE, W_IE, W_EI as far as they exist, with the row sums [n] that
+        they are held to; nothing else."""
+        sums = dict(self.named_buffers(recurse=False))
+        return [
+            (weight, sums[f"sum_{name}"])
+            for name, weight in self._matrices().items()
+            if f"sum_{name}" in sums
+        ]
+
+    def _matrices(self) -> dict[str, nn.Parameter]:
+        """W_EE, W_IE and W_EI as far as they exist, by `ee`, `ie`, `ei`."""
+        own = dict(self.named_parameters(recurse=False))
+        names = ("ee", "ie", "ei")
+        return {name: own[f"weight_{name}"] for name in names if f"weight_{name}" in own}
+
+    def _learning(self, name: str) -> Tensor:
+        """The weight `ee`, `ie` or `ei`, its gradient as `balance` has it."""
+        weight: Tensor = getattr(self, f"weight_{name}")
+        factor: float = getattr(self.balance, f"mean_mode_{name}")
+        return weight if factor == 1 else F.scale_mean(weight, factor)
+
+    def _lateral(self) -> Tensor:
+        """W_EI, its gradient scaled as E-I Prop has it as well."""
+        return F.scale_gradient(self._learning("ei"), self.fan_in**-self.circuit.kappa)
 
     def _synapses(self) -> list[nn.Parameter]:
         """W_EE, and W_IE where there are inhibitory cells."""
@@ -114,9 +146,9 @@ class EILayer(nn.Module):
             return self._fused(x)
         if self.subtracts or self.divides:
             i_ee, s_i = self._activity(x, steps)
-            weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+            weight_ei = self._lateral()
         else:
-            i_ee = self._synapse(x, self.weight_ee)
+            i_ee = self._synapse(x, self._learning("ee"))
         if self.divides:
             if self.subtracts:
                 i_sub, i_div = F.inhibit(s_i, weight_ei, self.gain_i)
@@ -129,16 +161,18 @@ class EILayer(nn.Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         """The same in one function, where the layer is the paper's but for what can be left out."""
-        weight_ei = F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+        weight_ee, weight_ie, weight_ei = (
+            self._learning("ee"),
+            self._learning("ie"),
+            self._lateral(),
+        )
         finite = self.circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
         worth = F.worth_folding(x, self._positions(x), self.fan_in)
         folded = self.subtracts and finite and worth
 
         def stacked() -> Tensor:
-            weight_ee: Tensor = self.weight_ee
-            if folded:
-                weight_ee = F.fold(weight_ee, self.weight_ie, weight_ei)
-            return torch.cat([weight_ee, self.weight_ie])
+            net = F.fold(weight_ee, weight_ie, weight_ei) if folded else weight_ee
+            return torch.cat([net, weight_ie])
 
         weight = stacked()
         with F.made_again(weight, stacked, [self.weight_ee, self.weight_ie, self.weight_ei]):
@@ -148,7 +182,7 @@ class EILayer(nn.Module):
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""
-        drive = self._synapse(x, torch.cat([self.weight_ee, self.weight_ie]))
+        drive = self._synapse(x, torch.cat([self._learning("ee"), self._learning("ie")]))
         i_ee: Tensor
         i_ee, i_ie = drive.split([self.weight_ee.shape[0], self.weight_ie.shape[0]], dim=1)
         if self.circuit.inhibitory_cell == "rectifier":
@@ -185,18 +219,31 @@ class EILayer(nn.Module):
         Raises:
             InitializationError: the activity gives no usable statistics.
         """
-        gain = draw_synapses(self._synapses(), merge_time(x), self.fan_in, self.init, generator)
+        drawn = draw_synapses(self._synapses(), merge_time(x), self.fan_in, self.init, generator)
         if self.subtracts or self.divides:
             draw_lateral(self.weight_ei, self.init, generator)
             if self.circuit.inhibitory_cell == "lif":
                 self._balance_spikes(x)
         if self.divides:
-            self.gain_i.fill_(gain)
+            self.gain_i.fill_(drawn.gain)
         if not self.readout:
             self.gain_e.fill_(1.0)
             self.bias.zero_()
         self.initialized.fill_(True)
         self._ready = True
+        for weight, total in self.row_sums():
+            total.copy_(F.row_sums(weight))
+        if self.init.calibration == "neuron" and not self.readout:
+            self._calibrate(x, drawn)
+
+    def _calibrate(self, x: Tensor, drawn: Drawn) -> None:
+        """Set g_E and b_E by the current of `x` and what E-I Init intends it to be, if anything."""
+        if drawn.statistics is None:
+            return
+        gain = drawn.gain if self.divides else None
+        about = (drawn.statistics, self.fan_in, drawn.moments)
+        wanted = F.intended_current(*about, gain, self.subtracts)
+        calibrate_(self.gain_e, self.bias, self.forward(x), wanted)  # without hooks
 
     def _balance_spikes(self, x: Tensor) -> None:
         """Set theta_I to the mean drive, and scale W_EI by that drive over the spikes' mean."""
@@ -214,6 +261,10 @@ class EILayer(nn.Module):
         self._ready = bool(self.initialized)
 
     def _changes(self) -> str:
-        """What of circuit and init is not the paper's, for `repr`."""
-        parts = [(self.circuit, PAPER_CIRCUIT), (self.init, PAPER_INIT)]
+        """What is not the paper's, for `repr`."""
+        parts = [
+            (self.circuit, PAPER_CIRCUIT),
+            (self.init, PAPER_INIT),
+            (self.balance, PAPER_BALANCE),
+        ]
         return "".join(f", {part}" for part, paper in parts if part != paper)

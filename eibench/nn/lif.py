@@ -55,6 +55,10 @@ class LIF(nn.Module):
             current, self.tau, self.threshold, self.reset, self.surrogate, self.detach_reset
         )
 
+    def driven_by(self, current: Tensor) -> Tensor:
+        """The current that the neuron integrates, of one that arrives: the same here."""
+        return current
+
     def extra_repr(self) -> str:
         return (
             f"tau={self.tau}, threshold={self.threshold}, reset={self.reset!r}, "

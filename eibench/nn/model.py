@@ -1,5 +1,6 @@
-"""What is done to whole models: E-I Init in forward order, Dale's law after a step, and a look at
-what reaches the first layer."""
+"""What is done to whole models: E-I Init in forward order, what must hold after a step (Dale's law,
+and where it is asked for synaptic scaling and homeostasis), and a look at what reaches the first
+layer."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from typing import TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
+from eibench.nn import functional as F
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer
+from eibench.nn.homeostasis import HomeostaticLIF
 
 M = TypeVar("M", bound=nn.Module)
 K = TypeVar("K", bound=nn.Module)
@@ -20,7 +23,8 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
     """E-I Init through `model`, layer by layer in forward order, on one `batch`.
 
     A single forward pass, in which each E-I layer is initialised from the activity that arrives
-    just before it is used; normalising layers elsewhere in the model are left in their mode but
+    just before it is used, and each `HomeostaticLIF` aims at the rate that follows; normalising
+    layers elsewhere in the model are left in their mode but
     their running statistics see the batch.
 
     Args:
@@ -42,7 +46,11 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
         except InitializationError as error:
             raise InitializationError(f"layer {names[layer]!r}: {error}") from None
 
+    def aim(neuron: HomeostaticLIF, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
+        neuron.aim(spikes)
+
     hooks = [layer.register_forward_pre_hook(draw) for layer in names]
+    hooks += [neuron.register_forward_hook(aim) for neuron in _homeostatic(model)]
     try:
         model(batch)
     finally:
@@ -53,19 +61,25 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
 
 @torch.no_grad()
 def project_(model: nn.Module) -> None:
-    """Dale's law: clamp every sign-constrained parameter of `model` at zero from below, in place.
+    """What must hold after each optimizer step, in place.
 
-    Layers whose circuit is made without Dale's law are left alone. Call it after each optimizer
-    step. One fused call for all parameters.
+    Dale's law: every sign-constrained parameter of `model` is clamped at zero from below, in one
+    fused call; layers whose circuit is made without it are left alone. Then synaptic scaling, of
+    layers that have it, and homeostasis, of neurons that have it.
     """
-    constrained: list[Tensor] = [
-        p
-        for m in model.modules()
-        if isinstance(m, EILayer) and m.circuit.dale
-        for p in m.non_negative()
-    ]
+    layers = [m for m in model.modules() if isinstance(m, EILayer) and m.circuit.dale]
+    constrained: list[Tensor] = [p for layer in layers for p in layer.non_negative()]
     if constrained:
         torch._foreach_clamp_min_(constrained, 0.0)
+    for layer in layers:
+        for weight, total in layer.row_sums():
+            F.rescale_rows_(weight, total)
+    for neuron in _homeostatic(model):
+        neuron.adapt_()
+
+
+def _homeostatic(model: nn.Module) -> list[HomeostaticLIF]:
+    return [m for m in model.modules() if isinstance(m, HomeostaticLIF)]
 
 
 @torch.no_grad()

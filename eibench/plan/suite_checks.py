@@ -8,11 +8,15 @@ from typing import Any
 from eibench.errors import BadSuite, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.draft import Origin, leaves
+from eibench.plan.options.base import PRESET
 from eibench.plan.overrides import Override
-from eibench.plan.spec import PROBE, RunSpec
+from eibench.plan.spec import CHOICES, PROBE, RunSpec
 from eibench.plan.suite import PlannedRun, SuiteFile
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
+
+PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
+NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
 
 
 class CheckedSuite:
@@ -47,6 +51,10 @@ class CheckedSuite:
             self._refuse(PROBE, text, f"{text}; `eibench probe` measures this one")
         for key, values in suite.grid.items():
             self._refuse_repeats(values, "grid", key)
+        for part in ("grid", "zip"):
+            for key in getattr(suite, part):
+                if key in PRESETS:
+                    self._note(NO_AXIS.format(key.partition(".")[0]), part, key)
         if len({len(values) for values in self.zip.values()}) > 1:
             lengths = ", ".join(f"{k} has {len(v)}" for k, v in self.zip.items())
             self._note(f"lists must be of one length: {lengths}", "zip")

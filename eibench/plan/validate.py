@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from eibench.errors import did_you_mean
 from eibench.plan.options import Choice
-from eibench.plan.options.base import NESTED
+from eibench.plan.options.base import NESTED, PRESET
 from eibench.plan.yaml_source import Keys
 
 M = TypeVar("M", bound=BaseModel)
@@ -59,7 +59,26 @@ def choose(kind: str, registry: Mapping[str, type[C]], values: Any) -> C:
     if not isinstance(name, str) or name not in registry:
         allowed = f"allowed: {', '.join(registry)}{did_you_mean(name, registry)}"
         raise Invalid([Problem(("name",), f"unknown {kind} {show(name)}; {allowed}")])
-    return validate(registry[name], {k: v for k, v in values.items() if k != "name"})
+    options = {k: v for k, v in values.items() if k != "name"}
+    return validate(registry[name], _without_preset(registry[name], options))
+
+
+def _without_preset(cls: type[Choice], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`values` with the options that their preset stands for; one given beside it wins.
+
+    A preset of null is none, so that a search or an ablation may choose whether there is one.
+    """
+    if PRESET not in values or not cls.presets:
+        return values
+    others = {k: v for k, v in values.items() if k != PRESET}
+    chosen = values[PRESET]
+    if chosen is None:
+        return others
+    if not isinstance(chosen, str) or chosen not in cls.presets:
+        allowed = f"allowed: {', '.join(cls.presets)}{did_you_mean(chosen, cls.presets)}"
+        text = f"unknown preset {show(chosen)} of {cls.name}; {allowed}"
+        raise Invalid([Problem((PRESET,), text)])
+    return {**cls.presets[chosen].values, **others}
 
 
 def show(value: Any) -> str:
@@ -115,8 +134,9 @@ def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
     """One pydantic error, in our words."""
     keys: Keys = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
-        name = ["name"] if issubclass(cls, Choice) else []
-        return Problem(keys, unknown_key(keys[-1], [*_model_at(cls, keys).model_fields, *name]))
+        more = ["name"] if issubclass(cls, Choice) else []
+        more += [PRESET] if issubclass(cls, Choice) and cls.presets else []
+        return Problem(keys, unknown_key(keys[-1], [*_model_at(cls, keys).model_fields, *more]))
     context, got = error.get("ctx", {}), show(error["input"])
     words = _WORDS.get(error["type"])
     text = words.format(got=got, **context) if words else f"{error['msg']}, not {got}"

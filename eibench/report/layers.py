@@ -69,4 +69,6 @@ def _network(run: Run) -> Hashable:
 
 def _layer(run: Run, i: int) -> dict[str, float | None]:
     """The numbers of layer `i` (from 0)."""
-    return {name: run.layers[i][name] for name in LAYER_METRICS} if i < len(run.layers) else {}
+    if i >= len(run.layers):
+        return {}
+    return {name: run.layers[i].get(name) for name in LAYER_METRICS}

@@ -52,6 +52,9 @@ class Metric:
 
 
 RATE = "spikes per neuron and time step"
+NO_CIRCUIT = "no E-I layer"
+NO_MODE = "no E-I layer, or an older record"
+COMMON = "common-mode share of the gradient of"
 METRICS = {
     metric.name: metric
     for metric in (
@@ -80,7 +83,18 @@ METRICS = {
         Metric("current_std_last", "deviation of the last layer's current", "", 3),
         Metric("gradient", "relative gradient", "", 3, form="g"),
         Metric("current_std", "deviation of the current", "", 3),
-        Metric("balance", "E/I imbalance", "", 3, unmeasured="no E-I layer"),
+        Metric("signal_share", "share of the current's variance driven by the input", "", 3),
+        Metric("balance", "E/I imbalance", "", 3, unmeasured=NO_CIRCUIT),
+        Metric(
+            "balance_drift",
+            "drift of the E/I balance since initialisation",
+            "deviations of excitation",
+            3,
+            unmeasured=NO_MODE,
+        ),
+        Metric("common_mode_ee", f"{COMMON} W_EE", "", 3, unmeasured=NO_MODE),
+        Metric("common_mode_ie", f"{COMMON} W_IE", "", 3, unmeasured=NO_MODE),
+        Metric("common_mode_ei", f"{COMMON} W_EI", "", 3, unmeasured=NO_MODE),
         Metric("seconds", "training and evaluation time", "s", 1, "lower"),
         Metric("images_per_second", "training throughput", "images/s", 0, "higher"),
         Metric("peak_memory_mib", "peak memory", "MiB", 0, "lower"),

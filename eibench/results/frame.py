@@ -77,7 +77,8 @@ def _frame(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> pd.DataFrame
             if key.startswith("field:"):
                 values.setdefault(key, set()).add(repr(value))
     varied = [key for key, taken in values.items() if len(taken) > 1]
-    frame = frame[[*LEADING, *metrics, "reason", "planned", *varied]]
+    columns = [*LEADING, *metrics, "reason", "planned", *varied]
+    frame = frame.reindex(columns=columns)  # records older than a number lack it
     return frame.rename(columns={key: key.removeprefix("field:") for key in varied})
 
 

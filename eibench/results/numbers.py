@@ -32,5 +32,16 @@ PROBE_METRICS = (
 """Numbers of a probe, over all layers; see `eibench.training.propagation`."""
 NUMBERS = {"train": METRICS, "probe": PROBE_METRICS, "search": METRICS}
 """The numbers of a run, by the kind of its suite."""
-LAYER_METRICS = ("firing_rate", "silent_share", "current_std", "balance", "gradient")
-"""Numbers of each layer of a probe."""
+LAYER_METRICS = (
+    "firing_rate",
+    "silent_share",
+    "current_std",
+    "signal_share",
+    "balance",
+    "balance_drift",
+    "gradient",
+    "common_mode_ee",
+    "common_mode_ie",
+    "common_mode_ei",
+)
+"""Numbers of each layer of a probe; older results may lack some."""

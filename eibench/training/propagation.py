@@ -7,10 +7,17 @@ on one batch, with the network in training mode:
     firing_rate    spikes per neuron and time step
     silent_share   share of neurons that never fire on the batch
     current_std    standard deviation of the neuron's input current, over all its entries
+    signal_share   share of the current's variance that the input drives
     balance        |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries, of an E-I layer (of the
                    last one called, where the currents of several are added)
+    balance_drift  how far the same, neuron by neuron, has moved since initialisation: root mean
+                   square over neurons of the difference, signs kept
     gradient       norm of the loss's gradient over norm of the weights, of the synapses' matrices
                    and kernels (biases and gains are left out: biases start at zero)
+    common_mode_ee share of W_EE's gradient that moves all of a neuron's weights together; the same
+                   of W_IE and W_EI
+
+The last, the share of signal and the drift are defined in `balance`.
 
 A number that does not exist is None (the balance of other synapses); one that is not finite is None
 too, and its name stands in `non_finite`. A gradient of exactly zero is 0.0. Sums are in float64;
@@ -23,13 +30,14 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from eibench.nn import LIF, EILayer
+from eibench.training.balance import common_modes, drift, imbalances, signal_share
 from eibench.training.build import Experiment, first_batch
 from eibench.training.fit import loss_on, scheduled, train_step
 
@@ -45,21 +53,48 @@ def advance(experiment: Experiment, steps: int) -> None:
         train_step(experiment, batch, lr)
 
 
-def measure(experiment: Experiment) -> tuple[float, list[dict[str, Any]]]:
+@torch.no_grad()
+def imbalances_of(experiment: Experiment) -> list[Tensor | None]:
+    """For each layer the imbalances of its neurons on the first training batch; see `imbalances`.
+
+    None for layers without inhibition. It leaves no trace in the network.
+    """
+    return [layer.imbalances for layer in _trace(copy.deepcopy(experiment.model), experiment)[1]]
+
+
+def measure(
+    experiment: Experiment, before: Sequence[Tensor | None] | None = None
+) -> tuple[float, list[dict[str, Any]]]:
     """The loss on the first training batch, and the values of every layer in forward order.
 
     All methods under one seed are measured on the same batch. The network is copied, so that
-    measuring leaves no trace in it.
+    measuring leaves no trace in it. Drift is counted from `before`, what `imbalances_of` gave at
+    initialisation; None: this is the initialisation.
     """
-    model = copy.deepcopy(experiment.model).train()
-    with _Tracer(model) as tracer:
+    loss, layers = _trace(copy.deepcopy(experiment.model), experiment)
+    loss.backward()
+    starts = [layer.imbalances for layer in layers] if before is None else before
+    return loss.item(), [
+        _record(i, {**layer.values, **_after_backward(layer, start)})
+        for i, (layer, start) in enumerate(zip(layers, starts, strict=True), start=1)
+    ]
+
+
+def _trace(model: nn.Module, experiment: Experiment) -> tuple[Tensor, list[_Layer]]:
+    """The loss of `model` in training mode on the first training batch, and its layers."""
+    with _Tracer(model.train()) as tracer:
         batch = first_batch(experiment, experiment.spec.train.batch_size)
         loss, _ = loss_on(model, batch, experiment.spec.timesteps)
-    loss.backward()
-    return loss.item(), [
-        _record(i, {**layer, "gradient": _relative_gradient(synapses)})
-        for i, (layer, synapses) in enumerate(tracer.layers, start=1)
-    ]
+    return loss, tracer.layers
+
+
+def _after_backward(layer: _Layer, start: Tensor | None) -> dict[str, float | None]:
+    """What is known of a layer when its gradients are, or its start."""
+    return {
+        "balance_drift": drift(start, layer.imbalances),
+        "gradient": _relative_gradient(layer.synapses),
+        **common_modes(layer.synapses),
+    }
 
 
 def summarize(layers: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
@@ -85,14 +120,23 @@ def summarize(layers: Sequence[dict[str, Any]]) -> dict[str, float | int | None]
     }
 
 
+class _Layer(NamedTuple):
+    """What the forward pass tells of a layer."""
+
+    values: dict[str, Any]
+    synapses: list[nn.Module]
+    imbalances: Tensor | None
+
+
 class _Tracer:
     """While entered, notes each neuron's activity and the synapses called since the last one."""
 
     def __init__(self, model: nn.Module) -> None:
         self.modules = {module: name for name, module in model.named_modules()}
-        self.layers: list[tuple[dict[str, Any], list[nn.Module]]] = []
+        self.layers: list[_Layer] = []
         self.synapses: list[nn.Module] = []
         self.balance: float | None = None
+        self.imbalances: Tensor | None = None
 
     def __enter__(self) -> Self:
         neurons = [m for m in self.modules if isinstance(m, LIF)]
@@ -111,20 +155,22 @@ class _Tracer:
         self.synapses.append(module)
         currents = module.currents(inputs[0]) if isinstance(module, EILayer) else None
         if currents is not None:
-            self.balance = balance(*currents)
+            self.balance, self.imbalances = balance(*currents), imbalances(*currents)
 
     @torch.no_grad()
-    def _note_neuron(self, neuron: nn.Module, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
+    def _note_neuron(self, neuron: LIF, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
+        current = neuron.driven_by(inputs[0])
         layer = {
             "name": self.modules[neuron],
             "neurons": spikes[0, 0].numel(),
             "firing_rate": spikes.mean(dtype=torch.float64).item(),
             "silent_share": (spikes.sum((0, 1)) == 0).double().mean().item(),
-            "current_std": inputs[0].double().std(correction=0).item(),
+            "current_std": current.double().std(correction=0).item(),
+            "signal_share": signal_share(current),
             "balance": self.balance,
         }
-        self.layers.append((layer, self.synapses))
-        self.synapses, self.balance = [], None
+        self.layers.append(_Layer(layer, self.synapses, self.imbalances))
+        self.synapses, self.balance, self.imbalances = [], None, None
 
 
 def balance(i_ee: Tensor, i_sub: Tensor) -> float | None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from eibench.methods import METHODS
-from eibench.nn import InitializationError, project_
+from eibench.nn import InitializationError, initialize, project_
 from eibench.plan.options import EIOptions, NeuronOptions
 
 CHANGES = {
@@ -33,6 +33,12 @@ CHANGES = {
     "weight_scale": 2.0,
     "gain_scale": 2.0,
     "lateral_init": "sparse",
+    "calibration": "neuron",
+    "mean_mode_ee": 0.5,
+    "mean_mode_ie": 0.5,
+    "mean_mode_ei": 0.5,
+    "synaptic_scaling": True,
+    "homeostasis": 0.5,
 }
 BASES = [
     {},
@@ -53,33 +59,40 @@ BASES = [
     {"weight_law": "half_normal"},
     {"weight_law": "log_normal", "law_match": "second_moment"},
     {"weight_law": "gamma", "law_shape": 3.0, "lateral_init": "random"},
+    {"synaptic_scaling": True},
+    {"calibration": "neuron", "mean_mode_ie": 0.0, "mean_mode_ei": 0.0},
+    {"homeostasis": 0.1, "init_statistics": "fixed"},
 ]
 
 
 def layers(options: dict) -> list[nn.Module]:
-    """A hidden layer and a readout under any values, valid together or not."""
+    """A hidden layer with its neuron and a readout under any values, valid together or not."""
     values = {**EIOptions().model_dump(), **options}
     method = METHODS["ei"](lif=NeuronOptions().model_dump(), timesteps=3, **values)
-    return [method.conv(2, 8, 3).double(), method.readout(10, 8).double()]
+    return [
+        nn.Sequential(method.conv(2, 8, 3), method.neuron(8)).double(),
+        nn.Sequential(method.readout(10, 8)).double(),
+    ]
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def trace(layer: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:
+def trace(model: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:
     """All that a layer does: what it draws from activity and from silence, its current, every
-    gradient, and what projection leaves of weights below zero."""
+    gradient, what projection leaves of weights below zero, and the spikes that follow."""
     x = torch.rand(shape, dtype=torch.float64, generator=seeded(1))
     x[1, 2] = 0
     out = []
     try:
-        silent = copy.deepcopy(layer)
-        silent.initialize(torch.zeros_like(x), seeded(2))
+        silent = copy.deepcopy(model)
+        initialize(silent, torch.zeros_like(x), seeded(2))
         out += silent.state_dict().values()
     except InitializationError:
         out.append(torch.tensor(-1.0))
-    layer.initialize(x, seeded(2))
+    initialize(model, x, seeded(2))
+    layer = model[0]
     out += [v.clone() for v in layer.state_dict().values()]
     with torch.no_grad():
         for name, v in layer.named_parameters():  # gains that differ, an output without inhibition
@@ -89,12 +102,13 @@ def trace(layer: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:
     x.requires_grad_()
     current = layer(x)
     (current * torch.rand(current.shape, dtype=x.dtype, generator=seeded(4))).sum().backward()
-    out += [current.detach(), x.grad, *(v.grad for v in layer.parameters())]
+    out += [current.detach(), x.grad, *(v.grad.clone() for v in layer.parameters())]
+    model(x)  # a batch whose rates homeostasis may follow
     with torch.no_grad():
         for v in layer.parameters():
-            v.sub_(1.0)
-    project_(layer)
-    return [*out, *(v.detach() for v in layer.parameters())]
+            v.sub_(0.02)
+    project_(model)
+    return [*out, *(v.detach() for v in layer.parameters()), model[1:](current).detach()]
 
 
 def traces(options: dict) -> list[list[Tensor]]:
@@ -134,7 +148,8 @@ def _breaks(base: dict, name: str) -> bool:
     """Whether another option of `base` is what a change makes idle: refused under its own name."""
     needed = {
         "divisive": {"stabilization", "straight_through", "gain_scale"},
-        "init_statistics": {"silent_layer", "weight_law", "init_rate"},
+        "init_statistics": {"silent_layer", "weight_law", "init_rate", "calibration"},
+        "dale": {"synaptic_scaling"},
         "stabilization": {"epsilon"},
         "weight_law": {"law_shape"},
     }

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from eibench.methods import METHODS
 from eibench.models import MODELS
-from eibench.nn import Circuit, EIInit, initialize, project_
+from eibench.nn import Balance, Circuit, EIInit, HomeostaticLIF, initialize, project_
 from eibench.plan.options import EIOptions, NeuronOptions, PlainOptions
 
 EE, IE, EI = "weight_ee", "weight_ie", "weight_ei"
 G_I, G_E, B_E, THETA = "gain_i", "gain_e", "bias", "inhibitory_threshold"
 DRAWN = {EE, IE}
 ALL = {"x", EE, IE, EI, G_I, G_E}
+SUMS = {"sum_ee", "sum_ie", "sum_ei"}
 
 
 class Row(NamedTuple):
@@ -73,6 +74,12 @@ TABLE = [
     Row({"gain_scale": 1.5}, ({G_I}, set()), base={"init_statistics": "kaiming"}),
     Row({"lateral_init": "random"}, ({EI}, {EI})),
     Row({"lateral_init": "sparse"}, ({EI}, {EI})),
+    Row({"calibration": "neuron"}, ({G_E, B_E}, set())),
+    Row({"mean_mode_ee": 0.0}, gradients=({EE}, {EE})),
+    Row({"mean_mode_ie": 0.5}, gradients=({IE}, {IE})),
+    Row({"mean_mode_ei": 0.0}, gradients=({EI}, {EI})),
+    Row({"synaptic_scaling": True}, (SUMS, SUMS)),
+    Row({"homeostasis": 0.1}),
 ]
 by_row = pytest.mark.parametrize("row", TABLE, ids=lambda r: EIOptions(**r.base, **r.change).label)
 DIMS = (5, 12)
@@ -180,20 +187,37 @@ def test_every_option_has_a_row() -> None:
 
 
 def test_options_and_circuit_have_the_same_defaults() -> None:
-    """Every option but the ratio is a field of one of the two, with the same default."""
-    both = {**vars(Circuit()), **vars(EIInit())}
-    assert len(both) == len(vars(Circuit())) + len(vars(EIInit()))
-    assert {"ei_ratio": 4, **both} == EIOptions().model_dump()
+    """Every option but two is a field of one of the three, with the same default."""
+    parts = [vars(part) for part in (Circuit(), EIInit(), Balance())]
+    fields = {name: value for part in parts for name, value in part.items()}
+    assert len(fields) == sum(map(len, parts))
+    assert {"ei_ratio": 4, "homeostasis": 0.0, **fields} == EIOptions().model_dump()
 
 
 @by_row
 def test_an_option_reaches_every_layer(row: Row) -> None:
     options = EIOptions(**row.base, **row.change)
     for layer in layers({**row.base, **row.change}):
-        both = {**vars(layer.circuit), **vars(layer.init)}
-        assert {**both, "ei_ratio": options.ei_ratio} == options.model_dump()
+        fields = {**vars(layer.circuit), **vars(layer.init), **vars(layer.balance)}
+        others = {"ei_ratio": options.ei_ratio, "homeostasis": options.homeostasis}
+        assert {**fields, **others} == options.model_dump()
         if EI in layer.state_dict():
             assert tuple(layer.weight_ei.shape) == (8, 8 // options.ei_ratio)
+
+
+@by_row
+def test_homeostasis_is_the_neurons(row: Row) -> None:
+    options = EIOptions(**row.base, **row.change)
+    neuron = method({**row.base, **row.change}).neuron(8)
+    assert isinstance(neuron, HomeostaticLIF) == (options.homeostasis > 0)
+    if options.homeostasis:
+        assert (neuron.strength, len(neuron.shift)) == (options.homeostasis, 8)
+        assert not neuron.fixed
+
+
+def test_under_fixed_statistics_homeostasis_aims_at_their_rate() -> None:
+    neuron = method({"homeostasis": 0.1, **FIXED, "init_rate": 0.25}).neuron(8)
+    assert (neuron.fixed, neuron.target.item()) == (True, 0.25)
 
 
 # --- Dale's law ------------------------------------------------------------------------------
@@ -211,9 +235,12 @@ def test_projection(row: Row) -> None:
             v.copy_(torch.randn(v.shape, generator=torch.Generator().manual_seed(4)))
     before = {name: v.clone() for name, v in model.named_parameters()}
     project_(model)
+    scaled = EIOptions(**options).synaptic_scaling  # of layers that were never initialised: to 0
     for name, v in model.named_parameters():
         kept = name.endswith("bias") or (free and name[0] in "01")
-        assert torch.equal(v, before[name] if kept else before[name].clamp(min=0)), name
+        silenced = scaled and name[0] in "01" and "weight" in name
+        expected = before[name] if kept else before[name].clamp(min=0) * (not silenced)
+        assert torch.equal(v, expected), name
 
 
 # --- In a network ----------------------------------------------------------------------------

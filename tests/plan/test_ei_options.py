@@ -39,6 +39,10 @@ IDLE = [
     (UNINHIBITED, {"kappa": 0.0}, "subtractive or divisive inhibition"),
     (UNINHIBITED, {"inhibitory_cell": "lif"}, "subtractive or divisive inhibition"),
     (UNINHIBITED, {"lateral_init": "sparse"}, "subtractive or divisive inhibition"),
+    (UNINHIBITED, {"mean_mode_ie": 0.0}, "subtractive or divisive inhibition"),
+    (UNINHIBITED, {"mean_mode_ei": 0.5}, "subtractive or divisive inhibition"),
+    ({"dale": False}, {"synaptic_scaling": True}, "dale: true"),
+    (KAIMING, {"calibration": "neuron"}, "init_statistics: data or fixed"),
 ]
 """Options under which another is idle, that other, and what it needs."""
 
@@ -71,6 +75,9 @@ ACCEPTED = [
     {"silent_layer": "fixed", "init_rate": 0.1, "weight_law": "log_normal", "law_shape": 0.5},
     {"weight_law": "half_normal", "law_match": "second_moment"},
     {**KAIMING, "weight_scale": 0.5, "gain_scale": 2.0, "lateral_init": "sparse"},
+    {**UNINHIBITED, "calibration": "neuron", "mean_mode_ee": 0.0, "synaptic_scaling": True},
+    {"calibration": "neuron", "init_statistics": "fixed", "homeostasis": 0.1},
+    {"mean_mode_ie": 0.5, "mean_mode_ei": 0.0, "dale": False, "homeostasis": 2.0},
 ]
 
 
@@ -95,6 +102,10 @@ def test_combinations_that_act_are_accepted(options):
         ({"law_shape": 5.1, "weight_law": "log_normal"}, "law_shape of log_normal must be at most"),
         ({"dale": "false"}, "valid boolean"),
         ({"kappa": float("nan")}, "finite"),
+        ({"mean_mode_ee": -0.1}, "greater than or equal to 0"),
+        ({"mean_mode_ei": 1.1}, "less than or equal to 1"),
+        ({"homeostasis": -0.1}, "greater than or equal to 0"),
+        ({"calibration": "layer"}, "'none' or 'neuron'"),
     ],
 )
 def test_values_out_of_range(options, message):
@@ -125,6 +136,12 @@ VALUES = {
     "weight_scale": number,
     "gain_scale": number,
     "lateral_init": st.sampled_from(["uniform", "random", "sparse"]),
+    "calibration": st.sampled_from(["none", "neuron"]),
+    "mean_mode_ee": st.floats(0, 1),
+    "mean_mode_ie": st.floats(0, 1),
+    "mean_mode_ei": st.floats(0, 1),
+    "synaptic_scaling": st.booleans(),
+    "homeostasis": st.floats(0, 1e30),
 }
 
 

@@ -61,6 +61,55 @@ def divisive_gain(stats: InitStatistics, fan_in: int) -> float:
     return math.sqrt((q + v) / fan_in) / stats.mean
 
 
+class CurrentMoments(NamedTuple):
+    """Mean and deviation of an integrated current."""
+
+    mean: float
+    deviation: float
+
+
+def intended_current(
+    stats: InitStatistics,
+    fan_in: int,
+    weights: tuple[float, float],
+    gain_i: float | None,
+    subtractive: bool,
+) -> CurrentMoments:
+    """What E-I Init intends a layer's integrated current to be, over weights and activity.
+
+    Its rules (section 3) are two. Balance: I_sub has the mean of I_EE, so the net current has mean
+    0. And the mean of I_div is the deviation of I_EE, so the quotient has deviation 1. For weights
+    of mean w and variance s^2, independent of one another and of x:
+
+        E[I_EE]   = d m w                       0 once I_sub is subtracted
+        Var[I_EE] = d (E[w^2] q - w^2 (q - V)) = d (s^2 q + w^2 V)
+        E[I_div]  = g_I d m w                   rows of W_EI sum to 1
+
+    so that I is to have mean 0 and deviation sqrt(d (s^2 q + w^2 V)) / (g_I d m w). With the
+    paper's w = s = lambda the variance is V, the mean of I_div is sqrt(V) and the deviation 1.
+    Without subtraction the mean is E[I_EE] / E[I_div]; without division the divisor is 1.
+
+    A layer as drawn comes near that and does not reach it. I_sub is correlated with I_EE, and the
+    sums differ from neuron to neuron: sum_j m_j (W_EE,j - (W_EI W_IE)_j) is an offset that does not
+    depend on the input, of which the deviation over all entries is in part made. Taking offsets
+    away without setting the deviation to 1 leaves too little: at 0.77 layers fire less, and
+    gradients grow by more than two a layer.
+
+    Args:
+        stats: m, q and V of the layer's input x.
+        fan_in: d.
+        weights: w and s^2 of W_EE and W_IE.
+        gain_i: g_I; None without division.
+        subtractive: whether there is subtractive inhibition.
+    """
+    mean_weight, variance = weights
+    m, q, v = stats
+    divisor = 1.0 if gain_i is None else gain_i * fan_in * m * mean_weight
+    net = 0.0 if subtractive else fan_in * m * mean_weight
+    spread = fan_in * (variance * q + mean_weight**2 * v)
+    return CurrentMoments(net / divisor, math.sqrt(spread) / divisor)
+
+
 class Law(NamedTuple):
     """A positive law with a scale b and perhaps a shape; moments are those at b = 1."""
 
@@ -98,16 +147,25 @@ LAWS: dict[str, Law] = {
 MATCHES = ("mean", "second_moment")
 
 
+def _scale_of(law: str, shape: float, match: str, mean: float) -> float:
+    """The scale b of `law` that matches the exponential law of that `mean`."""
+    if match == "mean":
+        return mean / LAWS[law].mean(shape)
+    return mean * math.sqrt(2 / LAWS[law].second_moment(shape))
+
+
+def law_moments(law: str, shape: float, match: str, mean: float) -> tuple[float, float]:
+    """Mean and variance of the weights that `draw_weights_` draws with these arguments."""
+    scale = _scale_of(law, shape, match, mean)
+    first, second = LAWS[law].mean(shape), LAWS[law].second_moment(shape)
+    return scale * first, scale**2 * max(second - first**2, 0.0)
+
+
 def draw_weights_(
     out: Tensor, law: str, shape: float, match: str, mean: float, generator: Generator | None
 ) -> Tensor:
     """Fill `out` from `law`, matched to the exponential law of that `mean`; returns it."""
-    kind = LAWS[law]
-    if match == "mean":
-        scale = mean / kind.mean(shape)
-    else:
-        scale = mean * math.sqrt(2 / kind.second_moment(shape))
-    return kind.draw_(out, scale, shape, generator)
+    return LAWS[law].draw_(out, _scale_of(law, shape, match, mean), shape, generator)
 
 
 def _uniform_(out: Tensor, generator: Generator | None) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,6 +12,8 @@ LARGEST = 2**31 - 1
 LARGEST_SEED = 2**63 - 1
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A whole number of things."""
+PRESET = "preset"
+"""The key beside a choice's name that stands for several options."""
 NESTED = "nested_choice"
 """Kind of the validation error of a choice within a choice; its context holds the `problems`."""
 
@@ -51,10 +53,20 @@ class Plugin:
         return f"{self.name} (sha256 {self.digest})"
 
 
+class Preset(NamedTuple):
+    """Options under one name; a suite that gives the name gives these options."""
+
+    summary: str
+    """One line for `eibench list`."""
+    values: Mapping[str, Any]
+
+
 class Choice(Options):
     """Options of something that has a name in a registry."""
 
     name: ClassVar[str]
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    """By the value of the key `preset`, which stands for options and is none itself."""
     plugin: ClassVar[Plugin | None] = None
     """Where it comes from; None for eibench's own."""
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eibench.plan.options.base import Count
+from eibench.plan.options.base import Count, Preset
 from eibench.plan.options.methods import MethodOptions
 
 LARGEST_DEVIATION = 5.0
 """Of the logarithm of a weight."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+PRESETS = {
+    "balanced": Preset(
+        "Experimental: centred gradients of all weights, calibration of each neuron.",
+        {"mean_mode_ee": 0.0, "mean_mode_ie": 0.0, "mean_mode_ei": 0.0, "calibration": "neuron"},
+    ),
+}
+"""Beyond the paper: sets of options that go together."""
+
+
 class EIOptions(MethodOptions):
     """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
 
     name = "ei"
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
     refuses_negative_input = (
         "E-I Init and Dale's law need activity that is not negative, and a mean of zero drives the"
         " gain of the divisive inhibition to infinity"
@@ -40,6 +52,12 @@ class EIOptions(MethodOptions):
     weight_scale: float = Field(1.0, gt=0)
     gain_scale: float = Field(1.0, gt=0)
     lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
+    calibration: Literal["none", "neuron"] = "none"
+    mean_mode_ee: Share = 1.0
+    mean_mode_ie: Share = 1.0
+    mean_mode_ei: Share = 1.0
+    synaptic_scaling: bool = False
+    homeostasis: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
     def _every_option_acts(self) -> Self:
@@ -61,13 +79,18 @@ class EIOptions(MethodOptions):
             ),
             "silent_layer": (self.init_statistics == "data", "init_statistics: data"),
             "weight_law": (drawn, "init_statistics: data or fixed"),
+            "calibration": (drawn, "init_statistics: data or fixed"),
+            "synaptic_scaling": (self.dale, "dale: true"),
             "law_shape": (
                 self.weight_law in ("gamma", "log_normal"),
                 "weight_law: gamma or log_normal",
             ),
             "law_match": (self.weight_law != "exponential", "another weight_law than exponential"),
             **dict.fromkeys(
-                ("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"),
+                (
+                    *("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"),
+                    *("mean_mode_ie", "mean_mode_ei"),
+                ),
                 (inhibited, "subtractive or divisive inhibition"),
             ),
         }

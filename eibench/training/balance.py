@@ -1,0 +1,79 @@
+"""Why a deep E-I network stops learning, in numbers of one layer: drift of the balance, share of
+the current that carries signal, share of the gradients that only moves means.
+
+All sums are in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from eibench.nn import functional as F
+
+WEIGHTS = ("ee", "ie", "ei")
+"""W_EE, W_IE and W_EI, as they end the names of parameters and numbers."""
+
+
+def imbalances(i_ee: Tensor, i_sub: Tensor) -> Tensor | None:
+    """(mean(I_EE) - mean(I_sub)) / std(I_EE), with its sign, for each neuron [n_E].
+
+    Means are a neuron's (channel's), over time, batch and positions of [T, B, n_E, ...]; the
+    deviation is that of all entries. None where I_EE does not vary.
+    """
+    others = [dim for dim in range(i_ee.dim()) if dim != 2]
+    excitation = i_ee.double()
+    deviation = excitation.std(correction=0)
+    if deviation == 0:
+        return None
+    return (excitation.mean(others) - i_sub.double().mean(others)) / deviation
+
+
+def drift(before: Tensor | None, now: Tensor | None) -> float | None:
+    """Root mean square over neurons of how far their imbalance has moved; None without both.
+
+    It counts what moves a layer as a whole and what moves its neurons apart.
+    """
+    if before is None or now is None:
+        return None
+    return (now - before).square().mean().sqrt().item()
+
+
+def signal_share(current: Tensor) -> float | None:
+    """The share of a layer's variance that its input drives, of a `current` [T, B, C, ...].
+
+    The variance between the batch's samples at one neuron, position and time step, averaged over
+    these, over the variance of all entries; between 0 and 1. At a fixed place and time nothing but
+    the sample differs: what every sample shares carries no signal, be it the offset of a neuron, a
+    pattern over positions (borders see padding) or one over time (membranes start at zero). The
+    mean is taken of variances and not of shares, so that nearly constant neurons do not count
+    like the others. None where nothing varies.
+    """
+    current = current.double()
+    total = current.var(correction=0)
+    if total == 0:
+        return None
+    return (current.var(dim=1, correction=0).mean() / total).item()
+
+
+def common_modes(synapses: Sequence[nn.Module]) -> dict[str, float | None]:
+    """For W_EE, W_IE and W_EI of `synapses`, the share of their gradient that is common mode.
+
+    Squared norm of the gradient's mean mode (each row's mean in place of its entries) over that of
+    the gradient, as the optimizer gets it; sums over all `synapses`. None without such weights, or
+    where their gradient is zero.
+    """
+    return {f"common_mode_{name}": _common_mode(synapses, f"weight_{name}") for name in WEIGHTS}
+
+
+def _common_mode(synapses: Sequence[nn.Module], weight: str) -> float | None:
+    own = [dict(synapse.named_parameters()).get(weight) for synapse in synapses]
+    gradients = [p.grad.double() for p in own if p is not None and p.grad is not None]
+    if not gradients:
+        return None
+    total = torch.stack([grad.square().sum() for grad in gradients]).sum()
+    means = [F.row_means(grad).expand_as(grad) for grad in gradients]
+    common = torch.stack([mean.square().sum() for mean in means]).sum()
+    return None if total == 0 else (common / total).item()

@@ -1,0 +1,247 @@
+"""What probes tell of the balance: drift, share of signal and common modes, against numbers by hand
+and against NumPy on a whole network; and that options of the balance outlive a checkpoint."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from eibench.data.base import ImageData, Split
+from eibench.nn import LIF, HomeostaticLIF, initialize
+from eibench.plan import METHODS, RunSpec
+from eibench.results.numbers import LAYER_METRICS
+from eibench.training import checkpoint
+from eibench.training.balance import common_modes, drift, imbalances, signal_share
+from eibench.training.build import build, prepare
+from eibench.training.fit import Progress, fit
+from eibench.training.propagation import advance, imbalances_of, measure
+from eibench.training.seeds import generator
+
+T = 3
+MODES = ("common_mode_ee", "common_mode_ie", "common_mode_ei")
+
+
+def tiny_data():
+    """24 images [1, 4, 4] of two classes."""
+    images = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(5))
+    split = Split(images, torch.arange(24) % 2)
+    return ImageData(("even", "odd"), split, split, split)
+
+
+def prepared(method, prepare_it=True, epochs=3):
+    model = {"name": "plain", "depth": 2, "width": 8, "pools": 1}
+    values = {"method": method, "model": model, "data": "digits", "timesteps": T}
+    spec = RunSpec.parse({**values, "train": {"batch_size": 8, "epochs": epochs}})
+    experiment = build(spec, tiny_data())
+    if prepare_it:
+        prepare(experiment)
+    return experiment
+
+
+# ------------------------------------------------------------------------------ by hand
+
+
+def test_signal_share_by_hand():
+    # One step, two samples, two neurons: (0, 10) and (2, 10). Between samples: 1 and 0, on average
+    # 0.5. All of (0, 2, 10, 10): mean 5.5, variance (30.25 + 12.25 + 2 * 20.25) / 4 = 20.75.
+    current = torch.tensor([[[0.0, 10.0], [2.0, 10.0]]])
+    assert signal_share(current) == pytest.approx(0.5 / 20.75)
+
+
+def test_what_all_samples_share_is_no_signal():
+    """Offsets of neurons, patterns over positions, courses over time: the same in each sample."""
+    rng = torch.Generator().manual_seed(0)
+    shared = torch.randn(4, 1, 3, 5, 5, generator=rng).expand(4, 6, 3, 5, 5)
+    assert signal_share(shared) == pytest.approx(0.0, abs=1e-12)
+    alone = torch.randn(1, 6, 1, 1, 1, generator=rng).expand(4, 6, 3, 5, 5)
+    assert signal_share(alone) == pytest.approx(1.0)
+    assert signal_share(torch.ones(2, 3, 4)) is None
+
+
+@given(st.integers(1, 4), st.integers(2, 5), st.integers(1, 5), st.integers(0, 1000))
+def test_signal_share_lies_between_0_and_1(steps, batch, channels, seed):
+    current = np.random.default_rng(seed).normal(size=(steps, batch, channels, 2, 2))
+    expected = current.var(axis=1).mean() / current.var()
+    found = signal_share(torch.from_numpy(current))
+    assert 0 <= found <= 1 + 1e-12
+    assert found == pytest.approx(expected)
+
+
+def test_imbalance_and_drift_by_hand():
+    # I_EE of two neurons over two samples: (1, 3) and (5, 7): mean 4, deviation sqrt(5).
+    # I_sub 1 and 6 on average: differences 1 and 0.
+    i_ee = torch.tensor([[[1.0, 5.0], [3.0, 7.0]]])
+    i_sub = torch.tensor([[[1.0, 5.0], [1.0, 7.0]]])
+    found = imbalances(i_ee, i_sub)
+    assert found.tolist() == pytest.approx([1 / 5**0.5, 0.0])
+    assert drift(found, found) == 0.0
+    assert drift(torch.tensor([1.0, -1.0]), torch.tensor([4.0, 3.0])) == pytest.approx(12.5**0.5)
+    assert imbalances(torch.ones(1, 2, 2), i_sub) is None
+    assert drift(None, found) is None
+
+
+class Circuit(nn.Module):
+    def __init__(self, grad):
+        super().__init__()
+        self.weight_ee = nn.Parameter(torch.zeros(len(grad), len(grad[0])))
+        self.weight_ee.grad = torch.tensor(grad)
+
+
+def test_common_mode_by_hand():
+    # (1, 3): mean 2, 2 * 4 of 10. (-2, 2): mean 0, 0 of 8. Together 8 of 18. A second layer with
+    # (1, 1): 2 of 2, so 10 of 20.
+    one, two = Circuit([[1.0, 3.0], [-2.0, 2.0]]), Circuit([[1.0, 1.0]])
+    assert common_modes([one])["common_mode_ee"] == pytest.approx(8 / 18)
+    assert common_modes([one, two])["common_mode_ee"] == pytest.approx(10 / 20)
+    assert common_modes([one])["common_mode_ie"] is None
+    assert common_modes([Circuit([[0.0, 0.0]])])["common_mode_ee"] is None
+
+
+# --------------------------------------------------------------------------- in a network
+
+
+def test_a_network_against_numpy():
+    """The numbers of each layer from the network's own currents and gradients, in float64."""
+    experiment = prepared("ei")
+    order = torch.randperm(24, generator=generator(0, "order", 0))[:8]
+    images, labels = tiny_data().train.images[order], tiny_data().train.labels[order]
+    start = [v.numpy() for v in imbalances_of(experiment)]
+    advance(experiment, 2)
+    before = [torch.from_numpy(v) for v in start]
+    _, layers = measure(experiment, before)
+    model = copy.deepcopy(experiment.model).train()
+    seen = []
+    for part in (model.conv0, model.conv2):
+        part.register_forward_hook(lambda m, i, out: seen.append((i[0], out)))
+    cross_entropy(model(images.expand(T, *images.shape)).mean(0), labels).backward()
+    convs = (model.conv0, model.conv2)
+    for layer, conv, (x, current), old in zip(layers, convs, seen, start, strict=True):
+        out = current.detach().double().numpy()
+        share = out.var(axis=1).mean() / out.var()
+        assert layer["signal_share"] == pytest.approx(share, rel=1e-6)
+        i_ee, i_sub = (v.double().numpy() for v in conv.currents(x))
+        means = (i_ee - i_sub).mean(axis=(0, 1, 3, 4)) / i_ee.std()
+        moved = np.sqrt(((means - old) ** 2).mean())
+        assert layer["balance_drift"] == pytest.approx(moved, rel=1e-5)
+        assert layer["balance_drift"] > 0
+        for name in MODES:
+            weight = getattr(conv, name.replace("common_mode", "weight"))
+            grad = weight.grad.double().flatten(1).numpy()
+            common = (grad.mean(1) ** 2).sum() * grad.shape[1] / (grad**2).sum()
+            assert layer[name] == pytest.approx(common, rel=1e-5)
+
+
+def test_at_initialisation_nothing_has_drifted():
+    layers = measure(prepared("ei"))[1]
+    assert [layer["balance_drift"] for layer in layers] == [0.0, 0.0]
+    assert all(0 < layer[name] <= 1 for layer in layers for name in MODES)
+
+
+def test_centred_gradients_have_no_common_mode():
+    layers = measure(prepared({"name": "ei", "preset": "balanced"}))[1]
+    assert all(layer[name] < 1e-9 for layer in layers for name in MODES)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "ei"])
+def test_methods_without_a_circuit_have_no_such_numbers(method):
+    for layer in measure(prepared(method))[1]:
+        assert [layer[name] for name in (*MODES, "balance", "balance_drift")] == [None] * 5
+        assert 0 < layer["signal_share"] <= 1
+        assert {*LAYER_METRICS} <= layer.keys()
+
+
+def test_the_current_is_the_one_that_the_neuron_sees():
+    """A shift of one neuron against another is part of the spread."""
+    experiment = prepared({"name": "ei", "homeostasis": 0.1})
+    shares = [measure(experiment)[1][0]["signal_share"]]
+    experiment.model.neuron1.shift[0] += 10.0
+    shares.append(measure(experiment)[1][0]["signal_share"])
+    assert shares[1] < shares[0] / 2
+
+
+# --------------------------------------------------------------------------- in training
+
+OPTIONS = {
+    "balanced": {"preset": "balanced"},
+    "mean modes": {"mean_mode_ee": 0.5, "mean_mode_ie": 0.0, "mean_mode_ei": 0.25},
+    "scaling": {"synaptic_scaling": True},
+    "calibration": {"calibration": "neuron"},
+    "homeostasis": {"homeostasis": 0.1},
+    "all": {"preset": "balanced", "synaptic_scaling": True, "homeostasis": 0.1},
+}
+
+
+def run(experiment, progress=None):
+    progress = progress or Progress()
+    for _ in fit(experiment, progress):
+        pass
+    return progress
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_resuming_changes_nothing(options, tmp_path):
+    """Two epochs, a checkpoint, a fresh network that was never prepared, two more: to the bit."""
+    method = {"name": "ei", **options}
+    whole = prepared(method, epochs=4)
+    unbroken = run(whole)
+    part, progress = prepared(method, epochs=4), Progress()
+    for record in fit(part, progress):
+        if record["epoch"] == 2:
+            break
+    checkpoint.save(tmp_path / "c.pt", part, progress)
+    again = prepared(method, prepare_it=False, epochs=4)
+    resumed = run(again, checkpoint.restore(tmp_path / "c.pt", again))
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[key]), key
+    for one, other in zip(unbroken.history, resumed.history, strict=True):
+        assert {**one, "cost": 0} == {**other, "cost": 0}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_an_option_changes_what_is_learned(options):
+    plain, other = prepared("ei"), prepared({"name": "ei", **options})
+    losses = [[record["train_loss"] for record in run(e).history] for e in (plain, other)]
+    assert losses[0] != losses[1]
+    assert np.isfinite(losses).all()
+
+
+def test_sums_of_rows_hold_through_training():
+    experiment = prepared({"name": "ei", "synaptic_scaling": True})
+    before = {k: v.clone() for k, v in experiment.model.state_dict().items() if "sum_" in k}
+    run(experiment)
+    state = experiment.model.state_dict()
+    assert len(before) == 9
+    for key, total in before.items():
+        assert torch.equal(state[key], total)
+        weight = state[key.replace("sum_", "weight_")]
+        rows = weight.flatten(1).sum(1)
+        torch.testing.assert_close(rows[rows > 0], total[rows > 0], rtol=2e-5, atol=0)
+
+
+def test_homeostasis_follows_the_training_batch():
+    """After one step of the suite's own loop: strength times target less the batch's rates."""
+    experiment = prepared({"name": "ei", "homeostasis": 0.25})
+    neuron = experiment.model.neuron1
+    assert isinstance(neuron, HomeostaticLIF)
+    rates = []
+    neuron.register_forward_hook(lambda m, i, s: rates.append(s.detach().mean((0, 1, 3, 4))))
+    target = neuron.target.item()
+    advance(experiment, 1)
+    torch.testing.assert_close(neuron.shift, 0.25 * (target - rates[0]))
+    assert len(rates) == 1  # no second forward pass
+
+
+def test_bf16_keeps_rates_and_shifts_in_float32():
+    neuron = HomeostaticLIF(4, 0.1)
+    model = initialize(nn.Sequential(neuron), torch.rand(3, 5, 4) * 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.rand(3, 5, 4, requires_grad=True).bfloat16())
+    neuron.adapt_()
+    assert neuron.shift.dtype == torch.float32
+    assert neuron.shift.isfinite().all()
+    assert isinstance(neuron, LIF)
