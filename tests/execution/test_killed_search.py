@@ -69,7 +69,7 @@ def test_a_search_that_is_killed_goes_on_to_the_same_winners(tmp_path, monkeypat
     chance, killed = random.Random(jobs), 0
     for lines in (4, 17, 30, 45):  # of the journal, whatever the process does then
         process = subprocess.Popen(command("broken", jobs), stdout=subprocess.DEVNULL)
-        journal, deadline = Path("broken/killed/search/journal.log"), time.monotonic() + 120
+        journal, deadline = Path("broken/killed/search/journal.log"), time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
             if journal.exists() and len(journal.read_bytes().splitlines()) >= lines:
                 time.sleep(chance.random() / 10)
