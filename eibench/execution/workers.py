@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -172,6 +173,7 @@ def _leave_interrupts_to_main() -> None:
     """No SIGINT for this thread, nor for a process that it starts: while that one imports torch, an
     interrupt from the keyboard would end it with a traceback."""
     if hasattr(signal, "pthread_sigmask"):  # POSIX
+        resource_tracker.ensure_running()  # which lets them in again where it starts
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
