@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -111,6 +112,8 @@ class _Process:
     def __init__(self, device: str, threads: int, plugins: list[str]) -> None:
         self.settings = (device, threads, plugins)
         self.ended = False
+        self.starting = threading.Lock()
+        """Held while the process starts: what is half made cannot be ended."""
         self.process: Any = None
         self.pipe: Connection
 
@@ -134,13 +137,19 @@ class _Process:
             return self._died(run, suite, folder)
 
     def _start(self) -> None:
-        if self.process is None and not self.ended:
+        """Start the process unless it runs; `KeyboardInterrupt` when none shall start any more."""
+        with self.starting:
+            if self.ended:
+                raise KeyboardInterrupt
+            if self.process is not None:
+                return
             _leave_interrupts_to_main()
             context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
             self.pipe, other = context.Pipe()
-            self.process = context.Process(target=_serve, args=(other, *self.settings), daemon=True)
-            self.process.start()
+            process = context.Process(target=_serve, args=(other, *self.settings), daemon=True)
+            process.start()
             other.close()
+            self.process = process
 
     def _died(self, run: PlannedRun, suite: str, folder: RunFolder) -> dict[str, Any]:
         """The record of the run under which the process died; the next run gets a new one."""
@@ -152,16 +161,19 @@ class _Process:
         return failure(run, suite, folder, ERROR, f"the process that ran it died ({cause}){hint}")
 
     def end(self) -> None:
-        self.ended = True
-        if self.process is not None:
-            self.process.terminate()
-            self.process.join()
+        with self.starting:
+            self.ended = True
+            process = self.process
+        if process is not None:
+            process.terminate()
+            process.join()
 
 
 def _leave_interrupts_to_main() -> None:
     """No SIGINT for this thread, nor for a process that it starts: while that one imports torch, an
     interrupt from the keyboard would end it with a traceback."""
     if hasattr(signal, "pthread_sigmask"):  # POSIX
+        resource_tracker.ensure_running()  # which lets them in again where it starts
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
