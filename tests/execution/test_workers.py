@@ -43,6 +43,8 @@ def start(*options, epochs=2, results="results"):
         text=True,
         env=ONE_THREAD,
         start_new_session=True,
+        # whoever started the tests in the background has made them, and so this, deaf to it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
