@@ -76,7 +76,13 @@ def test_interrupt_exits_130_and_leaves_results_that_resume(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     longer = SUITE.replace("epochs: 8", "epochs: 40")  # a busy machine may look late
     Path("killed.yaml").write_text(longer)
-    process = subprocess.Popen(command("out"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("out"),
+        stderr=subprocess.PIPE,
+        text=True,
+        # whoever started the tests in the background has made them, and so this, deaf to it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("out/killed/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.005)
