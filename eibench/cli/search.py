@@ -112,7 +112,7 @@ def _search(
     from eibench.search.export import write_tuned_suite
 
     total = sum(map(plan.budget, plan.studies))
-    with _Progress(plan, total) as progress:
+    with _Progress(plan.name, total) as progress:
         found = find(plan, results, device, progress, jobs)
     typer.echo(
         f"{found.trials} of {total} trials"
@@ -160,10 +160,6 @@ def _listed(numbers: Any) -> str:
 
 class _Progress(Progress):
     """Shows a search: a bar for all trials, one for each run under way, a line per trial."""
-
-    def __init__(self, plan: SearchPlan, total: int) -> None:
-        super().__init__(plan.name, total)
-        self.best: dict[str, float] = {}
 
     def ended(self, run: PlannedRun) -> None:
         """A trial's run has ended."""

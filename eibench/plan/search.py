@@ -114,7 +114,8 @@ class SearchPlan:
 
     def base_plan(self) -> Plan:
         """The arms' runs before tuning, as a plan whose results are the trials'."""
-        return self._plan(self.expansion.suite, [study.base for study in self.studies])
+        runs = tuple(study.base for study in self.studies)
+        return Plan(self.name, self.title, self.axes, runs, plugins=self.expansion.plugins)
 
     def tuned_suite(self, winners: Mapping[str, Mapping[str, Any]]) -> SuiteFile:
         """The suite with the values that won, by study, in place of its search."""
@@ -132,10 +133,6 @@ class SearchPlan:
         plan = Expansion(before.document, suite, before.settings).plan(list(self.seeds))
         arms = [study.arm for study in self.studies if study.name in winners]
         return dataclasses.replace(plan, runs=tuple(r for r in plan.runs if _in_one(r, arms)))
-
-    def _plan(self, suite: SuiteFile, runs: Sequence[PlannedRun]) -> Plan:
-        loaded = self.expansion.plugins
-        return Plan(suite.name, suite.title, self.axes, tuple(runs), plugins=loaded)
 
 
 def _value(spec: RunSpec, key: str) -> Any:

@@ -18,7 +18,7 @@ from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Stop, Workers
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
-from eibench.results.store import OK, SEARCH
+from eibench.results.store import FINAL, SEARCH
 from eibench.search.journal import open_journal
 from eibench.search.made_of import refuse_other_trials
 from eibench.search.outcome import SCORE, Outcome
@@ -157,7 +157,7 @@ class _Driver:
             record = self._execute(study, asked, run, i)
             if record is None:
                 return True
-            if record["status"] not in (OK, "diverged"):
+            if record["status"] not in FINAL:
                 return False  # the trial has failed, whatever the other seeds would show
         return False
 

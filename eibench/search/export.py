@@ -39,7 +39,7 @@ def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
     suite = {k: v for k, v in before.document.data.items() if k not in ("search", "seeds")}
     suite |= _with_settings(plan)
     tuned = [clause.model_dump() for clause in plan.tuned_suite(winners).tuned]
-    suite |= {"name": path.stem, "title": f"{plan.title}, tuned"}
+    suite |= {"name": path.stem, "title": f"{plan.title}: winners"}
     suite |= {"tuned": tuned, "tuned_by": plan.name, "seeds": list(plan.seeds)}
     unwon = [dict(study.arm) for study in plan.studies if study.name not in winners]
     if unwon:

@@ -38,8 +38,8 @@ class Ledger:
         self.runs: dict[str, dict[str, Any]] = {}
 
     def folders(self, study: Study, values: Mapping[str, Any]) -> list[RunFolder]:
-        """Where the runs of a trial are, one for each seed of the search."""
-        seeds = self.search.options.seeds
+        """Where the runs of a trial are, one for each seed; none for values no run can have."""
+        seeds = [] if study.plan.refusal(values) else self.search.options.seeds
         return [RunFolder(self.folder / study.plan.spec(values, seed).run_id) for seed in seeds]
 
     def outcome(self, study: Study, values: Mapping[str, Any]) -> Outcome:
@@ -57,7 +57,7 @@ class Ledger:
     def winner(self, study: Study) -> dict[str, Any] | None:
         """The values of the best trial that counts; None without one."""
         rows = self._rows(study)
-        best = self._best(rows)
+        best = _best(rows)
         return None if best is None else dict(rows[best]["values"])
 
     def write(self, studies: Sequence[Study], importances: bool = False) -> None:
@@ -90,14 +90,14 @@ class Ledger:
 
     def _study(self, study: Study, importances: bool) -> dict[str, Any]:
         rows = self._rows(study)
-        best = self._best(rows)
+        best = _best(rows)
         return {
             "name": study.plan.name,
             "arm": dict(study.plan.arm),
             "space": {key: known.to_dict() for key, known in study.plan.space.items()},
             "trials": rows,
             "winner": None if best is None else rows[best]["number"],
-            "front": [rows[i]["number"] for i in self._front(rows)],
+            "front": [rows[i]["number"] for i in _front(rows)],
             "importances": _importances(study) if importances else None,
         }
 
@@ -111,7 +111,7 @@ class Ledger:
             return self.rows[key]
         values = study.values(trial)
         ended = self.outcome(study, values)
-        found = [] if study.plan.refusal(values) else begun(self.folders(study, values))
+        found = begun(self.folders(study, values))
         names = self.search.options.objectives
         scores = dict(zip(names, trial.values or [], strict=False))
         row: dict[str, Any] = {
@@ -131,29 +131,31 @@ class Ledger:
             self.rows[key] = row
         return row
 
-    def _counting(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Trials that can win: complete, and none of their runs diverged."""
-        return [i for i, r in enumerate(rows) if r["state"] == "complete" and r["reason"] is None]
 
-    def _merits(self, row: Mapping[str, Any]) -> list[float]:
-        """The objectives, more being better."""
-        signs = {"maximize": 1, "minimize": -1}
-        return [signs[DIRECTIONS[name]] * score for name, score in row["scores"].items()]
+def _counting(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Trials that can win: complete, and none of their runs diverged."""
+    return [i for i, r in enumerate(rows) if r["state"] == "complete" and r["reason"] is None]
 
-    def _best(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
-        """The best first objective, then the rest, then the loss, then the earlier."""
 
-        def merit(i: int) -> tuple[float, ...]:
-            return (*self._merits(rows[i]), -(rows[i]["loss"] or 0.0))
+def _merits(row: Mapping[str, Any]) -> list[float]:
+    """The objectives, more being better."""
+    signs = {"maximize": 1, "minimize": -1}
+    return [signs[DIRECTIONS[name]] * score for name, score in row["scores"].items()]
 
-        return max(self._counting(rows), key=merit, default=None)
 
-    def _front(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Trials that no other beats: at least as good in all objectives, better in one."""
-        merits = {i: self._merits(rows[i]) for i in self._counting(rows)}
-        return [
-            i for i, mine in merits.items() if not any(_beats(m, mine) for m in merits.values())
-        ]
+def _best(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """The best first objective, then the rest, then the loss, then the earlier."""
+
+    def merit(i: int) -> tuple[float, ...]:
+        return (*_merits(rows[i]), -(rows[i]["loss"] or 0.0))
+
+    return max(_counting(rows), key=merit, default=None)
+
+
+def _front(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Trials that no other beats: at least as good in all objectives, better in one."""
+    merits = {i: _merits(rows[i]) for i in _counting(rows)}
+    return [i for i, mine in merits.items() if not any(_beats(m, mine) for m in merits.values())]
 
 
 def _beats(a: Sequence[float], b: Sequence[float]) -> bool:

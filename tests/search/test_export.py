@@ -56,7 +56,7 @@ def same(confirmed, written):
 def test_it_plans_the_confirming_runs(exported):
     confirmed, written, values = exported(seeds=[0, 1])
     assert same(confirmed, written) == 4
-    assert (written.name, written.title) == ("tuned", "A tiny suite, tuned")
+    assert (written.name, written.title) == ("tuned", "A tiny suite: winners")
     assert written.tuned_by == "tiny"
     assert "search" not in values
     assert values["tuned"][0] == {"where": {"method": "ei"}, "set": {"train.lr": 0.02}}
