@@ -18,6 +18,7 @@ from eibench.plan.suite import suite_files
 from eibench.report.searches import Search, read_searches
 from eibench.results.plan_file import same_computations
 from eibench.results.store import SEARCH
+from eibench.search.export import tuned_suite
 
 ROOT = Path(__file__).parents[1]
 SUITES = suite_files(ROOT / "suites")
@@ -174,6 +175,37 @@ def test_committed_searches_are_those_of_the_suite(folder):
             made = [planned.run(trial.values, seed).run_id for seed in plan.options.seeds]
             assert list(trial.runs) == made
             assert all(records[run_id] in ("ok", "diverged") for run_id in made)
+
+
+def found_by(name: str) -> dict[str, dict[str, Any]]:
+    (search,) = read_searches([ROOT / "results" / name])
+    return winners(search)
+
+
+def test_the_tuned_suite_is_what_the_search_exports():
+    plan = load_search(ROOT / "suites" / "fair_depth_scaling.yaml", [])
+    path = ROOT / "suites" / "tuned_depth_scaling.yaml"
+    assert path.read_text() == tuned_suite(plan, found_by("fair_depth_scaling"), path)
+
+
+def test_events_are_run_with_the_settings_that_won():
+    """Field by field: what the search set is what the run has."""
+    found = found_by("fair_depth_scaling")
+    runs = load_plan(ROOT / "suites" / "tuned_events.yaml", []).runs
+    assert len({(run.method, run.spec.model.depth) for run in runs}) == 8
+    for run in runs:
+        fields = run.fields()
+        won = found[f"{run.method}, depth {run.spec.model.depth}"]
+        assert {key: fields[key] for key in won} == won
+
+
+def test_the_tuned_circuit_is_the_winner_of_its_search():
+    (won,) = found_by("ei_init_search").values()
+    runs = load_plan(ROOT / "suites" / "ei_tuned.yaml", []).runs
+    for run in runs:
+        fields = run.fields()
+        tuned = {key: fields[key] for key in won}
+        assert (tuned == won) == (run.ablation == "tuned")
 
 
 def searched() -> pd.DataFrame:
