@@ -40,6 +40,7 @@ class EI(Method):
     divisive: bool
     stabilization: str
     epsilon: float
+    leak: float
     straight_through: bool
     kappa: float
     dale: bool
@@ -51,10 +52,13 @@ class EI(Method):
     weight_law: str
     law_shape: float
     law_match: str
+    topography: float | None
     weight_scale: float
     gain_scale: float
     lateral_init: str
     calibration: str
+    calibration_mean: float | None
+    calibration_deviation: float | None
     mean_mode_ee: float
     mean_mode_ie: float
     mean_mode_ei: float

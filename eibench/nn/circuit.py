@@ -13,7 +13,7 @@ from torch import Tensor
 from eibench.nn import functional as F
 from eibench.nn.functional.ei_init import LATERAL, LAWS, MATCHES
 
-STABILIZATIONS = ("adaptive", "epsilon", "none")
+STABILIZATIONS = ("adaptive", "epsilon", "leak", "none")
 CELLS = ("rectifier", "lif")
 STATISTICS = ("data", "fixed", "kaiming", "xavier")
 SILENT_LAYER = ("error", "fixed")
@@ -40,9 +40,13 @@ class Circuit:
     """Divisive inhibition; without it there is no quotient, no S and no g_I."""
     stabilization: str = "adaptive"
     """What S puts in place of an exact zero of I_div: `adaptive` the sample's smallest positive
-    I_div, `epsilon` a constant, `none` nothing (0 / 0 is then not a number)."""
+    I_div, `epsilon` a constant, `none` nothing (0 / 0 is then not a number). `leak` adds a constant
+    to every divisor instead: shunting inhibition beside a leak conductance."""
     epsilon: float = 1e-6
     """The constant of `epsilon`."""
+    leak: float = 0.5
+    """The constant of `leak`; I_div starts with a mean of sqrt(V), 0.37 for spikes at a rate of
+    0.17. The semi-saturation constant of divisive normalization (Heeger 1992)."""
     straight_through: bool = True
     """Whether S is the identity in the backward pass; else it has the derivative of what it does
     (equal minima share it)."""
@@ -59,15 +63,29 @@ class Circuit:
     def __post_init__(self) -> None:
         one_of("stabilization", self.stabilization, STABILIZATIONS)
         one_of("inhibitory_cell", self.inhibitory_cell, CELLS)
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon must be above 0, not {self.epsilon}")
+        for name in ("epsilon", "leak"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if not self.kappa >= 0:
             raise ValueError(f"kappa must be at least 0, not {self.kappa}")
         if not self.inhibitory_tau >= 1:
             raise ValueError(f"inhibitory_tau must be at least 1, not {self.inhibitory_tau}")
 
+    @property
+    def added(self) -> float:
+        """What S adds to every divisor."""
+        return self.leak if self.stabilization == "leak" else 0.0
+
+    @property
+    def straight(self) -> bool:
+        """Whether the backward pass takes S for the identity, by rule or because it is one but for
+        a constant."""
+        return self.straight_through or self.stabilization in ("leak", "none")
+
     def stabilize(self, divisor: Tensor) -> Tensor:
         """S(`divisor`), going forward."""
+        if self.stabilization == "leak":
+            return divisor + self.leak
         if self.stabilization == "epsilon":
             return F.replace_zeros(divisor, self.epsilon)
         return F.stabilize(divisor) if self.stabilization == "adaptive" else divisor
@@ -97,6 +115,10 @@ class EIInit:
     law_match: str = "mean"
     """What a law shares with the exponential law of mean lambda: its `mean` lambda or its
     `second_moment` 2 lambda^2."""
+    topography: float | None = None
+    """Deviation in pixels of a Gaussian over a kernel's positions that W_EE and W_IE are multiplied
+    by, their mean or second moment (`law_match`) kept: near connections are strong. None: as drawn,
+    the same law everywhere."""
     weight_scale: float = 1.0
     """Factor on lambda."""
     gain_scale: float = 1.0
@@ -106,8 +128,12 @@ class EIInit:
     (rounded up), drawn for each row, of equal weight and sum 1."""
     calibration: str = "none"
     """`neuron`: g_E and b_E are then set for each neuron (channel), so that its current has, on the
-    batch, the mean and deviation that the rules above intend for the layer: 0 and 1 in the paper's
-    (`functional.intended_current`). Idle without statistics."""
+    batch, the mean and deviation below. Idle without statistics."""
+    calibration_mean: float | None = None
+    """The mean current that `neuron` gives; None: what the rules above intend for the layer, 0 in
+    the paper's circuit (`functional.intended_current`)."""
+    calibration_deviation: float | None = None
+    """The same for its deviation, 1 in the paper's circuit."""
 
     def __post_init__(self) -> None:
         one_of("init_statistics", self.init_statistics, STATISTICS)
@@ -118,9 +144,19 @@ class EIInit:
         one_of("calibration", self.calibration, CALIBRATIONS)
         if not 0 < self.init_rate < 1:
             raise ValueError(f"init_rate must lie between 0 and 1, not {self.init_rate}")
-        for name in ("law_shape", "weight_scale", "gain_scale"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        positive = ("law_shape", "weight_scale", "gain_scale", "topography")
+        for name in (*positive, "calibration_deviation"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
+
+    def calibrated(self, intended: F.CurrentMoments) -> F.CurrentMoments:
+        """The moments that calibration gives a neuron's current, `intended` where none are set."""
+        mean, deviation = self.calibration_mean, self.calibration_deviation
+        return F.CurrentMoments(
+            intended.mean if mean is None else mean,
+            intended.deviation if deviation is None else deviation,
+        )
 
 
 @dataclass(frozen=True)

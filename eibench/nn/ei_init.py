@@ -58,7 +58,13 @@ def draw_synapses(
     for weight in weights:
         weight.copy_(F.draw_weights_(_like(weight, generator), *law, mean, generator))
     gain = F.divisive_gain(stats, fan_in) * init.gain_scale
-    return Drawn(gain, stats, F.law_moments(*law, mean))
+    moments = F.law_moments(*law, mean)
+    if init.topography is not None:
+        profile = F.topographic(tuple(weights[0].shape[2:]), init.topography, init.law_match)
+        for weight in weights:
+            weight.mul_(profile.to(weight))
+        moments = F.profiled(moments, profile)
+    return Drawn(gain, stats, moments)
 
 
 def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> None:

@@ -64,9 +64,8 @@ class EILayer(nn.Module):
         self.circuit, self.init, self.balance = circuit, init, balance
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
-        straight = circuit.straight_through or circuit.stabilization == "none"
         rectifies = circuit.inhibitory_cell == "rectifier"
-        self._fuses = self.divides and straight and rectifies
+        self._fuses = self.divides and circuit.straight and rectifies
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -154,7 +153,7 @@ class EILayer(nn.Module):
                 i_sub, i_div = F.inhibit(s_i, weight_ei, self.gain_i)
             else:
                 i_sub, i_div = None, F.mix_channels(s_i, weight_ei * self.gain_i)
-            stabilizer, straight = self.circuit.stabilize, self.circuit.straight_through
+            stabilizer, straight = self.circuit.stabilize, self.circuit.straight
             return F.integrate(i_ee, i_sub, i_div, self.gain_e, self.bias, stabilizer, straight)
         net = i_ee - F.mix_channels(s_i, weight_ei) if self.subtracts else i_ee
         return net if self.readout else F.scale_shift(net, self.gain_e, self.bias)
@@ -242,7 +241,8 @@ class EILayer(nn.Module):
             return
         gain = drawn.gain if self.divides else None
         about = (drawn.statistics, self.fan_in, drawn.moments)
-        wanted = F.intended_current(*about, gain, self.subtracts)
+        intended = F.intended_current(*about, gain, self.subtracts, self.circuit.added)
+        wanted = self.init.calibrated(intended)
         calibrate_(self.gain_e, self.bias, self.forward(x), wanted)  # without hooks
 
     def _balance_spikes(self, x: Tensor) -> None:

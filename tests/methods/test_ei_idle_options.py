@@ -19,6 +19,7 @@ CHANGES = {
     "divisive": False,
     "stabilization": "epsilon",
     "epsilon": 1e-3,
+    "leak": 0.2,
     "straight_through": False,
     "kappa": 0.5,
     "dale": False,
@@ -33,7 +34,10 @@ CHANGES = {
     "weight_scale": 2.0,
     "gain_scale": 2.0,
     "lateral_init": "sparse",
+    "topography": 0.5,
     "calibration": "neuron",
+    "calibration_mean": 0.25,
+    "calibration_deviation": 0.75,
     "mean_mode_ee": 0.5,
     "mean_mode_ie": 0.5,
     "mean_mode_ei": 0.5,
@@ -48,6 +52,8 @@ BASES = [
     {"subtractive": False, "divisive": False, "init_statistics": "kaiming"},
     {"stabilization": "epsilon"},
     {"stabilization": "none"},
+    {"stabilization": "leak", "topography": 0.4},
+    {"stabilization": "leak", "leak": 0.1, "inhibitory_cell": "lif"},
     {"stabilization": "none", "dale": False, "inhibitory_cell": "lif"},
     {"inhibitory_cell": "lif", "divisive": False},
     {"inhibitory_cell": "lif", "silent_layer": "fixed"},
@@ -61,6 +67,7 @@ BASES = [
     {"weight_law": "gamma", "law_shape": 3.0, "lateral_init": "random"},
     {"synaptic_scaling": True},
     {"calibration": "neuron", "mean_mode_ie": 0.0, "mean_mode_ei": 0.0},
+    {"calibration": "neuron", "calibration_mean": 0.3, "weight_law": "gamma", "law_shape": 2.5},
     {"homeostasis": 0.1, "init_statistics": "fixed"},
 ]
 
@@ -148,9 +155,13 @@ def _breaks(base: dict, name: str) -> bool:
     """Whether another option of `base` is what a change makes idle: refused under its own name."""
     needed = {
         "divisive": {"stabilization", "straight_through", "gain_scale"},
-        "init_statistics": {"silent_layer", "weight_law", "init_rate", "calibration"},
+        "init_statistics": {
+            *("silent_layer", "weight_law", "init_rate", "calibration", "topography"),
+        },
+        "calibration": {"calibration_mean", "calibration_deviation"},
+        "topography": {"law_match"},
         "dale": {"synaptic_scaling"},
-        "stabilization": {"epsilon"},
+        "stabilization": {"epsilon", "leak"},
         "weight_law": {"law_shape"},
     }
     uninhibited = "subtractive" in base or "divisive" in base

@@ -34,7 +34,9 @@ class Row(NamedTuple):
     base: dict = {}  # noqa: RUF012
 
 
+CALIBRATED = {"calibration": "neuron"}
 LIF, FIXED = {"inhibitory_cell": "lif"}, {"init_statistics": "fixed"}
+LEAK = {"stabilization": "leak"}
 EPSILON, GAMMA = {"stabilization": "epsilon"}, {"weight_law": "gamma"}
 REPLACED = {"x", EE, EI, G_E}
 """Gradients that a replaced zero reaches: s_I or W_EI is 0 there, so not those of W_IE and g_I."""
@@ -51,6 +53,8 @@ TABLE = [
     Row(EPSILON, current=(True, False), gradients=(REPLACED, set())),
     Row({"stabilization": "none"}, current=(True, False), gradients=(ALL, set())),
     Row({"epsilon": 1e-2}, current=(True, False), gradients=(REPLACED, set()), base=EPSILON),
+    Row(LEAK, current=(True, False), gradients=(ALL - {"b"}, set())),
+    Row({"leak": 0.1}, current=(True, False), gradients=(ALL - {"b"}, set()), base=LEAK),
     Row({"straight_through": False}, gradients=({"x", IE, EI, G_I}, set())),
     Row({"straight_through": False}, gradients=({EI}, set()), base=EPSILON),
     Row({"kappa": 0.5}, gradients=({EI}, {EI})),
@@ -74,7 +78,10 @@ TABLE = [
     Row({"gain_scale": 1.5}, ({G_I}, set()), base={"init_statistics": "kaiming"}),
     Row({"lateral_init": "random"}, ({EI}, {EI})),
     Row({"lateral_init": "sparse"}, ({EI}, {EI})),
+    Row({"topography": 0.5}, (DRAWN, set())),
     Row({"calibration": "neuron"}, ({G_E, B_E}, set())),
+    Row({"calibration_mean": 0.3}, ({B_E}, set()), base=CALIBRATED),
+    Row({"calibration_deviation": 0.6}, ({G_E, B_E}, set()), base=CALIBRATED),
     Row({"mean_mode_ee": 0.0}, gradients=({EE}, {EE})),
     Row({"mean_mode_ie": 0.5}, gradients=({IE}, {IE})),
     Row({"mean_mode_ei": 0.0}, gradients=({EI}, {EI})),

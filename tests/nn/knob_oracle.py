@@ -1,9 +1,10 @@
 """The E-I circuit with its knobs in plain NumPy float64, forward and backward by hand.
 
-Beside the equations of `oracle` (sections 2 and 4) these are new. S with a constant epsilon, or no
-S at all. Without the straight-through rule dS/dI_div is 0 where S replaced a zero, and what reaches
-the replacements of `adaptive` goes to the sample's smallest positive I_div, in equal shares where
-several are equally small. Spiking inhibitory cells: s_I = theta_I LIF(W_IE x / theta_I).
+Beside the equations of `oracle` (sections 2 and 4) these are new. S with a constant epsilon, with a
+constant added, or no S at all. Without the straight-through rule dS/dI_div is 0 where S replaced a
+zero, and what reaches the replacements of `adaptive` goes to the sample's smallest positive I_div,
+in equal shares where several are equally small. Spiking inhibitory cells:
+s_I = theta_I LIF(W_IE x / theta_I).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Knobs:
     divisive: bool = True
     stabilization: str = "adaptive"
     epsilon: float = 1e-6
+    leak: float = 0.5
     straight_through: bool = True
     kappa: float = 1.0
     inhibitory_cell: str = "rectifier"
@@ -94,12 +96,12 @@ def stable_of(i_div: Array, k: Knobs) -> Array:
         return stabilise(i_div)
     if k.stabilization == "epsilon":
         return np.where(i_div == 0.0, k.epsilon, i_div)
-    return i_div
+    return i_div + k.leak if k.stabilization == "leak" else i_div
 
 
 def stable_backward(grad: Array, i_div: Array, k: Knobs) -> Array:
     """The gradient of I_div, given that of S."""
-    if k.straight_through or k.stabilization == "none":
+    if k.straight_through or k.stabilization in ("leak", "none"):
         return grad
     zero = i_div == 0.0
     out = np.where(zero, 0.0, grad)

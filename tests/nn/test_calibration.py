@@ -77,7 +77,9 @@ def test_each_neuron_is_calibrated(batch) -> None:
     ("circuit", "scale"),
     [
         (a, b)
-        for a, b in itertools.product([{}, {"subtractive": False}, {"divisive": False}], [1, 2])
+        for a, b in itertools.product(
+            [{}, {"subtractive": False}, {"divisive": False}, {"stabilization": "leak"}], [1, 2]
+        )
     ],
 )
 def test_the_intention_against_numpy(circuit: dict, scale: int) -> None:
@@ -87,6 +89,7 @@ def test_the_intention_against_numpy(circuit: dict, scale: int) -> None:
     rate = np.sqrt(v / (12 * (q + v))) * scale
     excitation, spread = 12 * m * rate, 12 * rate**2 * (q + v)
     divisor = np.sqrt((q + v) / 12) / m * excitation if circuit.get("divisive", True) else 1.0
+    divisor += 0.5 if "stabilization" in circuit else 0.0  # the leak
     mean = 0.0 if circuit.get("subtractive", True) else excitation / divisor
     init = EIInit(calibration="neuron", weight_scale=scale)
     layer = EILinear(12, 8, circuit=Circuit(**circuit), init=init).double()
@@ -97,6 +100,26 @@ def test_the_intention_against_numpy(circuit: dict, scale: int) -> None:
     torch.testing.assert_close(current.mean((0, 1)), wanted, rtol=1e-9, atol=1e-9)
     wanted = torch.full((8,), float(np.sqrt(spread) / divisor), dtype=torch.float64)
     torch.testing.assert_close(current.std((0, 1), correction=0), wanted, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("targets", "wanted"),
+    [
+        ({"calibration_mean": 0.25}, (0.25, 1.0)),
+        ({"calibration_deviation": 0.75}, (0.0, 0.75)),
+        ({"calibration_mean": -0.5, "calibration_deviation": 2.0}, (-0.5, 2.0)),
+    ],
+)
+def test_moments_that_are_asked_for(targets: dict, wanted: tuple[float, float]) -> None:
+    """Each on its own, and where none is given what E-I Init intends."""
+    x = torch.rand(3, 20, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    layer = EILinear(*DENSE, init=EIInit(calibration="neuron", **targets)).double()
+    layer.initialize(x, torch.Generator().manual_seed(1))
+    current = layer(x)
+    for got, value in zip(
+        (current.mean((0, 1)), current.std((0, 1), correction=0)), wanted, strict=True
+    ):
+        torch.testing.assert_close(got, torch.full_like(got, value), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("law", ["exponential", "half_normal", "log_normal", "gamma"])
@@ -148,3 +171,5 @@ def test_without_statistics_nothing_is_intended(statistics: str) -> None:
 def test_calibration_out_of_range() -> None:
     with pytest.raises(ValueError, match="calibration must be one of none, neuron"):
         replace(EIInit(), calibration="layer")
+    with pytest.raises(ValueError, match="calibration_deviation must be above 0, not 0"):
+        replace(EIInit(), calibration_deviation=0.0)

@@ -25,9 +25,11 @@ KNOBS = {
     "no_inhibition": Knobs(subtractive=False, divisive=False),
     "epsilon": Knobs(stabilization="epsilon", epsilon=0.03),
     "none": Knobs(stabilization="none"),
+    "leak": Knobs(stabilization="leak", leak=0.4),
     "no_straight_through": Knobs(straight_through=False),
     "epsilon_true_derivative": Knobs(stabilization="epsilon", epsilon=0.03, straight_through=False),
     "none_true_derivative": Knobs(stabilization="none", straight_through=False),
+    "leak_true_derivative": Knobs(stabilization="leak", leak=0.4, straight_through=False),
     "no_subtractive_true_derivative": Knobs(subtractive=False, straight_through=False),
     "kappa0": Knobs(kappa=0.0),
     "kappa_half": Knobs(kappa=0.5, subtractive=False),
@@ -36,6 +38,7 @@ KNOBS = {
     "lif_tau": Knobs(inhibitory_cell="lif", inhibitory_tau=5.0, theta=1.5),
     "lif_no_memory": Knobs(inhibitory_cell="lif", inhibitory_tau=1.0, theta=0.8),
     "lif_no_divisive": Knobs(inhibitory_cell="lif", divisive=False, theta=0.8),
+    "lif_leak": Knobs(inhibitory_cell="lif", stabilization="leak", theta=0.8),
     "lif_all": Knobs(
         subtractive=False,
         stabilization="epsilon",
@@ -180,15 +183,17 @@ def test_weights_of_either_sign(knob: str, size: str) -> None:
     f = agree(shape, p, k, draw_activity(rng, shape), rng, finite=False)
     if k.divisive and not shape.geometry.readout:
         negative = f.i_div < 0.0
-        assert negative.any() and (f.stable[negative] == f.i_div[negative]).all()
+        added = k.leak if k.stabilization == "leak" else 0.0
+        assert negative.any() and (f.stable[negative] == f.i_div[negative] + added).all()
 
 
 circuits = st.builds(
     Knobs,
     subtractive=st.booleans(),
     divisive=st.booleans(),
-    stabilization=st.sampled_from(["adaptive", "epsilon"]),
+    stabilization=st.sampled_from(["adaptive", "epsilon", "leak"]),
     epsilon=st.sampled_from([0.01, 0.5]),
+    leak=st.sampled_from([0.1, 1.0]),
     straight_through=st.booleans(),
     kappa=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
     inhibitory_cell=st.sampled_from(["rectifier", "lif"]),
@@ -233,7 +238,7 @@ def test_the_two_oracles_agree(size: str) -> None:
 
 
 TRUE = ["no_divisive", "no_inhibition", "no_straight_through", "epsilon_true_derivative"]
-TRUE += ["none_true_derivative", "no_subtractive_true_derivative"]
+TRUE += ["none_true_derivative", "no_subtractive_true_derivative", "leak"]
 
 
 @pytest.mark.parametrize("hollow", [False, True])
@@ -366,25 +371,34 @@ def column(**changes: list[float]) -> Parameters:
             [0, -16, -32, -0.5],
         ),
         (Knobs(subtractive=False, stabilization="none"), [np.inf, 8, 16, 1], None),
+        # a leak of 1/2: S = (1/2, 1, 1, 5/2)
+        (
+            Knobs(subtractive=False, stabilization="leak", leak=0.5),
+            [8, 4, 8, 0.8],
+            [-16, -4, -8, -0.32],
+        ),
     ],
-    ids=["adaptive", "adaptive_true", "epsilon", "epsilon_true", "none"],
+    ids=["adaptive", "adaptive_true", "epsilon", "epsilon_true", "none", "leak"],
 )
 def test_stabilization_by_hand(knobs: Knobs, current: list, d_div: list | None) -> None:
     """With x = 1, g_I = s_I = d = 1 the gradient of W_EI is that of I_div."""
     layer = make_layer(COLUMN, column(), knobs)
     got, _, grads = measured(layer, np.ones((1, 1, 1)), np.ones((1, 1, 4)))
-    assert got.ravel().tolist() == current
+    assert got.ravel().tolist() == pytest.approx(current, rel=1e-15)
     if d_div is not None:
-        assert grads["weight_ei"].ravel().tolist() == d_div
-        assert grads["gain_i"].item() == np.dot(d_div, [0.0, 0.5, 0.5, 2.0])
+        assert grads["weight_ei"].ravel().tolist() == pytest.approx(d_div, rel=1e-15)
+        assert grads["gain_i"].item() == pytest.approx(np.dot(d_div, [0.0, 0.5, 0.5, 2.0]))
+
+
+SILENT = {"adaptive": 18.0, "epsilon": 36.0, "leak": 72.0}
 
 
 @pytest.mark.parametrize("straight", [True, False])
-@pytest.mark.parametrize("stabilization", ["adaptive", "epsilon", "none"])
+@pytest.mark.parametrize("stabilization", ["adaptive", "epsilon", "leak", "none"])
 def test_a_silent_sample_by_hand(stabilization: str, straight: bool) -> None:
-    """x = 0: S is 1, epsilon or 0, and the current b_E, b_E or 0/0. A silent sample's own gradient
-    of x is W_EE g_E / S, since the rectifier passes nothing at zero."""
-    k = Knobs(stabilization=stabilization, epsilon=0.5, straight_through=straight)
+    """x = 0: S is 1, epsilon, the leak or 0, and the current b_E, or 0/0 at the last. A silent
+    sample's own gradient of x is W_EE g_E / S, since the rectifier passes nothing at zero."""
+    k = Knobs(stabilization=stabilization, epsilon=0.5, leak=0.25, straight_through=straight)
     p = column(bias=[1.0, 2.0, 3.0, 4.0])
     x = np.array([[[0.0], [1.0]]])
     current, d_x, grads = measured(make_layer(COLUMN, p, k), x, np.ones((1, 2, 4)))
@@ -394,7 +408,7 @@ def test_a_silent_sample_by_hand(stabilization: str, straight: bool) -> None:
         assert not all(np.isfinite(g).all() for g in grads.values())
     else:
         assert current[0, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
-        assert d_x[0, 0].item() == {"adaptive": 18.0, "epsilon": 36.0}[stabilization]
+        assert d_x[0, 0].item() == SILENT[stabilization]
         assert all(np.isfinite(g).all() for g in grads.values())
 
 
@@ -514,7 +528,8 @@ def test_every_pair_of_knobs_is_one_circuit() -> None:
         if seen[a].shape == seen[b].shape
         and np.allclose(seen[a], seen[b], rtol=1e-12, equal_nan=True)
     }
-    assert same == {("none", "none_true_derivative")}  # nothing is replaced: no derivative of it
+    # nothing is replaced: no derivative of it
+    assert same == {("none", "none_true_derivative"), ("leak", "leak_true_derivative")}
 
 
 @pytest.mark.parametrize(
@@ -523,6 +538,7 @@ def test_every_pair_of_knobs_is_one_circuit() -> None:
         {"stabilization": "adaptve"},
         {"inhibitory_cell": "spiking"},
         {"epsilon": 0.0},
+        {"leak": 0.0},
         {"kappa": -0.5},
         {"kappa": float("nan")},
         {"inhibitory_tau": 0.5},

@@ -13,15 +13,18 @@ from pydantic import ValidationError
 from eibench.plan import RunSpec
 from eibench.plan.options import EIOptions
 
+REPLACES = "divisive: true and a stabilization that replaces: adaptive or epsilon"
 UNINHIBITED = {"subtractive": False, "divisive": False}
 OFF, KAIMING = {"divisive": False}, {"init_statistics": "kaiming"}
 
 IDLE = [
     (OFF, {"stabilization": "epsilon"}, "divisive: true"),
     (OFF, {"stabilization": "none"}, "divisive: true"),
-    (OFF, {"straight_through": False}, "divisive: true and a stabilization other than none"),
+    (OFF, {"straight_through": False}, REPLACES),
     (OFF, {"gain_scale": 2.0}, "divisive: true"),
-    ({"stabilization": "none"}, {"straight_through": False}, "stabilization other than none"),
+    ({"stabilization": "none"}, {"straight_through": False}, REPLACES),
+    ({"stabilization": "leak"}, {"straight_through": False}, REPLACES),
+    ({"stabilization": "epsilon"}, {"leak": 0.1}, "stabilization: leak"),
     ({}, {"epsilon": 1e-3}, "stabilization: epsilon"),
     ({"stabilization": "none"}, {"epsilon": 1e-3}, "stabilization: epsilon"),
     ({}, {"inhibitory_tau": 4.0}, "inhibitory_cell: lif"),
@@ -33,8 +36,8 @@ IDLE = [
     ({"init_statistics": "xavier"}, {"weight_law": "gamma"}, "init_statistics: data or fixed"),
     ({}, {"law_shape": 2.0}, "weight_law: gamma or log_normal"),
     ({"weight_law": "half_normal"}, {"law_shape": 2.0}, "weight_law: gamma or log_normal"),
-    ({}, {"law_match": "second_moment"}, "another weight_law than exponential"),
-    (KAIMING, {"law_match": "second_moment"}, "another weight_law than exponential"),
+    ({}, {"law_match": "second_moment"}, "topography or another weight_law than exponential"),
+    (KAIMING, {"law_match": "second_moment"}, "topography or another weight_law than exponential"),
     (UNINHIBITED, {"ei_ratio": 2}, "subtractive or divisive inhibition"),
     (UNINHIBITED, {"kappa": 0.0}, "subtractive or divisive inhibition"),
     (UNINHIBITED, {"inhibitory_cell": "lif"}, "subtractive or divisive inhibition"),
@@ -43,6 +46,9 @@ IDLE = [
     (UNINHIBITED, {"mean_mode_ei": 0.5}, "subtractive or divisive inhibition"),
     ({"dale": False}, {"synaptic_scaling": True}, "dale: true"),
     (KAIMING, {"calibration": "neuron"}, "init_statistics: data or fixed"),
+    (KAIMING, {"topography": 0.5}, "init_statistics: data or fixed"),
+    ({}, {"calibration_mean": 0.5}, "calibration: neuron"),
+    ({}, {"calibration_deviation": 0.5}, "calibration: neuron"),
 ]
 """Options under which another is idle, that other, and what it needs."""
 
@@ -77,6 +83,8 @@ ACCEPTED = [
     {**KAIMING, "weight_scale": 0.5, "gain_scale": 2.0, "lateral_init": "sparse"},
     {**UNINHIBITED, "calibration": "neuron", "mean_mode_ee": 0.0, "synaptic_scaling": True},
     {"calibration": "neuron", "init_statistics": "fixed", "homeostasis": 0.1},
+    {"calibration": "neuron", "calibration_mean": -0.3, "calibration_deviation": 0.6},
+    {"stabilization": "leak", "leak": 0.1, "topography": 0.3, "law_match": "second_moment"},
     {"mean_mode_ie": 0.5, "mean_mode_ei": 0.0, "dale": False, "homeostasis": 2.0},
 ]
 
@@ -106,6 +114,9 @@ def test_combinations_that_act_are_accepted(options):
         ({"mean_mode_ei": 1.1}, "less than or equal to 1"),
         ({"homeostasis": -0.1}, "greater than or equal to 0"),
         ({"calibration": "layer"}, "'none' or 'neuron'"),
+        ({"calibration": "neuron", "calibration_deviation": 0.0}, "greater than 0"),
+        ({"stabilization": "leak", "leak": 0.0}, "greater than 0"),
+        ({"topography": 0.05}, "greater than or equal to 0.1"),
     ],
 )
 def test_values_out_of_range(options, message):
@@ -120,8 +131,9 @@ VALUES = {
     "ei_ratio": st.integers(1, 2**31 - 1),
     "subtractive": st.booleans(),
     "divisive": st.booleans(),
-    "stabilization": st.sampled_from(["adaptive", "epsilon", "none"]),
+    "stabilization": st.sampled_from(["adaptive", "epsilon", "leak", "none"]),
     "epsilon": number,
+    "leak": number,
     "straight_through": st.booleans(),
     "kappa": number,
     "dale": st.booleans(),
@@ -133,10 +145,13 @@ VALUES = {
     "weight_law": st.sampled_from(["exponential", "half_normal", "log_normal", "gamma"]),
     "law_shape": st.floats(0.01, 5),
     "law_match": st.sampled_from(["mean", "second_moment"]),
+    "topography": st.none() | st.floats(0.1, 100),
     "weight_scale": number,
     "gain_scale": number,
     "lateral_init": st.sampled_from(["uniform", "random", "sparse"]),
     "calibration": st.sampled_from(["none", "neuron"]),
+    "calibration_mean": st.none() | st.floats(-1e30, 1e30),
+    "calibration_deviation": st.none() | number,
     "mean_mode_ee": st.floats(0, 1),
     "mean_mode_ie": st.floats(0, 1),
     "mean_mode_ei": st.floats(0, 1),

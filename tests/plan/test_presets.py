@@ -8,7 +8,14 @@ from eibench.plan import RunSpec, load_plan
 from eibench.plan.options import METHODS, EIOptions
 from eibench.plan.validate import Invalid
 
-BALANCED = {"mean_mode_ee": 0.0, "mean_mode_ie": 0.0, "mean_mode_ei": 0.0, "calibration": "neuron"}
+BALANCED = {
+    "stabilization": "leak",
+    "calibration": "neuron",
+    "calibration_mean": 0.3,
+    "calibration_deviation": 0.6,
+    "mean_mode_ee": 0.0,
+    "mean_mode_ie": 0.0,
+}
 PRESETS = [(m, name) for m, cls in METHODS.items() for name in cls.presets]
 
 
@@ -24,9 +31,13 @@ def test_a_preset_is_its_options():
     assert short.run_id == long.run_id
     assert short.fields() == long.fields()
     assert "preset" not in str(short.identity())
-    assert short.method.label == (
-        "ei-calibration_neuron-mean_mode_ee0.0-mean_mode_ie0.0-mean_mode_ei0.0"
-    )
+    assert short.method.label == long.method.label == "ei-balanced"
+
+
+def test_what_is_beside_a_preset_follows_its_name():
+    assert spec_of(preset="balanced", kappa=0.5).method.label == "ei-balanced-kappa0.5"
+    missing = spec_of(preset="balanced", mean_mode_ee=0.5).method.label
+    assert missing.startswith("ei-stabilization_leak-") and "balanced" not in missing
 
 
 def test_an_option_beside_it_wins():
@@ -108,8 +119,12 @@ def test_it_is_no_axis(project, cli, part):
 
 CHANGES = {
     "mean modes": {"method.mean_mode_ee": 1.0, "method.mean_mode_ie": 0.5},
-    "no mean mode of W_EI": {"method.mean_mode_ei": 1.0},
-    "no calibration": {"method.calibration": "none"},
+    "adaptive": {"method.stabilization": "adaptive"},
+    "as E-I Init intends": {
+        "method.calibration_mean": None,
+        "method.calibration_deviation": None,
+    },
+    "topography": {"method.topography": 0.5},
     "scaling": {"method.synaptic_scaling": True},
     "homeostasis": {"method.homeostasis": 0.1},
 }
@@ -133,7 +148,7 @@ def test_a_preset_can_be_ablated_and_set(project, cli):
     methods = [run.spec.method for run in load_plan(path, []).runs]
     assert methods == [EIOptions(), EIOptions(**BALANCED)]
     done = cli("run", project.suite(grid={}), "--set", "method.preset=balanced", "--dry-run")
-    assert "ei-calibration_neuron-mean_mode_ee0.0" in done.out
+    assert "ei-balanced" in done.out
 
 
 # ---------------------------------------------------------------------------------- lists
@@ -143,7 +158,7 @@ def test_presets_are_listed(cli):
     lines = cli("list", "methods").out.splitlines()
     (at,) = [i for i, line in enumerate(lines) if line.startswith("ei ")]
     assert lines[at + 1].split(": ")[0].split() == ["preset", "balanced"]
-    assert "Experimental" in lines[at + 1]
+    assert "Centred gradients" in lines[at + 1]
     entries = json.loads(cli("list", "methods", "--json").out)
     listed = {(e["name"], e["preset"]): e["summary"] for e in entries if "preset" in e}
     assert listed == {(m, name): METHODS[m].presets[name].summary for m, name in PRESETS}

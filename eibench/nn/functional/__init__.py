@@ -20,6 +20,8 @@ from eibench.nn.functional.ei_init import (
     input_statistics,
     intended_current,
     law_moments,
+    profiled,
+    topographic,
     weight_scale,
 )
 from eibench.nn.functional.lif import fire, lif
@@ -42,6 +44,7 @@ __all__ = [
     "lif",
     "made_again",
     "mix_channels",
+    "profiled",
     "replace_zeros",
     "rescale_rows_",
     "row_means",
@@ -50,6 +53,7 @@ __all__ = [
     "scale_mean",
     "scale_shift",
     "stabilize",
+    "topographic",
     "weight_scale",
     "worth_folding",
 ]

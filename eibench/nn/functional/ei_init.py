@@ -74,6 +74,7 @@ def intended_current(
     weights: tuple[float, float],
     gain_i: float | None,
     subtractive: bool,
+    leak: float = 0.0,
 ) -> CurrentMoments:
     """What E-I Init intends a layer's integrated current to be, over weights and activity.
 
@@ -87,7 +88,8 @@ def intended_current(
 
     so that I is to have mean 0 and deviation sqrt(d (s^2 q + w^2 V)) / (g_I d m w). With the
     paper's w = s = lambda the variance is V, the mean of I_div is sqrt(V) and the deviation 1.
-    Without subtraction the mean is E[I_EE] / E[I_div]; without division the divisor is 1.
+    Without subtraction the mean is E[I_EE] / E[I_div]; without division the divisor is 1. A leak
+    adds to the divisor.
 
     A layer as drawn comes near that and does not reach it. I_sub is correlated with I_EE, and the
     sums differ from neuron to neuron: sum_j m_j (W_EE,j - (W_EI W_IE)_j) is an offset that does not
@@ -101,10 +103,11 @@ def intended_current(
         weights: w and s^2 of W_EE and W_IE.
         gain_i: g_I; None without division.
         subtractive: whether there is subtractive inhibition.
+        leak: what the circuit adds to every divisor.
     """
     mean_weight, variance = weights
     m, q, v = stats
-    divisor = 1.0 if gain_i is None else gain_i * fan_in * m * mean_weight
+    divisor = 1.0 if gain_i is None else gain_i * fan_in * m * mean_weight + leak
     net = 0.0 if subtractive else fan_in * m * mean_weight
     spread = fan_in * (variance * q + mean_weight**2 * v)
     return CurrentMoments(net / divisor, math.sqrt(spread) / divisor)
@@ -166,6 +169,25 @@ def draw_weights_(
 ) -> Tensor:
     """Fill `out` from `law`, matched to the exponential law of that `mean`; returns it."""
     return LAWS[law].draw_(out, _scale_of(law, shape, match, mean), shape, generator)
+
+
+def topographic(kernel: tuple[int, ...], deviation: float, match: str) -> Tensor:
+    """Factors on the weights of a `kernel` (its spatial sizes): exp(-r^2 / (2 deviation^2)) at
+    distance r from its middle, in pixels, over their mean or, where second moments are matched,
+    over the root of their mean square. A kernel without extent has the factor 1."""
+    profile = torch.ones((), dtype=torch.float64)
+    for size in kernel:
+        offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+        profile = profile.unsqueeze(-1) * torch.exp(-offset.square() / (2 * deviation**2))
+    power = 1 if match == "mean" else 2
+    return profile / profile.pow(power).mean().pow(1 / power)
+
+
+def profiled(moments: tuple[float, float], profile: Tensor) -> tuple[float, float]:
+    """Mean and variance, over a whole kernel, of weights of these `moments` times `profile`."""
+    first, second = moments[0], moments[1] + moments[0] ** 2
+    mean = first * profile.mean().item()
+    return mean, second * profile.square().mean().item() - mean**2
 
 
 def _uniform_(out: Tensor, generator: Generator | None) -> Tensor:

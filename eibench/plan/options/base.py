@@ -76,8 +76,14 @@ class Choice(Options):
 
     @property
     def label(self) -> str:
-        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`."""
-        return "-".join([self.name, *(_word(k, v) for k, v in self.changed().items())])
+        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`; a
+        preset's name where that is all it has, and what differs beside: `ei-balanced-kappa0.5`."""
+        changed = self.changed()
+        held = {n: p.values for n, p in self.presets.items() if p.values.items() <= changed.items()}
+        preset = max(held, key=lambda name: len(held[name]), default=None)
+        known = held.get(preset, {}) if preset else {}
+        rest = [_word(key, value) for key, value in changed.items() if key not in known]
+        return "-".join([self.name, *([preset] if preset else []), *rest])
 
     @classmethod
     def summary(cls) -> str:

@@ -17,8 +17,15 @@ LARGEST_DEVIATION = 5.0
 Share = Annotated[float, Field(ge=0, le=1)]
 PRESETS = {
     "balanced": Preset(
-        "Experimental: centred gradients of all weights, calibration of each neuron.",
-        {"mean_mode_ee": 0.0, "mean_mode_ie": 0.0, "mean_mode_ei": 0.0, "calibration": "neuron"},
+        "Centred gradients of W_EE and W_IE, neurons calibrated to pass gradients on, a leak.",
+        {
+            "stabilization": "leak",
+            "calibration": "neuron",
+            "calibration_mean": 0.3,
+            "calibration_deviation": 0.6,
+            "mean_mode_ee": 0.0,
+            "mean_mode_ie": 0.0,
+        },
     ),
 }
 """Beyond the paper: sets of options that go together."""
@@ -36,8 +43,9 @@ class EIOptions(MethodOptions):
     ei_ratio: Count = 4
     subtractive: bool = True
     divisive: bool = True
-    stabilization: Literal["adaptive", "epsilon", "none"] = "adaptive"
+    stabilization: Literal["adaptive", "epsilon", "leak", "none"] = "adaptive"
     epsilon: float = Field(1e-6, gt=0)
+    leak: float = Field(0.5, gt=0)
     straight_through: bool = True
     kappa: float = Field(1.0, ge=0)
     dale: bool = True
@@ -49,10 +57,13 @@ class EIOptions(MethodOptions):
     weight_law: Literal["exponential", "half_normal", "log_normal", "gamma"] = "exponential"
     law_shape: float = Field(1.0, ge=0.01, le=100)
     law_match: Literal["mean", "second_moment"] = "mean"
+    topography: float | None = Field(None, ge=0.1, le=100)
     weight_scale: float = Field(1.0, gt=0)
     gain_scale: float = Field(1.0, gt=0)
     lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
     calibration: Literal["none", "neuron"] = "none"
+    calibration_mean: float | None = None
+    calibration_deviation: float | None = Field(None, gt=0)
     mean_mode_ee: Share = 1.0
     mean_mode_ie: Share = 1.0
     mean_mode_ei: Share = 1.0
@@ -67,11 +78,12 @@ class EIOptions(MethodOptions):
         acts = {
             "stabilization": (self.divisive, "divisive: true"),
             "straight_through": (
-                self.divisive and self.stabilization != "none",
-                "divisive: true and a stabilization other than none",
+                self.divisive and self.stabilization in ("adaptive", "epsilon"),
+                "divisive: true and a stabilization that replaces: adaptive or epsilon",
             ),
             "gain_scale": (self.divisive, "divisive: true"),
             "epsilon": (self.stabilization == "epsilon", "stabilization: epsilon"),
+            "leak": (self.stabilization == "leak", "stabilization: leak"),
             "inhibitory_tau": (self.inhibitory_cell == "lif", "inhibitory_cell: lif"),
             "init_rate": (
                 "fixed" in (self.init_statistics, self.silent_layer),
@@ -80,12 +92,20 @@ class EIOptions(MethodOptions):
             "silent_layer": (self.init_statistics == "data", "init_statistics: data"),
             "weight_law": (drawn, "init_statistics: data or fixed"),
             "calibration": (drawn, "init_statistics: data or fixed"),
+            **dict.fromkeys(
+                ("calibration_mean", "calibration_deviation"),
+                (self.calibration == "neuron", "calibration: neuron"),
+            ),
             "synaptic_scaling": (self.dale, "dale: true"),
             "law_shape": (
                 self.weight_law in ("gamma", "log_normal"),
                 "weight_law: gamma or log_normal",
             ),
-            "law_match": (self.weight_law != "exponential", "another weight_law than exponential"),
+            "topography": (drawn, "init_statistics: data or fixed"),
+            "law_match": (
+                self.weight_law != "exponential" or self.topography is not None,
+                "topography or another weight_law than exponential",
+            ),
             **dict.fromkeys(
                 (
                     *("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"),
