@@ -6,6 +6,8 @@ equations of `functional.ei` and `functional.ei_init`, for ablations and searche
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -82,13 +84,17 @@ class Circuit:
         a constant."""
         return self.straight_through or self.stabilization in ("leak", "none")
 
+    @property
+    def replacement(self) -> Callable[[Tensor], Tensor] | None:
+        """What S puts something in the place of zeros of a divisor [N, ...] with, if it does."""
+        if self.stabilization == "epsilon":
+            return functools.partial(F.replace_zeros, epsilon=self.epsilon)
+        return F.stabilize if self.stabilization == "adaptive" else None
+
     def stabilize(self, divisor: Tensor) -> Tensor:
         """S(`divisor`), going forward."""
-        if self.stabilization == "leak":
-            return divisor + self.leak
-        if self.stabilization == "epsilon":
-            return F.replace_zeros(divisor, self.epsilon)
-        return F.stabilize(divisor) if self.stabilization == "adaptive" else divisor
+        replaced = divisor if self.replacement is None else self.replacement(divisor)
+        return replaced + self.added if self.added else replaced
 
 
 @dataclass(frozen=True)

@@ -160,24 +160,33 @@ class EILayer(nn.Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         """The same in one function, where the layer is the paper's but for what can be left out."""
+        drive, parts, parameters = self._drive(x)
+        return F.inhibited(drive, parts, *parameters)
+
+    def _drive(self, x: Tensor) -> tuple[Tensor, F.Parts, tuple[Tensor, ...]]:
+        """Both synapses in one product, and what the rest of the circuit is computed by."""
         weight_ee, weight_ie, weight_ei = (
             self._learning("ee"),
             self._learning("ie"),
             self._lateral(),
         )
-        finite = self.circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
+        circuit = self.circuit
+        finite = circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
         worth = F.worth_folding(x, self._positions(x), self.fan_in)
-        folded = self.subtracts and finite and worth
+        parts = F.Parts(
+            self.subtracts, self.subtracts and finite and worth, circuit.replacement, circuit.added
+        )
 
         def stacked() -> Tensor:
-            net = F.fold(weight_ee, weight_ie, weight_ei) if folded else weight_ee
-            return torch.cat([net, weight_ie])
+            if parts.folded:
+                return F.folded(weight_ee, weight_ie, weight_ei, self.gain_e)
+            return torch.cat([weight_ee, weight_ie])
 
         weight = stacked()
-        with F.made_again(weight, stacked, [self.weight_ee, self.weight_ie, self.weight_ei]):
+        sources = [self.weight_ee, self.weight_ie, self.weight_ei, self.gain_e]
+        with F.made_again(weight, stacked, sources):
             drive = self._synapse(x, weight)
-        parameters = (weight_ei, self.gain_i, self.gain_e, self.bias)
-        return F.inhibited(drive, *parameters, self.circuit.stabilize, self.subtracts, folded)
+        return drive, parts, (weight_ei, self.gain_i, self.gain_e, self.bias)
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""

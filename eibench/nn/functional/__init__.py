@@ -10,7 +10,8 @@ from eibench.nn.functional.ei import (
     scale_shift,
     stabilize,
 )
-from eibench.nn.functional.ei_fused import fold, inhibited, worth_folding
+from eibench.nn.functional.ei_fold import folded, worth_folding
+from eibench.nn.functional.ei_fused import Parts, inhibited
 from eibench.nn.functional.ei_init import (
     CurrentMoments,
     InitStatistics,
@@ -28,13 +29,14 @@ from eibench.nn.functional.lif import fire, lif
 from eibench.nn.functional.recompute import made_again
 
 __all__ = [
+    "Parts",
     "CurrentMoments",
     "InitStatistics",
     "bernoulli_statistics",
     "divisive_gain",
     "draw_weights_",
     "fire",
-    "fold",
+    "folded",
     "inhibit",
     "inhibited",
     "input_statistics",

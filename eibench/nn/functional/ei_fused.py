@@ -1,24 +1,23 @@
 """The E-I circuit behind the synapse as one autograd function, worked through in small pieces.
 
-It takes what one product with the stacked weights W_EE and W_IE gives, the drive D = [I_EE, z_I],
-to the integrated current, and keeps D alone for the way back: inhibition is cheap to compute again
-and dear to keep. With A = W_EI, G = A . g_I, net = I_EE - A s_I, q = net / S and d the gradient of
-I, the straight-through backward pass is
+It takes the drive D = [I_EE, z_I] of `ei_fold` to the integrated current, and keeps D alone for the
+way back: inhibition is cheap to compute again and dear to keep. With A = W_EI, G = A . g_I,
+raw = I_EE - A s_I, net = g_E raw and d the gradient of I = net / S + b_E, the straight-through
+backward pass is
 
-    n = g_E d / S                    gradient of I_EE; that of I_sub is -n
-    m = -n q                         gradient of I_div
-    dz_I = (m G - n A) . [z_I > 0]
-    dA = K_m . g_I - K_n             K_n = sum n s_I^T, K_m = sum m s_I^T
-    dg_I = sum_e (K_m . A)           dg_E = sum d q,   db_E = sum d
+    n = d / S                              gradient of net; g_E n is that of I_EE
+    m = -n net / S                         gradient of I_div
+    dz_I = (m G - g_E n A) . [z_I > 0]
+    dA = K_m . g_I - K_n                   K_n = sum g_E n s_I^T, K_m = sum m s_I^T
+    dg_I = sum_e (K_m . A)                 dg_E = sum n raw,   db_E = sum d
 
 with sums over samples and positions. Channels of a position stand side by side (`rows`), so every
 product is one of matrices.
 
-Subtraction may be folded into the synapse: with W_EE - A W_IE in place of W_EE, D holds net in
-place of I_EE, and the terms -n A and -K_n above come out of the folded weights by themselves. That
-holds where the rectifier is idle, z_I > 0, which is nearly everywhere. Where it is not, the
-rectifier's part is put right: net lacks A min(z_I, 0), dz_I is [z_I <= 0] . n A, and dA lacks
-sum n min(z_I, 0)^T.
+Of a folded drive net is there already, and the terms in A come out of the folded weights by
+themselves. That holds where the rectifier is idle, z_I > 0, which is nearly everywhere. Where it is
+not, its part is put right: net lacks g_E A min(z_I, 0), dz_I is [z_I <= 0] . g_E n A, dA lacks
+sum g_E n min(z_I, 0)^T, and dg_E lacks sum n A min(z_I, 0).
 
 Values and gradients are those of `integrate` over `inhibit`.
 """
@@ -26,6 +25,7 @@ Values and gradients are those of `integrate` over `inhibit`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -36,6 +36,8 @@ from eibench.nn.functional.layout import PIECE, pieces, rows
 from eibench.nn.functional.precision import as_it_came
 
 Stabilizer = Callable[[Tensor], Tensor]
+TINY = 1e-30
+"""A divisor that is known to be above this is not looked at for zeros."""
 
 
 class Parts(NamedTuple):
@@ -43,169 +45,185 @@ class Parts(NamedTuple):
 
     subtractive: bool
     folded: bool
-    """Whether subtraction is in the synapse already."""
-    stabilizer: Stabilizer
+    """Whether gain and subtraction are in the synapse already."""
+    stabilizer: Stabilizer | None
+    """What puts something in the place of zeros of I_div [N, ...]; positive ones stay."""
+    leak: float
+    """What is added to every divisor."""
 
 
-class Weights(NamedTuple):
+@dataclass
+class Weights:
     """What a circuit has beside its synapses."""
 
     sub: Tensor
     """A [n_E, n_I]."""
-    div: Tensor
-    """G = A . g_I [n_E, n_I]."""
+    gain_i: Tensor
     gain_e: Tensor
     bias: Tensor
+
+    def __post_init__(self) -> None:
+        self.div = self.sub * self.gain_i
+        self.least = 0.0
+        """What each I_div is at least when every s_I is 1; 0 where that is not known."""
+        if self.div.device.type == "cpu" and self.div.numel() and self.div.amin() >= 0:
+            self.least = self.div.amax(1).amin().item()
 
 
 class Piece(NamedTuple):
     """A few samples on their way through the circuit, in rows [positions, channels]."""
 
-    place: slice
-    """Their rows among all."""
     s_i: Tensor
     stable: Tensor
-    quotient: Tensor
+    net: Tensor
+    raw: Tensor | None
+    """net without the gain; None of a folded circuit."""
     below: Tensor | None
-    """min(z_I, 0) of a folded circuit; None where the rectifier is idle throughout."""
+    """min(z_I, 0) of a folded circuit; None where it is zero throughout."""
+    rectifies: bool
+    """Whether any z_I may be at or below zero."""
+
+
+def piece_of(part: Tensor, weights: Weights, parts: Parts, positions: int) -> Piece:
+    """The circuit up to its quotient, for whole samples of `positions` rows [P, n_E + n_I] each."""
+    n_e = len(weights.gain_e)
+    part = part.to(weights.div.dtype)
+    net, z_i = part[:, :n_e], part[:, n_e:]
+    least = z_i.amin().item() if z_i.device.type == "cpu" and z_i.numel() else 0.0
+    s_i = z_i if least > 0 else z_i.clamp_min(0)
+    raw = below = None
+    if not parts.folded:
+        raw = torch.addmm(net, s_i, weights.sub.t(), alpha=-1) if parts.subtractive else net
+        net = raw * weights.gain_e
+    elif least < 0:
+        below = z_i.clamp_max(0)
+        net = torch.addmm(net, below, (weights.sub * weights.gain_e.unsqueeze(1)).t())
+    divisor = s_i @ weights.div.t()
+    if parts.stabilizer is not None and not least * weights.least > TINY:
+        samples = divisor.view(-1, positions * n_e)
+        divisor = parts.stabilizer(samples).view(divisor.shape)
+    if parts.leak:
+        divisor.add_(parts.leak)
+    return Piece(s_i, divisor, net, raw, below, not least > 0)
+
+
+class Sums:
+    """The gradients of the parameters, gathered from one piece after another."""
+
+    def __init__(self, weights: Weights, parts: Parts) -> None:
+        self.weights, self.parts = weights, parts
+        self.minus_div = -weights.div
+        self.outer_sub, self.outer_div = (torch.zeros_like(weights.div) for _ in range(2))
+        self.gain_e, self.bias = torch.zeros_like(weights.gain_e), torch.zeros_like(weights.bias)
+
+    def add(self, piece: Piece, grad: Tensor, grad_drive: Tensor) -> None:
+        """Add a piece whose current has gradient `grad`; writes the gradient of its drive."""
+        n_e = len(self.bias)
+        upper = grad_drive[:, :n_e]
+        self.bias += grad.sum(0)
+        in_place = self.parts.folded and upper.dtype == self.bias.dtype
+        net = torch.div(grad, piece.stable, out=upper if in_place else None)
+        against = (piece.net * net).div_(piece.stable)  # of I_div, but for the sign
+        self.outer_div.addmm_(against.t(), piece.s_i, alpha=-1)
+        cells = against @ self.minus_div
+        if piece.raw is not None:
+            net = self._plain(piece, piece.raw, net, cells)
+        if piece.rectifies:
+            cells = torch.ops.aten.threshold_backward(cells, piece.s_i, 0.0)
+            if self.parts.folded:
+                self._put_right(piece, net, cells)
+        if not in_place:
+            upper.copy_(net)
+        grad_drive[:, n_e:] = cells
+
+    def _plain(self, piece: Piece, raw: Tensor, net: Tensor, cells: Tensor) -> Tensor:
+        """Gain and subtraction where they are not folded; gives the gradient of I_EE."""
+        self.gain_e += (net * raw).sum(0)
+        net = net.mul_(self.weights.gain_e)
+        if self.parts.subtractive:
+            self.outer_sub.addmm_(net.t(), piece.s_i, alpha=-1)
+            cells.addmm_(net, self.weights.sub, alpha=-1)
+        return net
+
+    def _put_right(self, piece: Piece, net: Tensor, cells: Tensor) -> None:
+        """What folded weights have wrong where the rectifier acts."""
+        gained = net * self.weights.gain_e
+        cells.addcmul_(gained @ self.weights.sub, (piece.s_i == 0).to(net.dtype))
+        if piece.below is not None:
+            self.outer_sub.addmm_(gained.t(), piece.below)
+            self.gain_e += (net * (piece.below @ self.weights.sub.t())).sum(0)
+
+    def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The gradients of W_EI, g_I, g_E and b_E."""
+        grad_ei = self.outer_div * self.weights.gain_i + self.outer_sub
+        grad_gain_i = (self.outer_div * self.weights.sub).sum(0)
+        return grad_ei, grad_gain_i, self.gain_e, self.bias
 
 
 class _Inhibited(torch.autograd.Function):
     """`inhibited` with its backward pass by hand; see the module."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        drive: Tensor,
-        weight_ei: Tensor,
-        gain_i: Tensor,
-        gain_e: Tensor,
-        bias: Tensor,
-        parts: Parts,
-    ) -> Tensor:
-        weights = Weights(weight_ei, weight_ei * gain_i, gain_e, bias)
-        out = _channels_last(drive, len(gain_e), bias.dtype)
-        into = rows(out)
-        for piece in _pieces(drive, weights, parts):
-            torch.addcmul(bias, piece.quotient, gain_e, out=into[piece.place])
-        ctx.save_for_backward(drive, weight_ei, gain_i, gain_e, bias)
+    def forward(ctx: Any, drive: Tensor, parts: Parts, *parameters: Tensor) -> Tensor:
+        weights = Weights(*parameters)
+        out = channels_last(drive, len(weights.bias), weights.bias.dtype)
+        leaving = rows(out)
+        for place, piece in _pieces(drive, weights, parts):
+            torch.addcdiv(weights.bias, piece.net, piece.stable, out=leaving[place])
+        ctx.save_for_backward(drive, *parameters)
         ctx.parts = parts
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        drive, weight_ei, gain_i, gain_e, bias = ctx.saved_tensors
-        weights = Weights(weight_ei, weight_ei * gain_i, gain_e, bias)
-        sums = _Sums(weights, ctx.parts)
-        grad_drive = _channels_last(drive, drive.shape[1], drive.dtype)
+        drive, *parameters = ctx.saved_tensors
+        weights = Weights(*parameters)
+        sums = Sums(weights, ctx.parts)
+        grad_drive = channels_last(drive, drive.shape[1], drive.dtype)
         arriving, leaving = rows(grads[0]), rows(grad_drive)
-        for piece in _pieces(drive, weights, ctx.parts):
-            sums.add(piece, arriving[piece.place], leaving[piece.place])
-        grad_ei = sums.outer_div * gain_i + sums.outer_sub
-        grad_gain_i = (sums.outer_div * weight_ei).sum(0)
-        return grad_drive, grad_ei, grad_gain_i, sums.gain_e, sums.bias, None
+        for place, piece in _pieces(drive, weights, ctx.parts):
+            sums.add(piece, arriving[place].to(weights.bias.dtype), leaving[place])
+        return grad_drive, None, *sums.parameters()
 
 
-class _Sums:
-    """The gradients of the parameters, gathered from one piece after another."""
-
-    def __init__(self, weights: Weights, parts: Parts) -> None:
-        self.weights, self.parts = weights, parts
-        self.outer_sub, self.outer_div = (torch.zeros_like(weights.div) for _ in range(2))
-        self.gain_e, self.bias = torch.zeros_like(weights.gain_e), torch.zeros_like(weights.bias)
-
-    def add(self, piece: Piece, grad: Tensor, grad_drive: Tensor) -> None:
-        """Add a piece whose current has gradient `grad`; writes the gradient of its drive."""
-        sub, div, gain_e, _ = self.weights
-        n_e = len(gain_e)
-        grad = grad.to(gain_e.dtype)
-        self.bias += grad.sum(0)
-        self.gain_e += (grad * piece.quotient).sum(0)
-        net = (grad * gain_e).div_(piece.stable)
-        divisor = piece.quotient.mul_(net).neg_()
-        self.outer_div.addmm_(divisor.t(), piece.s_i)
-        cells = divisor @ div
-        if self.parts.subtractive and not self.parts.folded:
-            self.outer_sub.addmm_(net.t(), piece.s_i, alpha=-1)
-            cells.addmm_(net, sub, alpha=-1)
-        cells = torch.ops.aten.threshold_backward(cells, piece.s_i, 0.0)
-        if piece.below is not None:
-            self.outer_sub.addmm_(net.t(), piece.below)
-            cells.addcmul_(net @ sub, (piece.s_i == 0).to(net.dtype))
-        grad_drive[:, :n_e], grad_drive[:, n_e:] = net, cells
-
-
-def _pieces(drive: Tensor, weights: Weights, parts: Parts) -> Iterator[Piece]:
-    """The circuit up to its quotient, a few whole samples of `drive` [N, n_E + n_I, ...] a time."""
-    n_e = len(weights.gain_e)
+def _pieces(drive: Tensor, weights: Weights, parts: Parts) -> Iterator[tuple[slice, Piece]]:
+    """The pieces of `drive` [N, n_E + n_I, ...], a few whole samples each, and their rows."""
     positions = drive[0, 0].numel() if len(drive) else 1
-    for samples in pieces(drive, 0, max(1, PIECE // (positions * n_e))):
-        part = rows(drive[samples]).to(weights.div.dtype)
-        i_ee, z_i = part[:, :n_e], part[:, n_e:]
-        s_i = z_i.clamp_min(0)
-        below = None
-        net = i_ee
-        if parts.subtractive and not parts.folded:
-            net = torch.addmm(i_ee, s_i, weights.sub.t(), alpha=-1)
-        elif parts.folded and not z_i.amin() > 0:
-            below = z_i.clamp_max(0)
-            net = torch.addmm(i_ee, below, weights.sub.t())
-        divisor = s_i @ weights.div.t()
-        stable = parts.stabilizer(divisor.view(-1, positions * n_e)).view(divisor.shape)
+    every = rows(drive)
+    for samples in pieces(drive, 0, max(1, PIECE // (positions * len(weights.bias)))):
         place = slice(samples.start * positions, samples.stop * positions)
-        yield Piece(place, s_i, stable, net / stable, below)
+        yield place, piece_of(every[place], weights, parts, positions)
 
 
-def _channels_last(like: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
+def channels_last(like: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     """An empty [N, channels, ...] for `like` [N, C, ...], channels side by side in memory."""
     shape = (like.shape[0], *like.shape[2:], channels)
     return torch.empty(shape, dtype=dtype, device=like.device).movedim(-1, 1)
 
 
-def worth_folding(x: Tensor, out_positions: int, fan_in: int) -> bool:
-    """Whether folding saves work: three products of weights for four over the activity.
-
-    Not on a GPU, where finding the places at which the rectifier acts would wait for the device.
-    """
-    return x.device.type == "cpu" and 3 * fan_in < 4 * out_positions
-
-
-def fold(weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor) -> Tensor:
-    """W_EE - W_EI W_IE, of the shape of W_EE [n_E, ...]; W_IE is [n_I, ...]."""
-    with as_it_came(weight_ee):
-        folded = torch.addmm(weight_ee.flatten(1), weight_ei, weight_ie.flatten(1), alpha=-1)
-    return folded.view(weight_ee.shape)
-
-
 def inhibited(
     drive: Tensor,
+    parts: Parts,
     weight_ei: Tensor,
     gain_i: Tensor,
     gain_e: Tensor,
     bias: Tensor,
-    stabilizer: Stabilizer,
-    subtractive: bool = True,
-    folded: bool = False,
 ) -> Tensor:
     """The integrated current [N, n_E, ...] of `drive` [N, n_E + n_I, ...] (section 2).
 
     Args:
-        drive: W_EE * x and W_IE * x, one behind the other; rectifying the latter gives s_I.
+        drive: the product of the stacked synapses with the activity; see `ei_fold`.
+        parts: which circuit it is. S acts on each sample alone; going backward it is the identity.
         weight_ei: W_EI [n_E, n_I].
         gain_i: g_I [n_I].
         gain_e: g_E [n_E].
         bias: b_E [n_E].
-        stabilizer: S on [N, ...], going forward, each sample alone; going backward S is the
-            identity.
-        subtractive: whether there is subtractive inhibition.
-        folded: whether the drive was made with `fold` in place of W_EE.
 
     Returns:
         I, in the dtype of the parameters, its channels side by side in memory (channels_last).
     """
-    parts = Parts(subtractive, folded, stabilizer)
     with as_it_came(drive):
-        out = _Inhibited.apply(drive, weight_ei, gain_i, gain_e, bias, parts)
+        out = _Inhibited.apply(drive, parts, weight_ei, gain_i, gain_e, bias)
     assert isinstance(out, Tensor)
     return out
