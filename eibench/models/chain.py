@@ -11,7 +11,7 @@ from collections import OrderedDict
 from torch import nn
 
 from eibench.methods import Method
-from eibench.nn import AvgPool2d, TimeDistributed
+from eibench.nn import AvgPool2d, Chain, TimeDistributed
 
 POOL = 0
 
@@ -50,7 +50,7 @@ def chain(
         channels = out
     parts["flatten"] = nn.Flatten(2)
     parts["readout"] = method.readout(channels * height * width, classes)
-    return nn.Sequential(parts)
+    return Chain(parts)
 
 
 def plain(

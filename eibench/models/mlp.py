@@ -15,6 +15,7 @@ from collections import OrderedDict
 from torch import nn
 
 from eibench.methods import Method
+from eibench.nn import Chain
 
 
 def mlp(
@@ -30,4 +31,4 @@ def mlp(
         features = width
     parts["vector"] = nn.Flatten(2)
     parts["readout"] = method.readout(features, classes)
-    return nn.Sequential(parts)
+    return Chain(parts)

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from eibench.methods import Method
-from eibench.nn import AvgPool2d, TimeDistributed
+from eibench.nn import AvgPool2d, Chain, TimeDistributed
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -101,7 +101,7 @@ class _Builder:
         if stem == "large":
             parts["pool"] = TimeDistributed(AvgPool2d(2))
         self.channels = width
-        return nn.Sequential(parts)
+        return Chain(parts)
 
     def stage(self, width: int, stride: int, blocks: int) -> nn.Module:
         """`blocks` blocks, of which the first has the `stride`."""
@@ -137,7 +137,7 @@ class _Builder:
             if not adds:
                 parts[f"neuron{i}"] = self.method.neuron(width)
             channels, summed = width, 1
-        return nn.Sequential(parts)
+        return Chain(parts)
 
     def _projection(self, width: int, stride: int) -> nn.Module:
         """The shortcut where it is a synapse; with a neuron of its own under `spikes`."""
@@ -148,7 +148,7 @@ class _Builder:
         )
         if not adds:
             parts["neuron"] = self.method.neuron(width)
-        return nn.Sequential(parts)
+        return Chain(parts)
 
 
 def resnet(
@@ -178,4 +178,4 @@ def resnet(
     parts["pool"] = TimeDistributed(nn.AdaptiveAvgPool2d(1))
     parts["flatten"] = nn.Flatten(2)
     parts["readout"] = method.readout(builder.channels, classes)
-    return nn.Sequential(parts)
+    return Chain(parts)

@@ -4,15 +4,16 @@ Activity and currents are [T, B, ...] everywhere: time, batch, then channels and
 is a chain of parts that take and give such tensors:
 
     import torch
-    from eibench.nn import LIF, EIConv2d, initialize, project_
+    from eibench.nn import LIF, Chain, EIConv2d, initialize, project_
 
-    model = torch.nn.Sequential(EIConv2d(1, 32, 3, padding=1), LIF())
+    model = Chain(EIConv2d(1, 32, 3, padding=1), LIF())
     initialize(model, images.expand(4, *images.shape))     # E-I Init on one batch, T = 4
     ...                                                    # loss.backward(); optimizer.step()
     project_(model)                                        # Dale's law
 """
 
 from eibench.nn import functional
+from eibench.nn.chain import Chain
 from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
@@ -37,6 +38,7 @@ __all__ = [
     "Balance",
     "BatchNorm2d",
     "BatchNormPerStep2d",
+    "Chain",
     "Circuit",
     "Current",
     "EIConv2d",

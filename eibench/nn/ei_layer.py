@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei_init import Drawn, calibrate_, draw_lateral, draw_synapses
+from eibench.nn.lif import LIF
 from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
 
 PAPER_CIRCUIT = Circuit()
@@ -65,7 +66,8 @@ class EILayer(nn.Module):
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
         rectifies = circuit.inhibitory_cell == "rectifier"
-        self._fuses = self.divides and circuit.straight and rectifies
+        self.fires = self.divides and circuit.straight and rectifies
+        """Whether the circuit is one function, which can have the neuron in it as well."""
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -127,21 +129,34 @@ class EILayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0."""
-        if not self._ready and not x.is_meta:  # a shape alone can pass: there is nothing to compute
+        if not x.is_meta:  # a shape alone can pass: there is nothing to compute
+            self._require_initialized()
+        if repeats(x) and self.circuit.inhibitory_cell == "rectifier":
+            return repeat(self._integrated(x[:1]), len(x))
+        return self._integrated(x)
+
+    def _require_initialized(self) -> None:
+        if not self._ready:
             raise NotInitializedError(
                 f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
                 "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
             )
-        if repeats(x) and self.circuit.inhibitory_cell == "rectifier":
-            return repeat(self._integrated(x[:1]), len(x))
-        return self._integrated(x)
+
+    def fire(self, x: Tensor, neuron: LIF) -> Tensor:
+        """The spikes [T, B, n_E, ...] of a `neuron` that this layer drives, of activity `x`
+        [T, B, ...]: `neuron(self(x))` in one function. For layers that say that they do (`fires`).
+        """
+        self._require_initialized()
+        once = x[:1] if repeats(x) else x
+        drive, parts, parameters = self._drive(laid_out(merge_time(once)))
+        return F.fired(drive, F.Size(*x.shape[:2]), parts, neuron.constants, *parameters)
 
     def _integrated(self, x: Tensor) -> Tensor:
         return split_time(self._circuit(laid_out(merge_time(x)), steps=x.shape[0]), like=x)
 
     def _circuit(self, x: Tensor, steps: int) -> Tensor:
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""
-        if self._fuses and not x.is_meta:  # the plain equations have operations that can be counted
+        if self.fires and not x.is_meta:  # the plain equations have operations that can be counted
             return self._fused(x)
         if self.subtracts or self.divides:
             i_ee, s_i = self._activity(x, steps)

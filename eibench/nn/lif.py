@@ -50,6 +50,11 @@ class LIF(nn.Module):
         self.surrogate = _one_of("surrogate", surrogate, tuple(DERIVATIVES))
         self.detach_reset = detach_reset
 
+    @property
+    def constants(self) -> F.Neuron:
+        """What it computes with."""
+        return F.Neuron.of(self.tau, self.threshold, self.reset, self.surrogate, self.detach_reset)
+
     def forward(self, current: Tensor) -> Tensor:
         return F.lif(
             current, self.tau, self.threshold, self.reset, self.surrogate, self.detach_reset

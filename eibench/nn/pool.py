@@ -29,11 +29,10 @@ class _AvgPool(torch.autograd.Function):
         out = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=order)
         if ctx.shape[2] % k or ctx.shape[3] % k:
             out.zero_()  # pixels beyond the last whole square
-        share = grad / k**2
-        height, width = grad.shape[2] * k, grad.shape[3] * k
-        for i in range(k):
-            for j in range(k):
-                out[:, :, i:height:k, j:width:k] = share
+        height, width = grad.shape[2:]
+        whole = out[:, :, : height * k, : width * k]
+        squares = whole.unflatten(2, (height, k)).unflatten(4, (width, k))
+        squares.copy_((grad / k**2)[:, :, :, None, :, None].expand_as(squares))
         return out, None
 
 

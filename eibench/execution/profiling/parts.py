@@ -2,8 +2,9 @@
 
 Modules are labelled while they run. What runs under a label belongs to it, and so does the
 backward pass of every operation that ran under it: both carry the same sequence number. Within an
-E-I layer convolutions and matrix products with the input are `conv`, the rest is `circuit`. What
-no label claims (pooling, loss, sums of gradients, Python) is `other`.
+E-I layer convolutions and matrix products with the input are `conv`, the rest is `circuit`, its
+neurons with it where the two are computed as one. What no label claims (pooling, loss, sums of
+gradients, Python) is `other`.
 """
 
 from __future__ import annotations
@@ -69,16 +70,18 @@ def _part(module: nn.Module, neuron: type[nn.Module]) -> str | None:
 @contextmanager
 def _labelled(subject: Subject) -> Iterator[None]:
     """Put a label around every module that is a part."""
-    changed: list[nn.Module] = []
+    changed: list[tuple[nn.Module, str]] = []
     for module in [] if subject.model is None else subject.model.modules():
-        if (part := _part(module, subject.neuron)) is not None:
-            module.forward = _under(part, module.forward)
-            changed.append(module)
+        part = _part(module, subject.neuron)
+        for entry in ("forward", "fire"):
+            if part is not None and hasattr(module, entry):
+                setattr(module, entry, _under(part, getattr(module, entry)))
+                changed.append((module, entry))
     try:
         yield
     finally:
-        for module in changed:
-            del module.forward
+        for module, entry in changed:
+            delattr(module, entry)
 
 
 def _under(part: str, forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from eibench.nn.functional.ei import (
     scale_shift,
     stabilize,
 )
+from eibench.nn.functional.ei_fire import Size, fired
 from eibench.nn.functional.ei_fold import folded, worth_folding
 from eibench.nn.functional.ei_fused import Parts, inhibited
 from eibench.nn.functional.ei_init import (
@@ -25,17 +26,20 @@ from eibench.nn.functional.ei_init import (
     topographic,
     weight_scale,
 )
-from eibench.nn.functional.lif import fire, lif
+from eibench.nn.functional.lif import Neuron, fire, lif
 from eibench.nn.functional.recompute import made_again
 
 __all__ = [
-    "Parts",
     "CurrentMoments",
     "InitStatistics",
+    "Neuron",
+    "Parts",
+    "Size",
     "bernoulli_statistics",
     "divisive_gain",
     "draw_weights_",
     "fire",
+    "fired",
     "folded",
     "inhibit",
     "inhibited",

@@ -1,4 +1,4 @@
-"""The synapses of an E-I layer as one matrix, its linear inhibition folded in where that is cheaper.
+"""The synapses of an E-I layer as one matrix, its linear part folded in where that is cheaper.
 
 The drive is what one product with the stacked weights gives, D = W * x. Plain, W is W_EE above W_IE
 and D = [I_EE, z_I]. Folded, gain and subtraction are in the synapse already,

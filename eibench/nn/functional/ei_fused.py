@@ -36,6 +36,7 @@ from eibench.nn.functional.layout import PIECE, pieces, rows
 from eibench.nn.functional.precision import as_it_came
 
 Stabilizer = Callable[[Tensor], Tensor]
+threshold_backward = torch.ops.aten.threshold_backward.grad_input
 TINY = 1e-30
 """A divisor that is known to be above this is not looked at for zeros."""
 
@@ -89,13 +90,13 @@ def piece_of(part: Tensor, weights: Weights, parts: Parts, positions: int) -> Pi
     n_e = len(weights.gain_e)
     part = part.to(weights.div.dtype)
     net, z_i = part[:, :n_e], part[:, n_e:]
-    least = z_i.amin().item() if z_i.device.type == "cpu" and z_i.numel() else 0.0
-    s_i = z_i if least > 0 else z_i.clamp_min(0)
+    s_i = z_i.clamp_min(0)
+    least = s_i.amin().item() if s_i.device.type == "cpu" and s_i.numel() else 0.0
     raw = below = None
     if not parts.folded:
         raw = torch.addmm(net, s_i, weights.sub.t(), alpha=-1) if parts.subtractive else net
         net = raw * weights.gain_e
-    elif least < 0:
+    elif not least > 0 and z_i.min() < 0:
         below = z_i.clamp_max(0)
         net = torch.addmm(net, below, (weights.sub * weights.gain_e.unsqueeze(1)).t())
     divisor = s_i @ weights.div.t()
@@ -105,6 +106,11 @@ def piece_of(part: Tensor, weights: Weights, parts: Parts, positions: int) -> Pi
     if parts.leak:
         divisor.add_(parts.leak)
     return Piece(s_i, divisor, net, raw, below, not least > 0)
+
+
+def current_of(piece: Piece, weights: Weights, out: Tensor | None = None) -> Tensor:
+    """I [P, n_E] of a piece."""
+    return torch.addcdiv(weights.bias, piece.net, piece.stable, out=out)
 
 
 class Sums:
@@ -119,31 +125,30 @@ class Sums:
     def add(self, piece: Piece, grad: Tensor, grad_drive: Tensor) -> None:
         """Add a piece whose current has gradient `grad`; writes the gradient of its drive."""
         n_e = len(self.bias)
-        upper = grad_drive[:, :n_e]
+        of_net, of_cells = grad_drive[:, :n_e], grad_drive[:, n_e:]
+        if grad_drive.dtype != grad.dtype:  # what is narrower gets the result alone
+            of_net, of_cells = torch.empty_like(grad), torch.empty_like(piece.s_i)
         self.bias += grad.sum(0)
-        in_place = self.parts.folded and upper.dtype == self.bias.dtype
-        net = torch.div(grad, piece.stable, out=upper if in_place else None)
-        against = (piece.net * net).div_(piece.stable)  # of I_div, but for the sign
+        torch.div(grad, piece.stable, out=of_net)
+        against = (piece.net * of_net).div_(piece.stable)  # of I_div, but for the sign
         self.outer_div.addmm_(against.t(), piece.s_i, alpha=-1)
-        cells = against @ self.minus_div
+        torch.mm(against, self.minus_div, out=of_cells)
         if piece.raw is not None:
-            net = self._plain(piece, piece.raw, net, cells)
+            self._plain(piece, piece.raw, of_net, of_cells)
         if piece.rectifies:
-            cells = torch.ops.aten.threshold_backward(cells, piece.s_i, 0.0)
+            threshold_backward(of_cells, piece.s_i, 0.0, grad_input=of_cells)
             if self.parts.folded:
-                self._put_right(piece, net, cells)
-        if not in_place:
-            upper.copy_(net)
-        grad_drive[:, n_e:] = cells
+                self._put_right(piece, of_net, of_cells)
+        if grad_drive.dtype != grad.dtype:
+            grad_drive[:, :n_e], grad_drive[:, n_e:] = of_net, of_cells
 
-    def _plain(self, piece: Piece, raw: Tensor, net: Tensor, cells: Tensor) -> Tensor:
-        """Gain and subtraction where they are not folded; gives the gradient of I_EE."""
+    def _plain(self, piece: Piece, raw: Tensor, net: Tensor, cells: Tensor) -> None:
+        """Gain and subtraction where they are not folded: from the gradient of net to I_EE's."""
         self.gain_e += (net * raw).sum(0)
-        net = net.mul_(self.weights.gain_e)
+        net.mul_(self.weights.gain_e)
         if self.parts.subtractive:
             self.outer_sub.addmm_(net.t(), piece.s_i, alpha=-1)
             cells.addmm_(net, self.weights.sub, alpha=-1)
-        return net
 
     def _put_right(self, piece: Piece, net: Tensor, cells: Tensor) -> None:
         """What folded weights have wrong where the rectifier acts."""
@@ -166,10 +171,10 @@ class _Inhibited(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, drive: Tensor, parts: Parts, *parameters: Tensor) -> Tensor:
         weights = Weights(*parameters)
-        out = channels_last(drive, len(weights.bias), weights.bias.dtype)
+        out = channels_last(drive, len(drive), len(weights.bias), weights.bias.dtype)
         leaving = rows(out)
         for place, piece in _pieces(drive, weights, parts):
-            torch.addcdiv(weights.bias, piece.net, piece.stable, out=leaving[place])
+            current_of(piece, weights, leaving[place])
         ctx.save_for_backward(drive, *parameters)
         ctx.parts = parts
         return out
@@ -180,7 +185,7 @@ class _Inhibited(torch.autograd.Function):
         drive, *parameters = ctx.saved_tensors
         weights = Weights(*parameters)
         sums = Sums(weights, ctx.parts)
-        grad_drive = channels_last(drive, drive.shape[1], drive.dtype)
+        grad_drive = channels_last(drive, len(drive), drive.shape[1], drive.dtype)
         arriving, leaving = rows(grads[0]), rows(grad_drive)
         for place, piece in _pieces(drive, weights, ctx.parts):
             sums.add(piece, arriving[place].to(weights.bias.dtype), leaving[place])
@@ -196,9 +201,9 @@ def _pieces(drive: Tensor, weights: Weights, parts: Parts) -> Iterator[tuple[sli
         yield place, piece_of(every[place], weights, parts, positions)
 
 
-def channels_last(like: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
-    """An empty [N, channels, ...] for `like` [N, C, ...], channels side by side in memory."""
-    shape = (like.shape[0], *like.shape[2:], channels)
+def channels_last(like: Tensor, samples: int, channels: int, dtype: torch.dtype) -> Tensor:
+    """An empty [samples, channels, ...] for `like` [N, C, ...], channels side by side in memory."""
+    shape = (samples, *like.shape[2:], channels)
     return torch.empty(shape, dtype=dtype, device=like.device).movedim(-1, 1)
 
 

@@ -19,7 +19,8 @@ kept for the backward pass: s and h follow from it.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +33,23 @@ from eibench.nn.functional.layout import PIECE, TimeMajor, pieces
 RESETS = ("soft", "hard")
 
 
+class Neuron(NamedTuple):
+    """The constants of a neuron."""
+
+    decay: float
+    threshold: float
+    hard: bool
+    surrogate: str
+    detach_reset: bool
+
+    @classmethod
+    def of(
+        cls, tau: float, threshold: float, reset: str, surrogate: str, detach_reset: bool
+    ) -> Neuron:
+        """From the options of `lif`."""
+        return cls(1.0 - 1.0 / tau, threshold, reset == "hard", surrogate, detach_reset)
+
+
 class _LIF(torch.autograd.Function):
     """`lif` with its hand-written backward pass; see the module for the equations.
 
@@ -40,15 +58,7 @@ class _LIF(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        current: Tensor,
-        decay: float,
-        threshold: float,
-        hard: bool,
-        surrogate: str,
-        detach_reset: bool,
-    ) -> Tensor:
+    def forward(ctx: Any, current: Tensor, neuron: Neuron) -> Tensor:
         ctx.layout = TimeMajor(current)
         flat = ctx.layout.flatten(current)
         dtype = torch.promote_types(flat.dtype, torch.float32)
@@ -60,13 +70,13 @@ class _LIF(torch.autograd.Function):
         if use_triton(flat):
             from eibench.nn.functional import triton_kernels
 
-            triton_kernels.fire_over_time(flat, u, spikes, decay, threshold, hard)
+            triton_kernels.fire_over_time(flat, u, spikes, neuron)
             spans = []
         for piece in spans:
             charged = u[:, piece] if kept else u[:, : piece.stop - piece.start]
-            _fire_over_time(flat[:, piece], charged, spikes[:, piece], decay, threshold, hard)
+            fire_over_time(flat[:, piece], charged, spikes[:, piece], neuron)
         ctx.save_for_backward(u)
-        ctx.constants = (decay, threshold, hard, surrogate, detach_reset)
+        ctx.neuron = neuron
         restored: Tensor = ctx.layout.restore(spikes)
         return restored
 
@@ -79,60 +89,53 @@ class _LIF(torch.autograd.Function):
         if use_triton(u):
             from eibench.nn.functional import triton_kernels
 
-            triton_kernels.pull_back(flat, u, grad_u, *ctx.constants)
+            triton_kernels.pull_back(flat, u, grad_u, ctx.neuron)
         else:
             for piece in pieces(u, 1, PIECE):
                 arriving = flat[:, piece].to(u.dtype)
-                _pull_back(arriving, u[:, piece], grad_u[:, piece], *ctx.constants)
-        return ctx.layout.restore(grad_u).to(grads[0].dtype), None, None, None, None, None
+                pull_back(arriving, u[:, piece], grad_u[:, piece], ctx.neuron)
+        return ctx.layout.restore(grad_u).to(grads[0].dtype), None
 
 
-def _fire_over_time(
-    current: Tensor, u: Tensor, spikes: Tensor, decay: float, threshold: float, hard: bool
-) -> None:
-    """Fill `u` and `spikes` [T, M] from `current` [T, M]."""
+Steps = Tensor | Sequence[Tensor]
+"""Tensors [...] of one shape, one for each time step."""
+
+
+def fire_over_time(current: Steps, u: Steps, spikes: Steps, neuron: Neuron) -> None:
+    """Fill `u` and `spikes` from `current`."""
     v: Tensor | None = None
     for now, charged, fired in zip(current, u, spikes, strict=True):
         if v is None:
             charged.copy_(now)
         else:
-            torch.add(now, v, alpha=decay, out=charged)
-        torch.ge(charged, threshold, out=fired)
-        v = charged * (1 - fired) if hard else torch.sub(charged, fired, alpha=threshold)
+            torch.add(now, v, alpha=neuron.decay, out=charged)
+        torch.ge(charged, neuron.threshold, out=fired)
+        if neuron.hard:
+            v = charged * (1 - fired)
+        else:
+            v = torch.sub(charged, fired, alpha=neuron.threshold)
 
 
-def _pull_back(
-    grad: Tensor,
-    u: Tensor,
-    grad_u: Tensor,
-    decay: float,
-    threshold: float,
-    hard: bool,
-    surrogate: str,
-    detach_reset: bool,
-) -> None:
-    """Fill `grad_u` [T, M] from the gradient of the spikes and `u` [T, M], last step first."""
+def pull_back(grad: Steps, u: Steps, grad_u: Steps, neuron: Neuron) -> None:
+    """Fill `grad_u` from the gradient of the spikes and `u`, last step first."""
     later: Tensor | None = None
     for arriving, charged, out in reversed(list(zip(grad, u, grad_u, strict=True))):
-        surrogates.PULLBACKS[surrogate](arriving, charged, threshold, out)
+        surrogates.PULLBACKS[neuron.surrogate](arriving, charged, neuron.threshold, out)
         if later is not None:
-            if detach_reset and not hard:
-                out.add_(later, alpha=decay)
+            if neuron.detach_reset and not neuron.hard:
+                out.add_(later, alpha=neuron.decay)
             else:
-                kept = _reset_slope(charged, threshold, hard, surrogate, detach_reset)
-                out.addcmul_(later, kept, value=decay)
+                out.addcmul_(later, _reset_slope(charged, neuron), value=neuron.decay)
         later = out
 
 
-def _reset_slope(
-    u: Tensor, threshold: float, hard: bool, surrogate: str, detach_reset: bool
-) -> Tensor:
+def _reset_slope(u: Tensor, neuron: Neuron) -> Tensor:
     """dv/du at potentials `u`."""
-    kept = (u < threshold).to(u.dtype) if hard else torch.ones_like(u)
-    if detach_reset:
+    kept = (u < neuron.threshold).to(u.dtype) if neuron.hard else torch.ones_like(u)
+    if neuron.detach_reset:
         return kept
-    bump = surrogates.DERIVATIVES[surrogate](u - threshold)
-    return kept - (u if hard else threshold) * bump
+    bump = surrogates.DERIVATIVES[neuron.surrogate](u - neuron.threshold)
+    return kept - (u if neuron.hard else neuron.threshold) * bump
 
 
 class _Fire(torch.autograd.Function):
@@ -180,7 +183,7 @@ def lif(
 
     Source: Liu, Ding and Yu (ICLR 2026), section 2; the membrane starts at zero at every call.
     """
-    hard = reset == "hard"
-    out = _LIF.apply(current, 1.0 - 1.0 / tau, threshold, hard, surrogate, detach_reset)
+    neuron = Neuron.of(tau, threshold, reset, surrogate, detach_reset)
+    out = _LIF.apply(current, neuron)
     assert isinstance(out, Tensor)
     return out

@@ -16,6 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from eibench.nn.functional.lif import Neuron
+
 BLOCK = 1024
 """Numbers of a program at a time."""
 ATAN = "atan"
@@ -84,30 +86,26 @@ def _replace_kernel(divisor, smallest, out, size, BLOCK: tl.constexpr):
     tl.store(out + sample * size + place, value, mask=place < size)
 
 
-def fire_over_time(
-    current: Tensor, u: Tensor, spikes: Tensor, decay: float, threshold: float, hard: bool
-) -> None:
+def fire_over_time(current: Tensor, u: Tensor, spikes: Tensor, neuron: Neuron) -> None:
     """Fill `u` and `spikes` [T, M], contiguous, from `current` [T, M], whose steps may repeat."""
     steps, size = u.shape
     current = _in_rows(current)
     if size:
         _fire_kernel[_blocks(size)](
-            current, u, spikes, size, current.stride(0), decay, threshold,
-            T=steps, HARD=hard, BLOCK=BLOCK,
+            current, u, spikes, size, current.stride(0), neuron.decay, neuron.threshold,
+            T=steps, HARD=neuron.hard, BLOCK=BLOCK,
         )  # fmt: skip
 
 
-def pull_back(
-    grad: Tensor, u: Tensor, out: Tensor,
-    decay: float, threshold: float, hard: bool, surrogate: str, detach_reset: bool,
-) -> None:  # fmt: skip
+def pull_back(grad: Tensor, u: Tensor, out: Tensor, neuron: Neuron) -> None:
     """Fill `out` [T, M] with the current's gradient, from that of the spikes and from `u`."""
     steps, size = u.shape
     grad = _in_rows(grad)
     if size:
         _pull_kernel[_blocks(size)](
-            grad, u, out, size, grad.stride(0), decay, threshold,
-            T=steps, HARD=hard, DETACH=detach_reset, ATAN=surrogate == ATAN, BLOCK=BLOCK,
+            grad, u, out, size, grad.stride(0), neuron.decay, neuron.threshold,
+            T=steps, HARD=neuron.hard, DETACH=neuron.detach_reset,
+            ATAN=neuron.surrogate == ATAN, BLOCK=BLOCK,
         )  # fmt: skip
 
 
