@@ -6,11 +6,7 @@ equations of `functional.ei` and `functional.ei_init`, for ablations and searche
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from eibench.nn import functional as F
 from eibench.nn.functional.ei_init import LATERAL, LAWS, MATCHES
@@ -74,27 +70,20 @@ class Circuit:
             raise ValueError(f"inhibitory_tau must be at least 1, not {self.inhibitory_tau}")
 
     @property
-    def added(self) -> float:
-        """What S adds to every divisor."""
-        return self.leak if self.stabilization == "leak" else 0.0
-
-    @property
     def straight(self) -> bool:
         """Whether the backward pass takes S for the identity, by rule or because it is one but for
         a constant."""
         return self.straight_through or self.stabilization in ("leak", "none")
 
     @property
-    def replacement(self) -> Callable[[Tensor], Tensor] | None:
-        """What S puts something in the place of zeros of a divisor [N, ...] with, if it does."""
-        if self.stabilization == "epsilon":
-            return functools.partial(F.replace_zeros, epsilon=self.epsilon)
-        return F.stabilize if self.stabilization == "adaptive" else None
-
-    def stabilize(self, divisor: Tensor) -> Tensor:
-        """S(`divisor`), going forward."""
-        replaced = divisor if self.replacement is None else self.replacement(divisor)
-        return replaced + self.added if self.added else replaced
+    def stabilize(self) -> F.Stabilization:
+        """S, going forward."""
+        kind = self.stabilization
+        return F.Stabilization(
+            kind == "adaptive",
+            self.epsilon if kind == "epsilon" else 0.0,
+            self.leak if kind == "leak" else 0.0,
+        )
 
 
 @dataclass(frozen=True)

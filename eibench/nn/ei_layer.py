@@ -188,9 +188,8 @@ class EILayer(nn.Module):
         circuit = self.circuit
         finite = circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
         worth = F.worth_folding(x, self._positions(x), self.fan_in)
-        parts = F.Parts(
-            self.subtracts, self.subtracts and finite and worth, circuit.replacement, circuit.added
-        )
+        folded = self.subtracts and finite and worth
+        parts = F.Parts(self.subtracts, folded, circuit.stabilize)
 
         def stacked() -> Tensor:
             if parts.folded:
@@ -265,7 +264,7 @@ class EILayer(nn.Module):
             return
         gain = drawn.gain if self.divides else None
         about = (drawn.statistics, self.fan_in, drawn.moments)
-        intended = F.intended_current(*about, gain, self.subtracts, self.circuit.added)
+        intended = F.intended_current(*about, gain, self.subtracts, self.circuit.stabilize.leak)
         wanted = self.init.calibrated(intended)
         calibrate_(self.gain_e, self.bias, self.forward(x), wanted)  # without hooks
 

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from eibench.execution.profiling.parts import PARTS
 from eibench.execution.profiling.peak import peak_mib
-from eibench.execution.profiling.subjects import Subject, bare_subject, make_experiment
+from eibench.execution.profiling.subjects import (
+    Subject,
+    bare_subject,
+    make_experiment,
+    own_subject,
+)
 from eibench.execution.profiling.timing import fit, ratio, summary
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
@@ -33,7 +38,8 @@ def test_json_has_every_number(cli):
     done = cli("profile", *QUICK, "--methods", "ei,batchnorm", "--times", "1,2,3", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert [row["name"] for row in found["rows"]] == ["ei", "batchnorm", "bare convolutions"]
+    names = ["ei", "batchnorm", "bare convolutions", "bare products of ei"]
+    assert [row["name"] for row in found["rows"]] == names
     for row in found["rows"][:2]:
         step = row["step_seconds"]
         assert 0 < step["lower_quartile"] <= step["median"] <= step["upper_quartile"]
@@ -44,8 +50,9 @@ def test_json_has_every_number(cli):
     ei, batchnorm = (row["shares"] for row in found["rows"][:2])
     assert ei["circuit"] > 0 == ei["norm"]
     assert batchnorm["norm"] > 0 == batchnorm["circuit"]
+    assert batchnorm["neuron"] > 0 == ei["neuron"]  # computed with the circuit
     for shares in (ei, batchnorm):
-        assert min(shares["conv"], shares["neuron"], shares["optimizer"]) > 0
+        assert min(shares["conv"], shares["optimizer"]) > 0
     assert found["rows"][1]["ratio"] == 1
     (axis,) = found["axes"]
     assert (axis["axis"], axis["values"]) == ("timesteps", [1, 2, 3])
@@ -148,17 +155,49 @@ def test_peak_is_what_is_held_and_what_a_step_adds():
     assert peak_mib(subject, torch.device("cpu")) == pytest.approx(3, abs=0.01)
 
 
-def test_bare_products_are_those_of_the_network():
+def products(monkeypatch) -> list[tuple]:
+    """Collects what products are made of: shapes of the input and the weights, whether first."""
+    made: list[tuple] = []
+    from eibench.execution.profiling import subjects
+
+    class Noted(subjects._Product):
+        def __init__(self, x, weight, first, *reach):
+            super().__init__(x, weight, first, *reach)
+            made.append((tuple(x.shape), tuple(weight.shape), first))
+
+    monkeypatch.setattr(subjects, "_Product", Noted)
+    return made
+
+
+def test_bare_products_are_those_of_the_network(monkeypatch):
     """Two convolutions of width 4 and the readout, the first from the image, which is repeated."""
     experiment = make_experiment(spec(), DataShape((1, 8, 8), 10), torch.device("cpu"))
-    shapes: list[tuple[int, ...]] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "eibench.execution.profiling.subjects._Product.__init__",
-            lambda self, module, x, first: shapes.append((*x.shape, first)),
-        )
-        bare_subject(experiment)
-    assert shapes == [(4, 1, 8, 8, True), (16, 4, 8, 8, False), (16, 64, False)]
+    made = products(monkeypatch)
+    bare_subject(experiment).step()
+    assert made == [
+        ((4, 1, 8, 8), (4, 1, 3, 3), True),
+        ((16, 4, 8, 8), (4, 4, 3, 3), False),
+        ((16, 64), (10, 64), False),
+    ]
+
+
+def test_own_products_have_the_inhibitory_cells(monkeypatch):
+    """One inhibitory cell for four, and two in the readout, which does not divide."""
+    shape = DataShape((1, 8, 8), 10)
+    experiment = make_experiment(spec(), shape, torch.device("cpu"))
+    made = products(monkeypatch)
+    own = own_subject("ei", experiment)
+    own.step()
+    assert own.name == "bare products of ei"
+    assert made == [
+        ((4, 1, 8, 8), (5, 1, 3, 3), True),
+        ((256, 1), (4, 1), False),
+        ((16, 4, 8, 8), (5, 4, 3, 3), False),
+        ((1024, 1), (4, 1), False),
+        ((16, 64), (12, 64), False),
+    ]
+    other = make_experiment(spec(method="batchnorm"), shape, torch.device("cpu"))
+    assert own_subject("batchnorm", other) is None
 
 
 def test_a_profile_leaves_seeds_alone():

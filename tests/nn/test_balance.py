@@ -177,13 +177,13 @@ def test_fused_folded_and_in_bf16(fold: bool, precision: torch.dtype, monkeypatc
     layer = EIConv2d(*CONV, balance=Balance(**CENTRED))
     x = torch.rand(3, 4, 2, 8, 8)
     layer.initialize(x)
-    assert layer._fuses
+    assert layer.fires
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         current = layer(x)
     current.backward(torch.rand(current.shape))
     assert row_means(layer) < 1e-5
     plain = copy.deepcopy(layer)
-    plain.balance, plain._fuses = Balance(), False
+    plain.balance, plain.fires = Balance(), False
     plain.zero_grad()
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         plain(x).backward(torch.ones(current.shape))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from eibench.nn import LIF, EIConv2d
+from eibench.nn import LIF, Chain, Circuit, EIConv2d, initialize
 from eibench.nn import functional as F
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -101,6 +101,100 @@ def test_a_network_is_the_same(monkeypatch):
         y.sum().backward()
         found.append([y.detach(), *(p.grad.clone() for p in layer.parameters())])
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
+
+
+CIRCUITS = {
+    "paper": {},
+    "no subtraction": {"subtractive": False},
+    "epsilon": {"stabilization": "epsilon", "epsilon": 0.1},
+    "leak": {"stabilization": "leak"},
+    "signed": {"dale": False},
+}
+
+
+def fired_both_ways(model, x, grad, monkeypatch):
+    """Spikes and gradients of a layer with its neuron by Triton and by torch."""
+    found = []
+    for kernels in ("triton", "torch"):
+        monkeypatch.setenv("EIBENCH_KERNELS", kernels)
+        model.zero_grad()
+        leaf = x.clone().requires_grad_() if x.stride(0) else x
+        spikes = model(leaf)
+        spikes.backward(grad)
+        inputs = [leaf.grad] if x.stride(0) else []
+        found.append([spikes.detach(), *inputs, *(p.grad.clone() for p in model.parameters())])
+    return found
+
+
+@inside
+@pytest.mark.parametrize("circuit", CIRCUITS)
+@pytest.mark.parametrize("static", [True, False])
+def test_layer_and_neuron(circuit, static, monkeypatch):
+    """Silent samples, zero divisors, cells below zero; more channels and positions than a tile."""
+    torch.manual_seed(0)
+    layer = EIConv2d(3, 72, 3, padding=1, circuit=Circuit(**CIRCUITS[circuit]))
+    model = Chain(layer, LIF()).double()
+    x = (torch.rand(3, 4, 3, 6, 7) < 0.2).double()
+    x[:, 2] = 0.0
+    x = x[0].expand(3, *x.shape[1:]) if static else x
+    initialize(model, x, torch.Generator().manual_seed(0))
+    if circuit == "signed":
+        with torch.no_grad():
+            layer.weight_ie -= 0.7 * layer.weight_ie.mean()
+    grad = torch.randn(3, 4, 72, 6, 7).double()
+    triton, plain = fired_both_ways(model, x, grad, monkeypatch)
+    torch.testing.assert_close(triton, plain, rtol=1e-9, atol=1e-10)
+
+
+@inside
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("kind", ["sigmoid", "atan"])
+@pytest.mark.parametrize("detach", [True, False])
+def test_layer_and_neuron_against_the_oracle(reset, kind, detach):
+    from oracle import Geometry, layer_backward, layer_forward, lif_backward, lif_forward
+    from shapes import Shape, draw_parameters
+    from test_fused import error, layer_like
+
+    rng = np.random.default_rng(5)
+    shape = Shape(Geometry(3, 1, 1), 3, 8)
+    p, x = draw_parameters(rng, shape), rng.random(shape.input) * (rng.random(shape.input) < 0.3)
+    current, _ = layer_forward(x, p, shape.geometry)
+    spikes, u = lif_forward(current, 2.0, 1.0, reset)
+    assert np.abs(u - 1.0).min() > 1e-6
+    grad = rng.normal(size=spikes.shape)
+    d_current = lif_backward(grad, current, 2.0, 1.0, reset, kind, detach)
+    d_x, d_p = layer_backward(d_current, x, p, shape.geometry)
+    model = Chain(layer_like(shape, p, torch.float64), LIF(2.0, 1.0, reset, kind, detach))
+    activity = torch.from_numpy(x).requires_grad_()
+    found = model(activity)
+    found.backward(torch.from_numpy(grad))
+    np.testing.assert_array_equal(found.detach().numpy(), spikes)
+    assert error(activity.grad, d_x) <= 1e-8
+    for name, parameter in model[0].named_parameters():
+        assert error(parameter.grad, d_p[name]) <= 1e-8, name
+
+
+@inside
+def test_layer_and_neuron_in_bfloat16(monkeypatch):
+    """A drive in bfloat16; membrane and divisor in float32."""
+    model = Chain(EIConv2d(2, 8, 3, padding=1), LIF())
+    x = (torch.rand(3, 4, 2, 5, 5) < 0.3).float()
+    initialize(model, x, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        grad = torch.randn(3, 4, 8, 5, 5).bfloat16()
+        triton, plain = fired_both_ways(model, x, grad, monkeypatch)
+    assert triton[0].dtype == torch.bfloat16
+    torch.testing.assert_close(triton, plain, rtol=0.02, atol=0.02)
+
+
+@inside
+def test_an_empty_batch_of_a_layer():
+    model = Chain(EIConv2d(2, 8, 3), LIF())
+    initialize(model, torch.rand(2, 3, 2, 5, 5))
+    x = torch.rand(2, 0, 2, 5, 5, requires_grad=True)
+    model(x).sum().backward()
+    assert x.grad.shape == x.shape
+    assert all((p.grad == 0).all() for p in model.parameters())
 
 
 def test_choice(monkeypatch):

@@ -24,6 +24,7 @@ from eibench.execution.profiling.subjects import (
     bare_subject,
     make_experiment,
     method_subject,
+    own_subject,
 )
 from eibench.execution.profiling.timing import durations, fit, ratio, summary
 from eibench.plan.options import DataShape
@@ -79,11 +80,14 @@ def profile(request: Request, tell: Callable[[str], None]) -> dict[str, Any]:
 def _subjects(request: Request, specs: Mapping[str, RunSpec], extra: bool = True) -> list[Subject]:
     """Every method, and with `extra` the peer and the bare products."""
     subjects: list[Subject] = []
+    own: Subject | None = None
     for name, spec in specs.items():
         experiment = make_experiment(spec, request.shape, request.device)
         subjects.append(method_subject(name, experiment))
+        own = own or (own_subject(name, experiment) if extra else None)
         if extra and name == list(specs)[-1]:
             subjects.append(bare_subject(experiment))
+    subjects += [own] if own else []
     if extra and request.peer:
         if REFERENCE not in specs:
             raise UserError(f"--peer: stands beside {REFERENCE}, which --methods leaves out")

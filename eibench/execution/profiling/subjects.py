@@ -2,13 +2,15 @@
 
 Networks and steps are those of `eibench run`; images and labels are random, drawn once. The bare
 products are the floor under every method: the network's convolutions and matrices at its shapes,
-forward and both ways back, without neurons, inhibition, normalisation or optimizer.
+forward and both ways back, without neurons, inhibition, normalisation or optimizer. An E-I
+network's own products are the floor under it alone: its inhibitory cells have synapses too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from eibench.data import ImageData, Split
 from eibench.data.batches import evaluation_batches
 from eibench.nn import LIF, EILayer
+from eibench.nn.functional.layout import rows
 from eibench.nn.time import laid_out, merge_time, repeats
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
@@ -25,6 +28,7 @@ from eibench.training.fit import train_step
 LEARNING_RATE = 1e-3
 """Small enough for a network to stay as it was made while it is timed."""
 BARE = "bare convolutions"
+OWN = "bare products of"
 
 
 @dataclass
@@ -91,23 +95,38 @@ def method_subject(name: str, experiment: Experiment) -> Subject:
 
 def bare_subject(experiment: Experiment) -> Subject:
     """The products of the network's synapses (W_EE alone, of E-I layers) at their shapes."""
-    products = [_Product(*found) for found in _synapses(experiment)]
+    products = [_bare(*found) for found in _synapses(experiment)]
+    return _products(BARE, products, experiment)
 
+
+def own_subject(name: str, experiment: Experiment) -> Subject | None:
+    """All products of a network of E-I layers, W_IE's and W_EI's too; None where there are none.
+
+    W_EI's is the divisive one; subtraction can be part of the synapse.
+    """
+    found = _synapses(experiment)
+    if not any(isinstance(module, EILayer) for module, _, _ in found):
+        return None
+    products = [product for each in found for product in _own(*each)]
+    return _products(f"{OWN} {name}", products, experiment)
+
+
+def _products(name: str, products: list[_Product], experiment: Experiment) -> Subject:
     def step() -> None:
         for product in products:
             product.run()
 
-    return Subject(BARE, step, images=len(experiment.data.train))
+    return Subject(name, step, images=len(experiment.data.train))
 
 
 class _Product:
-    """One synapse: forward, gradient of the weights, and of the input unless that is the image."""
+    """A convolution or matrix product of `x` with `weight`: forward, gradient of the weights, and
+    of `x` unless that is the image."""
 
-    def __init__(self, module: nn.Module, x: Tensor, first: bool) -> None:
-        weight = module.weight_ee if isinstance(module, EILayer) else module.weight
-        assert isinstance(weight, Tensor)
-        self.stride = getattr(module, "stride", 1)
-        self.padding = getattr(module, "padding", 0)
+    def __init__(
+        self, x: Tensor, weight: Tensor, first: bool, stride: Any = 1, padding: Any = 0
+    ) -> None:
+        self.stride, self.padding = stride, padding
         self.x = x.detach().clone().requires_grad_(not first)
         self.weight = weight.detach().clone().requires_grad_()
         self.grad = torch.ones_like(self.product())
@@ -120,6 +139,28 @@ class _Product:
     def run(self) -> None:
         wanted = [t for t in (self.x, self.weight) if t.requires_grad]
         torch.autograd.grad(self.product(), wanted, self.grad)
+
+
+def _bare(module: nn.Module, x: Tensor, first: bool, weight: Tensor | None = None) -> _Product:
+    """A synapse, of E-I layers the excitatory one; or what it would be with another `weight`."""
+    if weight is None:
+        own = module.weight_ee if isinstance(module, EILayer) else module.weight
+        assert isinstance(own, Tensor)
+        weight = own
+    reach = getattr(module, "stride", 1), getattr(module, "padding", 0)
+    return _Product(x, weight, first, *reach)
+
+
+def _own(module: nn.Module, x: Tensor, first: bool) -> list[_Product]:
+    """The same with the inhibitory cells' synapse beside it and, where it divides, W_EI behind."""
+    if not isinstance(module, EILayer) or not (module.subtracts or module.divides):
+        return [_bare(module, x, first)]
+    stacked = torch.cat([module.weight_ee, module.weight_ie])
+    synapse = _bare(module, x, first, stacked)
+    if not module.divides:
+        return [synapse]
+    cells = rows(synapse.grad[:, len(module.weight_ee) :])
+    return [synapse, _Product(cells, module.weight_ei, False)]
 
 
 def _synapses(experiment: Experiment) -> list[tuple[nn.Module, Tensor, bool]]:

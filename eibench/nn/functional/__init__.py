@@ -2,10 +2,10 @@
 
 from eibench.nn.functional.balance import rescale_rows_, row_means, row_sums, scale_mean
 from eibench.nn.functional.ei import (
+    Stabilization,
     inhibit,
     integrate,
     mix_channels,
-    replace_zeros,
     scale_gradient,
     scale_shift,
     stabilize,
@@ -35,6 +35,7 @@ __all__ = [
     "Neuron",
     "Parts",
     "Size",
+    "Stabilization",
     "bernoulli_statistics",
     "divisive_gain",
     "draw_weights_",
@@ -51,7 +52,6 @@ __all__ = [
     "made_again",
     "mix_channels",
     "profiled",
-    "replace_zeros",
     "rescale_rows_",
     "row_means",
     "row_sums",

@@ -21,8 +21,7 @@ Inhibition" (ICLR 2026, arXiv 2509.23253).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,11 +73,6 @@ def stabilize(divisor: Tensor) -> Tensor:
     return torch.addcmul(divisor, (divisor == 0).to(divisor.dtype), smallest)  # faster
 
 
-def replace_zeros(divisor: Tensor, epsilon: float) -> Tensor:
-    """`divisor` of any shape with `epsilon` in place of exact zeros."""
-    return torch.where(divisor == 0, epsilon, divisor)
-
-
 def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Tensor]:
     """I_sub and I_div, each [N, n_E, ...], of inhibitory activity `s_i` [N, n_I, ...].
 
@@ -100,6 +94,28 @@ def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
         if x.dim() == 2:
             return torch.nn.functional.linear(x, weight)
         return torch.nn.functional.conv2d(x, weight[:, :, None, None])
+
+
+class Stabilization(NamedTuple):
+    """S, which keeps I_div away from zero: what stands in the place of exact zeros, then a leak."""
+
+    adaptive: bool = True
+    """Whether it is the sample's smallest positive I_div, see `stabilize`."""
+    epsilon: float = 0.0
+    """Otherwise what it is; 0 leaves zeros as they are."""
+    leak: float = 0.0
+    """Added to every divisor."""
+
+    def __call__(self, divisor: Tensor) -> Tensor:
+        """S(`divisor`) [N, ...], going forward."""
+        if self.adaptive:
+            divisor = stabilize(divisor)
+        elif self.epsilon:
+            divisor = torch.where(divisor == 0, self.epsilon, divisor)
+        return divisor + self.leak if self.leak else divisor
+
+
+PAPER = Stabilization()
 
 
 class _Integrate(torch.autograd.Function):
@@ -154,7 +170,7 @@ def integrate(
     i_div: Tensor,
     gain_e: Tensor,
     bias: Tensor,
-    stabilizer: Callable[[Tensor], Tensor] = stabilize,
+    stabilizer: Stabilization = PAPER,
     straight_through: bool = True,
 ) -> Tensor:
     """I = g_E . (I_EE - I_sub) / S(I_div) + b_E for currents [N, n_E, ...] (section 2).

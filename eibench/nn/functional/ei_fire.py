@@ -3,7 +3,8 @@
 Currents and membrane potentials exist for a few samples at a time, over all steps, and are computed
 again on the way back; of a layer the drive alone is kept. The equations are those of `ei_fused` and
 `lif`, piece by piece. A drive that is the same at every step, as of a static image, is given for
-one step; its current drives all of them, and their gradients are added up.
+one step; its current drives all of them, and their gradients are added up. On a GPU with Triton
+`triton_fire` takes the place of what is here.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from eibench.nn.functional import precision
 from eibench.nn.functional.ei_fused import (
     Parts,
     Piece,
@@ -24,9 +25,9 @@ from eibench.nn.functional.ei_fused import (
     current_of,
     piece_of,
 )
+from eibench.nn.functional.kernels import use_triton
 from eibench.nn.functional.layout import pieces, rows
 from eibench.nn.functional.lif import Neuron, fire_over_time, pull_back
-from eibench.nn.functional.precision import as_it_came
 
 PIECE = 2**19
 """Numbers of a piece for each thread, over all steps: an operation has a T-th of them."""
@@ -58,7 +59,7 @@ class _Fired(torch.autograd.Function):
         return spikes
 
     @staticmethod
-    @once_differentiable
+    @precision.backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         drive, *parameters = ctx.saved_tensors
         size, parts, neuron = ctx.about
@@ -129,7 +130,12 @@ def fired(drive: Tensor, size: Size, parts: Parts, neuron: Neuron, *parameters: 
     Returns:
         Spikes, 0 or 1, in the dtype of the drive, channels side by side in memory.
     """
-    with as_it_came(drive):
-        out = _Fired.apply(drive, size, parts, neuron, *parameters)
+    function: Any = _Fired
+    if use_triton(drive):
+        from eibench.nn.functional import triton_fire
+
+        function = triton_fire.Fired
+    with precision.as_it_came(drive):
+        out = function.apply(drive, size, parts, neuron, *parameters)
     assert isinstance(out, Tensor)
     return out

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from eibench.nn.functional.precision import as_it_came
+from eibench.nn.functional import precision
+from eibench.nn.functional.kernels import use_triton
 
 
 class _Folded(torch.autograd.Function):
@@ -41,7 +41,7 @@ class _Folded(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @precision.backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
         weight_ee, weight_ie, weight_ei, gain_e = ctx.saved_tensors
         n_e, gain = len(weight_ee), gain_e.unsqueeze(1)
@@ -60,7 +60,7 @@ class _Folded(torch.autograd.Function):
 
 def folded(weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tensor) -> Tensor:
     """W [n_E + n_I, ...] of W_EE [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I], g_E [n_E]."""
-    with as_it_came(weight_ee):
+    with precision.as_it_came(weight_ee):
         out = _Folded.apply(weight_ee, weight_ie, weight_ei, gain_e)
     assert isinstance(out, Tensor)
     return out
@@ -69,6 +69,6 @@ def folded(weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tens
 def worth_folding(x: Tensor, out_positions: int, fan_in: int) -> bool:
     """Whether folding saves work: four products of weights for four over the activity.
 
-    Not on a GPU, where finding the places at which the rectifier acts would wait for the device.
+    Not on a GPU or for Triton: to find where the rectifier acts would wait for the device.
     """
-    return x.device.type == "cpu" and fan_in < out_positions
+    return x.device.type == "cpu" and not use_triton(x) and fan_in < out_positions

@@ -24,18 +24,17 @@ Values and gradients are those of `integrate` over `inhibit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from eibench.nn.functional import precision
+from eibench.nn.functional.ei import Stabilization
 from eibench.nn.functional.layout import PIECE, pieces, rows
-from eibench.nn.functional.precision import as_it_came
 
-Stabilizer = Callable[[Tensor], Tensor]
 threshold_backward = torch.ops.aten.threshold_backward.grad_input
 TINY = 1e-30
 """A divisor that is known to be above this is not looked at for zeros."""
@@ -47,10 +46,8 @@ class Parts(NamedTuple):
     subtractive: bool
     folded: bool
     """Whether gain and subtraction are in the synapse already."""
-    stabilizer: Stabilizer | None
-    """What puts something in the place of zeros of I_div [N, ...]; positive ones stay."""
-    leak: float
-    """What is added to every divisor."""
+    stabilize: Stabilization
+    """S; it leaves positive divisors as they are, but for the leak."""
 
 
 @dataclass
@@ -100,11 +97,11 @@ def piece_of(part: Tensor, weights: Weights, parts: Parts, positions: int) -> Pi
         below = z_i.clamp_max(0)
         net = torch.addmm(net, below, (weights.sub * weights.gain_e.unsqueeze(1)).t())
     divisor = s_i @ weights.div.t()
-    if parts.stabilizer is not None and not least * weights.least > TINY:
+    if least * weights.least > TINY:
+        divisor = divisor.add_(parts.stabilize.leak) if parts.stabilize.leak else divisor
+    else:
         samples = divisor.view(-1, positions * n_e)
-        divisor = parts.stabilizer(samples).view(divisor.shape)
-    if parts.leak:
-        divisor.add_(parts.leak)
+        divisor = parts.stabilize(samples).view(divisor.shape)
     return Piece(s_i, divisor, net, raw, below, not least > 0)
 
 
@@ -180,7 +177,7 @@ class _Inhibited(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @precision.backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         drive, *parameters = ctx.saved_tensors
         weights = Weights(*parameters)
@@ -228,7 +225,7 @@ def inhibited(
     Returns:
         I, in the dtype of the parameters, its channels side by side in memory (channels_last).
     """
-    with as_it_came(drive):
+    with precision.as_it_came(drive):
         out = _Inhibited.apply(drive, parts, weight_ei, gain_i, gain_e, bias)
     assert isinstance(out, Tensor)
     return out
