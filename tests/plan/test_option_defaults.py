@@ -39,6 +39,7 @@ PINNED = {
             "law_shape": 1.0,
             "law_match": "mean",
             "topography": None,
+            "relay": 0.0,
             "weight_scale": 1.0,
             "gain_scale": 1.0,
             "lateral_init": "uniform",

@@ -21,6 +21,8 @@ from eibench.nn.functional.ei_init import (
     intended_current,
     law_moments,
     profiled,
+    relay_,
+    relay_share,
     topographic,
     weight_scale,
 )
@@ -45,6 +47,8 @@ __all__ = [
     "made_again",
     "mix_channels",
     "profiled",
+    "relay_",
+    "relay_share",
     "replace_zeros",
     "rescale_rows_",
     "row_means",
