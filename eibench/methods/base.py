@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from eibench.nn import LIF, Current, TimeDistributed
+from eibench.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +88,28 @@ def kaiming_conv(c_in: int, c_out: int, kernel: int, *, stride: int, bias: bool)
     return conv
 
 
+@torch.no_grad()
+def relay_(weight: Tensor, strength: float) -> None:
+    """One synapse of each neuron, from the channel of its own number at the kernel's middle, made
+    `strength` times as strong as all others of the row together; the mean square stays.
+
+    The control of the E-I circuit's relays, for weights [n, C, ...] of mean zero.
+    """
+    if strength == 0:
+        return
+    others = (weight.square().mean() * weight[0].numel()).sqrt()
+    F.relay_(weight, strength * others)
+    weight.div_((1 + strength**2) ** 0.5)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Normalized(Method):
-    """A method of the form convolution without bias, then a normalising layer."""
+    """A method of the form convolution without bias, then a normalising layer.
+
+    `relay`: the strength of relays; see `relay_`.
+    """
+
+    relay: float = 0.0
 
     @abstractmethod
     def norm(self, channels: int, branches: int) -> nn.Module:
@@ -106,4 +126,5 @@ class Normalized(Method):
         summed: int = 1,
     ) -> nn.Module:
         conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)
+        relay_(conv.weight, self.relay)
         return Current(TimeDistributed(conv), self.norm(c_out, branches))

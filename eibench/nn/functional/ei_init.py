@@ -204,7 +204,7 @@ def relay_share(mean_weight: float, fan_in: int, relay: float) -> float:
 
 
 @torch.no_grad()
-def relay_(weight: Tensor, relay: float) -> None:
+def relay_(weight: Tensor, relay: float | Tensor) -> None:
     """Add `relay` to one synapse of each row i of `weight` [n, C, ...]: that from channel i mod C
     at the kernel's middle."""
     rows = torch.arange(len(weight), device=weight.device)

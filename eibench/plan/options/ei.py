@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from eibench.plan.options.base import Count, Preset
-from eibench.plan.options.methods import MethodOptions
+from eibench.plan.options.methods import MethodOptions, Relay
 
 LARGEST_DEVIATION = 5.0
 """Of the logarithm of a weight."""
@@ -59,7 +59,7 @@ class EIOptions(MethodOptions):
     law_shape: float = Field(1.0, ge=0.01, le=100)
     law_match: Literal["mean", "second_moment"] = "mean"
     topography: float | None = Field(None, ge=0.1, le=100)
-    relay: float = Field(0.0, ge=0, le=100)
+    relay: Relay = 0.0
     weight_scale: float = Field(1.0, gt=0)
     gain_scale: float = Field(1.0, gt=0)
     lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
