@@ -122,8 +122,8 @@ class EIInit:
     relay: float = 0.0
     """Strength of one synapse of each excitatory neuron, from the input channel of its own number
     (modulo their number) at the kernel's middle: the deviation that it gives to the current, in
-    deviations that all others together give. The row is scaled to its old expected sum, and
-    readouts have none."""
+    deviations that all others together give. No inhibition answers it; `calibration` sets what is
+    left. Readouts have none."""
     weight_scale: float = 1.0
     """Factor on lambda."""
     gain_scale: float = 1.0

@@ -34,7 +34,7 @@ class Drawn(NamedTuple):
     moments: tuple[float, float]
     """Mean and variance that the weights were drawn with; zeros without statistics."""
     relay: float = 0.0
-    """What W_EE's relays got beside, before its rows were scaled."""
+    """What was added to one weight of each row of W_EE."""
 
 
 class InitializationError(ValueError):
@@ -69,7 +69,6 @@ def draw_synapses(
     relay = init.relay * math.sqrt(fan_in * moments[1])
     if relay > 0:
         F.relay_(weights[0], relay)
-        weights[0].mul_(F.relay_share(moments[0], fan_in, relay))
     return Drawn(gain, stats, moments, relay)
 
 

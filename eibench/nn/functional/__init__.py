@@ -22,7 +22,6 @@ from eibench.nn.functional.ei_init import (
     law_moments,
     profiled,
     relay_,
-    relay_share,
     topographic,
     weight_scale,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "mix_channels",
     "profiled",
     "relay_",
-    "relay_share",
     "replace_zeros",
     "rescale_rows_",
     "row_means",

@@ -90,10 +90,8 @@ def intended_current(
     so that I is to have mean 0 and deviation sqrt(d (s^2 q + w^2 V)) / (g_I d m w). With the
     paper's w = s = lambda the variance is V, the mean of I_div is sqrt(V) and the deviation 1.
     Without subtraction the mean is E[I_EE] / E[I_div]; without division the divisor is 1. A leak
-    adds to the divisor. A relay of weight r leaves the means as they are, and with
-    c = d w / (d w + r)
-
-        Var[I_EE] = c^2 (d (s^2 q + w^2 V) + r (r + 2 w) V)
+    adds to the divisor. One weight of each row raised by r, a relay, adds m r to E[I_EE], which no
+    inhibition answers, and r (r + 2 w) V to Var[I_EE].
 
     A layer as drawn comes near that and does not reach it. I_sub is correlated with I_EE, and the
     sums differ from neuron to neuron: sum_j m_j (W_EE,j - (W_EI W_IE)_j) is an offset that does not
@@ -108,14 +106,13 @@ def intended_current(
         gain_i: g_I; None without division.
         subtractive: whether there is subtractive inhibition.
         leak: what the circuit adds to every divisor.
-        relay: r, the weight that W_EE's relays have above the others, before rows are scaled.
+        relay: r.
     """
     mean_weight, variance = weights
     m, q, v = stats
     divisor = 1.0 if gain_i is None else gain_i * fan_in * m * mean_weight + leak
-    net = 0.0 if subtractive else fan_in * m * mean_weight
+    net = m * relay + (0.0 if subtractive else fan_in * m * mean_weight)
     spread = fan_in * (variance * q + mean_weight**2 * v) + relay * (relay + 2 * mean_weight) * v
-    spread *= relay_share(mean_weight, fan_in, relay) ** 2
     return CurrentMoments(net / divisor, math.sqrt(spread) / divisor)
 
 
@@ -194,13 +191,6 @@ def profiled(moments: tuple[float, float], profile: Tensor) -> tuple[float, floa
     first, second = moments[0], moments[1] + moments[0] ** 2
     mean = first * profile.mean().item()
     return mean, second * profile.square().mean().item() - mean**2
-
-
-def relay_share(mean_weight: float, fan_in: int, relay: float) -> float:
-    """What `fan_in` weights of mean `mean_weight` and a `relay` above them are multiplied by, to
-    sum on average to what they would without it."""
-    total = fan_in * mean_weight
-    return total / (total + relay)
 
 
 @torch.no_grad()

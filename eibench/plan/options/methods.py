@@ -10,7 +10,6 @@ from eibench.plan.options.base import Choice, Count
 from eibench.plan.options.models import ModelOptions
 from eibench.plan.options.run import NeuronOptions
 
-
 Relay = Annotated[float, Field(ge=0, le=100)]
 """The strength of one synapse of each neuron, from the channel of its own number."""
 
