@@ -104,12 +104,7 @@ def relay_(weight: Tensor, strength: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalized(Method):
-    """A method of the form convolution without bias, then a normalising layer.
-
-    `relay`: the strength of relays; see `relay_`.
-    """
-
-    relay: float = 0.0
+    """A method of the form convolution without bias, then a normalising layer."""
 
     @abstractmethod
     def norm(self, channels: int, branches: int) -> nn.Module:
@@ -125,6 +120,9 @@ class Normalized(Method):
         branches: int = 1,
         summed: int = 1,
     ) -> nn.Module:
-        conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)
-        relay_(conv.weight, self.relay)
+        conv = self.synapse(c_in, c_out, kernel, stride)
         return Current(TimeDistributed(conv), self.norm(c_out, branches))
+
+    def synapse(self, c_in: int, c_out: int, kernel: int, stride: int) -> nn.Conv2d:
+        """The convolution, with its first weights."""
+        return kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)
