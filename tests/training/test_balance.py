@@ -75,7 +75,8 @@ def test_signal_share_lies_between_0_and_1(steps, batch, channels, seed):
 
 def test_class_signal_by_hand():
     # Two steps; rates of one neuron: 0.5 and 1 in class 7, 0 and 0 in class 3, 0.5 in class 4.
-    # Means 0.75, 0, 0.5, of all 0.4. Between: (2 * 0.1225 + 2 * 0.16 + 0.01) / 2; within: 0.125 / 2.
+    # Means 0.75, 0, 0.5, of all 0.4.
+    # Between: (2 * 0.1225 + 2 * 0.16 + 0.01) / 2. Within: 0.125 / 2.
     spikes = torch.tensor([[1.0, 1, 0, 0, 1], [0, 1, 0, 0, 0]])[:, :, None]
     labels = torch.tensor([7, 7, 3, 3, 4])
     assert class_signal(spikes, labels) == pytest.approx((0.245 + 0.32 + 0.01) / 0.125)
