@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from eibench.nn import LIF, Current, TimeDistributed
+from eibench.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,20 @@ def kaiming_conv(c_in: int, c_out: int, kernel: int, *, stride: int, bias: bool)
     return conv
 
 
+@torch.no_grad()
+def relay_(weight: Tensor, strength: float) -> None:
+    """One synapse of each neuron, from the channel of its own number at the kernel's middle, made
+    `strength` times as strong as all others of the row together; the mean square stays.
+
+    The control of the E-I circuit's relays, for weights [n, C, ...] of mean zero.
+    """
+    if strength == 0:
+        return
+    others = (weight.square().mean() * weight[0].numel()).sqrt()
+    F.relay_(weight, strength * others)
+    weight.div_((1 + strength**2) ** 0.5)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Normalized(Method):
     """A method of the form convolution without bias, then a normalising layer."""
@@ -105,5 +120,9 @@ class Normalized(Method):
         branches: int = 1,
         summed: int = 1,
     ) -> nn.Module:
-        conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)
+        conv = self.synapse(c_in, c_out, kernel, stride)
         return Current(TimeDistributed(conv), self.norm(c_out, branches))
+
+    def synapse(self, c_in: int, c_out: int, kernel: int, stride: int) -> nn.Conv2d:
+        """The convolution, with its first weights."""
+        return kaiming_conv(c_in, c_out, kernel, stride=stride, bias=False)

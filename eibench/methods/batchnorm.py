@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from eibench.methods.base import Normalized
+from eibench.methods.base import Normalized, relay_
 from eibench.nn import BatchNorm2d, BatchNormPerStep2d
 
 LAYERS: dict[str, type[nn.Module]] = {"joint": BatchNorm2d, "per_step": BatchNormPerStep2d}
@@ -18,9 +18,16 @@ LAYERS: dict[str, type[nn.Module]] = {"joint": BatchNorm2d, "per_step": BatchNor
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Normalized):
-    """Batch norm. `stats`: what the statistics are taken over, `joint` or `per_step`."""
+    """Batch norm. `stats`: what the statistics are taken over, `joint` or `per_step`; `relay`: the
+    strength of relays (`relay_`)."""
 
     stats: str
+    relay: float
 
     def norm(self, channels: int, branches: int) -> nn.Module:
         return LAYERS[self.stats](channels)
+
+    def synapse(self, c_in: int, c_out: int, kernel: int, stride: int) -> nn.Conv2d:
+        conv = super().synapse(c_in, c_out, kernel, stride)
+        relay_(conv.weight, self.relay)
+        return conv

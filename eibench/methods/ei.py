@@ -53,6 +53,7 @@ class EI(Method):
     law_shape: float
     law_match: str
     topography: float | None
+    relay: float
     weight_scale: float
     gain_scale: float
     lateral_init: str

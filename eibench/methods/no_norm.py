@@ -24,14 +24,15 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from eibench.methods.base import Method, kaiming_conv
+from eibench.methods.base import Method, kaiming_conv, relay_
 from eibench.nn import TimeDistributed, first_input
 from eibench.nn.initializers import fluctuation_std, spikeinit_first_std, spikeinit_std
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoNorm(Method):
-    """No normalisation. `init`: how weights are drawn; `rate`: SpikeInit's target firing rate.
+    """No normalisation. `init`: how weights are drawn; `rate`: SpikeInit's target firing rate;
+    `relay`: the strength of relays (`relay_`).
 
     Raises:
         ValueError: the initialisation does not exist for this neuron.
@@ -39,6 +40,7 @@ class NoNorm(Method):
 
     init: str
     rate: float
+    relay: float
 
     def __post_init__(self) -> None:
         self._deviations(1)
@@ -72,6 +74,7 @@ class NoNorm(Method):
             nn.init.normal_(conv.weight, std=deviations[0])
         elif self.init == "xavier":
             nn.init.xavier_normal_(conv.weight)
+        relay_(conv.weight, self.relay)
         return TimeDistributed(conv)
 
     def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:

@@ -114,6 +114,11 @@ class EIInit:
     """Deviation in pixels of a Gaussian over a kernel's positions that W_EE and W_IE are multiplied
     by, their mean or second moment (`law_match`) kept: near connections are strong. None: as drawn,
     the same law everywhere."""
+    relay: float = 0.0
+    """Strength of one synapse of each excitatory neuron, from the input channel of its own number
+    (modulo their number) at the kernel's middle: the deviation that it gives to the current, in
+    deviations that all others together give. No inhibition answers it; `calibration` sets what is
+    left. Readouts have none."""
     weight_scale: float = 1.0
     """Factor on lambda."""
     gain_scale: float = 1.0
@@ -144,6 +149,8 @@ class EIInit:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
+        if not self.relay >= 0:
+            raise ValueError(f"relay must be at least 0, not {self.relay}")
 
     def calibrated(self, intended: F.CurrentMoments) -> F.CurrentMoments:
         """The moments that calibration gives a neuron's current, `intended` where none are set."""

@@ -33,6 +33,8 @@ class Drawn(NamedTuple):
     """What was taken for m, q and V; None where nothing was."""
     moments: tuple[float, float]
     """Mean and variance that the weights were drawn with; zeros without statistics."""
+    relay: float = 0.0
+    """What was added to one weight of each row of W_EE."""
 
 
 class InitializationError(ValueError):
@@ -42,7 +44,7 @@ class InitializationError(ValueError):
 def draw_synapses(
     weights: Sequence[Tensor], x: Tensor, fan_in: int, init: EIInit, generator: Generator | None
 ) -> Drawn:
-    """Fill `weights` (W_EE, W_IE) for activity `x` [N, ...].
+    """Fill `weights` (W_EE, and W_IE where there is one) for activity `x` [N, ...].
 
     Raises:
         InitializationError: statistics come from data, and `x` gives none that are usable.
@@ -64,7 +66,10 @@ def draw_synapses(
         for weight in weights:
             weight.mul_(profile.to(weight))
         moments = F.profiled(moments, profile)
-    return Drawn(gain, stats, moments)
+    relay = init.relay * math.sqrt(fan_in * moments[1])
+    if relay > 0:
+        F.relay_(weights[0], relay)
+    return Drawn(gain, stats, moments, relay)
 
 
 def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> None:

@@ -7,6 +7,7 @@ Parameters are zero until E-I Init has seen one batch of activity; using a layer
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -241,7 +242,8 @@ class EILayer(nn.Module):
         Raises:
             InitializationError: the activity gives no usable statistics.
         """
-        drawn = draw_synapses(self._synapses(), merge_time(x), self.fan_in, self.init, generator)
+        init = replace(self.init, relay=0.0) if self.readout else self.init
+        drawn = draw_synapses(self._synapses(), merge_time(x), self.fan_in, init, generator)
         if self.subtracts or self.divides:
             draw_lateral(self.weight_ei, self.init, generator)
             if self.circuit.inhibitory_cell == "lif":
@@ -264,7 +266,8 @@ class EILayer(nn.Module):
             return
         gain = drawn.gain if self.divides else None
         about = (drawn.statistics, self.fan_in, drawn.moments)
-        intended = F.intended_current(*about, gain, self.subtracts, self.circuit.stabilize.leak)
+        added = (self.circuit.stabilize.leak, drawn.relay)
+        intended = F.intended_current(*about, gain, self.subtracts, *added)
         wanted = self.init.calibrated(intended)
         calibrate_(self.gain_e, self.bias, self.forward(x), wanted)  # without hooks
 

@@ -100,17 +100,18 @@ class _Reading:
             if seed in suite.seeds:
                 text = f"{seed} is one of the suite's `seeds`, which must be fresh to the search"
                 self._note(text, "seeds", i)
-        for keys, key, known in self._parameters():
-            self._check_parameter(keys, key, known)
+        for keys, key, parameter in self._parameters():
+            self._check_parameter(keys, key, parameter)
         self._stop_if_wrong()
 
     def _parameters(self) -> Iterator[tuple[Keys, str, Parameter]]:
         """Every parameter with the place where it stands below `search`."""
-        for key, known in self.options.space.items():
-            yield ("space", key), key, known
+        for key, parameter in self.options.space.items():
+            yield ("space", key), key, parameter
         for name, space in self.options.tune.items():
             for key, known in space.items():
-                yield ("tune", name, key), key, known
+                if known is not None:  # else the key is taken out
+                    yield ("tune", name, key), key, known
 
     def _check_parameter(self, keys: Keys, key: str, known: Parameter) -> None:
         for axis in (*self.suite.grid, *self.suite.zip):
@@ -164,16 +165,18 @@ class _Reading:
     def _space(self, run: PlannedRun) -> tuple[dict[str, Parameter], dict[str, Keys]]:
         """What is searched for a run, the more specific last, and where each key is written."""
         replaced = {f"{setting.key}." for setting in self.settings}
-        spaces: dict[Keys, dict[str, Parameter]] = {("search", "space"): self.options.space}
+        spaces: dict[Keys, Mapping[str, Parameter | None]] = {
+            ("search", "space"): self.options.space
+        }
         for name in (run.spec.method.name, run.method):
             spaces["search", "tune", name] = self.options.tune.get(name, {})
-        space: dict[str, Parameter] = {}
+        space: dict[str, Parameter | None] = {}
         origins: dict[str, Keys] = {}
         for keys, found in spaces.items():
             kept = {key: known for key, known in found.items() if not within(key, replaced)}
             space |= kept
             origins |= {key: (*keys, key) for key in kept}
-        return space, origins
+        return {key: known for key, known in space.items() if known is not None}, origins
 
     def _try_out(self, study: StudyPlan) -> None:
         """Note ends of the space that no run can have."""

@@ -3,8 +3,8 @@
 search:
   space:                              for every method
     train.lr: {low: 0.01, high: 1, log: true}
-  tune:                               each method's own, by name or label, beside the common one
-    ei: {method.kappa: {choices: [0, 0.5, 1]}}
+  tune:                               each method's own, by name or label, beside the common one;
+    ei: {method.kappa: {choices: [0, 0.5, 1]}}          null takes a key out
   trials: 30                          for each combination of the suite's axes
   minutes: null                       after which no trial begins
   objectives: [validation_accuracy]   the first one chooses
@@ -135,7 +135,8 @@ class SearchFile(Options):
     """The keys of a suite's `search`."""
 
     space: dict[str, Parameter] = Field(default_factory=dict)
-    tune: dict[str, dict[str, Parameter]] = Field(default_factory=dict)
+    tune: dict[str, dict[str, Parameter | None]] = Field(default_factory=dict)
+    """By name or label; None takes out what `space`, or the method's name, has under the key."""
     trials: Count | None = None
     """Of each study; None: `DEFAULT_TRIALS`, or all points of a grid."""
     minutes: float | None = Field(None, gt=0)

@@ -84,6 +84,7 @@ METRICS = {
         Metric("gradient", "relative gradient", "", 3, form="g"),
         Metric("current_std", "deviation of the current", "", 3),
         Metric("signal_share", "share of the current's variance driven by the input", "", 3),
+        Metric("class_signal", "variance of rates between classes over that within", "", 2),
         Metric("balance", "E/I imbalance", "", 3, unmeasured=NO_CIRCUIT),
         Metric(
             "balance_drift",

@@ -37,6 +37,7 @@ LAYER_METRICS = (
     "silent_share",
     "current_std",
     "signal_share",
+    "class_signal",
     "balance",
     "balance_drift",
     "gradient",

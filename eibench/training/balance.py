@@ -1,5 +1,6 @@
 """Why a deep E-I network stops learning, in numbers of one layer: drift of the balance, share of
-the current that carries signal, share of the gradients that only moves means.
+the current that carries signal, what spikes tell of classes, share of the gradients that only moves
+means.
 
 All sums are in float64.
 """
@@ -56,6 +57,27 @@ def signal_share(current: Tensor) -> float | None:
     if total == 0:
         return None
     return (current.var(dim=1, correction=0).mean() / total).item()
+
+
+def class_signal(spikes: Tensor, labels: Tensor) -> float | None:
+    """How well the rates of `spikes` [T, B, C, ...] tell the classes `labels` [B] apart.
+
+    The F ratio of an analysis of variance, of rates over time, summed over neurons and positions:
+    variance between classes over that within, each over its degrees of freedom. About 1 where a
+    layer knows nothing of the classes, whatever its activity. None with fewer than two classes,
+    without two samples of any, or where rates do not vary within classes.
+    """
+    rates = spikes.double().mean(0).flatten(1)
+    found, members = labels.unique(return_inverse=True)
+    classes, samples = len(found), len(labels)
+    if not 1 < classes < samples:
+        return None
+    counts = torch.bincount(members, minlength=classes).to(rates)[:, None]
+    sums = rates.new_zeros(classes, rates.shape[1]).index_add_(0, members, rates)
+    means = sums / counts
+    within = (rates - means[members]).square().sum() / (samples - classes)
+    between = (counts * (means - rates.mean(0)).square()).sum() / (classes - 1)
+    return None if within == 0 else (between / within).item()
 
 
 def common_modes(synapses: Sequence[nn.Module]) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ on one batch, with the network in training mode:
     silent_share   share of neurons that never fire on the batch
     current_std    standard deviation of the neuron's input current, over all its entries
     signal_share   share of the current's variance that the input drives
+    class_signal   variance of rates between classes over that within; 1 is chance
     balance        |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries, of an E-I layer (of the
                    last one called, where the currents of several are added)
     balance_drift  how far the same, neuron by neuron, has moved since initialisation: root mean
@@ -17,7 +18,7 @@ on one batch, with the network in training mode:
     common_mode_ee share of W_EE's gradient that moves all of a neuron's weights together; the same
                    of W_IE and W_EI
 
-The last, the share of signal and the drift are defined in `balance`.
+The last, both kinds of signal and the drift are defined in `balance`.
 
 A number that does not exist is None (the balance of other synapses); one that is not finite is None
 too, and its name stands in `non_finite`. A gradient of exactly zero is 0.0. Sums are in float64;
@@ -37,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from eibench.nn import LIF, EILayer
-from eibench.training.balance import common_modes, drift, imbalances, signal_share
+from eibench.training.balance import class_signal, common_modes, drift, imbalances, signal_share
 from eibench.training.build import Experiment, first_batch
 from eibench.training.fit import loss_on, scheduled, train_step
 
@@ -82,8 +83,8 @@ def measure(
 
 def _trace(model: nn.Module, experiment: Experiment) -> tuple[Tensor, list[_Layer]]:
     """The loss of `model` in training mode on the first training batch, and its layers."""
-    with _Tracer(model.train()) as tracer:
-        batch = first_batch(experiment, experiment.spec.train.batch_size)
+    batch = first_batch(experiment, experiment.spec.train.batch_size)
+    with _Tracer(model.train(), labels=batch[1]) as tracer:
         loss, _ = loss_on(model, batch, experiment.spec.timesteps)
     return loss, tracer.layers
 
@@ -131,7 +132,8 @@ class _Layer(NamedTuple):
 class _Tracer:
     """While entered, notes each neuron's activity and the synapses called since the last one."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, labels: Tensor) -> None:
+        self.labels = labels
         self.modules = {module: name for name, module in model.named_modules()}
         self.layers: list[_Layer] = []
         self.synapses: list[nn.Module] = []
@@ -167,6 +169,7 @@ class _Tracer:
             "silent_share": (spikes.sum((0, 1)) == 0).double().mean().item(),
             "current_std": current.double().std(correction=0).item(),
             "signal_share": signal_share(current),
+            "class_signal": class_signal(spikes, self.labels),
             "balance": self.balance,
         }
         self.layers.append(_Layer(layer, self.synapses, self.imbalances))

@@ -35,6 +35,7 @@ CHANGES = {
     "gain_scale": 2.0,
     "lateral_init": "sparse",
     "topography": 0.5,
+    "relay": 2.0,
     "calibration": "neuron",
     "calibration_mean": 0.25,
     "calibration_deviation": 0.75,
@@ -53,6 +54,7 @@ BASES = [
     {"stabilization": "epsilon"},
     {"stabilization": "none"},
     {"stabilization": "leak", "topography": 0.4},
+    {"relay": 3.0, "init_statistics": "fixed"},
     {"stabilization": "leak", "leak": 0.1, "inhibitory_cell": "lif"},
     {"stabilization": "none", "dale": False, "inhibitory_cell": "lif"},
     {"inhibitory_cell": "lif", "divisive": False},
@@ -157,6 +159,7 @@ def _breaks(base: dict, name: str) -> bool:
         "divisive": {"stabilization", "straight_through", "gain_scale"},
         "init_statistics": {
             *("silent_layer", "weight_law", "init_rate", "calibration", "topography"),
+            "relay",
         },
         "calibration": {"calibration_mean", "calibration_deviation"},
         "topography": {"law_match"},

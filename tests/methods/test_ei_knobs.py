@@ -79,6 +79,7 @@ TABLE = [
     Row({"lateral_init": "random"}, ({EI}, {EI})),
     Row({"lateral_init": "sparse"}, ({EI}, {EI})),
     Row({"topography": 0.5}, (DRAWN, set())),
+    Row({"relay": 2.0}, ({EE}, set())),
     Row({"calibration": "neuron"}, ({G_E, B_E}, set())),
     Row({"calibration_mean": 0.3}, ({B_E}, set()), base=CALIBRATED),
     Row({"calibration_deviation": 0.6}, ({G_E, B_E}, set()), base=CALIBRATED),

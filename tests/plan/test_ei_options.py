@@ -47,6 +47,7 @@ IDLE = [
     ({"dale": False}, {"synaptic_scaling": True}, "dale: true"),
     (KAIMING, {"calibration": "neuron"}, "init_statistics: data or fixed"),
     (KAIMING, {"topography": 0.5}, "init_statistics: data or fixed"),
+    (KAIMING, {"relay": 3.0}, "init_statistics: data or fixed"),
     ({}, {"calibration_mean": 0.5}, "calibration: neuron"),
     ({}, {"calibration_deviation": 0.5}, "calibration: neuron"),
 ]
@@ -84,6 +85,7 @@ ACCEPTED = [
     {**UNINHIBITED, "calibration": "neuron", "mean_mode_ee": 0.0, "synaptic_scaling": True},
     {"calibration": "neuron", "init_statistics": "fixed", "homeostasis": 0.1},
     {"calibration": "neuron", "calibration_mean": -0.3, "calibration_deviation": 0.6},
+    {"relay": 3.0, "init_statistics": "fixed", "calibration": "neuron"},
     {"stabilization": "leak", "leak": 0.1, "topography": 0.3, "law_match": "second_moment"},
     {"mean_mode_ie": 0.5, "mean_mode_ei": 0.0, "dale": False, "homeostasis": 2.0},
 ]
@@ -117,6 +119,8 @@ def test_combinations_that_act_are_accepted(options):
         ({"calibration": "neuron", "calibration_deviation": 0.0}, "greater than 0"),
         ({"stabilization": "leak", "leak": 0.0}, "greater than 0"),
         ({"topography": 0.05}, "greater than or equal to 0.1"),
+        ({"relay": -1.0}, "greater than or equal to 0"),
+        ({"relay": 101.0}, "less than or equal to 100"),
     ],
 )
 def test_values_out_of_range(options, message):
@@ -146,6 +150,7 @@ VALUES = {
     "law_shape": st.floats(0.01, 5),
     "law_match": st.sampled_from(["mean", "second_moment"]),
     "topography": st.none() | st.floats(0.1, 100),
+    "relay": st.floats(0, 100),
     "weight_scale": number,
     "gain_scale": number,
     "lateral_init": st.sampled_from(["uniform", "random", "sparse"]),

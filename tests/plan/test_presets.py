@@ -13,6 +13,7 @@ BALANCED = {
     "calibration": "neuron",
     "calibration_mean": 0.3,
     "calibration_deviation": 0.6,
+    "relay": 3.0,
     "mean_mode_ee": 0.0,
     "mean_mode_ie": 0.0,
 }
@@ -70,7 +71,7 @@ def test_every_preset_is_valid_and_changes_something(method, name):
         ({"name": "ei", "preste": "balanced"}, "did you mean 'preset'?"),
         (
             {"name": "ei", "preset": "balanced", "init_statistics": "kaiming"},
-            "calibration has no effect without init_statistics: data or fixed",
+            "relay has no effect without init_statistics: data or fixed",
         ),
     ],
 )
@@ -125,6 +126,7 @@ CHANGES = {
         "method.calibration_deviation": None,
     },
     "topography": {"method.topography": 0.5},
+    "no relay": {"method.relay": 0.0},
     "scaling": {"method.synaptic_scaling": True},
     "homeostasis": {"method.homeostasis": 0.1},
 }
@@ -158,7 +160,7 @@ def test_presets_are_listed(cli):
     lines = cli("list", "methods").out.splitlines()
     (at,) = [i for i, line in enumerate(lines) if line.startswith("ei ")]
     assert lines[at + 1].split(": ")[0].split() == ["preset", "balanced"]
-    assert "Centred gradients" in lines[at + 1]
+    assert "centred gradients" in lines[at + 1]
     entries = json.loads(cli("list", "methods", "--json").out)
     listed = {(e["name"], e["preset"]): e["summary"] for e in entries if "preset" in e}
     assert listed == {(m, name): METHODS[m].presets[name].summary for m, name in PRESETS}

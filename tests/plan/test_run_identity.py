@@ -216,6 +216,7 @@ def test_fields_are_flat_and_complete():
     assert RunSpec.parse(FULL).fields() == {
         "method": "batchnorm-per_step",
         "method.stats": "per_step",
+        "method.relay": 0.0,
         "model": "vgg",
         "model.depth": 11,
         "model.layout": None,
@@ -274,7 +275,12 @@ def test_a_spec_is_a_frozen_hashable_value():
         ({"method": "ei"}, "ei"),
         ({"method": "no_norm"}, "no_norm"),
         ({"method": "wta"}, "wta"),
+        (
+            {"method": {"name": "batchnorm", "stats": "per_step", "relay": 3.0}, "timesteps": 1},
+            "batchnorm-relay3.0",
+        ),
         ({"method": {"name": "wta", "share": 1.0}}, "no_norm"),
+        ({"method": {"name": "wta", "share": 1.0, "relay": 3.0}}, "no_norm-relay3.0"),
         ({"method": {"name": "wta", "share": 1.0, "init": "xavier"}}, "no_norm-xavier"),
     ],
 )

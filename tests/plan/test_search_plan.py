@@ -110,6 +110,23 @@ def test_by_name_for_all_variants_and_by_label_for_one(plan):
     assert list(by_name["ei"]) == ["train.lr"]
 
 
+def test_null_takes_a_key_out_for_one_variant(plan):
+    """A preset is a variant, too: its method's own key is not its own."""
+    kappa, relay = {"choices": [0, 1]}, {"low": 1, "high": 6, "log": True}
+    tune = {
+        "ei": {"method.kappa": kappa},
+        "ei-balanced": {"method.kappa": None, "method.relay": relay},
+        "batchnorm": {"train.lr": None, "train.momentum": {"choices": [0, 0.9]}},
+    }
+    methods = ["ei", {"name": "ei", "preset": "balanced"}, "batchnorm"]
+    made = plan(grid={"method": methods}, search={"tune": tune})
+    assert spaces(made) == {
+        "ei": ["train.lr", "method.kappa"],
+        "ei-balanced": ["train.lr", "method.relay"],
+        "batchnorm": ["train.momentum"],
+    }
+
+
 def test_a_setting_takes_its_key_out_of_the_space(plan):
     search = {"space": {**SPACE, "train.momentum": {"choices": [0, 0.9]}}}
     made = plan("train.lr=0.5", search=search)

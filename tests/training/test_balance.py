@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import f_oneway
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -16,7 +17,7 @@ from eibench.nn import LIF, HomeostaticLIF, initialize
 from eibench.plan import METHODS, RunSpec
 from eibench.results.numbers import LAYER_METRICS
 from eibench.training import checkpoint
-from eibench.training.balance import common_modes, drift, imbalances, signal_share
+from eibench.training.balance import class_signal, common_modes, drift, imbalances, signal_share
 from eibench.training.build import build, prepare
 from eibench.training.fit import Progress, fit
 from eibench.training.propagation import advance, imbalances_of, measure
@@ -70,6 +71,36 @@ def test_signal_share_lies_between_0_and_1(steps, batch, channels, seed):
     found = signal_share(torch.from_numpy(current))
     assert 0 <= found <= 1 + 1e-12
     assert found == pytest.approx(expected)
+
+
+def test_class_signal_by_hand():
+    # Two steps; rates of one neuron: 0.5 and 1 in class 7, 0 and 0 in class 3, 0.5 in class 4.
+    # Means 0.75, 0, 0.5, of all 0.4.
+    # Between: (2 * 0.1225 + 2 * 0.16 + 0.01) / 2. Within: 0.125 / 2.
+    spikes = torch.tensor([[1.0, 1, 0, 0, 1], [0, 1, 0, 0, 0]])[:, :, None]
+    labels = torch.tensor([7, 7, 3, 3, 4])
+    assert class_signal(spikes, labels) == pytest.approx((0.245 + 0.32 + 0.01) / 0.125)
+
+
+def test_class_signal_against_scipy():
+    """Of one neuron it is the F statistic; silent or copied neurons change nothing."""
+    rng = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(4, 30, 1, generator=rng) < 0.3).double()
+    labels = torch.arange(30) % 3
+    groups = [spikes.mean(0)[labels == label, 0].numpy() for label in range(3)]
+    expected = f_oneway(*groups).statistic
+    assert class_signal(spikes, labels) == pytest.approx(expected)
+    both = torch.cat([spikes, spikes, torch.zeros_like(spikes)], dim=2)
+    assert class_signal(both, labels) == pytest.approx(expected)
+
+
+def test_class_signal_is_one_by_chance_and_absent_without_variance():
+    rng = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(4, 40, 16, 5, 5, generator=rng) < 0.3).float()
+    assert class_signal(spikes, torch.arange(40) % 4) == pytest.approx(1.0, abs=0.1)
+    assert class_signal(spikes, torch.zeros(40)) is None
+    assert class_signal(spikes, torch.arange(40)) is None
+    assert class_signal(torch.zeros_like(spikes), torch.arange(40) % 4) is None
 
 
 def test_imbalance_and_drift_by_hand():

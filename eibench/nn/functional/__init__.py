@@ -23,6 +23,7 @@ from eibench.nn.functional.ei_init import (
     intended_current,
     law_moments,
     profiled,
+    relay_,
     topographic,
     weight_scale,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "made_again",
     "mix_channels",
     "profiled",
+    "relay_",
     "rescale_rows_",
     "row_means",
     "row_sums",

@@ -75,6 +75,7 @@ def intended_current(
     gain_i: float | None,
     subtractive: bool,
     leak: float = 0.0,
+    relay: float = 0.0,
 ) -> CurrentMoments:
     """What E-I Init intends a layer's integrated current to be, over weights and activity.
 
@@ -89,7 +90,8 @@ def intended_current(
     so that I is to have mean 0 and deviation sqrt(d (s^2 q + w^2 V)) / (g_I d m w). With the
     paper's w = s = lambda the variance is V, the mean of I_div is sqrt(V) and the deviation 1.
     Without subtraction the mean is E[I_EE] / E[I_div]; without division the divisor is 1. A leak
-    adds to the divisor.
+    adds to the divisor. One weight of each row raised by r, a relay, adds m r to E[I_EE], which no
+    inhibition answers, and r (r + 2 w) V to Var[I_EE].
 
     A layer as drawn comes near that and does not reach it. I_sub is correlated with I_EE, and the
     sums differ from neuron to neuron: sum_j m_j (W_EE,j - (W_EI W_IE)_j) is an offset that does not
@@ -104,12 +106,13 @@ def intended_current(
         gain_i: g_I; None without division.
         subtractive: whether there is subtractive inhibition.
         leak: what the circuit adds to every divisor.
+        relay: r.
     """
     mean_weight, variance = weights
     m, q, v = stats
     divisor = 1.0 if gain_i is None else gain_i * fan_in * m * mean_weight + leak
-    net = 0.0 if subtractive else fan_in * m * mean_weight
-    spread = fan_in * (variance * q + mean_weight**2 * v)
+    net = m * relay + (0.0 if subtractive else fan_in * m * mean_weight)
+    spread = fan_in * (variance * q + mean_weight**2 * v) + relay * (relay + 2 * mean_weight) * v
     return CurrentMoments(net / divisor, math.sqrt(spread) / divisor)
 
 
@@ -188,6 +191,16 @@ def profiled(moments: tuple[float, float], profile: Tensor) -> tuple[float, floa
     first, second = moments[0], moments[1] + moments[0] ** 2
     mean = first * profile.mean().item()
     return mean, second * profile.square().mean().item() - mean**2
+
+
+@torch.no_grad()
+def relay_(weight: Tensor, relay: float | Tensor) -> None:
+    """Add `relay` to one synapse of each row i of `weight` [n, C, ...]: that from channel i mod C
+    at the kernel's middle."""
+    rows = torch.arange(len(weight), device=weight.device)
+    middle = tuple(size // 2 for size in weight.shape[2:])
+    synapses: tuple[Tensor | int, ...] = (rows, rows % weight.shape[1], *middle)
+    weight[synapses] += relay
 
 
 def _uniform_(out: Tensor, generator: Generator | None) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from eibench.plan.options.base import Count, Preset
-from eibench.plan.options.methods import MethodOptions
+from eibench.plan.options.methods import MethodOptions, Relay
 
 LARGEST_DEVIATION = 5.0
 """Of the logarithm of a weight."""
@@ -17,12 +17,13 @@ LARGEST_DEVIATION = 5.0
 Share = Annotated[float, Field(ge=0, le=1)]
 PRESETS = {
     "balanced": Preset(
-        "Centred gradients of W_EE and W_IE, neurons calibrated to pass gradients on, a leak.",
+        "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
         {
             "stabilization": "leak",
             "calibration": "neuron",
             "calibration_mean": 0.3,
             "calibration_deviation": 0.6,
+            "relay": 3.0,
             "mean_mode_ee": 0.0,
             "mean_mode_ie": 0.0,
         },
@@ -58,6 +59,7 @@ class EIOptions(MethodOptions):
     law_shape: float = Field(1.0, ge=0.01, le=100)
     law_match: Literal["mean", "second_moment"] = "mean"
     topography: float | None = Field(None, ge=0.1, le=100)
+    relay: Relay = 0.0
     weight_scale: float = Field(1.0, gt=0)
     gain_scale: float = Field(1.0, gt=0)
     lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
@@ -102,6 +104,7 @@ class EIOptions(MethodOptions):
                 "weight_law: gamma or log_normal",
             ),
             "topography": (drawn, "init_statistics: data or fixed"),
+            "relay": (drawn, "init_statistics: data or fixed"),
             "law_match": (
                 self.weight_law != "exponential" or self.topography is not None,
                 "topography or another weight_law than exponential",

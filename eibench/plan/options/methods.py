@@ -10,6 +10,9 @@ from eibench.plan.options.base import Choice, Count
 from eibench.plan.options.models import ModelOptions
 from eibench.plan.options.run import NeuronOptions
 
+Relay = Annotated[float, Field(ge=0, le=100)]
+"""The strength of one synapse of each neuron, from the channel of its own number."""
+
 
 class MethodOptions(Choice):
     """Options of a method: what stands between a synapse and its neuron."""
@@ -27,9 +30,10 @@ class BatchNormOptions(MethodOptions):
 
     name = "batchnorm"
     stats: Literal["joint", "per_step"] = "joint"
+    relay: Relay = 0.0
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
-        return BatchNormOptions() if timesteps == 1 else self
+        return BatchNormOptions(relay=self.relay) if timesteps == 1 else self
 
 
 class TDBNOptions(MethodOptions):
@@ -88,6 +92,7 @@ class NoNormOptions(MethodOptions):
     name = "no_norm"
     init: Literal["kaiming", "xavier", "fluctuation", "spikeinit"] = "kaiming"
     rate: Annotated[float, Field(ge=0.05, lt=0.5)] = 0.1
+    relay: Relay = 0.0
 
     @model_validator(mode="after")
     def _rate_is_used(self) -> Self:
@@ -111,4 +116,6 @@ class WTAOptions(NoNormOptions):
     share: float = Field(0.25, gt=0, le=1)
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
-        return NoNormOptions(init=self.init, rate=self.rate) if self.share == 1 else self
+        if self.share < 1:
+            return self
+        return NoNormOptions(init=self.init, rate=self.rate, relay=self.relay)
