@@ -34,9 +34,9 @@ class Form(StrEnum):
 
 def profile(
     model: Annotated[str, typer.Option(help="An architecture, perhaps with a depth.")] = "vgg8",
-    methods: Annotated[str, typer.Option(metavar="NAME,...", help="What is compared.")] = (
-        "ei,batchnorm,no_norm,tdbn"
-    ),
+    methods: Annotated[
+        str, typer.Option(metavar="NAME,...", help="What is compared; a preset is ei-balanced.")
+    ] = ("ei,batchnorm,no_norm,tdbn"),
     batch_size: Annotated[int, typer.Option(min=2, max=LARGEST, help="Images of a step.")] = 32,
     timesteps: Annotated[int, typer.Option(min=1, max=LARGEST, help="T.")] = 4,
     data: Annotated[
@@ -107,8 +107,10 @@ def profile(
 
 
 def _spec(method: str, values: dict[str, Any], settings: list[Override]) -> RunSpec:
-    """The run of `method`; raises `UserError` with every problem."""
-    merged: dict[str, Any] = {"method": {"name": method}, "data": "digits", **values}
+    """The run of `method`, a name or `NAME-PRESET`; raises `UserError` with every problem."""
+    name, dash, preset = method.partition("-")
+    chosen = {"name": name, "preset": preset} if dash else {"name": name}
+    merged: dict[str, Any] = {"method": chosen, "data": "digits", **values}
     merged = copy.deepcopy(merged)
     for setting in settings:
         *sections, key = setting.path

@@ -61,6 +61,15 @@ def test_json_has_every_number(cli):
     assert len(line["step_seconds"]) == len(line["peak_mib"]) == 3
 
 
+def test_a_preset(cli):
+    done = cli("profile", *QUICK, "--methods", "ei,ei-balanced", "--json")
+    names = [row["name"] for row in json.loads(done.out)["rows"]]
+    assert names == ["ei", "ei-balanced", "bare convolutions", "bare products of ei"]
+    done = cli("profile", *QUICK, "--methods", "ei-")
+    assert done.code == 2
+    assert "ei" in done.err
+
+
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_tables(cli, form):
     done = cli("profile", *QUICK, "--methods", "no_norm,ei", "--format", form)
