@@ -167,7 +167,9 @@ def test_group_norm(groups: int) -> None:
 @pytest.mark.parametrize("index", [0, 1], ids=["shortcut with synapse", "identity"])
 def test_spike_element_wise_blocks(depth: int, index: int, connect: str) -> None:
     """Value and gradient of the two blocks of a second stage, over batch norm."""
-    method = METHODS["batchnorm"](lif=NeuronOptions().model_dump(), timesteps=T, stats="joint")
+    method = METHODS["batchnorm"](
+        lif=NeuronOptions().model_dump(), timesteps=T, stats="joint", relay=0.0
+    )
     chosen = ResnetOptions(depth=depth, width=C, connect=connect).model_dump()
     ours = MODELS["resnet"](method, (3, 8, 8), 10, **chosen).stage2[index].double()
     theirs = their_block(depth, index, connect.upper()).double()
