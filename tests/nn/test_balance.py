@@ -149,7 +149,8 @@ def test_nothing_is_inserted_at_1() -> None:
     """The paper's layer has no node for it, so that its values and costs are what they were."""
 
     def nodes(layer: EILayer) -> set[str]:
-        found, stack = set(), [layer(torch.rand(2, 3, 2, 5, 5)).grad_fn]
+        current = layer(torch.rand(2, 3, 2, 5, 5))  # held: it keeps what is upstream
+        found, stack = set(), [current.grad_fn]
         while stack:
             node = stack.pop()
             found.add(type(node).__name__)
