@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training events_digits ei_tuned tuned_events
-SEARCHES := ei_init_search ei_init_landscape fair_depth_scaling
+SEARCHES := ei_init_search ei_init_landscape fair_depth_scaling balanced_depth
 FRESH := build/reproduce
 PROFILES := results/performance
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
@@ -71,12 +71,15 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/fair_depth_scaling --format latex --out results/fair_depth_scaling/table.tex
 	$(BIN)/eibench report results/fair_depth_scaling --against batchnorm --format markdown --out results/fair_depth_scaling/differences.md
 	$(BIN)/eibench report results/fair_depth_scaling --against batchnorm --format latex --out results/fair_depth_scaling/differences.tex
+	$(BIN)/eibench report results/balanced_depth --format markdown --out results/balanced_depth/table.md
+	$(BIN)/eibench report results/balanced_depth --against batchnorm --format markdown --out results/balanced_depth/differences.md
+	$(BIN)/eibench report results/balanced_depth --against batchnorm --format latex --out results/balanced_depth/differences.tex
 	$(BIN)/eibench report results/tuned_events --format markdown --out results/tuned_events/table.md
 	$(BIN)/eibench plot results/lr_search --metric validation_accuracy --x train.lr --by method,model.depth
 	$(BIN)/eibench plot results/methods_search --metric validation_accuracy --x train.lr
 	$(BIN)/eibench plot results/ei_ratio --x method.ei_ratio --by model
 	$(BIN)/eibench plot results/batch_size --x train.batch_size
-	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/events_digits results/ei_init_search results/ei_init_landscape results/ei_tuned results/fair_depth_scaling results/tuned_events
+	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/events_digits results/ei_init_search results/ei_init_landscape results/ei_tuned results/fair_depth_scaling results/balanced_depth results/tuned_events
 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
