@@ -37,8 +37,14 @@ def test_a_preset_is_its_options():
 
 def test_what_is_beside_a_preset_follows_its_name():
     assert spec_of(preset="balanced", kappa=0.5).method.label == "ei-balanced-kappa0.5"
-    missing = spec_of(preset="balanced", mean_mode_ee=0.5).method.label
-    assert missing.startswith("ei-stabilization_leak-") and "balanced" not in missing
+    assert spec_of(preset="balanced", relay=0).method.label == "ei-balanced-relay0.0"
+    free = spec_of(preset="balanced", mean_mode_ee=0.5, calibration_mean=None)
+    assert free.method.label == "ei-balanced-mean_mode_ee0.5-no_calibration_mean"
+
+
+def test_what_has_little_of_a_preset_is_not_named_after_it():
+    assert spec_of(relay=3.0).method.label == "ei-relay3.0"
+    assert spec_of(stabilization="leak", relay=2.0).method.label == "ei-stabilization_leak-relay2.0"
 
 
 def test_an_option_beside_it_wins():

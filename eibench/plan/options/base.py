@@ -76,14 +76,22 @@ class Choice(Options):
 
     @property
     def label(self) -> str:
-        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`; a
-        preset's name where that is all it has, and what differs beside: `ei-balanced-kappa0.5`."""
+        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`; or from
+        a preset, where that is shorter: `ei-balanced`, `ei-balanced-kappa0.5`."""
+        ways = [[], *([preset] for preset in self.presets)]
+        told = [[*way, *self._words(*way)] for way in ways]
+        return "-".join([self.name, *min(told, key=len)])
+
+    def _words(self, preset: str | None = None) -> list[str]:
+        """What differs from the defaults, or from a preset."""
+        usual = dict(self.presets[preset].values) if preset else {}
         changed = self.changed()
-        held = {n: p.values for n, p in self.presets.items() if p.values.items() <= changed.items()}
-        preset = max(held, key=lambda name: len(held[name]), default=None)
-        known = held.get(preset, {}) if preset else {}
-        rest = [_word(key, value) for key, value in changed.items() if key not in known]
-        return "-".join([self.name, *([preset] if preset else []), *rest])
+        reset = {k: getattr(self, k) for k in usual if k not in changed}
+        return [
+            _word(key, value)
+            for key, value in {**changed, **reset}.items()
+            if key not in usual or usual[key] != value
+        ]
 
     @classmethod
     def summary(cls) -> str:
@@ -103,6 +111,8 @@ def _word(key: str, value: Any) -> str:
     """An option in a label: `per_step`, `no_dale`, `weight_law_gamma`, `ei_ratio2`."""
     if isinstance(value, bool):
         return key if value else f"no_{key}"
+    if value is None:
+        return f"no_{key}"
     if isinstance(value, Mapping):  # a choice of its own
         return "-".join(_word(key if k == "name" else k, v) for k, v in value.items())
     if isinstance(value, str):
