@@ -182,20 +182,43 @@ def found_by(name: str) -> dict[str, dict[str, Any]]:
     return winners(search)
 
 
-def test_the_tuned_suite_is_what_the_search_exports():
-    plan = load_search(ROOT / "suites" / "fair_depth_scaling.yaml", [])
-    path = ROOT / "suites" / "tuned_depth_scaling.yaml"
-    assert path.read_text() == tuned_suite(plan, found_by("fair_depth_scaling"), path)
+@pytest.mark.parametrize(
+    ("search", "tuned"),
+    [
+        ("fair_depth_scaling", "tuned_depth_scaling"),
+        ("balanced_depth", "tuned_balanced_depth"),
+    ],
+)
+def test_the_tuned_suite_is_what_the_search_exports(search, tuned):
+    plan = load_search(ROOT / "suites" / f"{search}.yaml", [])
+    path = ROOT / "suites" / f"{tuned}.yaml"
+    assert path.read_text() == tuned_suite(plan, found_by(search), path)
 
 
-def test_events_are_run_with_the_settings_that_won():
+@pytest.mark.parametrize(
+    ("suite", "search", "cells"),
+    [
+        ("tuned_events", "fair_depth_scaling", 8),
+        ("balanced_events", "balanced_depth", 9),
+    ],
+)
+def test_suites_are_run_with_the_settings_that_won(suite, search, cells):
     """Field by field: what the search set is what the run has."""
-    found = found_by("fair_depth_scaling")
-    runs = load_plan(ROOT / "suites" / "tuned_events.yaml", []).runs
-    assert len({(run.method, run.spec.model.depth) for run in runs}) == 8
+    found = found_by(search)
+    runs = load_plan(ROOT / "suites" / f"{suite}.yaml", []).runs
+    assert len({(run.method, run.spec.model.depth) for run in runs}) == cells
     for run in runs:
         fields = run.fields()
         won = found[f"{run.method}, depth {run.spec.model.depth}"]
+        assert {key: fields[key] for key in won} == won
+
+
+def test_tdbn_has_the_settings_that_batch_norm_won_with():
+    found = found_by("balanced_depth")
+    for run in load_plan(ROOT / "suites" / "balanced_tdbn.yaml", []).runs:
+        won = dict(found[f"batchnorm, depth {run.spec.model.depth}"])
+        assert won.pop("method.stats") == "joint"
+        fields = run.fields()
         assert {key: fields[key] for key in won} == won
 
 
