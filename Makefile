@@ -1,7 +1,7 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training events_digits ei_tuned tuned_events relays
+SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training balance_probe events_digits ei_tuned tuned_events relays
 SEARCHES := ei_init_search ei_init_landscape fair_depth_scaling balanced_depth
 FRESH := build/reproduce
 PROFILES := results/performance
@@ -63,6 +63,9 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/propagation --format markdown --out results/propagation/table.md
 	$(BIN)/eibench report results/propagation --metric live_layers --format markdown --out results/propagation/live_layers.md
 	$(BIN)/eibench report results/early_training --metric rate_last --format markdown --out results/early_training/table.md
+	$(BIN)/eibench report results/balance_probe --metric balance_drift --rows layer --columns method,probe.steps --format markdown --out results/balance_probe/balance_drift.md
+	$(BIN)/eibench report results/balance_probe --metric class_signal --rows layer --columns method,probe.steps --format markdown --out results/balance_probe/class_signal.md
+	$(BIN)/eibench report results/balance_probe --metric rate_last --format markdown --out results/balance_probe/table.md
 	$(BIN)/eibench report results/ei_init_search --format markdown --out results/ei_init_search/table.md
 	$(BIN)/eibench report results/ei_init_search --format latex --out results/ei_init_search/table.tex
 	$(BIN)/eibench report results/ei_init_landscape --format markdown --out results/ei_init_landscape/table.md
@@ -80,7 +83,7 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench plot results/methods_search --metric validation_accuracy --x train.lr
 	$(BIN)/eibench plot results/ei_ratio --x method.ei_ratio --by model
 	$(BIN)/eibench plot results/batch_size --x train.batch_size
-	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/events_digits results/ei_init_search results/ei_init_landscape results/ei_tuned results/fair_depth_scaling results/balanced_depth results/relays results/tuned_events
+	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/balance_probe results/events_digits results/ei_init_search results/ei_init_landscape results/ei_tuned results/fair_depth_scaling results/balanced_depth results/relays results/tuned_events
 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json

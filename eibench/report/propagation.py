@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -33,6 +34,8 @@ from eibench.results.numbers import LAYER_METRICS
 MAP_DECADES = 6
 """Powers of ten that a map's colours tell apart; smaller numbers have the last colour."""
 COLOURS = "viridis"
+TITLE_WIDTH = 52
+"""Letters that a panel has room for."""
 ZERO: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#D55E00", "hatch": "////"}
 ABSENT: dict[str, Any] = {"facecolor": "#dddddd", "edgecolor": "#dddddd"}
 """How cells of a map look that have no logarithm, or no number."""
@@ -44,19 +47,20 @@ def draw_lines(suite: SuiteResults) -> Figure:
     tables = [t for t in tables if any(cell.n for cell in t.cells.values())] or tables[:1]
     layers = {facet: len(_columns(tables[0], facet)) for facet in _facets(tables[0])}
     deepest = [facet for facet, n in layers.items() if n == max(layers.values())]
-    panels = [(table, facet) for facet in deepest for table in tables]
-    wide = len(tables) if len(deepest) > 1 else min(len(tables), PANELS_IN_ROW)
+    several = len(deepest) > 1  # then a row for each quantity, a column for each network
+    wide = len(deepest) if several else min(len(tables), PANELS_IN_ROW)
+    panels = [(table, facet) for table in tables for facet in deepest]
     high = math.ceil(len(panels) / wide)
     with mpl.rc_context(STYLE):
         figure = Figure((3.0 * wide + 1.7, 2.3 * high + 0.8))
         drawn = ["line: median", "band: least to greatest seed"]
-        title = suite.title if len(deepest) > 1 else _title(suite, tables[0], deepest[0])
+        title = suite.title if several else _title(suite, tables[0], deepest[0])
         write_around(figure, title, _caption(suite, drawn))
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, (table, facet) in zip(grid.flat, panels, strict=False):
             _draw_panel(axes, table, facet, _series(suite))
-            of = [_facet_text(table, facet)] if len(deepest) > 1 else []
-            axes.set_title("\n".join([*of, table.metric.heading]), fontsize=7.5)
+            of = [_facet_text(table, facet)] if several else []
+            axes.set_title("\n".join([*of, *wrap(table.metric.heading, TITLE_WIDTH)]), fontsize=7.5)
         for spare in grid.flat[len(panels) :]:
             spare.set_visible(False)
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))

@@ -76,8 +76,8 @@ class Choice(Options):
 
     @property
     def label(self) -> str:
-        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`; or from
-        a preset, where that is shorter: `ei-balanced`, `ei-balanced-kappa0.5`."""
+        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`; or
+        from a preset, where that is shorter: `ei-balanced`, `ei-balanced-kappa0.5`."""
         ways = [[], *([preset] for preset in self.presets)]
         told = [[*way, *self._words(*way)] for way in ways]
         return "-".join([self.name, *min(told, key=len)])
