@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
@@ -35,6 +36,8 @@ TITLE = 0.36
 """Inches kept free for the title ..."""
 TITLE_LINE = 0.18
 """... and for each further line of it."""
+TITLE_WIDTH = 10
+"""Characters of an inch of it."""
 CAPTION_LINE = 0.14
 """Inches of each line below the axes."""
 
@@ -84,6 +87,7 @@ def _as_differences(table: Table, x: str | None) -> bool:
 def write_around(figure: Figure, title: str, text: str) -> None:
     """The title above, `text` below, and the space between them for the axes."""
     width, height = figure.get_size_inches()
+    title = textwrap.fill(title, round(TITLE_WIDTH * width))
     bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
     left = 0.08 / width
     figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")

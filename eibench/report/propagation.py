@@ -34,7 +34,7 @@ from eibench.results.numbers import LAYER_METRICS
 MAP_DECADES = 6
 """Powers of ten that a map's colours tell apart; smaller numbers have the last colour."""
 COLOURS = "viridis"
-TITLE_WIDTH = 52
+HEADING_WIDTH = 52
 """Letters that a panel has room for."""
 ZERO: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#D55E00", "hatch": "////"}
 ABSENT: dict[str, Any] = {"facecolor": "#dddddd", "edgecolor": "#dddddd"}
@@ -59,8 +59,9 @@ def draw_lines(suite: SuiteResults) -> Figure:
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, (table, facet) in zip(grid.flat, panels, strict=False):
             _draw_panel(axes, table, facet, _series(suite))
-            of = [_facet_text(table, facet)] if several else []
-            axes.set_title("\n".join([*of, *wrap(table.metric.heading, TITLE_WIDTH)]), fontsize=7.5)
+            lines = [_facet_text(table, facet)] if several else []
+            lines += wrap(table.metric.heading, HEADING_WIDTH)
+            axes.set_title("\n".join(lines), fontsize=7.5)
         for spare in grid.flat[len(panels) :]:
             spare.set_visible(False)
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))

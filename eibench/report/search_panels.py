@@ -18,8 +18,8 @@ from eibench.report.searches import COMPLETE, Search, Study, Trial
 from eibench.report.styles import COLOURS
 from eibench.report.words import Metric, show_field
 
-TITLE_WIDTH, CAPTION_WIDTH = 10, 20
-"""Characters of an inch of the title and of the caption."""
+CAPTION_WIDTH = 20
+"""Characters of an inch of the caption."""
 MOST_COLUMNS = 5
 Panels = list[list[Study | None]]
 """Studies by row and column of a page; None where a place stays empty."""
@@ -122,10 +122,9 @@ def labels(found: Sequence[Group]) -> list[str]:
 def page(search: Search, about: str, size: tuple[float, float], words: Sequence[str]) -> Figure:
     """An empty figure `about` something; `words` and the budget below it."""
     figure = Figure(size)
-    title = textwrap.fill(f"{search.title}: {about}", round(TITLE_WIDTH * size[0]))
     lines = [budget(search), "; ".join(words), *machines(search)]
     text = [textwrap.fill(line, round(CAPTION_WIDTH * size[0])) for line in lines if line]
-    write_around(figure, title, "\n".join(text))
+    write_around(figure, f"{search.title}: {about}", "\n".join(text))
     return figure
 
 

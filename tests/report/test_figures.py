@@ -3,11 +3,13 @@
 import struct
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from eibench.errors import UserError
 from eibench.report.curves import Scale, doubling
-from eibench.report.figures import caption, draw
+from eibench.report.figures import caption, draw, write_around
 from eibench.report.layout import choose_axes
 from eibench.report.make import make_figures
 from eibench.report.source import read_suites
@@ -110,6 +112,15 @@ def test_panels(make_suite):
             suite.seeds([90, 91], "ei", model={"name": model, "depth": 8}, timesteps=steps)
     titles = [axes.get_title() for axes in draw(*table_of(suite)).axes]
     assert titles == ["plain", "vgg"]
+
+
+def test_a_long_title_stays_within_the_figure():
+    figure = Figure((5.0, 3.0))
+    write_around(figure, "Relays with inhibition, with batch norm and with neither, " * 3, "n = 5")
+    title = figure.texts[0]
+    assert "\n" in title.get_text()
+    canvas = FigureCanvasAgg(figure)
+    assert title.get_window_extent(canvas.get_renderer()).x1 < figure.bbox.x1
 
 
 def test_points_without_a_numeric_axis(make_suite):
