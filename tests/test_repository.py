@@ -251,9 +251,16 @@ def test_rates_of_the_quickstart_won_the_search_at_its_depth():
         assert run.spec.train.lr == best[run.spec.method.label, 4], run.run_id
 
 
-def searched_methods() -> pd.Series:
+def test_rates_of_residual_networks_won_their_search():
+    best = searched_methods("balanced_resnet_rates")
+    assert len(best) == 2
+    for run in load_plan(ROOT / "suites" / "balanced_resnet.yaml", []).runs:
+        assert run.spec.train.lr == best.get(run.method, run.spec.train.lr), run.run_id
+
+
+def searched_methods(suite: str = "methods_search") -> pd.Series:
     """Each method's rate of best validation accuracy, the lower of equals."""
-    frame = eibench.load_results(ROOT / "results" / "methods_search")
+    frame = eibench.load_results(ROOT / "results" / suite)
     return frame.pivot_table("validation_accuracy", "method", "train.lr").idxmax(axis=1)
 
 
