@@ -253,9 +253,10 @@ def test_rates_of_the_quickstart_won_the_search_at_its_depth():
 
 def test_rates_of_residual_networks_won_their_search():
     best = searched_methods("balanced_resnet_rates")
-    assert len(best) == 2
-    for run in load_plan(ROOT / "suites" / "balanced_resnet.yaml", []).runs:
-        assert run.spec.train.lr == best.get(run.method, run.spec.train.lr), run.run_id
+    runs = load_plan(ROOT / "suites" / "balanced_resnet.yaml", []).runs
+    rates = {(run.method, run.spec.train.lr) for run in runs if run.method in best}
+    assert rates == set(best.items())
+    assert set(best.index) == {"ei-balanced-relay0.0", "batchnorm"}
 
 
 def searched_methods(suite: str = "methods_search") -> pd.Series:
