@@ -8,7 +8,7 @@ columns `[n, d, P]` of fan-in d at P positions (a linear layer has P = 1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -244,6 +244,25 @@ def layer_backward(
     d_columns, grads = backward(grad.reshape(f.current.shape), columns, matrices(p), f)
     d_x = columns_back(d_columns, x.shape, geometry)
     return d_x, {k: v.reshape(p[k].shape) for k, v in grads.items()}
+
+
+def layer_magnitudes(
+    grad: Array, x: Array, p: Parameters, geometry: Geometry
+) -> tuple[Array, Parameters]:
+    """What the gradients of `layer_backward` would be if no two terms of their sums cancelled: the
+    sums of the terms' absolute values, which rounding errors are to be held against.
+
+    For parameters >= 0. With grad < 0 and I_EE + I_sub for I_EE - I_sub every term of a sum has the
+    same sign.
+    """
+    columns, _ = columns_of(x, geometry)
+    f = layer_forward(x, p, geometry)[1]
+    added = replace(f, i_sub=-f.i_sub)
+    d_columns, grads = circuit_backward(
+        -np.abs(grad).reshape(f.current.shape), columns, matrices(p), added
+    )
+    d_x = columns_back(np.abs(d_columns), x.shape, geometry)
+    return d_x, {k: np.abs(v).reshape(p[k].shape) for k, v in grads.items()}
 
 
 # --- Section 3: E-I Init ---------------------------------------------------------------------

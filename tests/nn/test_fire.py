@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Geometry, layer_backward, layer_forward, lif_backward, lif_forward
 from shapes import Shape, draw_parameters
-from test_fused import error, float32, layer_like, shapes
+from test_fused import assert_float32, error, float32, layer_like, shapes, spiking, spiking_layers
 from torch import Tensor, nn
 
 from eibench.nn import LIF, Chain, Circuit, EIConv2d, EILinear, HomeostaticLIF, initialize
@@ -80,29 +80,24 @@ def test_equations(shape, seed, density, sign, reset, surrogate, detach, folded)
 
 
 @pytest.mark.parametrize("folded", [True, False])
-@settings(max_examples=25)
-@given(seed=st.integers(0, 2**32 - 1), rate=st.sampled_from([0.02, 0.2]))
-def test_float32(seed, rate, folded):
-    """The function alone, its drive exact in both precisions: 1e-6 in all gradients but those of
-    sums that cancel, which are held to the sum of what they add up."""
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed % 1000)
-    drive = torch.from_numpy(float32(rng.gamma(2.0, 0.5, size=(8, 20, 4, 4))))
-    drive[:, 16:] *= torch.from_numpy(rng.random((8, 4, 4, 4)) > rate)
-    drive[1] = 0.0
-    parameters = [torch.rand(16, 4), *(torch.rand(n) + 0.1 for n in (4, 16, 16))]
-    parts = F.Parts(True, folded, F.Stabilization())
-    neuron = F.Neuron.of(2.0, 1.0, "soft", "sigmoid", True)
-    grad = torch.randn(4, 2, 16, 4, 4)
-    results = []
-    for dtype in (torch.float64, torch.float32):
-        leaves = [v.to(dtype).requires_grad_() for v in (drive, *parameters)]
-        spikes = F.fired(leaves[0], F.Size(4, 2), parts, neuron, *leaves[1:])
-        results.append([spikes, *torch.autograd.grad(spikes, leaves, grad.to(dtype))])
-    if not torch.equal(results[0][0].float(), results[1][0]):
-        return  # a potential on the threshold
-    for exact, found in zip(*results, strict=True):
-        assert error(found, exact.detach().numpy()) <= 3e-6
+@settings(max_examples=40)
+@spiking_layers
+def test_float32(seed, channels, steps, rate, kernel, folded):
+    """1e-6 in float32, all gradients; spikes exact."""
+    geometry, layer, x, p = spiking(seed, channels, steps, rate, kernel)
+    current, _ = layer_forward(x, p, geometry)
+    spikes, u = lif_forward(current, 2.0, 1.0, "soft")
+    if np.abs(u - 1.0).min() < 1e-5:
+        return
+    grad = float32(np.random.default_rng(seed).normal(size=current.shape))
+    activity = torch.from_numpy(x).float().requires_grad_()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "worth_folding", lambda *_: folded)
+        found = Chain(layer, LIF())(activity)
+        found.backward(torch.from_numpy(grad).float())
+    np.testing.assert_array_equal(found.detach().numpy(), spikes)
+    d_current = lif_backward(grad, current, 2.0, 1.0, "soft", "sigmoid", True)
+    assert_float32(layer, activity, d_current, x, p, geometry)
 
 
 CASES = {
