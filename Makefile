@@ -95,7 +95,7 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
-	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-balanced,batchnorm --steps 30 --json --out $(PROFILES)/balanced_cpu > balanced_cpu.json
+	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-balanced,ei-subtractive,batchnorm,no_norm --steps 30 --json --out $(PROFILES)/balanced_cpu > balanced_cpu.json
 	mv vgg8_cpu.json balanced_cpu.json $(PROFILES)/
 
 profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18, fp32 and bf16; and that no step waits for it

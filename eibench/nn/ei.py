@@ -43,8 +43,8 @@ class EIConv2d(EILayer):
         self.stride = stride
         self.padding = padding
 
-    def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
-        return nn.functional.conv2d(x, weight, stride=self.stride, padding=self.padding)
+    def _synapse(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        return nn.functional.conv2d(x, weight, bias, self.stride, self.padding)
 
     def _positions(self, x: Tensor) -> int:
         return len(x) * x.shape[2] * x.shape[3] // self.stride**2
@@ -84,8 +84,8 @@ class EILinear(EILayer):
     ) -> None:
         super().__init__((in_features,), out_features, ei_ratio, readout, circuit, init, balance)
 
-    def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
-        return nn.functional.linear(x, weight)
+    def _synapse(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        return nn.functional.linear(x, weight, bias)
 
     def _positions(self, x: Tensor) -> int:
         return len(x)

@@ -69,6 +69,10 @@ class EILayer(nn.Module):
         rectifies = circuit.inhibitory_cell == "rectifier"
         self.fires = self.divides and circuit.straight and rectifies
         """Whether the circuit is one function, which can have the neuron in it as well."""
+        linear = rectifies and circuit.dale and not circuit.divisive
+        self.one_synapse = self.subtracts and linear and not readout
+        """Whether it is a product with one matrix, g_E (W_EE - W_EI W_IE): under Dale's law
+        W_IE * x >= 0, and the rectifier is idle. Its slope at zero is 1 here."""
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -120,8 +124,9 @@ class EILayer(nn.Module):
         """W_EE, and W_IE where there are inhibitory cells."""
         return [self.weight_ee, *([self.weight_ie] if self.subtracts or self.divides else [])]
 
-    def _synapse(self, x: Tensor, weight: Tensor) -> Tensor:
-        """`weight` applied to activity `x` [N, ...]: a convolution or a matrix product."""
+    def _synapse(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """`weight` applied to activity `x` [N, ...], and `bias` added: a convolution or a matrix
+        product."""
         raise NotImplementedError
 
     def _positions(self, x: Tensor) -> int:
@@ -159,6 +164,8 @@ class EILayer(nn.Module):
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""
         if self.fires and not x.is_meta:  # the plain equations have operations that can be counted
             return self._fused(x)
+        if self.one_synapse:
+            return self._through_one_synapse(x)
         if self.subtracts or self.divides:
             i_ee, s_i = self._activity(x, steps)
             weight_ei = self._lateral()
@@ -202,6 +209,11 @@ class EILayer(nn.Module):
         with F.made_again(weight, stacked, sources):
             drive = self._synapse(x, weight)
         return drive, parts, (weight_ei, self.gain_i, self.gain_e, self.bias)
+
+    def _through_one_synapse(self, x: Tensor) -> Tensor:
+        """g_E (I_EE - I_sub) + b_E where both are linear in the activity."""
+        weights = self._learning("ee"), self._learning("ie"), self._lateral(), self.gain_e
+        return self._synapse(x, F.folded(*weights, cells=False), self.bias)
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""

@@ -3,8 +3,9 @@
 Beside the equations of `oracle` (sections 2 and 4) these are new. S with a constant epsilon, with a
 constant added, or no S at all. Without the straight-through rule dS/dI_div is 0 where S replaced a
 zero, and what reaches the replacements of `adaptive` goes to the sample's smallest positive I_div,
-in equal shares where several are equally small. Spiking inhibitory cells:
-s_I = theta_I LIF(W_IE x / theta_I).
+in equal shares where several are equally small. Without division (but for a readout) the layer is
+linear under Dale's law, z_I >= 0: the rectifier's slope at z_I = 0 is 1; in other layers it is 0.
+Spiking inhibitory cells: s_I = theta_I LIF(W_IE x / theta_I).
 """
 
 from __future__ import annotations
@@ -80,10 +81,10 @@ def cells(z: Array, k: Knobs, steps: int) -> Array:
     return k.theta * spikes.reshape(z.shape)
 
 
-def cells_backward(grad: Array, z: Array, k: Knobs, steps: int) -> Array:
+def cells_backward(grad: Array, z: Array, k: Knobs, steps: int, linear: bool) -> Array:
     """The gradient of z; a spiking cell's theta_I in front and behind cancel."""
     if k.inhibitory_cell == "rectifier":
-        return np.where(z > 0.0, grad, 0.0)
+        return np.where((z >= 0.0) if linear else (z > 0.0), grad, 0.0)
     timed = (steps, -1, *z.shape[1:])
     drive, g = z.reshape(timed) / k.theta, grad.reshape(timed) * k.theta
     back = lif_backward(g, drive, k.inhibitory_tau, 1.0, "soft", "sigmoid", True)
@@ -160,7 +161,7 @@ def knob_backward(
         d_s += p["gain_i"][:, None] * gated
         d_ei += outer(d_div, p["gain_i"][:, None] * f.s_i)
         grads["gain_i"] = (gated * f.s_i).sum((0, 2))
-    d_z = cells_backward(d_s, f.z_i, k, steps)
+    d_z = cells_backward(d_s, f.z_i, k, steps, linear=not divides and not geometry.readout)
     grads["weight_ie"] = outer(d_z, x)
     grads["weight_ei"] = d_ei / x.shape[1] ** k.kappa
     return d_x + channels(p["weight_ie"].T, d_z), grads

@@ -152,9 +152,13 @@ def _bare(module: nn.Module, x: Tensor, first: bool, weight: Tensor | None = Non
 
 
 def _own(module: nn.Module, x: Tensor, first: bool) -> list[_Product]:
-    """The same with the inhibitory cells' synapse beside it and, where it divides, W_EI behind."""
+    """The same with the inhibitory cells' synapse beside it and, where it divides, W_EI behind; or
+    with W_EI W_IE, of which one synapse is made."""
     if not isinstance(module, EILayer) or not (module.subtracts or module.divides):
         return [_bare(module, x, first)]
+    if module.one_synapse:
+        cells = module.weight_ie.flatten(1).t().contiguous()
+        return [_bare(module, x, first), _Product(cells, module.weight_ei, False)]
     stacked = torch.cat([module.weight_ee, module.weight_ie])
     synapse = _bare(module, x, first, stacked)
     if not module.divides:

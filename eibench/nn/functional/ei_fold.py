@@ -10,6 +10,8 @@ product of the gradient of the upper half, Q, and W_IE over a neuron's inputs, t
 
     dW_EE = g_E Q        dW_IE = (that of the lower half) - (g_E A)^T Q
     dA = -g_E P          dg_E = sum_inputs Q W_EE - sum_i A P          P = Q W_IE^T
+
+Where nobody asks for z_I, the upper half is the whole layer.
 """
 
 from __future__ import annotations
@@ -28,29 +30,35 @@ class _Folded(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tensor
+        ctx: Any,
+        cells: bool,
+        weight_ee: Tensor,
+        weight_ie: Tensor,
+        weight_ei: Tensor,
+        gain_e: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(weight_ee, weight_ie, weight_ei, gain_e)
-        n_e = len(weight_ee)
-        out = weight_ee.new_empty(n_e + len(weight_ie), *weight_ee.shape[1:])
-        upper, lower = out[:n_e].flatten(1), weight_ie.flatten(1)
-        gain = gain_e.unsqueeze(1)
+        n_e, n_i = len(weight_ee), len(weight_ie) if cells else 0
+        out = weight_ee.new_empty(n_e + n_i, *weight_ee.shape[1:])
+        upper, gain = out[:n_e].flatten(1), gain_e.unsqueeze(1)
         torch.mul(weight_ee.flatten(1), gain, out=upper)
-        upper.addmm_(weight_ei * gain, lower, alpha=-1)
-        out[n_e:] = weight_ie
+        upper.addmm_(weight_ei * gain, weight_ie.flatten(1), alpha=-1)
+        out[n_e:] = weight_ie[:n_i]
         return out
 
     @staticmethod
     @precision.backward
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         weight_ee, weight_ie, weight_ei, gain_e = ctx.saved_tensors
         n_e, gain = len(weight_ee), gain_e.unsqueeze(1)
-        upper, lower = grads[0].flatten(1).split([n_e, len(weight_ie)])
+        upper, lower = grads[0][:n_e].flatten(1), grads[0][n_e:].flatten(1)
         product = upper @ weight_ie.flatten(1).t()
         grad_gain = (upper * weight_ee.flatten(1)).sum(1) - (weight_ei * product).sum(1)
-        grad_ie = torch.addmm(lower, (weight_ei * gain).t(), upper, alpha=-1)
+        gained = (weight_ei * gain).t()
+        grad_ie = torch.addmm(lower, gained, upper, alpha=-1) if len(lower) else -gained @ upper
         grad_ee = upper * gain
         return (
+            None,
             grad_ee.view(weight_ee.shape),
             grad_ie.view(weight_ie.shape),
             product.mul_(gain).neg_(),
@@ -58,10 +66,13 @@ class _Folded(torch.autograd.Function):
         )
 
 
-def folded(weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tensor) -> Tensor:
-    """W [n_E + n_I, ...] of W_EE [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I], g_E [n_E]."""
+def folded(
+    weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tensor, cells: bool = True
+) -> Tensor:
+    """W [n_E + n_I, ...] of W_EE [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I], g_E [n_E]; without
+    the inhibitory `cells` its upper half alone."""
     with precision.as_it_came(weight_ee):
-        out = _Folded.apply(weight_ee, weight_ie, weight_ei, gain_e)
+        out = _Folded.apply(cells, weight_ee, weight_ie, weight_ei, gain_e)
     assert isinstance(out, Tensor)
     return out
 

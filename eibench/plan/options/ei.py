@@ -15,18 +15,22 @@ LARGEST_DEVIATION = 5.0
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+_BALANCE = {
+    "calibration": "neuron",
+    "calibration_mean": 0.3,
+    "calibration_deviation": 0.6,
+    "relay": 3.0,
+    "mean_mode_ee": 0.0,
+    "mean_mode_ie": 0.0,
+}
 PRESETS = {
     "balanced": Preset(
         "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
-        {
-            "stabilization": "leak",
-            "calibration": "neuron",
-            "calibration_mean": 0.3,
-            "calibration_deviation": 0.6,
-            "relay": 3.0,
-            "mean_mode_ee": 0.0,
-            "mean_mode_ie": 0.0,
-        },
+        {"stabilization": "leak", **_BALANCE},
+    ),
+    "subtractive": Preset(
+        "The same without division, and so without a leak: as dear as no norm at all.",
+        {"divisive": False, **_BALANCE},
     ),
 }
 """Beyond the paper: sets of options that go together."""
