@@ -209,6 +209,21 @@ def test_own_products_have_the_inhibitory_cells(monkeypatch):
     assert own_subject("batchnorm", other) is None
 
 
+def test_own_products_of_one_synapse(monkeypatch):
+    """The network's, and W_EI W_IE of each layer but the readout."""
+    subtractive = spec(method={"name": "ei", "preset": "subtractive"})
+    experiment = make_experiment(subtractive, DataShape((1, 8, 8), 10), torch.device("cpu"))
+    made = products(monkeypatch)
+    own_subject("ei-subtractive", experiment).step()
+    assert made == [
+        ((4, 1, 8, 8), (4, 1, 3, 3), True),
+        ((9, 1), (4, 1), False),
+        ((16, 4, 8, 8), (4, 4, 3, 3), False),
+        ((36, 1), (4, 1), False),
+        ((16, 64), (12, 64), False),
+    ]
+
+
 def test_a_profile_leaves_seeds_alone():
     torch.manual_seed(3)
     make_experiment(spec(), DataShape((1, 8, 8), 10), torch.device("cpu"))

@@ -9,17 +9,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from knob_oracle import Knobs, knob_circuit
 from oracle import (
     Array,
     Geometry,
+    columns_of,
     layer_backward,
     layer_forward,
     layer_magnitudes,
     lif_backward,
     lif_forward,
+    matrices,
 )
+from oracle import channels as channels_of
 from shapes import Shape, draw_parameters
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from eibench.methods import METHODS
 from eibench.models import MODELS
@@ -196,6 +201,46 @@ def test_pieces(folded, monkeypatch):
     assert max(errors(shape, draw_parameters(rng, shape), x, torch.float64).values()) <= 1e-12
 
 
+# --- Without division ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells"),
+    [({}, 0), ({"dale": False}, 2), ({"inhibitory_cell": "lif"}, 2), ({"divisive": True}, 2)],
+)
+def test_no_division_no_cells(changes, cells):
+    """Operations of a product as wide as the excitatory neurons, and no wider, where no one needs
+    to know what inhibitory cells do."""
+    circuit = Circuit(**{"divisive": False, **changes})
+    layer = EIConv2d(3, 8, 3, padding=1, circuit=circuit)
+    x = (torch.rand(2, 5, 3, 6, 6) < 0.3).float()
+    layer.initialize(x)
+    with FlopCounterMode(display=False) as counted:
+        layer(x)
+    convolution = torch.ops.aten.convolution
+    places = 2 * 10 * 36
+    synapse = counted.get_flop_counts()["Global"][convolution]
+    assert synapse >= places * (8 + cells) * 27
+    assert (synapse == places * 8 * 27) == (cells == 0)
+
+
+@settings(max_examples=40)
+@spiking_layers
+def test_no_division_in_float32(seed, channels, steps, rate, kernel):
+    """1e-6 of the terms, where excitation and inhibition cancel in the weights already."""
+    geometry, layer, x, p = spiking(seed, channels, steps, rate, kernel)
+    once = EIConv2d(channels, 16, kernel, 1, kernel // 2, circuit=Circuit(divisive=False))
+    once.load_state_dict({k: v for k, v in layer.state_dict().items() if k != "gain_i"})
+    columns, _ = columns_of(x, geometry)
+    f = knob_circuit(columns, matrices(p), Knobs(divisive=False), geometry, len(x))
+    current = once(torch.from_numpy(x).float())
+    terms = p["gain_e"][:, None] * channels_of(p["weight_ee"].reshape(16, -1), columns)
+    distance = np.linalg.norm(
+        current.detach().double().numpy().reshape(f.current.shape) - f.current
+    )
+    assert distance <= FLOAT32 * np.linalg.norm(terms)
+
+
 # --- The neuron --------------------------------------------------------------------------------
 
 
@@ -265,6 +310,7 @@ STATIC = {
     "groupnorm": lambda: GroupNorm2d(8, 4),
     "ei": lambda: EIConv2d(2, 8, 3, padding=1),
     "ei_lif": lambda: EIConv2d(2, 8, 3, padding=1, circuit=Circuit(inhibitory_cell="lif")),
+    "ei_subtractive": lambda: EIConv2d(2, 8, 3, padding=1, circuit=Circuit(divisive=False)),
 }
 
 
@@ -277,7 +323,7 @@ def test_repeated_steps_are_computed_once_and_change_nothing(name, training):
     for copied in (True, False):
         torch.manual_seed(0)
         part = STATIC[name]()
-        whole = name in ("conv", "ei", "ei_lif")
+        whole = name == "conv" or name.startswith("ei")
         model = part if whole else Current(TimeDistributed(nn.Conv2d(2, 8, 3, bias=False)), part)
         model = model.double().train(training)
         x = frame.expand(3, -1, -1, -1, -1)
