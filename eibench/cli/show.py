@@ -23,7 +23,8 @@ WIDTH = 100
 """Of the table, where the terminal does not say."""
 COUNTED = """\
 An operation is one multiply-accumulate of a convolution or matrix, for one image over all {steps}
-time steps, zeros included; of an E-I circuit W_EE, W_IE, and W_EI once for each inhibition.
+time steps, zeros included; of an E-I circuit W_EE, W_IE, and W_EI once for each inhibition, or one
+matrix made of all three where it does not divide.
 Elementwise work (norms, neurons, division, pooling, additions) is not counted."""
 
 

@@ -29,7 +29,7 @@ PRESETS = {
         {"stabilization": "leak", **_BALANCE},
     ),
     "subtractive": Preset(
-        "The same without division, and so without a leak: as dear as no norm at all.",
+        "The same without division, and so without a leak: each layer is one synapse.",
         {"divisive": False, **_BALANCE},
     ),
 }
