@@ -23,9 +23,9 @@ WIDTH = 100
 """Of the table, where the terminal does not say."""
 COUNTED = """\
 An operation is one multiply-accumulate of a convolution or matrix, for one image over all {steps}
-time steps, zeros included; of an E-I circuit W_EE, W_IE, and W_EI once for each inhibition, or one
-matrix made of all three where it does not divide.
-Elementwise work (norms, neurons, division, pooling, additions) is not counted."""
+time steps, zeros included; of an E-I circuit W_EE, W_IE, and W_EI once for each inhibition, or
+where it is linear (Dale's law, no division) one matrix made of all three. Elementwise work
+(norms, neurons, division, pooling, additions) is not counted."""
 
 
 def show(

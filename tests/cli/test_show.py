@@ -50,7 +50,8 @@ def test_a_circuit_by_hand(cli):
     ("settings", "per_position"),
     [
         ("method.subtractive=false", 10 * 9 + 16),
-        ("method.divisive=false", 10 * 9 + 16),
+        ("method.divisive=false", 8 * 9),
+        ("method={name: ei, divisive: false, dale: false}", 10 * 9 + 16),
         ("method.ei_ratio=2", 12 * 9 + 2 * 32),
         ("method={name: ei, subtractive: false, divisive: false}", 8 * 9),
         ("method=batchnorm", 8 * 9),
