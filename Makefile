@@ -1,7 +1,7 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training balance_probe events_digits ei_tuned tuned_events relays balanced_events balanced_parts balanced_resnet_rates balanced_resnet balanced_batch balanced_tdbn subtractive_parts
+SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_ratio inhibitory_cell batch_size propagation early_training balance_probe events_digits ei_tuned tuned_events relays balanced_events balanced_parts balanced_resnet_rates balanced_resnet balanced_batch balanced_tdbn subtractive_parts subtractive_events
 SEARCHES := ei_init_search ei_init_landscape fair_depth_scaling balanced_depth subtractive_depth
 FRESH := build/reproduce
 PROFILES := results/performance
@@ -91,12 +91,13 @@ tables: .venv/.run  ## tables and figures of results/, from its records alone
 	$(BIN)/eibench report results/subtractive_depth --against batchnorm --format latex --out results/subtractive_depth/differences.tex
 	$(BIN)/eibench report results/subtractive_parts --format markdown --out results/subtractive_parts/table.md
 	$(BIN)/eibench report results/subtractive_parts --format latex --out results/subtractive_parts/table.tex
+	$(BIN)/eibench report results/subtractive_events --format markdown --out results/subtractive_events/table.md
 	$(BIN)/eibench plot results/lr_search --metric validation_accuracy --x train.lr --by method,model.depth
 	$(BIN)/eibench plot results/methods_search --metric validation_accuracy --x train.lr
 	$(BIN)/eibench plot results/ei_ratio --x method.ei_ratio --by model
 	$(BIN)/eibench plot results/batch_size --x train.batch_size
 	$(BIN)/eibench plot results/balanced_resnet_rates --metric validation_accuracy --x train.lr
-	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/balance_probe results/events_digits results/ei_init_search results/ei_init_landscape results/ei_tuned results/fair_depth_scaling results/balanced_depth results/relays results/tuned_events results/balanced_events results/balanced_parts results/balanced_resnet results/balanced_batch results/balanced_tdbn results/subtractive_depth results/subtractive_parts
+	$(BIN)/eibench plot results/quickstart results/depth_scaling results/methods results/ei_components results/dale results/gradient_scale results/inhibitory_cell results/propagation results/early_training results/balance_probe results/events_digits results/ei_init_search results/ei_init_landscape results/ei_tuned results/fair_depth_scaling results/balanced_depth results/relays results/tuned_events results/balanced_events results/balanced_parts results/balanced_resnet results/balanced_batch results/balanced_tdbn results/subtractive_depth results/subtractive_parts results/subtractive_events
 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
