@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
+import eibench
 from eibench.data import ImageData
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
@@ -54,13 +58,23 @@ def execute(
         status, reason = DIVERGED, str(error)
     except Exception as error:  # whatever happened, the other runs of the suite go on
         status = OUT_OF_MEMORY if _is_out_of_memory(error) else ERROR
-        reason, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+        reason, trace = f"{type(error).__name__}: {error}", _trace()
     outcome = {"result": {}, "cost": _cost(progress, data), **outcome}
     if trace:
         outcome["traceback"] = trace
     record = _record(run, suite, status, reason, device_name(data.train.labels.device), outcome)
     folder.finish(record)
     return record
+
+
+def _trace() -> str:
+    """The traceback of the error at hand, its files named from where Python finds them: a record is
+    for others, whom this machine's folders tell nothing."""
+    text = traceback.format_exc()
+    found = {str(Path(eibench.__file__).parents[1]), *map(os.path.abspath, sys.path)}
+    for folder in sorted(found, key=len, reverse=True):
+        text = text.replace(f'File "{os.path.join(folder, "")}', 'File "')
+    return text
 
 
 def failure(

@@ -76,6 +76,12 @@ class Circuit:
         return self.straight_through or self.stabilization in ("leak", "none")
 
     @property
+    def linear(self) -> bool:
+        """Whether currents are linear in the activity x >= 0: nothing divides, and under Dale's law
+        W_IE * x >= 0, where a rectifier is idle. Its slope at zero then counts as 1."""
+        return self.dale and not self.divisive and self.inhibitory_cell == "rectifier"
+
+    @property
     def stabilize(self) -> F.Stabilization:
         """S, going forward."""
         kind = self.stabilization
@@ -184,3 +190,13 @@ class Balance:
         for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+
+
+PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE = Circuit(), EIInit(), Balance()
+
+
+def departures(circuit: Circuit, init: EIInit, balance: Balance) -> str:
+    """What is not the paper's, for a layer's `repr`."""
+    papers = (PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE)
+    parts = zip((circuit, init, balance), papers, strict=True)
+    return "".join(f", {part}" for part, paper in parts if part != paper)

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from eibench.nn.circuit import Balance, Circuit, EIInit
-from eibench.nn.ei_layer import PAPER_BALANCE, PAPER_CIRCUIT, PAPER_INIT, EILayer
+from eibench.nn.circuit import (
+    PAPER_BALANCE,
+    PAPER_CIRCUIT,
+    PAPER_INIT,
+    Balance,
+    Circuit,
+    EIInit,
+    departures,
+)
+from eibench.nn.ei_layer import EILayer
 
 
 class EIConv2d(EILayer):
@@ -53,7 +61,7 @@ class EIConv2d(EILayer):
         n_e, c_in, k, _ = self.weight_ee.shape
         return (
             f"{c_in}, {n_e}, kernel_size={k}, stride={self.stride}, padding={self.padding}"
-            f"{self._changes()}"
+            f"{departures(self.circuit, self.init, self.balance)}"
         )
 
 
@@ -92,4 +100,6 @@ class EILinear(EILayer):
 
     def extra_repr(self) -> str:
         n_e, d = self.weight_ee.shape
-        return f"{d}, {n_e}, readout={self.readout}{self._changes()}"
+        return (
+            f"{d}, {n_e}, readout={self.readout}{departures(self.circuit, self.init, self.balance)}"
+        )

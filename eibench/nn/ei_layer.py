@@ -19,10 +19,6 @@ from eibench.nn.ei_init import Drawn, calibrate_, draw_lateral, draw_synapses
 from eibench.nn.lif import LIF
 from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
 
-PAPER_CIRCUIT = Circuit()
-PAPER_INIT = EIInit()
-PAPER_BALANCE = Balance()
-
 
 class NotInitializedError(RuntimeError):
     """An E-I layer was used before E-I Init."""
@@ -69,10 +65,8 @@ class EILayer(nn.Module):
         rectifies = circuit.inhibitory_cell == "rectifier"
         self.fires = self.divides and circuit.straight and rectifies
         """Whether the circuit is one function, which can have the neuron in it as well."""
-        linear = rectifies and circuit.dale and not circuit.divisive
-        self.one_synapse = self.subtracts and linear and not readout
-        """Whether it is a product with one matrix, g_E (W_EE - W_EI W_IE): under Dale's law
-        W_IE * x >= 0, and the rectifier is idle. Its slope at zero is 1 here."""
+        self.one_synapse = self.subtracts and circuit.linear and not readout
+        """Whether the circuit is a product with one matrix, g_E (W_EE - W_EI W_IE)."""
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -297,12 +291,3 @@ class EILayer(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._ready = bool(self.initialized)
-
-    def _changes(self) -> str:
-        """What is not the paper's, for `repr`."""
-        parts = [
-            (self.circuit, PAPER_CIRCUIT),
-            (self.init, PAPER_INIT),
-            (self.balance, PAPER_BALANCE),
-        ]
-        return "".join(f", {part}" for part, paper in parts if part != paper)

@@ -124,7 +124,7 @@ def _notes(profile: Profile, form: str) -> str:
         f"Median and quartiles of {profile['steps']} steps of each, taken in turns; a ratio is the"
         " median over turns. Peak: tensors alive at once, counted.",
         "bare convolutions: products of the network's synapses, forward and both ways back, and"
-        " nothing else; those of E-I have its inhibitory cells' synapses as well: the least that it"
+        " nothing else; those of E-I have what its inhibitory cells need as well: the least that it"
         " can take.",
         f"{known['cpu']} ({known['cores']} cores), {profile['device']}; torch {known['torch']},"
         f" Python {known['python']}, eibench {known['eibench']}, commit {commit}{dirty}.",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def test_a_failing_run_is_a_record_and_the_rest_go_on(cli, project, tiny, break_
     assert records["tdbn"]["reason"].startswith(reason)
     assert records["tdbn"]["result"] == {}
     assert (status == "diverged") != ("traceback" in records["tdbn"])
+    if status != "diverged":
+        files = re.findall(r'File "([^"]*)"', records["tdbn"]["traceback"])
+        assert "eibench/execution/single.py" in files
+        assert not [file for file in files if file.startswith("/")]
 
 
 def test_numbers_that_leave_the_finite(cli, project, tiny, monkeypatch):
