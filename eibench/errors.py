@@ -8,11 +8,28 @@ found, each with file, line and key. Anything else that escapes is a bug and kee
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
+
+LONGEST_LINE = 2000
+"""Characters of a line of a message; what is longer is cut in the middle."""
+MOST_LINES = 50
+LONGEST_WORD = 200
+"""Characters of a name for which a near one is looked for."""
+MOST_KNOWN = 1000
+"""Names among which one is looked for."""
 
 
 class UserError(Exception):
-    """Something the user can mend; its text is all they need to see."""
+    """Something the user can mend; its text is all they need to see.
+
+    The text quotes files and options, and so is made printable and of bounded length.
+    """
+
+    def __init__(self, text: str) -> None:
+        lines = text.split("\n")
+        more = [f"... and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+        super().__init__("\n".join([*map(_one_line, lines[:MOST_LINES]), *more]))
 
 
 class BadSuite(UserError):
@@ -22,8 +39,35 @@ class BadSuite(UserError):
         self.problems = list(dict.fromkeys(problems))
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type[BadSuite], tuple[list[str]]]:
+        return type(self), (self.problems,)
+
+
+def printable(text: str) -> str:
+    """Return `text` with control, bidirectional and other unprintable characters as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return `text`, cut in the middle where it is longer than `length` characters."""
+    if len(text) <= length:
+        return text
+    head = (length - 5) * 2 // 3
+    return f"{text[:head]} ... {text[len(text) - (length - 5 - head) :]}"
+
+
+def _one_line(text: str) -> str:
+    """A line of a message; cut before it is escaped too, which may take time."""
+    return shorten(printable(shorten(text, LONGEST_LINE)), LONGEST_LINE)
+
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """`; did you mean 'depth'?` for the nearest known name, or nothing when none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    if len(str(word)) > LONGEST_WORD:
+        return ""
+    near = difflib.get_close_matches(
+        str(word), itertools.islice(known, MOST_KNOWN), n=1, cutoff=0.6
+    )
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -15,25 +15,36 @@ PACKAGE = Path(__file__).parents[1] / "eibench"
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
+    "files": {"errors"},
     "nn": set(),
-    "plan": {"errors"},
+    "plan": {"errors", "files"},
     "data": set(),
     "methods": {"nn"},
     "models": {"methods", "nn"},
-    "results": {"errors", "plan"},
-    "report": {"errors", "plan", "results"},
-    "training": {"errors", "plan", "results", "data", "methods", "models", "nn"},
-    "execution": {"errors", "version", "plan", "results", "data", "training", "nn"},
+    "results": {"errors", "files", "plan"},
+    "report": {"errors", "files", "plan", "results"},
+    "training": {"errors", "files", "plan", "results", "data", "methods", "models", "nn"},
+    "execution": {"errors", "files", "version", "plan", "results", "data", "training", "nn"},
     "plugins": {"errors", "plan", "data", "methods", "models"},
     "contracts": {"plan", "data", "methods", "models", "nn"},
-    "search": {"errors", "plan", "results", "training", "execution"},
+    "search": {"errors", "files", "plan", "results", "training", "execution"},
     "cli": {
-        *("errors", "version", "plan", "results", "report", "execution", "search", "contracts"),
+        *(
+            "errors",
+            "files",
+            "version",
+            "plan",
+            "results",
+            "report",
+            "execution",
+            "search",
+            "contracts",
+        ),
         "nn",
     },
 }
 """For each room, the rooms whose code it may import, at the top of a file or within a function."""
-FRONT = ("plan", "results", "report", "cli", "errors")
+FRONT = ("plan", "results", "report", "cli", "errors", "files")
 
 
 def files(room: str) -> list[Path]:
