@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from eibench.cli.check import check
+from eibench.cli.console import print_warnings, say
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
@@ -40,22 +41,22 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             for line in str(error).splitlines():
-                typer.echo(f"error: {line}", err=True)
+                say(f"error: {line}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
             if error.errno not in DISK:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"error: {where}{error.strerror}", err=True)
+            say(f"error: {where}{error.strerror}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted; the same command goes on from here", err=True)
+            say("interrupted; the same command goes on from here", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"eibench {__version__}")
+        say(f"eibench {__version__}")
         raise typer.Exit
 
 
@@ -92,6 +93,7 @@ app.command()(profile)
 def main() -> None:
     """Entry point of the `eibench` command."""
     spare_collector()
+    print_warnings()
     app()
 
 

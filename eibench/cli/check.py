@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eibench.cli.console import say
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.options import Choice
 from eibench.plan.overrides import Override
@@ -31,7 +32,7 @@ def check(
     choices = _with_settings(loaded, [Override.read("--set", text) for text in settings or []])
     failed = sum([_check(loaded, kind, choice) for kind, choice in choices])
     fails = "1 contract fails" if failed == 1 else f"{failed} contracts fail"
-    typer.echo(fails if failed else "every contract holds")
+    say(fails if failed else "every contract holds")
     if failed:
         raise typer.Exit(1)
 
@@ -60,7 +61,7 @@ def _check(loaded: Loaded, kind: str, choice: Choice) -> int:
     """Print a line for each contract; how many fail."""
     from eibench.contracts import CONTRACTS
 
-    typer.echo(f"{kind} {choice.label}")
+    say(f"{kind} {choice.label}")
     failures = [_failure(contract, choice, loaded) for contract in CONTRACTS[kind]]
     return sum(failures)
 
@@ -78,7 +79,7 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
     except Exception as error:  # whatever the plugin's code raises is what there is to say
         reason = in_words(error, loaded.name, loaded.root)
     else:
-        typer.echo(f"  ok     {title}")
+        say(f"  ok     {title}")
         return False
-    typer.echo(f"  FAILS  {title}:\n         {reason}")
+    say(f"  FAILS  {title}:\n         {reason}")
     return True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eibench.cli.console import say
 from eibench.cli.listing import Plugins
 from eibench.cli.options import DataDir
 from eibench.cli.speed import speed
@@ -39,12 +40,10 @@ def fetch(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
     from eibench.execution import datasets
 
     if not datasets.is_fetched(name):
-        typer.echo(f"{name}: nothing to fetch; {_origin(options)}")
+        say(f"{name}: nothing to fetch; {_origin(options)}")
         return
     folder, fetched = datasets.fetch(name)
-    typer.echo(
-        f"{name}: {'fetched and whole' if fetched else 'there already, and whole'}: {folder}"
-    )
+    say(f"{name}: {'fetched and whole' if fetched else 'there already, and whole'}: {folder}")
 
 
 @data_app.command()
@@ -60,12 +59,12 @@ def verify(
 
     problems = datasets.verify(options, TIMESTEPS)
     for problem in problems:
-        typer.echo(problem)
+        say(problem)
     if problems:
         count = "1 file is" if len(problems) == 1 else f"{len(problems)} files are"
-        typer.echo(f"{name}: {count} not whole; `eibench data fetch {name}` gets it anew")
+        say(f"{name}: {count} not whole; `eibench data fetch {name}` gets it anew")
         raise typer.Exit(1)
-    typer.echo(f"{name}: whole")
+    say(f"{name}: whole")
 
 
 @data_app.command()
@@ -93,7 +92,7 @@ def show(
     found = describe(options, timesteps, CLASSES, PICTURES)
     save_sheet(draw_sheet(_title(options, found), found.samples), path)
     for heading, words in [*_lines(found), ("sheet", str(path))]:
-        typer.echo(f"{heading:<11} {words}")
+        say(f"{heading:<11} {words}")
 
 
 data_app.command()(speed)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import typer
 
+from eibench.cli.console import say
+
 
 def doctor() -> None:
     """Say what this machine can do; exit code 1 if it cannot train."""
     healthy = True
     for ok, line in _findings():
         healthy = healthy and ok
-        typer.echo(f"{'ok ' if ok else 'BAD'}  {line}")
+        say(f"{'ok ' if ok else 'BAD'}  {line}")
     if not healthy:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from eibench.cli.console import say
 from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
 from eibench.plan.plugins import installed_plugins, load_plugin
@@ -24,13 +25,13 @@ Plugins = Annotated[
 
 def _show(entries: list[dict[str, str]], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(entries, indent=2))
+        say(json.dumps(entries, indent=2))
         return
     width = max((len(entry["name"]) for entry in entries), default=0)
     for entry in entries:
         name = entry["name"] if "preset" not in entry else ""
         preset = f"  preset {entry['preset']}: " if "preset" in entry else ""
-        typer.echo(f"{name:<{width}}  {preset}{entry['summary']}")
+        say(f"{name:<{width}}  {preset}{entry['summary']}")
 
 
 def _choices(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from eibench.cli.console import say
 from eibench.cli.report import split
 
 
@@ -49,6 +50,6 @@ def plot(
 
     for drawn in make_figures(results or [Path("results")], metric, x, split(by), out):
         if drawn.x is None and not drawn.ablated and not drawn.searched:
-            typer.echo(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
+            say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
         for path in drawn.paths:
-            typer.echo(str(path))
+            say(str(path))

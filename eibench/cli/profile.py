@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eibench.cli.console import say, write
 from eibench.cli.run import Device
 from eibench.errors import UserError
 from eibench.plan.options import LARGEST, DataShape
@@ -100,7 +101,7 @@ def profile(
     keep_freed_memory()
     chosen = {axis: listed for axis, listed in axes.items() if listed}
     request = Request(specs, shape, choose_device(device), steps, peer, chosen)
-    result = profile(request, lambda text: typer.echo(text, err=True))
+    result = profile(request, lambda text: say(text, err=True))
     _show(result, Form.json if as_json else form)
     if out is not None:
         _draw(result, out)
@@ -180,9 +181,9 @@ def _show(result: dict[str, Any], form: Form) -> None:
     from eibench.report.cost import to_text
 
     if form is Form.json:
-        typer.echo(json.dumps(result, indent=2))
+        say(json.dumps(result, indent=2))
     else:
-        typer.echo(to_text(result, "github" if form is Form.markdown else "simple"), nl=False)
+        write(to_text(result, "github" if form is Form.markdown else "simple"))
 
 
 def _draw(result: dict[str, Any], out: Path) -> None:
@@ -191,4 +192,4 @@ def _draw(result: dict[str, Any], out: Path) -> None:
 
     suffix = out.suffix in (".png", ".pdf")
     for path in save(draw_cost(result), out.with_suffix("") if suffix else out):
-        typer.echo(str(path), err=True)
+        say(str(path), err=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from eibench.cli.console import make_console
+from eibench.errors import printable
 from eibench.plan.suite import PlannedRun
 
 
@@ -15,20 +16,20 @@ class Progress:
     """Listens to an execution of `total` runs of `suite` and shows it."""
 
     def __init__(self, suite: str, total: int) -> None:
-        self.console = Console(highlight=False)
+        self.console = make_console()
         self.bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
         )
         self.total = total
         self.seen = 0
-        self.suite = self.bars.add_task(suite, total=total, note="")
+        self.suite = self.bars.add_task(printable(suite), total=total, note="")
         self.running: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -46,7 +47,7 @@ class Progress:
         """A run begins or goes on."""
         spec = run.spec
         names = [run.ablation, run.method, spec.model.label, f"seed {spec.seed}"]
-        note = ", ".join(filter(None, names))
+        note = printable(", ".join(filter(None, names)))
         self.bars.update(self.suite, note=note)
         if spec.probe is None:
             epochs = spec.train.epochs
@@ -67,7 +68,7 @@ class Progress:
         outcome = _headline(record["result"]) or record["status"].upper()
         self.line(f"{run.title}  {outcome}  {note}")
         if record["reason"]:
-            self.console.print(f"    {record['reason']}", markup=False, soft_wrap=True)
+            self._print(f"    {record['reason']}")
 
     def forget(self, run: PlannedRun) -> None:
         """Take the bar of a run away."""
@@ -80,7 +81,10 @@ class Progress:
         self.bars.update(self.suite, completed=self.seen)
         width = len(str(self.total))
         line = f"[{self.seen:>{width}}/{self.total}] {text}"
-        self.console.print(line, markup=False, soft_wrap=True)
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        self.console.print(printable(line), soft_wrap=True)
 
 
 def _headline(result: dict[str, Any]) -> str:

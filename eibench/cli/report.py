@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from eibench.cli.console import say, write
+
 
 class Format(StrEnum):
     """What to print."""
@@ -81,13 +83,13 @@ def report(
     searches = [] if shaped and tables else read_searches(folders)
     if out is not None:
         write_text(out, render_tables(tables, form.value, searches=searches))
-        typer.echo(str(out))
+        say(str(out))
     elif sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         bold = functools.partial(typer.style, bold=True)
-        typer.echo(render_tables(tables, form.value, width, bold, searches), nl=False)
+        write(render_tables(tables, form.value, width, bold, searches))
     else:
-        typer.echo(render_tables(tables, form.value, WIDTH, searches=searches), nl=False)
+        write(render_tables(tables, form.value, WIDTH, searches=searches))
 
 
 def split(fields: str | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eibench.cli.console import say
 from eibench.cli.options import DataDir
 from eibench.errors import UserError
 from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, load_probe, select
@@ -154,7 +155,7 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
 def show_plugins(plugins: Sequence[Loaded]) -> None:
     """A line for each plugin, with what it adds."""
     for plugin in plugins:
-        typer.echo(f"plugin: {plugin}")
+        say(f"plugin: {plugin}")
 
 
 def execute(
@@ -173,7 +174,7 @@ def execute(
         statuses = run_plan(plan, runs, results, device, progress, fail_fast, jobs)
     failed = sum(status != "ok" for status in statuses)
     left = len(runs) - len(statuses)
-    typer.echo(
+    say(
         f"{len(statuses) - failed} of {len(runs)} runs ok"
         + f", {failed} failed" * bool(failed)
         + f", {left} not run" * bool(left)
@@ -190,23 +191,23 @@ def _show_plan(
     from eibench.results.plan_file import same_computations
     from eibench.results.store import RunFolder
 
-    typer.echo(f"{plan.title}: {len(runs)} runs, results in {results / plan.name}")
+    say(f"{plan.title}: {len(runs)} runs, results in {results / plan.name}")
     total = 0.0
     for run, seconds in estimates(plan, runs, results, device):
         folder = RunFolder(results / plan.name / run.run_id)
         record, epochs = folder.record(), len(folder.epochs())
         if record is not None and folder.final_record() is not None:
-            typer.echo(f"  done ({record['status']})  {run.title}")
+            say(f"  done ({record['status']})  {run.title}")
             continue
         left = None if seconds is None else seconds * (1 - epochs / run.spec.train.epochs)
         total += left or 0.0
         state = f"{record['status']}, tried again" if record else "to do"
         state = f"after epoch {epochs}" if epochs and not record else state
         expected = "will fail" if left is None else duration(left)
-        typer.echo(f"  {state:<10} {expected:>9}  {run.title}")
-    typer.echo(f"about {duration(total)} on {device}, measured on a few training steps")
+        say(f"  {state:<10} {expected:>9}  {run.title}")
+    say(f"about {duration(total)} on {device}, measured on a few training steps")
     for group in same_computations(plan):
-        typer.echo(f"note: {' and '.join(group)} are the same computation in these networks")
+        say(f"note: {' and '.join(group)} are the same computation in these networks")
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eibench.cli.console import say
 from eibench.cli.options import DataDir
 from eibench.cli.progress import Progress
 from eibench.cli.run import (
@@ -114,7 +115,7 @@ def _search(
     total = sum(map(plan.budget, plan.studies))
     with _Progress(plan.name, total) as progress:
         found = find(plan, results, device, progress, jobs)
-    typer.echo(
+    say(
         f"{found.trials} of {total} trials"
         + f", {found.failed} failed" * bool(found.failed)
         + "; no more time" * (found.trials < total)
@@ -126,7 +127,7 @@ def _search(
     well = run_plan(confirming, confirming.runs, results, device, jobs=jobs)
     if export is not None:
         write_tuned_suite(plan, found.winners, export)
-        typer.echo(str(export))
+        say(str(export))
     return well and not found.failed and len(found.winners) == len(plan.studies)
 
 
@@ -135,7 +136,7 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
     from eibench.execution.estimate import estimates
 
     base = plan.base_plan()
-    typer.echo(
+    say(
         f"{plan.title}: {len(plan.studies)} studies of {plan.trials} trials"
         f" ({plan.options.sampler}; seeds {_listed(plan.options.seeds)}), winners run again under"
         f" seeds {_listed(plan.seeds)}"
@@ -147,11 +148,11 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
         runs = plan.budget(study) * len(plan.options.seeds) + len(plan.seeds)
         expected = None if seconds is None else seconds * runs
         total += expected or 0.0
-        typer.echo(f"  {'will fail' if expected is None else duration(expected):>9}  {study.name}")
+        say(f"  {'will fail' if expected is None else duration(expected):>9}  {study.name}")
         for key, known in study.space.items():
-            typer.echo(f"             {key}: {known.words()}")
+            say(f"             {key}: {known.words()}")
     text = f"about {duration(total)} of one process on {device}, measured on a few training steps"
-    typer.echo(text + (f"; no trial begins after {plan.minutes:g} min" if plan.minutes else ""))
+    say(text + (f"; no trial begins after {plan.minutes:g} min" if plan.minutes else ""))
 
 
 def _listed(numbers: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eibench.cli.console import make_console, say
 from eibench.plan import Override
 from eibench.plan.overrides import single_spec
 from eibench.plan.plugins import load_plugin
@@ -54,16 +55,15 @@ def show(
     network, shape = describe(spec)
     if as_json:
         values = {**shape._asdict(), "network": dataclasses.asdict(network)}
-        typer.echo(json.dumps({"run": spec.to_dict(), **values}, indent=2))
+        say(json.dumps({"run": spec.to_dict(), **values}, indent=2))
     else:
         _print(spec, network, shape)
 
 
 def _print(spec: RunSpec, network: Part, shape: DataShape) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     if not console.is_terminal:
         console.width = WIDTH
     console.print(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eibench.cli.console import say
 from eibench.cli.listing import Plugins
 from eibench.cli.options import DataDir
 from eibench.cli.run import Device, Where
@@ -58,7 +59,7 @@ def speed(
     found = measure(spec, choose_device(device), seconds)
     if as_json:
         values = {**dataclasses.asdict(found), "verdicts": verdicts(found)}
-        typer.echo(json.dumps({"run": spec.to_dict(), **values}, indent=2))
+        say(json.dumps({"run": spec.to_dict(), **values}, indent=2))
     else:
         _print(spec, found)
 
@@ -67,7 +68,7 @@ def _print(spec: RunSpec, found: Speed) -> None:
     from tabulate import tabulate
 
     size = "x".join(map(str, found.image))
-    typer.echo(
+    say(
         f"{spec.data.name}: {found.images:,} training images of {size}, "
         f"in batches of {spec.train.batch_size}, on {found.device}\n"
     )
@@ -75,8 +76,8 @@ def _print(spec: RunSpec, found: Speed) -> None:
     training = f"training step of {spec.model.label}, {spec.method.label}, T = {spec.timesteps}"
     rows.append([training, "", f"{found.training:,.0f}"])
     head = ["", "augmentation", "images/s"]
-    typer.echo(tabulate(rows, head, colalign=("left", "left", "right"), disable_numparse=True))
-    typer.echo("\n" + "\n".join(verdicts(found)))
+    say(tabulate(rows, head, colalign=("left", "left", "right"), disable_numparse=True))
+    say("\n" + "\n".join(verdicts(found)))
 
 
 def _words(rate: Rate) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Workers
 from eibench.plan.suite import Plan, PlannedRun
+from eibench.results.paths import member
 from eibench.results.plan_file import write_plan
 from eibench.results.store import OK, RunFolder
 
@@ -58,9 +59,10 @@ def run_plan(
     runs = list(runs)
     datasets = Datasets(device)
     check_buildable(runs, datasets)
-    with locked(root / plan.name), Workers(jobs, datasets, plan.plugins) as workers:
-        write_plan(root / plan.name, plan)
-        return _run_all(plan.name, runs, root / plan.name, workers, listener, fail_fast)
+    folder = member(root, plan.name)
+    with locked(folder), Workers(jobs, datasets, plan.plugins) as workers:
+        write_plan(folder, plan)
+        return _run_all(plan.name, runs, folder, workers, listener, fail_fast)
 
 
 def _run_all(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eibench.errors import UserError
+from eibench.results.paths import member, open_regular
 
 try:
     import fcntl
@@ -22,8 +23,8 @@ def locked(folder: Path) -> Iterator[None]:
         UserError: another process holds it, or it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        member(folder.parent, folder.name).mkdir(parents=True, exist_ok=True)
+        file = open_regular(folder / ".lock", "rb+")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     with file:

@@ -20,12 +20,12 @@ from eibench.execution.environment import environment
 from eibench.execution.memory import peak_mib, reset_peak
 from eibench.execution.probing import probe
 from eibench.plan.suite import PlannedRun
+from eibench.results.schema import SCHEMA
 from eibench.results.store import (
     DIVERGED,
     ERROR,
     OK,
     OUT_OF_MEMORY,
-    SCHEMA,
     RunFolder,
 )
 from eibench.training import checkpoint

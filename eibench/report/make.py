@@ -24,6 +24,7 @@ from eibench.report.searches import Search, read_searches
 from eibench.report.source import SuiteResults, read_suites
 from eibench.report.tables import Table, build_table
 from eibench.report.words import find_metric
+from eibench.results.paths import member
 from eibench.results.store import write_atomic
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def make_figures(
         yield from _draw_search(search, metric, x, by, out)
     for suite in rest:
         for name, field, ablated, figure in _figures(suite, metric, x, by):
-            paths = _save(figure, out or suite.folder / "figures", f"{suite.name}_{name}")
+            paths = _save(figure, out or member(suite.folder, "figures"), f"{suite.name}_{name}")
             yield Drawn(suite.name, field, paths, ablated)
 
 
@@ -192,7 +193,7 @@ def _draw_search(
     from eibench.report import search_figures
 
     for name, figure in search_figures.draw_search(search, metric, x, by):
-        paths = _save(figure, out or search.folder / "figures", f"{search.name}_{name}")
+        paths = _save(figure, out or member(search.folder, "figures"), f"{search.name}_{name}")
         yield Drawn(search.name, None, paths, ablated=False, searched=True)
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eibench.report.source import Run, SuiteResults, Value, read_run, read_suite
-from eibench.results.store import SEARCH, kind_of, read_json, read_plan, suite_folders
+from eibench.errors import UserError
+from eibench.report.source import Run, SuiteResults, Value, known_fields, read_run, read_suite
+from eibench.results.paths import has_plan, suite_folders
+from eibench.results.store import SEARCH, kind_of, read_plan
 
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 """States of a trial."""
@@ -128,8 +130,11 @@ def read_searches(paths: Iterable[Path]) -> list[Search]:
 
 def read_search(folder: Path) -> Search:
     """The search whose plan lies in `folder`; raises `UserError` where it is damaged."""
-    plan = read_json(folder / "plan.json", ("search", "studies"))
-    assert plan is not None, folder
+    plan = read_plan(folder)
+    if kind_of(plan) != SEARCH:
+        raise UserError(f"{folder}: no search, but a plan of kind {kind_of(plan)}")
+    if folder.resolve().name != SEARCH:
+        raise UserError(f"{folder}: a search must lie in a folder called {SEARCH!r}")
     known = plan["search"]
     above = (folder.resolve() if folder.name in ("", "..") else folder).parent
     return Search(
@@ -147,10 +152,10 @@ def read_search(folder: Path) -> Search:
         confirm_seeds=tuple(known["confirm_seeds"]),
         studies=tuple(_study(study) for study in plan["studies"]),
         runs=tuple(read_run(folder / run["run_id"], run["fields"]) for run in plan["runs"]),
-        confirmed=read_suite(above) if (above / "plan.json").exists() else None,
+        confirmed=read_suite(above) if has_plan(above) else None,
     )
 
 
 def _study(study: Mapping[str, Any]) -> Study:
-    trials = tuple(Trial(**{**trial, "runs": tuple(trial["runs"])}) for trial in study["trials"])
-    return Study(**{**study, "trials": trials, "front": tuple(study["front"])})
+    trials = [known_fields(Trial, trial, runs=tuple(trial["runs"])) for trial in study["trials"]]
+    return known_fields(Study, study, trials=tuple(trials), front=tuple(study["front"]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, BASE
+from eibench.results.paths import suite_folders
 from eibench.results.store import (
     INTERRUPTED,
     MISSING,
@@ -17,9 +19,10 @@ from eibench.results.store import (
     RunFolder,
     kind_of,
     read_plan,
-    suite_folders,
+    recorded_runs,
 )
 
+T = TypeVar("T")
 Value = str | float | bool | None
 """A field's value; None where the run has no such field."""
 
@@ -126,14 +129,17 @@ def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
         found = list(suite_folders(path))
         if not found:
             raise UserError(f"{path}: no results here; `eibench run SUITE` makes some")
-        suites = [folder for folder in found if kind_of(read_plan(folder)) != SEARCH]
-        folders |= {folder.resolve(): folder for folder in suites}
-    return [read_suite(folder) for folder in sorted(folders.values())]
+        folders |= {folder.resolve(): folder for folder in found}
+    plans = {folder: read_plan(folder) for folder in sorted(folders.values())}
+    return [_suite(folder, plan) for folder, plan in plans.items() if kind_of(plan) != SEARCH]
 
 
 def read_suite(folder: Path) -> SuiteResults:
-    """The suite whose plan lies in `folder`."""
-    plan = read_plan(folder)
+    """Return the suite whose plan lies in `folder`."""
+    return _suite(folder, read_plan(folder))
+
+
+def _suite(folder: Path, plan: Mapping[str, Any]) -> SuiteResults:
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
     return SuiteResults(
         folder=folder,
@@ -143,14 +149,20 @@ def read_suite(folder: Path) -> SuiteResults:
         tuned_by=plan["tuned_by"],
         same=tuple(tuple(group) for group in plan["same"]),
         runs=tuple(read_run(folder / run_id, fields) for run_id, fields in planned.items()),
-        others=sum(path.parent.name not in planned for path in folder.glob("*/record.json")),
+        others=sum(run.run_id not in planned for run in recorded_runs(folder)),
         kind=kind_of(plan),
         references=tuple(_reference(known) for known in plan.get("references", ())),
     )
 
 
 def _reference(known: Mapping[str, Any]) -> Reference:
-    return Reference(**{**known, "runs": frozenset(known["runs"])})
+    return known_fields(Reference, known, runs=frozenset(known["runs"]))
+
+
+def known_fields(cls: type[T], values: Mapping[str, Any], **changed: Any) -> T:
+    """Return a dataclass made of those of `values` that it has, some of them changed."""
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(**{key: v for key, v in {**values, **changed}.items() if key in names})
 
 
 def read_run(folder: Path, fields: Mapping[str, Any]) -> Run:

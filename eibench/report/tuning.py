@@ -17,6 +17,7 @@ from eibench.report.provenance import code
 from eibench.report.searches import Search, Study, read_search
 from eibench.report.source import SuiteResults
 from eibench.report.words import counted, show_setting
+from eibench.results.paths import has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
 RESULTS = Path("results")
@@ -25,9 +26,10 @@ RESULTS = Path("results")
 
 def own_search(suite: SuiteResults) -> Search | None:
     """The search whose winners the suite's runs are, if they are any."""
-    folder = suite.folder / SEARCH
-    own = suite.tuned_by == suite.name and (folder / "plan.json").exists()
-    return read_search(folder) if own else None
+    if suite.tuned_by != suite.name:
+        return None
+    folder = member(suite.folder, SEARCH)
+    return read_search(folder) if has_plan(folder) else None
 
 
 def tuned_keys(search: Search | None) -> set[str]:
@@ -63,8 +65,8 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
     own = suite.folder if suite.tuned_by == suite.name else None
     places = [own] if own else [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
     searches = (place / SEARCH for place in places)
-    searched = next((place for place in searches if (place / "plan.json").exists()), None)
-    tuning = next((place for place in places if (place / "plan.json").exists()), None)
+    searched = next(filter(has_plan, searches), None)
+    tuning = next(filter(has_plan, places), None)
     if searched is not None:
         yield from _of_search(suite, read_search(searched))
     elif tuning is not None and own is None:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from eibench.errors import UserError
 from eibench.results.numbers import LAYER_METRICS, NUMBERS
-from eibench.results.store import SEARCH, RunFolder, kind_of, read_plan, suite_folders
+from eibench.results.paths import suite_folders
+from eibench.results.store import SEARCH, RunFolder, kind_of, read_plan, recorded_runs
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
 TRIAL = ("study", "trial")
@@ -85,9 +86,8 @@ def _frame(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> pd.DataFrame
 def _suite_rows(folder: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of one suite: its planned runs in order, then others found in its folder."""
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
-    found = [RunFolder(p.parent) for p in sorted(folder.glob("*/record.json"))]
     rows = [_row(plan, RunFolder(folder / i), f, True) for i, f in planned.items()]
-    others = [run for run in found if run.run_id not in planned]
+    others = [run for run in recorded_runs(folder) if run.run_id not in planned]
     rows += [_row(plan, run, {}, False) for run in others]
     trials = _trials(plan)
     nothing = dict.fromkeys(TRIAL)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from eibench.plan.suite import Plan
-from eibench.results.store import SCHEMA, to_json, write_atomic
+from eibench.results.schema import SCHEMA
+from eibench.results.store import to_json, write_atomic
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

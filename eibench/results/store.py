@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,18 @@ from typing import Any
 import yaml
 
 from eibench.errors import UserError
-
-SCHEMA = 1
+from eibench.files import read_bytes
+from eibench.plan.validate import show
+from eibench.results.checks import check, check_order, check_plan, check_record, damaged
+from eibench.results.paths import (
+    LARGEST,
+    member,
+    open_regular,
+    parse_json,
+    parse_object,
+    real_folders,
+)
+from eibench.results.schema import SCHEMA, EpochLine, PlanFile, RecordFile, SearchFile
 
 OK = "ok"
 DIVERGED = "diverged"
@@ -64,10 +74,15 @@ class RunFolder:
 
     path: Path
 
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the run; raises `UserError` where it or its folder is a
+        link."""
+        return member(self.path.parent, self.path.name, name)
+
     @property
     def checkpoint(self) -> Path:
         """The state between two epochs; exists while the run can go on from it."""
-        return self.path / "checkpoint.pt"
+        return self.file("checkpoint.pt")
 
     @property
     def run_id(self) -> str:
@@ -75,8 +90,16 @@ class RunFolder:
         return self.path.name
 
     def record(self) -> dict[str, Any] | None:
-        """How the run ended, or None while it has not; raises `UserError` when it is damaged."""
-        return read_json(self.path / "record.json", ("status", "fields", "result", "cost"))
+        """Return how the run ended, or None while it has not.
+
+        Raises:
+            UserError: the record is damaged, of another version, or another run's.
+        """
+        path = self.file("record.json")
+        record = read_json(path, RecordFile)
+        if record is not None:
+            check_record(record, self.run_id, path)
+        return record
 
     def final_record(self) -> dict[str, Any] | None:
         """The record of a run that another attempt would only repeat; None while one is due."""
@@ -94,80 +117,102 @@ class RunFolder:
         return {"status": MISSING, "reason": "not run"}
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The epoch records so far; a line cut off by a crash is left out."""
-        try:
-            text = (self.path / "epochs.jsonl").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return []
-        return list(_whole_lines(text.splitlines()))
+        """Return the epoch records so far; a last line cut off by a crash is left out.
+
+        Raises:
+            UserError: a line before it is damaged.
+        """
+        path = self.file("epochs.jsonl")
+        lines = read_lines(path, "delete the run's folder to have it made again")
+        found = [
+            check(EpochLine, line, f"{path}: line {i}") for i, line in enumerate(lines, start=1)
+        ]
+        check_order([line["epoch"] for line in found], "epoch", path)
+        return found
 
     def begin(self, spec: dict[str, Any]) -> None:
         """Lay the folder out."""
         text = yaml.safe_dump(spec, sort_keys=False)
-        write_atomic(self.path / "spec.yaml", text.encode())
+        write_atomic(self.file("spec.yaml"), text.encode())
 
     def begin_epochs(self, history: list[dict[str, Any]]) -> None:
         """Start epochs.jsonl with the epochs that a checkpoint already holds."""
         lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in history)
-        write_atomic(self.path / "epochs.jsonl", lines.encode())
+        write_atomic(self.file("epochs.jsonl"), lines.encode())
 
     def append_epoch(self, record: dict[str, Any]) -> None:
         """Add one line to epochs.jsonl."""
-        with (self.path / "epochs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+        with open_regular(self.file("epochs.jsonl"), "ab") as file:
+            file.write((json.dumps(record, allow_nan=False) + "\n").encode())
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write the record; drop the checkpoint unless another attempt could go on from it."""
-        write_atomic(self.path / "record.json", to_json(record))
+        write_atomic(self.file("record.json"), to_json(record))
         if record["status"] in FINAL:
             self.checkpoint.unlink(missing_ok=True)
 
 
-def _whole_lines(lines: list[str]) -> Iterator[dict[str, Any]]:
-    """The records of a JSONL file up to the first line that is not whole."""
-    for line in lines:
+def recorded_runs(folder: Path) -> list[RunFolder]:
+    """Return the runs in a suite's results `folder` that have a record, sorted."""
+    return [RunFolder(p) for p in real_folders(folder) if os.path.lexists(p / "record.json")]
+
+
+def read_lines(path: Path, hint: str) -> list[dict[str, Any]]:
+    """Return the values in a file of JSON lines, without a last line that is not whole.
+
+    Raises:
+        UserError: the file cannot be read, or an earlier line is damaged.
+    """
+    try:
+        content = read_bytes(path, LARGEST, follow_links=False)
+    except FileNotFoundError:
+        return []
+    lines = content.split(b"\n")
+    values = []
+    for i, line in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
-        except ValueError:
-            return
+            values.append(parse_object(line))
+        except ValueError as error:
+            if any(lines[i:]):
+                raise UserError(f"{path}: line {i} is damaged ({error}); {hint}") from None
+    return values
 
 
-def read_json(path: Path, keys: Iterable[str]) -> dict[str, Any] | None:
-    """The object with `keys` in `path`; None when there is no such file.
+def read_json(path: Path, cls: type[PlanFile] | type[RecordFile]) -> dict[str, Any] | None:
+    """Return the object in `path`, which is as `cls` says; None when there is no such file.
 
     Raises:
         UserError: the file is damaged, or of another version of eibench. We write by renaming, so
             something else touched it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        content = parse_json(read_bytes(path, LARGEST, follow_links=False))
+    except FileNotFoundError:
         return None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # not JSON, or not even text
-        raise UserError(f"{path}: damaged ({error}); delete it to have it made again") from None
-    if not isinstance(content, dict) or not content.keys() >= set(keys):
-        raise UserError(f"{path}: damaged (keys are missing); delete it to have it made again")
-    if content.get("schema") != SCHEMA:
-        found = content.get("schema")
-        raise UserError(f"{path}: has schema {found!r}, this eibench reads {SCHEMA}")
-    return content
+        raise damaged(path, [str(error)]) from None
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found is not None and (found != SCHEMA or isinstance(found, bool)):
+        raise UserError(f"{path}: has schema {show(found)}, this eibench reads {SCHEMA}")
+    return check(cls, content, path)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """The plan in a suite's results `folder`; raises `UserError` where there is none."""
-    plan = read_json(folder / "plan.json", ("suite", "title", "axes", "tuned_by", "same", "runs"))
+    """Return the plan in a suite's results `folder`.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = member(folder, "plan.json")
+    plan = read_json(path, PlanFile)
     if plan is None:
         raise UserError(f"{folder}: no results here; `eibench run SUITE` makes some")
+    if kind_of(plan) == SEARCH:
+        check(SearchFile, plan, path)
+    check_plan(plan, path)
     return plan
 
 
-def kind_of(plan: dict[str, Any]) -> str:
+def kind_of(plan: Mapping[str, Any]) -> str:
     """`train`, `probe` or `search`; plans written before there were probes do not say."""
     return str(plan.get("kind", "train"))
-
-
-def suite_folders(path: Path) -> Iterator[Path]:
-    """The folders at or below `path` that hold a suite's plan, sorted."""
-    yield from sorted(found.parent for found in path.rglob("plan.json"))

@@ -18,6 +18,7 @@ from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Stop, Workers
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
+from eibench.results.paths import member
 from eibench.results.store import FINAL, SEARCH
 from eibench.search.journal import open_journal
 from eibench.search.made_of import refuse_other_trials
@@ -69,7 +70,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     datasets = Datasets(device)
     _check_buildable(plan, datasets)
-    folder = root / plan.name / SEARCH
+    folder = member(root, plan.name, SEARCH)
     with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)

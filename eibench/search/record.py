@@ -16,7 +16,8 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from eibench.plan.search import SearchPlan
-from eibench.results.store import SCHEMA, SEARCH, RunFolder, to_json, write_atomic
+from eibench.results.schema import SCHEMA
+from eibench.results.store import SEARCH, RunFolder, to_json, write_atomic
 from eibench.search.outcome import SCORE, Outcome, begun, impossible, outcome
 from eibench.search.study import DIRECTIONS, REASON, Study
 

@@ -375,7 +375,8 @@ def test_csv_of_a_searched_suite_is_that_of_its_winners(fair_search, cli):
 
 
 def test_csv_of_a_search_has_its_trials(fair_search, cli):
-    fair_search.study("odd", {"method": "ei", "model.depth": 8}, {"train.schedule": {}})
+    arm = {"method": "ei", "model.depth": 8}
+    fair_search.study("odd", arm, {"train.schedule": {"choices": [None]}})
     fair_search.last["trials"].append({
         "number": 0, "values": {"train.schedule": None}, "state": "failed", "reason": "no, no",
         "scores": {}, "runs": [], "seconds": 1.25, "epochs": 0,
@@ -425,7 +426,7 @@ def test_a_damaged_search_is_one_message(fair_search, cli):
     fair_search.write()
     done = cli("report", fair_search.folder)
     assert done.code == 2
-    assert "damaged (keys are missing)" in done.errors[0]
+    assert "damaged (studies: is missing)" in done.errors[0]
 
 
 # --------------------------------------------------------------------------- other tables

@@ -1,0 +1,97 @@
+"""Checks of what was read from a results folder; a file that cannot be believed is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from eibench.errors import UserError
+from eibench.plan.validate import Invalid, validate
+from eibench.results.identity import run_id_of
+
+HINT = "delete it to have it made again"
+MOST_PROBLEMS = 5
+"""Told of one file."""
+
+
+def check(cls: type[BaseModel], content: Any, where: Path | str) -> dict[str, Any]:
+    """Return `content`, which was read at `where`, if it is a `cls`.
+
+    Raises:
+        UserError: every key that is missing, or has a value of a wrong type or out of range.
+    """
+    if not isinstance(content, Mapping):
+        raise damaged(where, ["must be an object with keys"])
+    try:
+        validate(cls, content)
+    except Invalid as invalid:
+        keys = (".".join(map(str, p.keys)) for p in invalid.problems)
+        raise damaged(
+            where, [f"{key}: {p.text}" for key, p in zip(keys, invalid.problems, strict=True)]
+        ) from None
+    return dict(content)
+
+
+def damaged(where: Path | str, problems: Sequence[str]) -> UserError:
+    """Return the message for a file that cannot be believed."""
+    more = [f"and {len(problems) - MOST_PROBLEMS} more"] * (len(problems) > MOST_PROBLEMS)
+    return UserError(f"{where}: damaged ({'; '.join([*problems[:MOST_PROBLEMS], *more])}); {HINT}")
+
+
+def check_plan(plan: Mapping[str, Any], path: Path) -> None:
+    """Raise `UserError` where parts of a plan contradict each other."""
+    if problems := list(_contradictions(plan)):
+        raise damaged(path, problems)
+
+
+def _contradictions(plan: Mapping[str, Any]) -> Iterator[str]:
+    runs = [run["run_id"] for run in plan["runs"]]
+    known = set(runs)
+    if len(known) < len(runs):
+        yield f"runs: {next(r for r in runs if runs.count(r) > 1)} stands twice"
+    for i, run in enumerate(plan["runs"]):
+        made = run_id_of(run["fields"])
+        if made not in (None, run["run_id"]):
+            yield f"runs.{i}.fields: of another run, {made}, not {run['run_id']}"
+    for i, reference in enumerate(plan.get("references", [])):
+        yield from _unknown(f"references.{i}.runs", reference["runs"], known)
+    for i, study in enumerate(plan.get("studies", [])):
+        yield from (f"studies.{i}.{text}" for text in _study_contradictions(study, known))
+
+
+def _study_contradictions(study: Mapping[str, Any], runs: set[str]) -> Iterator[str]:
+    for number, trial in enumerate(study["trials"]):
+        if trial["number"] != number:
+            yield f"trials.{number}.number: must be {number}, not {trial['number']}"
+        yield from _unknown(f"trials.{number}.runs", trial["runs"], runs)
+    count = len(study["trials"])
+    for key in ("winner", "front"):
+        chosen = study[key] if key == "front" else [study[key]]
+        if any(number is not None and number >= count for number in chosen):
+            yield f"{key}: no such trial; there are {count}"
+
+
+def _unknown(key: str, runs: Iterable[str], known: set[str]) -> Iterator[str]:
+    for run in runs:
+        if run not in known:
+            yield f"{key}: {run} is no run of this plan"
+
+
+def check_record(record: Mapping[str, Any], run_id: str, path: Path) -> None:
+    """Raise `UserError` where a record is not that of the run `run_id`."""
+    made = run_id_of(record["fields"]) or run_id
+    found = {"run_id": record.get("run_id") or run_id, "fields": made}
+    problems = [f"{key}: of another run, {f}, not {run_id}" for key, f in found.items()]
+    problems = [text for text, f in zip(problems, found.values(), strict=True) if f != run_id]
+    if problems:
+        raise damaged(path, problems)
+    check_order([layer["layer"] for layer in record.get("layers", [])], "layers", path)
+
+
+def check_order(numbers: Sequence[int], key: str, path: Path) -> None:
+    """Raise `UserError` unless `numbers` count from 1."""
+    if list(numbers) != list(range(1, len(numbers) + 1)):
+        raise damaged(path, [f"{key}: must be numbered 1, 2, ..."])

@@ -1,0 +1,306 @@
+"""Types and ranges of all that is read from a results folder.
+
+A file that was damaged, edited or made by a stranger is refused in one message that names the file
+and the key; no number is believed that no run can have.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from eibench.plan.options.base import LARGEST_SEED
+from eibench.plan.suite import NAME
+from eibench.plan.validate import show
+from eibench.results.numbers import METRICS
+
+SCHEMA = 1
+LARGEST_NUMBER = 1e100
+"""Squares of such numbers are finite; no run measures more."""
+LONGEST_TIME = 1e10
+"""Seconds."""
+
+LONGEST_TEXT = 2**20
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+SuiteName = Annotated[str, Field(pattern=f"^{NAME}$", max_length=120)]
+RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,80}_[0-9a-f]{8}$")]
+FieldName = Annotated[str, Field(pattern=r"^\w+([.]\w+)*$", max_length=200)]
+
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Size = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_TIME)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Ordinal = Annotated[int, Field(ge=1, le=LARGEST_SEED)]
+
+DEEPEST = 6
+"""Levels of lists and objects within a value."""
+
+
+def _metric(name: str) -> str:
+    """Return `name` if it is a training run's number."""
+    if name not in METRICS:
+        raise ValueError(f"must be one of {', '.join(METRICS)}, not {show(name)}")
+    return name
+
+
+def _plain(value: Any, left: int = DEEPEST) -> Any:
+    """Return `value` if it is text, a number, true, false, null, or a short nesting of these."""
+    kind = type(value)
+    if kind is str:
+        if len(value) > LONGEST_TEXT:
+            raise ValueError(f"must have at most {LONGEST_TEXT} characters")
+    elif kind is float or kind is int:
+        if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+            raise ValueError(f"must be finite and at most {LARGEST_NUMBER:g}, not {show(value)}")
+    elif kind is list or kind is dict:
+        if not left:
+            raise ValueError("must not be nested so deeply")
+        for inner in value if kind is list else value.values():
+            _plain(inner, left - 1)
+    return value
+
+
+def _flat(value: Any) -> Any:
+    """Return `value` if it is text, a number, true, false or null."""
+    if type(value) in (list, dict):
+        raise ValueError(f"must be text, a number, true, false or null, not {show(value)}")
+    return _plain(value)
+
+
+Scalar = Annotated[Any, AfterValidator(_flat)]
+Value = Annotated[Any, AfterValidator(_plain)]
+Values = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+class Part(BaseModel):
+    """An object in a results file; keys of later versions are passed over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class Open(BaseModel):
+    """An object whose further keys have plain values."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Value] = Field(init=False)
+
+
+class RunFields(Open):
+    """The fields of a planned run: what every run has, and its options."""
+
+    method: Text
+    model: Text
+    data: Text
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+    ablation: Text = ""
+
+
+class PlannedRun(Part):
+    """A run that a suite asks for."""
+
+    run_id: RunId
+    fields: RunFields
+
+
+class Reference(Part):
+    """A published number and the runs that it is set beside."""
+
+    method: Text
+    model: Annotated[dict[str, Scalar], Field(min_length=1)]
+    data: Text
+    data_title: Text | None
+    metric: Text
+    value: Number
+    source: Text
+    fields: Values
+    notes: dict[str, Scalar]
+    runs: list[RunId]
+
+
+class SearchSettings(Part):
+    """What a whole search was asked for."""
+
+    objectives: Annotated[list[Annotated[str, AfterValidator(_metric)]], Field(min_length=1)]
+    trials: Count
+    minutes: Size | None
+    sampler: Text
+    sampler_seed: Count
+    pruner: Text
+    seeds: list[Count]
+    confirm_seeds: list[Count]
+
+
+class Scores(Part):
+    """Objectives of a trial."""
+
+    validation_accuracy: Percent | None = None
+    seconds: Seconds | None = None
+    firing_rate: Share | None = None
+
+
+class Range(Part):
+    """The values that a search may choose for one key."""
+
+    choices: Annotated[list[Any], Field(min_length=1), AfterValidator(_plain)] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    step: Number | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Range:
+        if self.choices is None:
+            if self.low is None or self.high is None or self.low > self.high:
+                raise ValueError("must have choices, or low and high in this order")
+            if self.log and self.low <= 0:
+                raise ValueError("low must be above 0 on a log scale")
+        return self
+
+
+class Trial(Part):
+    """One setting that a search tried."""
+
+    number: Count
+    values: dict[FieldName, Value]
+    state: Literal["complete", "pruned", "failed", "running"]
+    reason: Text | None
+    scores: Scores
+    runs: list[RunId]
+    seconds: Seconds
+    epochs: Count
+    loss: Number | None = None
+
+
+class Study(Part):
+    """The search for one method under one combination of the axes."""
+
+    name: Text
+    arm: dict[FieldName, Scalar]
+    space: dict[FieldName, Range]
+    trials: list[Trial]
+    winner: Count | None
+    front: list[Count]
+    importances: dict[FieldName, Share] | None
+
+
+class PlanFile(Part):
+    """`plan.json`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    suite: SuiteName
+    title: Text
+    kind: Literal["train", "probe", "search"] = "train"
+    axes: list[FieldName]
+    tuned_by: SuiteName | None
+    same: list[Annotated[list[Text], Field(min_length=1)]]
+    runs: list[PlannedRun]
+    references: list[Reference] = []
+
+
+class SearchFile(PlanFile):
+    """`plan.json` of a search."""
+
+    search: SearchSettings
+    studies: list[Study]
+
+
+class Result(Open):
+    """The numbers of a run; those of its kind alone are there."""
+
+    test_accuracy: Percent | None = None
+    test_loss: Number | None = None
+    test_accuracy_last: Percent | None = None
+    validation_accuracy: Percent | None = None
+    best_epoch: Ordinal | None = None
+    epochs: Count | None = None
+    train_loss_last: Number | None = None
+    firing_rate: Share | None = None
+    firing_rate_by_layer: list[Share] = []
+    silent_share: Share | None = None
+    negative_weights: Count | None = None
+    parameters: Count | None = None
+    data_digest: Text = ""
+    gradient_decades: Size | None = None
+    gradient_min: Size | None = None
+    gradient_max: Size | None = None
+    dead_gradient_layers: Count | None = None
+    live_layers: Count | None = None
+    rate_min: Share | None = None
+    rate_last: Share | None = None
+    current_std_last: Size | None = None
+    loss: Number | None = None
+
+
+class Cost(Open):
+    """What a run took."""
+
+    seconds: Seconds | None = None
+    images_per_second: Size | None = None
+    peak_memory_mib: Size | None = None
+
+
+class Environment(Open):
+    """What computed a run."""
+
+    commit: Text | None = None
+    dirty: bool | None = None
+    plugins: dict[str, Text] = {}
+
+
+class Layer(Part):
+    """A layer of a probe."""
+
+    layer: Ordinal
+    name: Text
+    neurons: Count
+    firing_rate: Share | None = None
+    silent_share: Share | None = None
+    current_std: Size | None = None
+    signal_share: Number | None = None
+    class_signal: Size | None = None
+    balance: Size | None = None
+    balance_drift: Size | None = None
+    gradient: Size | None = None
+    common_mode_ee: Number | None = None
+    common_mode_ie: Number | None = None
+    common_mode_ei: Number | None = None
+    non_finite: list[Text] = []
+
+
+class RecordFile(Part):
+    """`record.json`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    suite: SuiteName | None = None
+    run_id: RunId | None = None
+    status: Literal["ok", "diverged", "out_of_memory", "error"]
+    reason: Text | None
+    fields: Values
+    result: Result
+    cost: Cost
+    environment: Environment = Environment()
+    layers: list[Layer] = []
+
+
+class EpochCost(Open):
+    """What an epoch took."""
+
+    train_seconds: Seconds = 0.0
+    evaluation_seconds: Seconds = 0.0
+    peak_memory_mib: Size | None = None
+
+
+class EpochLine(Part):
+    """A line of `epochs.jsonl`."""
+
+    epoch: Ordinal
+    train_loss: Number | None = None
+    train_accuracy: Percent | None = None
+    validation_loss: Number | None = None
+    validation_accuracy: Percent | None = None
+    lr: Size | None = None
+    firing_rate_by_layer: list[Share] = []
+    cost: EpochCost = EpochCost()
