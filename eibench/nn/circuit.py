@@ -54,7 +54,8 @@ class Circuit:
     """Dale's law. Without it nothing is projected: weights start as they do with it and may change
     sign, so that I_div may do so too."""
     inhibitory_cell: str = "rectifier"
-    """`rectifier` (fast, without memory) or `lif`: spiking cells (see `EILayer`)."""
+    """`rectifier` (fast, without memory; under Dale's law it is linear, slope 1 everywhere) or
+    `lif`: spiking cells (see `EILayer`)."""
     inhibitory_tau: float = 2.0
     """Membrane time constant of `lif` cells, in time steps."""
 
@@ -76,10 +77,10 @@ class Circuit:
         return self.straight_through or self.stabilization in ("leak", "none")
 
     @property
-    def linear(self) -> bool:
-        """Whether currents are linear in the activity x >= 0: nothing divides, and under Dale's law
-        W_IE * x >= 0, where a rectifier is idle. Its slope at zero then counts as 1."""
-        return self.dale and not self.divisive and self.inhibitory_cell == "rectifier"
+    def linear_cells(self) -> bool:
+        """Whether inhibitory cells are linear, s_I = W_IE * x: under Dale's law that is never
+        negative. Without it they have a rectifier."""
+        return self.dale and self.inhibitory_cell == "rectifier"
 
     @property
     def stabilize(self) -> F.Stabilization:

@@ -62,10 +62,10 @@ class EILayer(nn.Module):
         self.circuit, self.init, self.balance = circuit, init, balance
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not readout
-        rectifies = circuit.inhibitory_cell == "rectifier"
-        self.fires = self.divides and circuit.straight and rectifies
+        self.fires = self.divides and circuit.straight and circuit.inhibitory_cell == "rectifier"
         """Whether the circuit is one function, which can have the neuron in it as well."""
-        self.one_synapse = self.subtracts and circuit.linear and not readout
+        one = self.subtracts and circuit.linear_cells and not self.divides
+        self.one_synapse = one and not readout
         """Whether the circuit is a product with one matrix, g_E (W_EE - W_EI W_IE)."""
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
@@ -188,10 +188,9 @@ class EILayer(nn.Module):
             self._lateral(),
         )
         circuit = self.circuit
-        finite = circuit.stabilization != "none"  # else 0 / 0, which cannot be put right
         worth = F.worth_folding(x, self._positions(x), self.fan_in)
-        folded = self.subtracts and finite and worth
-        parts = F.Parts(self.subtracts, folded, circuit.stabilize)
+        folded = self.subtracts and circuit.linear_cells and worth
+        parts = F.Parts(self.subtracts, folded, not circuit.linear_cells, circuit.stabilize)
 
         def stacked() -> Tensor:
             if parts.folded:
@@ -215,7 +214,7 @@ class EILayer(nn.Module):
         i_ee: Tensor
         i_ee, i_ie = drive.split([self.weight_ee.shape[0], self.weight_ie.shape[0]], dim=1)
         if self.circuit.inhibitory_cell == "rectifier":
-            return i_ee, i_ie.relu()
+            return i_ee, i_ie if self.circuit.linear_cells else i_ie.relu()
         scaled = i_ie.unflatten(0, (steps, -1)) / self.inhibitory_threshold
         spikes = F.lif(scaled, self.circuit.inhibitory_tau)
         return i_ee, merge_time(spikes) * self.inhibitory_threshold

@@ -3,8 +3,8 @@
 Beside the equations of `oracle` (sections 2 and 4) these are new. S with a constant epsilon, with a
 constant added, or no S at all. Without the straight-through rule dS/dI_div is 0 where S replaced a
 zero, and what reaches the replacements of `adaptive` goes to the sample's smallest positive I_div,
-in equal shares where several are equally small. Without division (but for a readout) the layer is
-linear under Dale's law, z_I >= 0: the rectifier's slope at z_I = 0 is 1; in other layers it is 0.
+in equal shares where several are equally small. Without Dale's law the cells are rectifiers, whose
+slope is 0 at and below zero.
 Spiking inhibitory cells: s_I = theta_I LIF(W_IE x / theta_I).
 """
 
@@ -39,6 +39,7 @@ class Knobs:
     leak: float = 0.5
     straight_through: bool = True
     kappa: float = 1.0
+    dale: bool = True
     inhibitory_cell: str = "rectifier"
     inhibitory_tau: float = 2.0
     theta: float = 1.0
@@ -49,7 +50,7 @@ class Currents:
     """What one layer computes, [n, channels, P]; empty where a part is off."""
 
     net: Array
-    z_i: Array
+    z_i: Array  # the inhibitory cells' drive
     s_i: Array
     i_div: Array
     stable: Array
@@ -75,16 +76,16 @@ def names(k: Knobs, geometry: Geometry) -> set[str]:
 def cells(z: Array, k: Knobs, steps: int) -> Array:
     """s_I of the drive z [n, n_I, P], n being time-major: sample t * B + b."""
     if k.inhibitory_cell == "rectifier":
-        return np.maximum(z, 0.0)
+        return z if k.dale else np.maximum(z, 0.0)
     drive = z.reshape(steps, -1, *z.shape[1:]) / k.theta
     spikes = lif_forward(drive, k.inhibitory_tau, 1.0, "soft")[0]
     return k.theta * spikes.reshape(z.shape)
 
 
-def cells_backward(grad: Array, z: Array, k: Knobs, steps: int, linear: bool) -> Array:
+def cells_backward(grad: Array, z: Array, k: Knobs, steps: int) -> Array:
     """The gradient of z; a spiking cell's theta_I in front and behind cancel."""
     if k.inhibitory_cell == "rectifier":
-        return np.where((z >= 0.0) if linear else (z > 0.0), grad, 0.0)
+        return grad if k.dale else np.where(z > 0.0, grad, 0.0)
     timed = (steps, -1, *z.shape[1:])
     drive, g = z.reshape(timed) / k.theta, grad.reshape(timed) * k.theta
     back = lif_backward(g, drive, k.inhibitory_tau, 1.0, "soft", "sigmoid", True)
@@ -161,7 +162,7 @@ def knob_backward(
         d_s += p["gain_i"][:, None] * gated
         d_ei += outer(d_div, p["gain_i"][:, None] * f.s_i)
         grads["gain_i"] = (gated * f.s_i).sum((0, 2))
-    d_z = cells_backward(d_s, f.z_i, k, steps, linear=not divides and not geometry.readout)
+    d_z = cells_backward(d_s, f.z_i, k, steps)
     grads["weight_ie"] = outer(d_z, x)
     grads["weight_ei"] = d_ei / x.shape[1] ** k.kappa
     return d_x + channels(p["weight_ie"].T, d_z), grads

@@ -111,8 +111,8 @@ class Circuit:
     """Section 2: the currents of one layer, [n, channels, P]."""
 
     i_ee: Array  # excitation
-    z_i: Array  # inhibitory cells before their rectifier
     s_i: Array  # inhibitory cells
+    slope: Array  # their derivative
     i_sub: Array  # subtractive inhibition
     i_div: Array  # divisive inhibition, before stabilisation
     stable: Array  # S, after stabilisation
@@ -130,23 +130,38 @@ def outer(grad: Array, activity: Array) -> Array:
 
 
 def stabilise(i_div: Array) -> Array:
-    """Section 4: exact zeros become the smallest positive value of the same sample (else 1)."""
+    """Section 4: exact zeros become the smallest positive value of the same sample; of one that
+    has none, infinity."""
     stable = i_div.copy()
     for n in range(len(i_div)):
         positive = i_div[n][i_div[n] > 0.0]
-        stable[n][i_div[n] == 0.0] = positive.min() if positive.size else 1.0
+        stable[n][i_div[n] == 0.0] = positive.min() if positive.size else np.inf
     return stable
+
+
+def lawful(p: Parameters) -> bool:
+    """Section 2: whether a layer's parameters keep Dale's law, under which its cells are linear."""
+    return all((v >= 0.0).all() for name, v in p.items() if name != "bias")
+
+
+def cells(x: Array, p: Parameters) -> tuple[Array, Array]:
+    """Section 2: inhibitory cells and their derivative, on columns x. Linear under Dale's law,
+    else rectifiers of slope 0 at zero."""
+    z_i = channels(p["weight_ie"], x)
+    if lawful(p):
+        return z_i, np.ones_like(z_i)
+    return np.maximum(z_i, 0.0), (z_i > 0.0).astype(np.float64)
 
 
 def circuit(x: Array, p: Parameters) -> Circuit:
     """Section 2 on columns x [n, d, P]; every weight in p is a matrix here."""
-    i_ee, z_i = channels(p["weight_ee"], x), channels(p["weight_ie"], x)
-    s_i = np.maximum(z_i, 0.0)
+    i_ee = channels(p["weight_ee"], x)
+    s_i, slope = cells(x, p)
     i_sub = channels(p["weight_ei"], s_i)
     i_div = channels(p["weight_ei"], p["gain_i"][:, None] * s_i)
     stable = stabilise(i_div)
     current = p["gain_e"][:, None] * (i_ee - i_sub) / stable + p["bias"][:, None]
-    return Circuit(i_ee, z_i, s_i, i_sub, i_div, stable, current)
+    return Circuit(i_ee, s_i, slope, i_sub, i_div, stable, current)
 
 
 def circuit_backward(grad: Array, x: Array, p: Parameters, f: Circuit) -> tuple[Array, Parameters]:
@@ -158,7 +173,7 @@ def circuit_backward(grad: Array, x: Array, p: Parameters, f: Circuit) -> tuple[
     d_net, d_div = g / f.stable, -g * net / f.stable**2
     gated = p["gain_i"][:, None] * f.s_i
     to_sub, to_div = channels(p["weight_ei"].T, -d_net), channels(p["weight_ei"].T, d_div)
-    d_z = (to_sub + p["gain_i"][:, None] * to_div) * (f.z_i > 0.0)
+    d_z = (to_sub + p["gain_i"][:, None] * to_div) * f.slope
     grads = {
         "weight_ee": outer(d_net, x),
         "weight_ie": outer(d_z, x),
@@ -172,16 +187,16 @@ def circuit_backward(grad: Array, x: Array, p: Parameters, f: Circuit) -> tuple[
 
 def readout(x: Array, p: Parameters) -> Circuit:
     """Section 2, the last layer: I_EE - I_sub and nothing else."""
-    i_ee, z_i = channels(p["weight_ee"], x), channels(p["weight_ie"], x)
-    s_i = np.maximum(z_i, 0.0)
+    i_ee = channels(p["weight_ee"], x)
+    s_i, slope = cells(x, p)
     i_sub = channels(p["weight_ei"], s_i)
     none = np.zeros_like(i_sub)
-    return Circuit(i_ee, z_i, s_i, i_sub, none, none, i_ee - i_sub)
+    return Circuit(i_ee, s_i, slope, i_sub, none, none, i_ee - i_sub)
 
 
 def readout_backward(grad: Array, x: Array, p: Parameters, f: Circuit) -> tuple[Array, Parameters]:
     """The readout's gradients; that of W_EI is scaled by 1/d as in any layer (section 4)."""
-    d_z = channels(p["weight_ei"].T, -grad) * (f.z_i > 0.0)
+    d_z = channels(p["weight_ei"].T, -grad) * f.slope
     grads = {
         "weight_ee": outer(grad, x),
         "weight_ie": outer(d_z, x),

@@ -31,6 +31,8 @@ KNOBS = {
     "none_true_derivative": Knobs(stabilization="none", straight_through=False),
     "leak_true_derivative": Knobs(stabilization="leak", leak=0.4, straight_through=False),
     "no_subtractive_true_derivative": Knobs(subtractive=False, straight_through=False),
+    "no_dale": Knobs(dale=False),
+    "no_dale_divisive": Knobs(dale=False, divisive=False),
     "kappa0": Knobs(kappa=0.0),
     "kappa_half": Knobs(kappa=0.5, subtractive=False),
     "kappa2": Knobs(kappa=2.0, divisive=False),
@@ -64,11 +66,11 @@ by_knob = pytest.mark.parametrize("knob", KNOBS)
 by_size = pytest.mark.parametrize("size", SIZES)
 
 
-def make_layer(shape: Shape, p: Parameters, k: Knobs, dale: bool = True) -> EILayer:
+def make_layer(shape: Shape, p: Parameters, k: Knobs) -> EILayer:
     """A float64 layer with these knobs that carries the parameters p."""
     g = shape.geometry
     values = {name: getattr(k, name) for name in vars(k) if name != "theta"}
-    circuit = Circuit(**values, dale=dale)
+    circuit = Circuit(**values)
     layer: EILayer
     if g.kernel:
         sizes = (shape.c_in, shape.n_e, g.kernel, g.stride, g.padding, shape.ratio)
@@ -173,18 +175,20 @@ def test_outputs_without_inhibition(knob: str, size: str) -> None:
 @by_knob
 @by_size
 def test_weights_of_either_sign(knob: str, size: str) -> None:
-    """What may happen without Dale's law: negative divisors divide as they are."""
+    """What may happen without Dale's law: negative divisors divide as they are, and cells below
+    zero are silent and pass nothing."""
     rng, shape = np.random.default_rng(4), SHAPES[size]
-    k = knobs(knob, shape)
+    k = replace(knobs(knob, shape), dale=False)
     p = draw(rng, shape, k)
     for name in p:
-        if name not in ("weight_ie", "bias"):
+        if name != "bias":
             p[name] *= rng.choice([-1.0, 1.0], size=p[name].shape)
     f = agree(shape, p, k, draw_activity(rng, shape), rng, finite=False)
     if k.divisive and not shape.geometry.readout:
         negative = f.i_div < 0.0
         added = k.leak if k.stabilization == "leak" else 0.0
-        assert negative.any() and (f.stable[negative] == f.i_div[negative] + added).all()
+        assert k.inhibitory_cell == "lif" or negative.any()
+        assert (f.stable[negative] == f.i_div[negative] + added).all()
 
 
 circuits = st.builds(
@@ -196,6 +200,7 @@ circuits = st.builds(
     leak=st.sampled_from([0.1, 1.0]),
     straight_through=st.booleans(),
     kappa=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+    dale=st.booleans(),
     inhibitory_cell=st.sampled_from(["rectifier", "lif"]),
     inhibitory_tau=st.sampled_from([1.0, 2.0, 7.0]),
     theta=st.sampled_from([0.3, 1.0, 3.0]),
@@ -390,14 +395,15 @@ def test_stabilization_by_hand(knobs: Knobs, current: list, d_div: list | None) 
         assert grads["gain_i"].item() == pytest.approx(np.dot(d_div, [0.0, 0.5, 0.5, 2.0]))
 
 
-SILENT = {"adaptive": 18.0, "epsilon": 36.0, "leak": 72.0}
+SILENT = {"adaptive": 0.0, "epsilon": 30.0, "leak": 60.0}
 
 
 @pytest.mark.parametrize("straight", [True, False])
 @pytest.mark.parametrize("stabilization", ["adaptive", "epsilon", "leak", "none"])
 def test_a_silent_sample_by_hand(stabilization: str, straight: bool) -> None:
-    """x = 0: S is 1, epsilon, the leak or 0, and the current b_E, or 0/0 at the last. A silent
-    sample's own gradient of x is W_EE g_E / S, since the rectifier passes nothing at zero."""
+    """x = 0: S is infinite, epsilon, the leak or 0, and the current b_E, or 0/0 at the last. A
+    silent sample's own gradient of x is (W_EE - W_EI W_IE) g_E / S, 15 / S: a cell's slope is 1 at
+    zero too."""
     k = Knobs(stabilization=stabilization, epsilon=0.5, leak=0.25, straight_through=straight)
     p = column(bias=[1.0, 2.0, 3.0, 4.0])
     x = np.array([[[0.0], [1.0]]])
@@ -415,15 +421,15 @@ def test_a_silent_sample_by_hand(stabilization: str, straight: bool) -> None:
 @pytest.mark.parametrize("straight", [True, False])
 def test_negative_divisors(straight: bool) -> None:
     """Adaptive S looks for the smallest *positive* divisor and leaves negative ones as they are; a
-    sample with none but zero and negative ones gets 1 for its zeros."""
-    k = Knobs(subtractive=False, straight_through=straight)
+    sample with none but zero and negative ones gets infinity for its zeros."""
+    k = Knobs(subtractive=False, straight_through=straight, dale=False)
     p = column(weight_ei=[0.0, -0.5, 2.0, 4.0])
-    layer = make_layer(COLUMN, p, k, dale=False)
+    layer = make_layer(COLUMN, p, k)
     current = layer(torch.ones(1, 1, 1, dtype=torch.float64))
     assert current.flatten().tolist() == [4 / 2, -8.0, 4.0, 0.5]
-    layer = make_layer(COLUMN, column(weight_ei=[0.0, -0.5, -2.0, -4.0]), k, dale=False)
+    layer = make_layer(COLUMN, column(weight_ei=[0.0, -0.5, -2.0, -4.0]), k)
     current = layer(torch.ones(1, 1, 1, dtype=torch.float64))
-    assert current.flatten().tolist() == [4.0, -8.0, -4.0, -0.5]
+    assert current.flatten().tolist() == [0.0, -8.0, -4.0, -0.5]
 
 
 # --- kappa -----------------------------------------------------------------------------------
@@ -453,7 +459,7 @@ def test_kappa_scales_one_gradient(size: str, subtractive: bool) -> None:
 
 def test_kappa_1_is_the_default() -> None:
     assert Circuit() == Circuit(kappa=1.0)
-    assert Knobs() == Knobs(**{k: v for k, v in vars(Circuit()).items() if k != "dale"})
+    assert Knobs() == Knobs(**vars(Circuit()))
 
 
 # --- Spiking inhibitory cells ----------------------------------------------------------------
@@ -516,6 +522,7 @@ def test_every_pair_of_knobs_is_one_circuit() -> None:
     p, x = draw_parameters(rng, shape), draw_activity(rng, shape)
     p["weight_ei"][-1] = 0.0
     x[0, 0] = 0.0
+    x[0, 1, :, 3:] = 0.0
     grad = rng.normal(size=layer_forward(x, p, shape.geometry)[0].shape)
     seen = {}
     for knob, k in KNOBS.items():

@@ -14,6 +14,7 @@ from oracle import (
     Parameters,
     circuit,
     columns_of,
+    lawful,
     layer_backward,
     layer_forward,
     matrices,
@@ -22,6 +23,7 @@ from oracle import (
 )
 from shapes import SHAPES, B, Shape, T, draw_activity, draw_parameters
 
+from eibench.nn import Circuit as Kind
 from eibench.nn import EIConv2d, EILinear
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
@@ -34,10 +36,11 @@ def make_layer(shape: Shape, p: Parameters) -> torch.nn.Module:
     """A float64 layer that carries the parameters p."""
     g = shape.geometry
     layer: torch.nn.Module
+    law = {"circuit": Kind(dale=lawful(p))}
     if g.kernel:
-        layer = EIConv2d(shape.c_in, shape.n_e, g.kernel, g.stride, g.padding, shape.ratio)
+        layer = EIConv2d(shape.c_in, shape.n_e, g.kernel, g.stride, g.padding, shape.ratio, **law)
     else:
-        layer = EILinear(shape.c_in, shape.n_e, shape.ratio, readout=g.readout)
+        layer = EILinear(shape.c_in, shape.n_e, shape.ratio, readout=g.readout, **law)
     layer = layer.double()
     layer.initialize(torch.rand(*shape.input, dtype=torch.float64))
     named = dict(layer.named_parameters())
@@ -142,23 +145,23 @@ def test_outputs_without_inhibition(name: str) -> None:
     if shape.n_e > 1:
         assert hollow_samples(f).all()
     else:
-        assert empty_samples(f).all() and (f.stable == 1.0).all()
+        assert empty_samples(f).all() and np.isinf(f.stable).all()
 
 
 @pytest.mark.parametrize("name", SPIKING)
 def test_no_inhibitory_activity(name: str) -> None:
-    """W_IE = 0: no sample has a positive divisor, yet the excitation is there; S = 1."""
+    """W_IE = 0: no sample has a positive divisor, yet the excitation is there; S is infinite."""
     rng = np.random.default_rng(6)
     shape = SHAPES[name]
     p = draw_parameters(rng, shape)
     p["weight_ie"][:] = 0.0
     f = agree(shape, p, draw_activity(rng, shape), rng)
-    assert empty_samples(f).all() and (f.stable == 1.0).all() and (f.i_ee > 0.0).all()
+    assert empty_samples(f).all() and np.isinf(f.stable).all() and (f.i_ee > 0.0).all()
 
 
 @pytest.mark.parametrize("name", ["conv3x3", "linear"])
 def test_zero_gain(name: str) -> None:
-    """g_I = 0: subtractive inhibition without any divisor, so S = 1."""
+    """g_I = 0: subtractive inhibition without any divisor, so S is infinite."""
     rng = np.random.default_rng(7)
     shape = SHAPES[name]
     p = draw_parameters(rng, shape)
@@ -175,7 +178,7 @@ def test_rectifier(name: str) -> None:
     p = draw_parameters(rng, shape)
     p["weight_ie"] -= 0.55
     f = agree(shape, p, draw_activity(rng, shape), rng)
-    assert (f.z_i < 0.0).any() and (f.z_i > 0.0).any()
+    assert (f.slope == 0.0).any() and (f.slope == 1.0).any()
 
 
 @pytest.mark.parametrize("name", SPIKING)
@@ -282,13 +285,12 @@ def test_linear_by_hand() -> None:
 
 
 def test_silent_sample_by_hand() -> None:
-    # x = 0: N = 0, no positive divisor, S = 1, so I = b_E = (-1, 0.5).
-    # dN = g_E = (2, 1), dS = 0; the rectifier stands at 0, where it passes no gradient:
-    # dx = (1 * 2 + 3 * 1, 2 * 2 + 1 * 1) = (5, 5), and no weight or gain receives anything.
+    # x = 0: N = 0, no positive divisor, S is infinite, so I = b_E = (-1, 0.5).
+    # dN = g_E / S = 0, dS = 0: nothing but b_E receives anything.
     x, grad = np.zeros((1, 1, 2)), np.ones((1, 1, 2))
     for current, d_x, d_p in run_pairs(LINEAR, LINEAR_P, x, grad):
         close(current, [[[-1, 0.5]]])
-        close(d_x, [[[5, 5]]])
+        assert (d_x == 0).all()
         assert {name for name, g in d_p.items() if (g != 0).any()} == {"bias"}
         close(d_p["bias"], [1, 1])
 
@@ -298,11 +300,13 @@ def test_conv_by_hand() -> None:
     # Sample (2, 0): pixel 0 has I_EE = 6, s_I = 2, I_sub = 1, I_div = 2, so I = 5 / 2 + 0.25.
     #   Pixel 1 has I_div = 0 -> S = 2, N = 0, so I = 0.25.
     #   dN = (1/2, 1/2), dS = (-5/4, 0), ds_I = -0.5 * 0.5 + 2 * 0.5 * (-1.25) = -1.5 at pixel 0
-    #   dx = (3/2 - 1.5, 3/2) = (0, 1.5)
+    #   and -0.5 * 0.5 = -0.25 at pixel 1, where s_I is 0
+    #   dx = (3/2 - 1.5, 3/2 - 0.25) = (0, 1.25)
     # Sample (0, 8): I_div = (0, 8) -> S = 8: the floor is this sample's own, not the batch's 2.
     #   N = (0, 24 - 4), I = (0.25, 20 / 8 + 0.25)
     #   dN = (1/8, 1/8), dS = (0, -20/64), ds_I = -0.5 / 8 - 20/64 = -0.375 at pixel 1
-    #   dx = (3/8, 3/8 - 0.375) = (0.375, 0)
+    #   and -0.5 / 8 = -0.0625 at pixel 0
+    #   dx = (3/8 - 0.0625, 3/8 - 0.375) = (0.3125, 0)
     # dW_EE = 2/2 + 8/8 = 2              dW_IE = -1.5 * 2 - 0.375 * 8 = -6
     # dW_EI = (-2/2 - 1.25 * 4) + (-8/8 - (20/64) * 16) = -6 - 6 = -12 (d = 1)
     # dg_I  = 0.5 * (-1.25 * 2 - (20/64) * 8) = -2.5
@@ -319,7 +323,7 @@ def test_conv_by_hand() -> None:
     x = np.array([2.0, 0.0, 0.0, 8.0]).reshape(1, 2, 1, 1, 2)
     for current, d_x, d_p in run_pairs(shape, p, x, np.ones_like(x)):
         close(current.ravel(), [2.75, 0.25, 0.25, 2.75])
-        close(d_x.ravel(), [0, 1.5, 0.375, 0])
+        close(d_x.ravel(), [0, 1.25, 0.3125, 0])
         expected = {"weight_ee": 2, "weight_ie": -6, "weight_ei": -12, "gain_i": -2.5}
         for name, value in {**expected, "gain_e": 5, "bias": 4}.items():
             close(d_p[name].ravel(), [value])
@@ -454,7 +458,7 @@ def test_unfold_is_a_convolution() -> None:
 
 def test_stabilise_by_hand() -> None:
     i_div = np.array([[[0.0, 3.0], [0.5, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[0.0, 7.0], [9.0, 8.0]]])
-    expected = [[[0.5, 3.0], [0.5, 0.5]], [[1.0, 1.0], [1.0, 1.0]], [[7.0, 7.0], [9.0, 8.0]]]
+    expected = [[[0.5, 3.0], [0.5, 0.5]], [[np.inf, np.inf]] * 2, [[7.0, 7.0], [9.0, 8.0]]]
     assert stabilise(i_div).tolist() == expected
 
 

@@ -3,12 +3,16 @@
 Activity x >= 0 drives excitatory synapses (W_EE) and fast inhibitory cells (W_IE), which act on
 the excitatory neurons by subtraction and by division:
 
-    I_EE  = W_EE * x                           s_I   = max(0, W_IE * x)
+    I_EE  = W_EE * x                           s_I   = W_IE * x
     I_sub = W_EI s_I                           I_div = W_EI (g_I . s_I)
     I     = g_E . (I_EE - I_sub) / S(I_div) + b_E
 
 `*` is a convolution or a matrix product; W_EI mixes channels at every position. Activity here is
 [N, C, ...] with N = T * B samples: the circuit has no memory, so time is one more batch axis.
+
+The inhibitory cells are linear, and so is their derivative: 1 everywhere, at s_I = 0 too. Under
+Dale's law s_I >= 0 without a rectifier. Only without Dale's law is there one, s_I = max(0, W_IE *
+x), with slope 0 at and below zero.
 
 E-I Prop changes three things on the way back. S replaces exact zeros by the sample's smallest
 positive divisor going forward and is the identity going backward (straight-through). The
@@ -53,9 +57,10 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
 def stabilize(divisor: Tensor) -> Tensor:
     """S going forward: exact zeros of `divisor` [N, C, ...] become the sample's smallest positive.
 
-    A sample without a positive entry gets 1: its numerator is zero as well, so its current is the
-    bias. Where reading the result costs nothing (a CPU), a divisor without zeros is returned as it
-    is; elsewhere the same values come without a branch, so that no step waits for the device.
+    In a sample without a positive entry they become infinite: its current is the bias, and it sends
+    no gradient back but the bias's. Where reading the result costs nothing (a CPU), a divisor
+    without zeros is returned as it is; elsewhere the same values come without a branch, so that no
+    step waits for the device.
     """
     learns = torch.is_grad_enabled() and divisor.requires_grad
     if not learns and use_triton(divisor):
@@ -64,13 +69,9 @@ def stabilize(divisor: Tensor) -> Tensor:
         return triton_kernels.stabilize(divisor)
     if divisor.device.type == "cpu" and divisor.numel() and divisor.amin() > 0:
         return divisor
-    largest = torch.finfo(divisor.dtype).max
-    lifted = torch.add(divisor, (divisor <= 0).to(divisor.dtype), alpha=largest)
-    smallest = lifted.flatten(1).amin(dim=1).view(-1, *[1] * (divisor.dim() - 1))
-    smallest = torch.where(smallest < largest / 2, smallest, 1.0)
-    if learns:
-        return torch.where(divisor == 0, smallest, divisor)
-    return torch.addcmul(divisor, (divisor == 0).to(divisor.dtype), smallest)  # faster
+    positive = torch.where(divisor > 0, divisor, torch.inf)
+    smallest = positive.flatten(1).amin(dim=1).view(-1, *[1] * (divisor.dim() - 1))
+    return torch.where(divisor == 0, smallest, divisor)
 
 
 def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ and D = [I_EE, z_I]. Folded, gain and subtraction are in the synapse already,
 
     W = [g_E (W_EE - A W_IE); W_IE]             A = W_EI, D = [g_E (I_EE - A z_I), z_I]
 
-which is exact where the rectifier is idle, z_I >= 0; `ei_fused` puts right what is not. With P the
+which is the circuit where its cells are linear, under Dale's law. With P the
 product of the gradient of the upper half, Q, and W_IE over a neuron's inputs, the way back is
 
     dW_EE = g_E Q        dW_IE = (that of the lower half) - (g_E A)^T Q
@@ -80,6 +80,6 @@ def folded(
 def worth_folding(x: Tensor, out_positions: int, fan_in: int) -> bool:
     """Whether folding saves work: four products of weights for four over the activity.
 
-    Not on a GPU or for Triton: to find where the rectifier acts would wait for the device.
+    Measured on CPUs alone; Triton's kernels subtract as they read.
     """
     return x.device.type == "cpu" and not use_triton(x) and fan_in < out_positions

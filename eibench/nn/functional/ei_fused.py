@@ -7,17 +7,18 @@ backward pass is
 
     n = d / S                              gradient of net; g_E n is that of I_EE
     m = -n net / S                         gradient of I_div
-    dz_I = (m G - g_E n A) . [z_I > 0]
+    ds_I = m G - g_E n A                   and of z_I = s_I under Dale's law
     dA = K_m . g_I - K_n                   K_n = sum g_E n s_I^T, K_m = sum m s_I^T
     dg_I = sum_e (K_m . A)                 dg_E = sum n raw,   db_E = sum d
 
 with sums over samples and positions. Channels of a position stand side by side (`rows`), so every
 product is one of matrices.
 
-Of a folded drive net is there already, and the terms in A come out of the folded weights by
-themselves. That holds where the rectifier is idle, z_I > 0, which is nearly everywhere. Where it is
-not, its part is put right: net lacks g_E A min(z_I, 0), dz_I is [z_I <= 0] . g_E n A, dA lacks
-sum g_E n min(z_I, 0)^T, and dg_E lacks sum n A min(z_I, 0).
+Of a folded drive net is there already, and the terms in n come out of the folded weights by
+themselves. Without Dale's law, where nothing is folded, s_I = max(0, z_I) and dz_I is ds_I where
+z_I > 0, else 0.
+
+Where all activity of a piece is silent, so is its current but for b_E, and it sends nothing back.
 
 Values and gradients are those of `integrate` over `inhibit`.
 """
@@ -46,6 +47,8 @@ class Parts(NamedTuple):
     subtractive: bool
     folded: bool
     """Whether gain and subtraction are in the synapse already."""
+    rectified: bool
+    """Whether the inhibitory cells have a rectifier: without Dale's law."""
     stabilize: Stabilization
     """S; it leaves positive divisors as they are, but for the leak."""
 
@@ -76,10 +79,8 @@ class Piece(NamedTuple):
     net: Tensor
     raw: Tensor | None
     """net without the gain; None of a folded circuit."""
-    below: Tensor | None
-    """min(z_I, 0) of a folded circuit; None where it is zero throughout."""
-    rectifies: bool
-    """Whether any z_I may be at or below zero."""
+    silent: bool = False
+    """Known to have no current but b_E and to send nothing back: S is infinite throughout."""
 
 
 def piece_of(part: Tensor, weights: Weights, parts: Parts, positions: int) -> Piece:
@@ -87,22 +88,22 @@ def piece_of(part: Tensor, weights: Weights, parts: Parts, positions: int) -> Pi
     n_e = len(weights.gain_e)
     part = part.to(weights.div.dtype)
     net, z_i = part[:, :n_e], part[:, n_e:]
-    s_i = z_i.clamp_min(0)
-    least = s_i.amin().item() if s_i.device.type == "cpu" and s_i.numel() else 0.0
-    raw = below = None
+    s_i = z_i.clamp_min(0) if parts.rectified else z_i
+    readable = s_i.device.type == "cpu" and s_i.numel() > 0
+    least = s_i.amin().item() if readable else 0.0
+    raw = None
     if not parts.folded:
         raw = torch.addmm(net, s_i, weights.sub.t(), alpha=-1) if parts.subtractive else net
         net = raw * weights.gain_e
-    elif not least > 0 and z_i.min() < 0:
-        below = z_i.clamp_max(0)
-        net = torch.addmm(net, below, (weights.sub * weights.gain_e.unsqueeze(1)).t())
+    if readable and least == 0 and parts.stabilize.adaptive and s_i.amax() == 0:
+        return Piece(s_i, net.new_full((), torch.inf), net, raw, silent=True)
     divisor = s_i @ weights.div.t()
     if least * weights.least > TINY:
         divisor = divisor.add_(parts.stabilize.leak) if parts.stabilize.leak else divisor
     else:
         samples = divisor.view(-1, positions * n_e)
         divisor = parts.stabilize(samples).view(divisor.shape)
-    return Piece(s_i, divisor, net, raw, below, not least > 0)
+    return Piece(s_i, divisor, net, raw)
 
 
 def current_of(piece: Piece, weights: Weights, out: Tensor | None = None) -> Tensor:
@@ -122,20 +123,21 @@ class Sums:
     def add(self, piece: Piece, grad: Tensor, grad_drive: Tensor) -> None:
         """Add a piece whose current has gradient `grad`; writes the gradient of its drive."""
         n_e = len(self.bias)
+        self.bias += grad.sum(0)
+        if piece.silent:
+            grad_drive.zero_()
+            return
         of_net, of_cells = grad_drive[:, :n_e], grad_drive[:, n_e:]
         if grad_drive.dtype != grad.dtype:  # what is narrower gets the result alone
             of_net, of_cells = torch.empty_like(grad), torch.empty_like(piece.s_i)
-        self.bias += grad.sum(0)
         torch.div(grad, piece.stable, out=of_net)
         against = (piece.net * of_net).div_(piece.stable)  # of I_div, but for the sign
         self.outer_div.addmm_(against.t(), piece.s_i, alpha=-1)
         torch.mm(against, self.minus_div, out=of_cells)
         if piece.raw is not None:
             self._plain(piece, piece.raw, of_net, of_cells)
-        if piece.rectifies:
+        if self.parts.rectified:
             threshold_backward(of_cells, piece.s_i, 0.0, grad_input=of_cells)
-            if self.parts.folded:
-                self._put_right(piece, of_net, of_cells)
         if grad_drive.dtype != grad.dtype:
             grad_drive[:, :n_e], grad_drive[:, n_e:] = of_net, of_cells
 
@@ -146,14 +148,6 @@ class Sums:
         if self.parts.subtractive:
             self.outer_sub.addmm_(net.t(), piece.s_i, alpha=-1)
             cells.addmm_(net, self.weights.sub, alpha=-1)
-
-    def _put_right(self, piece: Piece, net: Tensor, cells: Tensor) -> None:
-        """What folded weights have wrong where the rectifier acts."""
-        gained = net * self.weights.gain_e
-        cells.addcmul_(gained @ self.weights.sub, (piece.s_i == 0).to(net.dtype))
-        if piece.below is not None:
-            self.outer_sub.addmm_(gained.t(), piece.below)
-            self.gain_e += (net * (piece.below @ self.weights.sub.t())).sum(0)
 
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The gradients of W_EI, g_I, g_E and b_E."""

@@ -33,7 +33,7 @@ ROWS, CHANNELS = 32, 64
 def _least_kernel(
     both, least, positions, n_e, width, offset, ROWS: tl.constexpr, CHANNELS: tl.constexpr
 ):
-    """The smallest positive I_div of each sample, 1 where there is none."""
+    """The smallest positive I_div of each sample, infinity where there is none."""
     sample = tl.program_id(0).to(tl.int64)
     found = tl.full([ROWS, CHANNELS], float("inf"), dtype=both.dtype.element_ty)
     for row in range(0, positions, ROWS):
@@ -43,8 +43,7 @@ def _least_kernel(
             place = (sample * positions + r)[:, None] * width + offset + c[None, :]
             value = tl.load(both + place, mask=inside, other=0.0)
             found = tl.minimum(found, tl.where(value > 0, value, float("inf")))
-    smallest = tl.min(tl.min(found, axis=1), axis=0)
-    tl.store(least + sample, tl.where(smallest == float("inf"), 1.0, smallest))
+    tl.store(least + sample, tl.min(tl.min(found, axis=1), axis=0))
 
 
 @triton.jit
@@ -186,7 +185,9 @@ class _Layer:
         self.steps, batch = size
         self.positions = drive[0, 0].numel()
         self.rows = batch * self.positions
-        self.s_i = self.drive[:, n_e:].to(self.bias.dtype).clamp_min(0)
+        self.s_i = self.drive[:, n_e:].to(self.bias.dtype)
+        if parts.rectified:
+            self.s_i = self.s_i.clamp_min(0)
         div = self.weight_ei * self.gain_i
         self.weights = torch.cat([self.weight_ei, div]) if parts.subtractive else div
         self.both = self.s_i @ self.weights.t()
@@ -266,6 +267,7 @@ class Fired(torch.autograd.Function):
             DETACH=neuron.detach_reset,
             ATAN=neuron.surrogate == ATAN,
         )
-        leaving[:, u.shape[1] :] = (layer.both @ layer.weights) * (layer.s_i > 0)
+        of_cells = layer.both @ layer.weights
+        leaving[:, u.shape[1] :] = of_cells * (layer.s_i > 0) if parts.rectified else of_cells
         parameter_gradients = layer.parameter_gradients()
         return grad_drive, None, None, None, *parameter_gradients, of_gain.sum(0), of_bias.sum(0)

@@ -73,8 +73,7 @@ def _smallest_kernel(divisor, smallest, size, BLOCK: tl.constexpr):
         place = start + tl.arange(0, BLOCK)
         value = tl.load(divisor + sample * size + place, mask=place < size, other=0.0)
         least = tl.minimum(least, tl.where(value > 0, value, float("inf")))
-    found = tl.min(least, axis=0)
-    tl.store(smallest + sample, tl.where(found == float("inf"), 1.0, found))
+    tl.store(smallest + sample, tl.min(least, axis=0))
 
 
 @triton.jit
