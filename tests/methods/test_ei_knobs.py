@@ -58,7 +58,7 @@ TABLE = [
     Row({"straight_through": False}, gradients=({"x", IE, EI, G_I}, set())),
     Row({"straight_through": False}, gradients=({EI}, set()), base=EPSILON),
     Row({"kappa": 0.5}, gradients=({EI}, {EI})),
-    Row({"dale": False}),
+    Row({"dale": False}, gradients=({"x"}, {"x"})),  # of silent positions and samples
     Row(LIF, ({EI, THETA}, {EI, THETA}), (True, True), (ALL, {"x", IE, EI})),
     Row({"inhibitory_tau": 5.0}, ({EI}, {EI}), (True, True), (ALL, {"x", IE, EI}), base=LIF),
     Row(FIXED, (DRAWN | {G_I}, DRAWN)),

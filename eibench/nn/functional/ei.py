@@ -67,11 +67,33 @@ def stabilize(divisor: Tensor) -> Tensor:
         from eibench.nn.functional import triton_kernels
 
         return triton_kernels.stabilize(divisor)
-    if divisor.device.type == "cpu" and divisor.numel() and divisor.amin() > 0:
-        return divisor
+    if divisor.device.type == "cpu" and divisor.numel():
+        lowest = divisor.amin()
+        if lowest > 0:
+            return divisor
+        if lowest == 0 and not learns:
+            return torch.maximum(divisor, _smallest_positive(divisor))
     positive = torch.where(divisor > 0, divisor, torch.inf)
     smallest = positive.flatten(1).amin(dim=1).view(-1, *[1] * (divisor.dim() - 1))
     return torch.where(divisor == 0, smallest, divisor)
+
+
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Integers of the width of a float, by bytes."""
+
+
+def _smallest_positive(divisor: Tensor) -> Tensor:
+    """The smallest positive entry of each sample of `divisor` [N, ...] >= 0; infinity where there
+    is none. In a shape that broadcasts.
+
+    Floats >= 0 are ordered as their bits are. Less one and without the sign, a zero's are the
+    largest of all: passes over integers, several times faster than those that choose by a mask.
+    """
+    kind = BITS[divisor.element_size()]
+    infinity = torch.tensor(torch.inf, dtype=divisor.dtype).view(kind)
+    bits = (divisor.view(kind) - 1).bitwise_and_(torch.iinfo(kind).max)
+    smallest = bits.flatten(1).amin(dim=1).clamp_max_(infinity - 1) + 1
+    return smallest.view(divisor.dtype).view(-1, *[1] * (divisor.dim() - 1))
 
 
 def inhibit(s_i: Tensor, weight_ei: Tensor, gain_i: Tensor) -> tuple[Tensor, Tensor]:
