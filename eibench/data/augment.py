@@ -2,15 +2,26 @@
 
 In this order, each where its option is on:
 
-    crop     shift by whole pixels, up to `crop` along each axis, zeros moving in (the image padded
-             by `crop` zeros, then cut back to its size)
-    flip     mirror left to right, half of the images
-    roll     shift by whole pixels, up to `roll` along each axis, what leaves coming back opposite
-    rotate   by up to `rotate` degrees about the centre, bilinear, zeros moving in
-    cutout   a square of `cutout` pixels set to zero, its centre anywhere in the image, clipped at
-             the border (DeVries and Taylor 2017)
+    resized_crop  a random part, at least this share of the area, resized to the whole image,
+                  bilinear (torchvision's `RandomResizedCrop`: sides of 3:4 to 4:3)
+    crop          shift by whole pixels, up to `crop` along each axis, zeros moving in (the image
+                  padded by `crop` zeros, then cut back to its size)
+    flip          mirror left to right, half of the images
+    roll          shift by whole pixels, up to `roll` along each axis, what leaves coming back
+                  opposite
+    rotate        by up to `rotate` degrees about the centre, bilinear, zeros moving in
+    brightness, contrast, saturation, hue
+                  torchvision's `ColorJitter`, the four in random order
+    cutout        a square of `cutout` pixels set to zero, its centre anywhere in the image, clipped
+                  at the border (DeVries and Taylor 2017)
+    erase         with probability `erase`, a rectangle of 2 % of the area to `erase_area` set to
+                  one 8-bit grey: area, ratio of its sides (0.4 to 2.5), place and grey even
+    drop_frames   up to this share of a recording's frames, one after another, set to zero
 
-All frames of a recording are moved alike. Without `rotate`, every value stays exact.
+With `one_of` each image gets one of `roll`, `rotate` and `cutout`, of those that are on.
+
+All frames of a recording are moved alike. Without `resized_crop`, `rotate` and jitter, every value
+stays exact.
 
 Chance is drawn for a whole epoch at once, for each image of the split by its index, and the same
 numbers whichever operations are on: so it depends neither on the batch size nor on the order of the
@@ -20,17 +31,29 @@ batches, and one operation more leaves the draws of the others as they were.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from eibench.data.base import as_float
+from eibench.data.colour import OPERATIONS, RGB, jittered
+from eibench.data.geometry import cut, filled, moved, resized, rotated
 
 DRAWS = 8
-"""Random numbers of an image: two for crop, one for flip, two for roll, two for cutout, one for
-rotate."""
+"""Random numbers of an image from the stream itself: two for crop, one for flip, two for roll, two
+for cutout, one for rotate."""
+OWN_STREAMS = ("resized_crop", "one_of", "jitter", "erase", "drop_frames")
+"""What draws from a stream of its own, in the order of their seeds; new ones go to the end."""
+SIDES = (3 / 4, 4 / 3)
+"""Width over height of a `resized_crop`, even on a log scale."""
+ATTEMPTS = 10
+"""After so many random crops that do not fit into the image, its middle is taken."""
+LEAST_ERASED = 0.02
+ERASED_SIDES = (0.4, 2.5)
+"""Height over width of what is erased."""
+FRAMES = 5
+"""Dimensions of a batch of recordings."""
 
 
 @dataclass(frozen=True)
@@ -42,34 +65,50 @@ class Augmentation:
     rotate: float = 0.0
     roll: int = 0
     cutout: int = 0
+    resized_crop: float | None = None
+    one_of: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    erase: float = 0.0
+    erase_area: float = 0.4
+    drop_frames: float = 0.0
+
+    @property
+    def jitter(self) -> tuple[float, ...]:
+        """The amounts of the operations on colour, by number."""
+        return tuple(getattr(self, name) for name in OPERATIONS)
 
     def draw(self, count: int, image: tuple[int, ...], stream: Generator) -> Draws | None:
-        """An epoch's chance for `count` images [..., H, W]; None where nothing is to be done."""
-        if not any(astuple(self)):
+        """An epoch's chance for `count` images [..., H, W]; None where nothing is to be done.
+
+        Raises:
+            ValueError: saturation or hue of images that are not RGB.
+        """
+        if self == Augmentation():
             return None
-        height, width = image[-2:]
-        u = torch.rand(DRAWS, count, dtype=torch.float64, generator=stream)
-        whole = [2 * self.crop + 1] * 2 + [2] + [2 * self.roll + 1] * 2 + [height, width]
-        first = [self.crop] * 2 + [0] + [self.roll] * 2 + [0, 0]
-        table = (u[:-1] * _column(whole)).floor() - _column(first)
-        return Draws(self, table.long(), (2 * u[-1] - 1) * math.radians(self.rotate))
+        if (self.saturation or self.hue) and image[-3] != RGB:
+            raise ValueError(f"input.saturation and input.hue need RGB, not {image[-3]} channels")
+        return Draws(self, _drawn(self, count, (image[-2], image[-1]), stream))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """One epoch's chance.
+    """One epoch's chance: what `values` has by name, for each image in the last dimension.
 
-    `table` [7, N]: rows of whole numbers: shift down and right, mirrored or not, roll down and
-    right, row and column of the hole's centre. `angle` [N]: clockwise, in radians.
+    `shift` and `roll` [2, N], down and right; `mirrored` [N]; `centre` [2, N] of the square hole,
+    row and column; `angle` [N], clockwise, in radians; `box` [4, N] of the resized crop and `hole`
+    [4, N] of what is erased, top, left, height and width, and its `grey` [N]; `order` and `factor`
+    [4, N] of the operations on colour; `gap` [2, N], from which the lost frames follow.
     """
 
     options: Augmentation
-    table: Tensor
-    angle: Tensor
+    values: dict[str, Tensor]
 
     def to(self, device: torch.device) -> Draws:
         """The same on `device`."""
-        return Draws(self.options, self.table.to(device), self.angle.to(device))
+        return Draws(self.options, {name: v.to(device) for name, v in self.values.items()})
 
     def apply(self, images: Tensor, chosen: Tensor, unit: float) -> Tensor:
         """The images numbered `chosen` [B] of the split, augmented, as float32.
@@ -77,72 +116,148 @@ class Draws:
         `images` are [B, C, H, W] or [B, T, C, H, W]; of 8-bit ones, `unit` stands for 1.
         """
         options, form = self.options, images.shape
-        table, angle = self.table[:, chosen], self.angle[chosen]
+        own = {name: value[..., chosen] for name, value in self.values.items()}
         images = images.flatten(1, -3)  # a recording's frames are channels that move together
+        if options.resized_crop is not None:
+            images = resized(as_float(images, unit), own["box"])
         if options.crop or options.flip or options.roll:
-            images = moved(images, table[0:2], table[2] == 1, table[3:5])
+            images = moved(images, own["shift"], own["mirrored"], own["roll"])
         images = as_float(images, unit)
         if options.rotate:
-            images = rotated(images, angle)
+            images = rotated(images, own["angle"])
+        if any(options.jitter):
+            images = jittered(images, own["order"], own["factor"], options.hue > 0)
         if options.cutout:
-            images = cut(images, table[5:7], options.cutout)
-        return images.view(form)
+            images = cut(images, own["centre"], options.cutout)
+        if options.erase:
+            images = filled(images, own["hole"], own["grey"])
+        images = images.reshape(form)
+        if options.drop_frames and len(form) == FRAMES:
+            images = without_frames(images, own["gap"], options.drop_frames)
+        return images
 
 
-def moved(images: Tensor, shift: Tensor, mirrored: Tensor, roll: Tensor) -> Tensor:
-    """Images [B, C, H, W] shifted, then mirrored, then rolled, in one gather.
+def without_frames(recordings: Tensor, gap: Tensor, share: float) -> Tensor:
+    """Recordings [B, T, C, H, W] with some frames in a row set to zero.
 
-    `shift` and `roll` [2, B]: pixels down and right; `mirrored` [B], bool.
+    `gap` [2, B] in [0, 1): the first chooses how many, from none to `share` of T; the second where.
     """
-    height, width = images.shape[-2:]
-    rows, columns = _places(height, roll[0]), _places(width, roll[1])
-    columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
-    rows, columns = rows - shift[0][:, None], columns - shift[1][:, None]
-    inside = _outer(_within(rows, height), _within(columns, width))
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    # one flat index over the pixels: of eight ways that were timed, the fastest on a CPU
-    source = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)[:, None]
-    flat = images.flatten(2)
-    return flat.gather(2, source.expand_as(flat)).view_as(images).mul_(inside)
+    frames = recordings.shape[1]
+    lost = (gap[0] * (math.floor(share * frames) + 1)).floor()
+    start = (gap[1] * (frames - lost + 1)).floor()
+    place = torch.arange(frames, device=recordings.device) - start[:, None]
+    kept = (place < 0) | (place >= lost[:, None])
+    return recordings * kept[:, :, None, None, None]
 
 
-def rotated(images: Tensor, angle: Tensor) -> Tensor:
-    """Images [B, C, H, W] turned clockwise by `angle` [B], in radians, about their centre."""
-    height, width = images.shape[-2:]
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # where each pixel comes from, in coordinates that run from -1 to 1 along both axes
-    down = torch.stack([cos, sin * height / width, zero], 1)
-    right = torch.stack([-sin * width / height, cos, zero], 1)
-    turn = torch.stack([down, right], 1).to(images.dtype)
-    grid = affine_grid(turn, list(images.shape), align_corners=False)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+def _drawn(
+    options: Augmentation, count: int, size: tuple[int, int], stream: Generator
+) -> dict[str, Tensor]:
+    """The values of `Draws`; those with a stream of their own only where they are asked for."""
+    u = _even(DRAWS, count, stream)
+    crop, roll = options.crop, options.roll
+    values = {
+        "shift": _whole(u[0:2], 2 * crop + 1, 2 * crop + 1) - crop,
+        "mirrored": u[2] >= 0.5,
+        "roll": _whole(u[3:5], 2 * roll + 1, 2 * roll + 1) - roll,
+        "centre": _whole(u[5:7], *size),
+        "angle": (2 * u[7] - 1) * math.radians(options.rotate),
+    }
+    seeds = torch.randint(2**62, (len(OWN_STREAMS),), generator=stream).tolist()
+    own = {
+        name: Generator().manual_seed(seed) for name, seed in zip(OWN_STREAMS, seeds, strict=True)
+    }
+    if options.one_of:
+        _choose_one(options, values, _even(1, count, own["one_of"])[0])
+    if options.resized_crop is not None:
+        values["box"] = _boxes(options.resized_crop, count, size, own["resized_crop"])
+    if any(options.jitter):
+        values |= _colours(options, count, own["jitter"])
+    if options.erase:
+        values |= _holes(options, count, size, own["erase"])
+    if options.drop_frames:
+        values["gap"] = _even(2, count, own["drop_frames"])
+    return values
 
 
-def cut(images: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Images [B, C, H, W] with a square of zeros: `side` pixels from `side // 2` before `centre`.
+def _choose_one(options: Augmentation, values: dict[str, Tensor], u: Tensor) -> None:
+    """Leave each image one of roll, rotate and cutout; a hole far outside covers nothing."""
+    without = {
+        "roll": ("roll", 0),
+        "rotate": ("angle", 0),
+        "cutout": ("centre", -2 * options.cutout),
+    }
+    names = [name for name in without if getattr(options, name)]
+    chosen = (u * len(names)).floor()
+    for i, name in enumerate(names):
+        key, idle = without[name]
+        values[key] = torch.where(chosen == i, values[key], idle)
 
-    `centre` [2, B]: row and column.
+
+def _boxes(least: float, count: int, size: tuple[int, int], stream: Generator) -> Tensor:
+    """[4, N]: top, left, height and width of random crops, by torchvision's law.
+
+    The area is even between `least` and 1; of what does not fit into the image, another is drawn.
     """
-    height, width = images.shape[-2:]
-    start = centre - side // 2
-    rows = torch.arange(height, device=images.device) - start[0][:, None]
-    columns = torch.arange(width, device=images.device) - start[1][:, None]
-    return images * ~_outer(_within(rows, side), _within(columns, side))
+    height, width = size
+    place = _even(2, count, stream)
+    rows, columns = (torch.full((count,), x, dtype=torch.int64) for x in _middle(height, width))
+    low, high = (math.log(side) for side in SIDES)
+    fallback = torch.ones(count, dtype=torch.bool)
+    for _ in range(ATTEMPTS):
+        u = _even(2, count, stream)
+        area = (least + u[0] * (1 - least)) * height * width
+        sides = (low + u[1] * (high - low)).exp()
+        tall, wide = (area / sides).sqrt().round().long(), (area * sides).sqrt().round().long()
+        fits = fallback & (tall > 0) & (tall <= height) & (wide > 0) & (wide <= width)
+        rows, columns = torch.where(fits, tall, rows), torch.where(fits, wide, columns)
+        fallback &= ~fits
+    spare = torch.stack([height - rows, width - columns])
+    start = torch.where(fallback, spare // 2, (place * (spare + 1)).floor().long())
+    return torch.cat([start, torch.stack([rows, columns])])
 
 
-def _places(size: int, roll: Tensor) -> Tensor:
-    """Where each of `size` places comes from under `roll` [B]: [B, size]."""
-    return (torch.arange(size, device=roll.device) - roll[:, None]) % size
+def _middle(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the largest part of an image whose sides are within `SIDES`."""
+    if width < SIDES[0] * height:
+        return round(width / SIDES[0]), width
+    return height, min(width, round(height * SIDES[1]))
 
 
-def _within(places: Tensor, size: int) -> Tensor:
-    return (places >= 0) & (places < size)
+def _colours(options: Augmentation, count: int, stream: Generator) -> dict[str, Tensor]:
+    """The order of the operations on colour and the factor of each, from 1 - amount (at least 0) to
+    1 + amount; for hue, from -amount to amount."""
+    places, u = _even(2 * len(OPERATIONS), count, stream).chunk(2)
+    *amounts, hue = options.jitter
+    low = _column([*(max(0.0, 1 - amount) for amount in amounts), -hue])
+    high = _column([*(1 + amount for amount in amounts), hue])
+    return {"order": places.argsort(0), "factor": low + u * (high - low)}
 
 
-def _outer(rows: Tensor, columns: Tensor) -> Tensor:
-    """[B, 1, H, W], true where both [B, H] and [B, W] are."""
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
+def _holes(
+    options: Augmentation, count: int, size: tuple[int, int], stream: Generator
+) -> dict[str, Tensor]:
+    """What is erased: `hole`, of no height where nothing is, and its `grey`."""
+    u, (height, width) = _even(6, count, stream), size
+    area = (LEAST_ERASED + u[1] * (options.erase_area - LEAST_ERASED)) * height * width
+    sides = ERASED_SIDES[0] + u[2] * (ERASED_SIDES[1] - ERASED_SIDES[0])
+    tall = (area * sides).sqrt().floor().clamp(max=height)
+    wide = (area / sides).sqrt().floor().clamp(max=width)
+    top, left = (u[3] * (height - tall + 1)).floor(), (u[4] * (width - wide + 1)).floor()
+    tall = torch.where(u[0] < options.erase, tall, 0)
+    hole = torch.stack([top, left, tall, wide]).long()
+    return {"hole": hole, "grey": (u[5] * 256).floor() / 255}
 
 
-def _column(values: list[int]) -> Tensor:
+def _even(rows: int, count: int, stream: Generator) -> Tensor:
+    """[rows, count] numbers from [0, 1)."""
+    return torch.rand(rows, count, dtype=torch.float64, generator=stream)
+
+
+def _whole(u: Tensor, *kinds: int) -> Tensor:
+    """Whole numbers from 0 to below `kinds`, one for each row of `u`."""
+    return (u * _column([*kinds])).floor().long()
+
+
+def _column(values: list[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None]

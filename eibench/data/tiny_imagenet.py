@@ -7,7 +7,8 @@
                                     val/val_annotations.txt          file <tab> WNID <tab> box
 
 Its test images have no labels. So `val` is the test split, as in the literature, and validation is
-carved from `train` by a fixed stratified seed.
+carved from `train` by a fixed stratified seed. With a `size` below 64 the images are resized,
+bilinear and antialiased.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torchvision.datasets.utils import download_and_extract_archive
+from torchvision.transforms.functional import resize
 
 from eibench.data.base import DataError, ImageData, Split, set_aside
 from eibench.data.imagefolder import read_image
@@ -45,8 +47,8 @@ class Listing:
     test: list[tuple[Path, str]]
 
 
-def tiny_imagenet(validation_share: float) -> ImageData:
-    """Both labelled parts, in memory (1.4 GB); raises `DataError`."""
+def tiny_imagenet(validation_share: float, size: int = IMAGE[1]) -> ImageData:
+    """Both labelled parts, in memory (1.4 GB as they are); raises `DataError`."""
     folder = folder_of(NAME)
     if problems := _misfits(folder):
         raise damaged(NAME, problems)
@@ -55,9 +57,9 @@ def tiny_imagenet(validation_share: float) -> ImageData:
     kept, held = set_aside(train.numpy(), validation_share, folder)
     return ImageData(
         _class_names(listing),
-        Split(_read([listing.train[i] for i in kept]), train[kept]),
-        Split(_read([listing.train[i] for i in held]), train[held]),
-        Split(_read(listing.test), test),
+        Split(_read([listing.train[i] for i in kept], size), train[kept]),
+        Split(_read([listing.train[i] for i in held], size), train[held]),
+        Split(_read(listing.test, size), test),
     )
 
 
@@ -136,11 +138,12 @@ def _labels(listing: Listing, files: Iterable[tuple[Path, str]]) -> Tensor:
     return torch.tensor([index[wnid] for _, wnid in files])
 
 
-def _read(files: list[tuple[Path, str]]) -> Tensor:
-    """uint8 [N, 3, 64, 64], filled in place: a list of images to stack would take twice as much."""
-    images = torch.empty(len(files), *IMAGE, dtype=torch.uint8)
+def _read(files: list[tuple[Path, str]], size: int) -> Tensor:
+    """uint8 [N, 3, size, size], filled in place: a list of images to stack would take twice as
+    much."""
+    images = torch.empty(len(files), IMAGE[0], size, size, dtype=torch.uint8)
     for image, (path, _) in zip(images, files, strict=True):
-        image.copy_(_image(path))
+        image.copy_(resize(_image(path), [size, size]))
     return images
 
 

@@ -85,10 +85,13 @@ class RunSpec:
         if problems:
             raise Invalid(problems)
         spec = cls(**parts)
+        misfits = [Problem(("input", key), text) for key, text in spec.input.misfits(spec.data)]
         reason = spec.method.refuses_negative_input
         if spec.input.normalize and reason:
             text = f"normalize gives negative values, which {spec.method.name} refuses: {reason}"
-            raise Invalid([Problem(("input", "normalize"), text)])
+            misfits.append(Problem(("input", "normalize"), text))
+        if misfits:
+            raise Invalid(misfits)
         return spec
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from eibench.plan.options import TrainOptions
 
 
 def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> Optimizer:
-    """SGD with momentum, or AdamW, over parameter `groups`."""
+    """SGD with momentum, or AdamW, over parameter `groups`, of which all decay if so asked."""
+    if options.weight_decay_on == "all":
+        groups = [{**group, "weight_decay": options.weight_decay} for group in groups]
     if options.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=options.lr)
     return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eibench.data import Split
-from eibench.data.augment import Augmentation, cut, moved, rotated
+from eibench.data.augment import Augmentation
 from eibench.data.batches import evaluation_batches, training_batches
+from eibench.data.geometry import cut, moved, rotated
 
 ALL = Augmentation(crop=2, flip=True, rotate=20.0, roll=3, cutout=3)
 
@@ -150,9 +151,10 @@ def test_the_whole_in_its_order():
     images = random_images(6, 2, 7, 5)
     draws = ALL.draw(6, (2, 7, 5), generator(3))
     everything = torch.arange(6)
-    expected = loop_moved(images, draws.table[0:2], draws.table[2] == 1, draws.table[3:5])
-    expected = loop_rotated(expected / 255, draws.angle)
-    expected = loop_cut(expected, draws.table[5:7], 3)
+    drawn = draws.values
+    expected = loop_moved(images, drawn["shift"], drawn["mirrored"], drawn["roll"])
+    expected = loop_rotated(expected / 255, drawn["angle"])
+    expected = loop_cut(expected, drawn["centre"], 3)
     seen = draws.apply(images, everything, 255.0)
     assert seen.dtype == torch.float32
     assert torch.allclose(seen.double(), expected, atol=1e-5, rtol=0)
@@ -165,7 +167,11 @@ def test_draws_cover_their_range_evenly():
     draws = Augmentation(crop=2, flip=True, roll=1, cutout=4, rotate=30).draw(
         30_000, (3, 5, 3), generator(0)
     )
-    down, right, mirrored, roll_down, roll_right, row, column = draws.table
+    (down, right), (roll_down, roll_right), (row, column) = (
+        draws.values[name] for name in ("shift", "roll", "centre")
+    )
+    mirrored, angle = draws.values["mirrored"].long(), draws.values["angle"]
+    table = torch.stack([down, right, mirrored, roll_down, roll_right, row, column])
     for values, low, high in [
         (down, -2, 2),
         (right, -2, 2),
@@ -179,17 +185,17 @@ def test_draws_cover_their_range_evenly():
         counts = (values - low).bincount(minlength=kinds)
         assert len(counts) == kinds
         assert ((counts / 30_000 - 1 / kinds).abs() < 0.015).all()
-    assert draws.angle.abs().max() <= math.radians(30)
-    assert abs(draws.angle.mean()) < 0.01
-    assert draws.angle.std().item() == pytest.approx(math.radians(60) / 12**0.5, rel=0.02)
-    assert abs(torch.corrcoef(draws.table.double()).triu(1)).max() < 0.03
+    assert angle.abs().max() <= math.radians(30)
+    assert abs(angle.mean()) < 0.01
+    assert angle.std().item() == pytest.approx(math.radians(60) / 12**0.5, rel=0.02)
+    assert abs(torch.corrcoef(table.double()).triu(1)).max() < 0.03
 
 
 def test_operations_do_not_disturb_each_other():
     """With flip on as well, the same shifts are drawn: an ablation changes one thing."""
     alone = Augmentation(crop=2).draw(50, (3, 8, 8), generator(1))
     both = Augmentation(crop=2, flip=True, cutout=3).draw(50, (3, 8, 8), generator(1))
-    assert torch.equal(alone.table[:2], both.table[:2])
+    assert torch.equal(alone.values["shift"], both.values["shift"])
 
 
 def test_nothing_asked_nothing_drawn():

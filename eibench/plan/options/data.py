@@ -82,9 +82,11 @@ class TinyImageNetOptions(FetchedOptions):
     """Tiny ImageNet: 110000 photographs of 200 classes, 64x64 RGB; to be fetched."""
 
     name = "tiny_imagenet"
+    size: int = Field(64, ge=1, le=64)
+    """Height and width to resize to."""
 
     def shape(self) -> DataShape:
-        return DataShape((3, 64, 64), 200)
+        return DataShape((3, self.size, self.size), 200)
 
 
 class ImageFolderOptions(DataOptions):

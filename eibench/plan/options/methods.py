@@ -30,10 +30,11 @@ class BatchNormOptions(MethodOptions):
 
     name = "batchnorm"
     stats: Literal["joint", "per_step"] = "joint"
+    init: Literal["kaiming", "torch"] = "kaiming"
     relay: Relay = 0.0
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
-        return BatchNormOptions(relay=self.relay) if timesteps == 1 else self
+        return BatchNormOptions(init=self.init, relay=self.relay) if timesteps == 1 else self
 
 
 class TDBNOptions(MethodOptions):

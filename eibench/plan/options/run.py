@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from eibench.plan.options.base import LARGEST, Count, Options
+from eibench.plan.options.data import DataOptions
+
+RGB = 3
+"""Channels of a colour image."""
 
 
 class NeuronOptions(Options):
@@ -30,6 +35,8 @@ class TrainOptions(Options):
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
+    weight_decay_on: Literal["matrices", "all"] = "matrices"
+    """Matrices and kernels alone, or every parameter: gains, biases, normalizers' scales too."""
     clip_norm: float | None = Field(1.0, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: int = Field(0, ge=0, le=LARGEST)
@@ -60,6 +67,46 @@ class InputOptions(Options):
     """Random shift of training images by up to so many pixels, what leaves coming back opposite."""
     cutout: int = Field(0, ge=0, le=LARGEST)
     """Side of a square of training images that is set to zero, at a random place."""
+    resized_crop: float | None = Field(None, gt=0, le=1)
+    """Least share of a training image's area in a random crop, which is resized to the image."""
+    one_of: bool = False
+    """One of `roll`, `rotate` and `cutout` for each training image, at random, in place of all."""
+    brightness: float = Field(0.0, ge=0, le=10)
+    """Training images are multiplied by up to 1 plus or minus so much, and clipped to [0, 1]."""
+    contrast: float = Field(0.0, ge=0, le=10)
+    """The same of the difference to the image's mean grey."""
+    saturation: float = Field(0.0, ge=0, le=10)
+    """The same of the difference to each pixel's grey."""
+    hue: float = Field(0.0, ge=0, le=0.5)
+    """Random turn of training images' hue by up to so much of the circle."""
+    erase: float = Field(0.0, ge=0, le=1)
+    """Probability that a random rectangle of a training image is set to one random grey."""
+    erase_area: float = Field(0.4, ge=0.02, le=1)
+    """Largest share of the area that is erased; the least is 0.02."""
+    drop_frames: float = Field(0.0, ge=0, lt=1)
+    """Largest share of a training recording's frames in a row that is set to zero."""
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> Self:
+        if self.one_of and sum(map(bool, (self.roll, self.rotate, self.cutout))) < 2:
+            raise ValueError("one_of needs two or all of roll, rotate and cutout to choose from")
+        usual = type(self).model_fields["erase_area"].default
+        if self.erase_area != usual and not self.erase:
+            raise ValueError(f"erase_area ({self.erase_area}) has no effect while erase is 0")
+        return self
+
+    def misfits(self, data: DataOptions) -> Iterator[tuple[str, str]]:
+        """The options that `data` cannot have, each with the reason."""
+        shape = data.shape()
+        for key in ("brightness", "contrast", "saturation", "hue", "erase"):
+            if getattr(self, key) and data.events:
+                yield key, f"{key} is for images in [0, 1]; {data.name} has counts of events"
+        for key in ("saturation", "hue"):
+            channels = shape.image[0] if shape else RGB
+            if getattr(self, key) and not data.events and channels != RGB:
+                yield key, f"{key} needs RGB images; those of {data.name} have {channels} channels"
+        if self.drop_frames and not data.events:
+            yield "drop_frames", f"drop_frames is for recordings; {data.name} has images"
 
 
 class ProbeOptions(Options):
