@@ -75,7 +75,7 @@ def test_large_images_are_resized_as_exactly(size):
         place = (top, left, tall, wide, [size, size])
         exact = F.resized_crop(image.double(), *place, antialias=False)
         assert (ours - exact).abs().max() <= 1e-6
-        assert (ours - F.resized_crop(image, *place)).abs().max() <= 1e-5
+        assert (ours - F.resized_crop(image, *place)).abs().max() <= 2e-5  # its own error
 
 
 ADJUST = dict(

@@ -148,6 +148,26 @@ def test_pixels_and_labels_of_tiny_imagenet(name, made):
             assert known[image.numpy().tobytes()] == label
 
 
+@pytest.mark.parametrize("name", ["tiny_imagenet"])
+@pytest.mark.parametrize("size", [1, 32, 63])
+def test_tiny_imagenet_of_another_size(name, made, size):
+    """As Pillow resizes, to a level: the same images in the same splits, under another digest."""
+    whole, data = load(name), DATASETS[name](validation_share=0.2, size=size)
+    assert data.image == OPTIONS[name](size=size).shape().image == (3, size, size)
+    assert data.digest != whole.digest
+    for split, originals in zip(splits(data), splits(whole), strict=True):
+        assert torch.equal(split.labels, originals.labels)
+        for image, original in zip(split.images[:4], originals.images[:4], strict=True):
+            picture = Image.fromarray(original.permute(1, 2, 0).numpy())
+            theirs = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+            assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - theirs).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet"])
+def test_tiny_imagenet_of_its_own_size_is_as_it_was(name, made):
+    assert DATASETS[name](validation_share=0.2, size=64).digest == load(name).digest
+
+
 def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1).tobytes()
 

@@ -33,6 +33,7 @@ VARIANTS = [
     options.EIOptions(calibration="neuron", init_statistics="fixed", homeostasis=0.01),
     options.BatchNormOptions(),
     options.BatchNormOptions(stats="per_step"),
+    options.BatchNormOptions(init="torch"),
     options.TDBNOptions(),
     options.BNTTOptions(),
     options.TEBNOptions(),

@@ -73,6 +73,52 @@ def test_ei_refuses_normalized_images_and_says_why():
     assert spec(method="batchnorm", input={"normalize": True}).input.normalize
 
 
+PHOTOS, EVENTS, GREY = "cifar10", "digits_dvs", "digits"
+MISFITS = [
+    (EVENTS, {"brightness": 0.1}, "brightness is for images in [0, 1]; digits_dvs has counts of"),
+    (EVENTS, {"hue": 0.1}, "hue is for images in [0, 1]; digits_dvs has counts of events"),
+    (EVENTS, {"erase": 0.5}, "erase is for images in [0, 1]; digits_dvs has counts of events"),
+    (GREY, {"hue": 0.1}, "hue needs RGB images; those of digits have 1 channels"),
+    (GREY, {"saturation": 0.1}, "saturation needs RGB images; those of digits have 1 channels"),
+    (PHOTOS, {"drop_frames": 0.1}, "drop_frames is for recordings; cifar10 has images"),
+]
+
+
+@pytest.mark.parametrize(("data", "chosen", "text"), MISFITS)
+def test_input_that_a_data_set_cannot_have(data, chosen, text):
+    (found,) = problems(data=data, input=chosen).items()
+    assert found[0] == f"input.{next(iter(chosen))}"
+    assert found[1].startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "chosen"),
+    [
+        (PHOTOS, {"hue": 0.5, "saturation": 10.0, "brightness": 0.4, "contrast": 0.4}),
+        (PHOTOS, {"erase": 1.0, "erase_area": 0.02, "resized_crop": 1.0}),
+        (GREY, {"brightness": 0.4, "contrast": 0.4, "erase": 0.5}),
+        (EVENTS, {"drop_frames": 0.5, "resized_crop": 0.5, "flip": True}),
+        (EVENTS, {"one_of": True, "roll": 5, "rotate": 30.0, "cutout": 4}),
+        (
+            {"name": "imagefolder", "root": "x"},
+            {"hue": 0.1, "one_of": True, "roll": 1, "cutout": 2},
+        ),
+    ],
+)
+def test_input_that_it_can_have(data, chosen):
+    run = spec(data=data, input=chosen)
+    assert run.identity()["input"] == chosen
+    assert run.run_id != spec(data=data).run_id
+
+
+def test_input_without_an_effect_is_refused():
+    needs = "one_of needs two or all of roll, rotate and cutout to choose from"
+    assert problems(input={"one_of": True, "roll": 3}) == {"input": needs}
+    assert problems(input={"erase_area": 0.1}) == {
+        "input": "erase_area (0.1) has no effect while erase is 0"
+    }
+
+
 def test_a_name_alone_is_a_mapping_with_that_name():
     assert spec(method={"name": "ei"}) == spec(method="ei")
 
@@ -104,6 +150,7 @@ DIFFERENCES = {
     "neuron": {"neuron": {"tau": 3.0}},
     "train": {"train": {"weight_decay": 0.0}},
     "nothing in place of a number": {"train": {"clip_norm": None}},
+    "decay of vectors": {"train": {"weight_decay_on": "all"}},
 }
 
 
@@ -283,6 +330,10 @@ def test_a_spec_is_a_frozen_hashable_value():
         ),
         ({"method": "tdbn"}, "batchnorm"),
         ({"method": "tdbn", "neuron": {"threshold": 0.5}}, "tdbn"),
+        (
+            {"method": {"name": "batchnorm", "stats": "per_step", "init": "torch"}, "timesteps": 1},
+            "batchnorm-torch",
+        ),
         ({"method": "ei"}, "ei"),
         ({"method": "no_norm"}, "no_norm"),
         ({"method": "wta"}, "wta"),

@@ -16,7 +16,7 @@ from eibench.training import checkpoint
 from eibench.training.build import build, prepare
 from eibench.training.evaluate import evaluate
 from eibench.training.fit import Diverged, Progress, final_result, fit
-from eibench.training.optim import learning_rate
+from eibench.training.optim import learning_rate, make_optimizer
 from eibench.training.probes import FiringProbe, negative_weights
 from eibench.training.seeds import generator, stream_seed
 
@@ -52,6 +52,36 @@ def test_cosine_by_hand():
     half = math.sqrt(3) / 4
     by_hand = [0.5, 1.0, 1.0, 0.5 + half, 0.75, 0.5, 0.25, 0.5 - half]
     assert rates == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("on", ["matrices", "all"])
+@pytest.mark.parametrize("method", METHODS)
+def test_weight_decay_by_hand(method, on, optimizer):
+    """Without a gradient a step leaves 1 - 0.1 * 0.5 of what decays, and all of the rest."""
+    options = TrainOptions(lr=0.1, weight_decay=0.5, weight_decay_on=on, optimizer=optimizer)
+    experiment = build(tiny_spec(method), tiny_data())
+    groups = experiment.method.param_groups(experiment.model, options.weight_decay)
+    changed = make_optimizer(groups, options)
+    trained = [p for p in experiment.model.parameters() if p.requires_grad]
+    for parameter in trained:
+        torch.nn.init.constant_(parameter, 2.0)
+        parameter.grad = torch.zeros_like(parameter)
+    changed.step()
+    for parameter in trained:
+        decays = on == "all" or parameter.dim() > 1
+        assert torch.allclose(parameter, torch.full_like(parameter, 1.9 if decays else 2.0))
+
+
+def test_gains_and_biases_of_the_circuit_decay_with_all_others():
+    """What `all` is for: g_I, g_E and b_E, in training as a suite says it."""
+    experiment = build(tiny_spec("ei", weight_decay_on="all", weight_decay=0.25), tiny_data())
+    decay = {
+        id(p): g["weight_decay"] for g in experiment.optimizer.param_groups for p in g["params"]
+    }
+    named = {name: decay[id(p)] for name, p in experiment.model.named_parameters()}
+    assert {name.rpartition(".")[2] for name in named} >= {"gain_i", "gain_e", "bias"}
+    assert set(named.values()) == {0.25}
 
 
 def test_constant_schedule():
