@@ -2,7 +2,8 @@
 
 Each convolution is an E-I layer; the readout is one without division. E-I Init runs once on the
 first training batch, Dale's law is restored after every optimizer step. Weight decay acts on the
-three weight matrices, not on gains and biases; the paper's text does not single these out.
+three weight matrices, not on gains and biases, unless `train.weight_decay_on` is `all`, as in the
+authors' code.
 Every option but `ei_ratio` and `homeostasis` is one of `eibench.nn.Circuit`, `eibench.nn.EIInit`
 or `eibench.nn.Balance`, by name, and acts on every layer; the last, calibration and homeostasis go
 beyond the paper. E-I Init measures the activity that arrives, so that branches and sums of

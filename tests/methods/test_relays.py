@@ -58,6 +58,6 @@ def test_a_network_of_shapes_alone_has_them_too():
         method = METHODS["batchnorm"](
             lif=options.NeuronOptions().model_dump(),
             timesteps=4,
-            **{"stats": "joint", "relay": 3.0},
+            **{"stats": "joint", "init": "kaiming", "relay": 3.0},
         )
         method.conv(3, 8, 3)

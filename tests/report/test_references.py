@@ -183,6 +183,27 @@ def test_json(compared):
     assert (third["mean"], third["n"], third["difference"]) == (None, 0, None)
 
 
+def test_every_option_of_the_authors_recipe_is_compared(filled):
+    recipe = {
+        "train.weight_decay_on": "all",
+        "input.erase": 0.5,
+        "input.erase_area": 0.4,
+        "input.resized_crop": 0.08,
+        "input.one_of": True,
+        "input.hue": 0.1,
+    }
+    filled.content["references"] = [reference(filled, fields=recipe)]
+    write(filled)
+    (table,) = json.loads(report(filled, "json"))
+    assert table["published"][0]["protocol"] == [
+        "weight decay on matrices for all",
+        "erase 0 for 0.5",
+        "resized crop none for 0.08",
+        "one of no for yes",
+        "hue 0 for 0.1",
+    ]
+
+
 def test_csv_has_the_main_table_alone(compared):
     rows = list(csv.DictReader(io.StringIO(report(compared, "csv"))))
     assert [(row["method"], row["mean"]) for row in rows] == [

@@ -14,7 +14,10 @@ from eibench.training.build import build, epoch_batches, first_batch, prepare
 from eibench.training.fit import Progress, final_result, fit
 from eibench.training.propagation import measure
 
-EVERYTHING = {"crop": 1, "flip": True, "rotate": 10.0, "roll": 1, "cutout": 2}
+EVERYTHING = {
+    **{"crop": 1, "flip": True, "rotate": 10.0, "roll": 1, "cutout": 2},
+    **{"resized_crop": 0.5, "brightness": 0.2, "contrast": 0.2, "erase": 0.5, "erase_area": 0.2},
+}
 
 
 def tiny_data(n=24):
