@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from eibench.report import escape
 from eibench.report.csv_text import write_csv
 from eibench.report.layout import Place
 from eibench.report.notes import footnotes
@@ -121,4 +121,4 @@ def to_json(tables: Sequence[Table], searches: Sequence[Search] = ()) -> str:
         {"suite": search.name, "title": search.title, **_searched(search)}
         for search in waiting.values()
     ]
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return escape.json_text(content)

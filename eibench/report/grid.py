@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from eibench.report.latex import escape, floating, line, stacked_head, typeset
-from eibench.report.render import NARROW, STUB, escaped, width_of, wrapped
+from eibench.report.escape import FIXED, markdown, markdown_note, terminal
+from eibench.report.escape import latex as escape
+from eibench.report.latex import floating, line, stacked_head, typeset
+from eibench.report.render import NARROW, STUB, width_of, wrapped
 
 HEAD = 8
 """Characters to which heads are wrapped, where their words are no longer."""
-FIXED = "\u00a0"
-"""A space at which a line is broken only where it would not fit otherwise."""
 LEAST = 20
 """Characters that running text has even on a narrow terminal."""
 GAP = 2
@@ -51,9 +51,10 @@ class Grid:
 
 def to_text(grid: Grid, width: int = 100, bold: Callable[[str], str] = str) -> str:
     """For a terminal of `width` characters; what is too wide goes on below."""
-    notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in grid.notes]
+    notes = [textwrap.fill(terminal(note), width, subsequent_indent="  ") for note in grid.notes]
     body = _fitted(_narrow(grid, width), grid.stub, width)
-    return "\n".join([bold(grid.title), "", body, *([""] if notes else []), *notes]) + "\n"
+    title = bold(terminal(grid.title))
+    return "\n".join([title, "", body, *([""] if notes else []), *notes]) + "\n"
 
 
 def _narrow(grid: Grid, width: int) -> list[list[str]]:
@@ -101,11 +102,11 @@ def _fitted(columns: Sequence[Sequence[str]], stub: int, width: int) -> str:
 
 def to_markdown(grid: Grid) -> str:
     """For GitHub, as part of a section; notes as a list."""
-    body = [[_plain(escaped(text)) for text in row] for row in grid.rows]
-    heads = [escaped(head) for head in grid.heads]
+    body = [[markdown(_plain(text)) for text in row] for row in grid.rows]
+    heads = [markdown(head) for head in grid.heads]
     text = tabulate(body, heads, "github", disable_numparse=True)
-    notes = "".join(f"- {note}\n" for note in grid.notes)
-    return f"#### {escaped(grid.title)}\n\n{text}\n" + (f"\n{notes}" if notes else "")
+    notes = "".join(f"- {markdown_note(note)}\n" for note in grid.notes)
+    return f"#### {markdown(grid.title)}\n\n{text}\n" + (f"\n{notes}" if notes else "")
 
 
 def to_latex(grid: Grid, title: str) -> str:
@@ -130,7 +131,7 @@ def _latex_head(head: str) -> str:
 
 def _latex_row(grid: Grid, row: Sequence[str]) -> str:
     """Signed numbers as such; a row that ends in a paragraph cannot end in two slashes."""
-    *cells, last = (re.sub(r"^[-+](?=\d)", r"$\g<0>$", escape(text)) for text in row)
+    *cells, last = (re.sub(r"^[-+](?=\d)", r"$\g<0>$", escape(_plain(text))) for text in row)
     if not grid.running:
         return line([*cells, last])
     return line([*cells, rf"\raggedright {last}"], r"\tabularnewline")

@@ -6,6 +6,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from eibench.report.escape import latex as escape
+from eibench.report.escape import latex_label
 from eibench.report.layout import Key
 from eibench.report.notes import footnotes
 from eibench.report.render import (
@@ -22,33 +24,12 @@ from eibench.report.render import stub_heading as heading
 from eibench.report.tables import Table
 from eibench.report.words import field_words, show_field, show_value
 
-_SPECIAL = {
-    **{char: f"\\{char}" for char in "_%&#${}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "±": r"$\pm$",
-    "†": r"$\dagger$",
-    "\u00d7": r"$\times$",
-    "\u2013": "--",
-}
-"""What LaTeX would misread, and signs that an 8-bit TeX may lack."""
-
 Header = list[tuple[str, int]]
 """One line of column heads: texts and the number of columns each spans."""
 
 
-def escape(text: str) -> str:
-    """`text` as LaTeX prints it; line breaks become spaces."""
-    return "".join(_SPECIAL.get(char, " " if char.isspace() else char) for char in text)
-
-
 def to_latex(table: Table) -> str:
-    """A floating table: caption, columns, and the notes in small type below."""
+    """Return a floating table: caption, columns, and the notes in small type below."""
     width = len(table.columns) * (2 if table.layout.reference else 1)
     lines = floating(
         escape(table.heading),
@@ -75,7 +56,7 @@ def floating(
         r"  \centering\small",
         r"  \setlength{\tabcolsep}{4pt}",
         rf"  \caption{{{caption}}}",
-        rf"  \label{{tab:{label}}}",
+        rf"  \label{{tab:{latex_label(label)}}}",
         r"  \par\smallskip",
         rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from eibench.report.source import Run
 
@@ -34,9 +35,15 @@ def code(text: str) -> str:
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
 
 
+def _said(run: Run) -> dict[str, Any]:
+    """Return what a run's record says of its machine; a backtick would begin a name."""
+    known = run.environment
+    return {k: v.replace("`", "'") if isinstance(v, str) else v for k, v in known.items()}
+
+
 def machine(run: Run) -> str:
     """Processor and device of a run."""
-    known = run.environment
+    known = _said(run)
     cores = known.get("cores")
     plural = "" if cores == 1 else "s"
     return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}"
@@ -44,14 +51,14 @@ def machine(run: Run) -> str:
 
 def versions(run: Run) -> str:
     """The versions that make numbers."""
-    known = run.environment
+    known = _said(run)
     names = {"eibench": "eibench", "torch": "torch", "python": "Python"}
     return ", ".join(f"{name} {known.get(key)}" for key, name in names.items())
 
 
 def commit(run: Run) -> str:
     """The source commit, and whether it says it all."""
-    known = run.environment
+    known = _said(run)
     if not known.get("commit"):
         return "installed package, no commit"
     dirty = " (with uncommitted changes)" if known.get("dirty") else ""

@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from eibench.report.latex import escape, floating
+from eibench.report.escape import latex as escape
+from eibench.report.escape import markdown, terminal
+from eibench.report.latex import floating
 from eibench.report.references import Published, published, reference_notes, sources
 from eibench.report.render import (
     NARROW,
     NO_CELL,
     STUB,
     empty_text,
-    escaped,
     number_text,
     remark_text,
     wrapped,
@@ -40,7 +41,7 @@ def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) ->
     body = [[wrapped(t, w) for t, w in zip(row, widths, strict=True)] for row in _rows(table)]
     grid = tabulate(body, HEADS, "simple", disable_numparse=True)
     notes = reference_notes(table, found)
-    lines = [textwrap.fill(note, width, subsequent_indent="  ") for note in notes]
+    lines = [textwrap.fill(terminal(note), width, subsequent_indent="  ") for note in notes]
     return "\n".join(["", bold(TITLE), "", grid, "", *lines]) + "\n"
 
 
@@ -49,9 +50,9 @@ def to_markdown(table: Table) -> str:
     found = published(table)
     if not found:
         return ""
-    body = [[escaped(text) for text in row] for row in _rows(table)]
+    body = [[markdown(text) for text in row] for row in _rows(table)]
     grid = tabulate(body, HEADS, "github", disable_numparse=True)
-    notes = "\n".join(f"- {escaped(note)}" for note in reference_notes(table, found))
+    notes = "\n".join(f"- {markdown(note)}" for note in reference_notes(table, found))
     return f"\n#### {TITLE}\n\n{grid}\n\n{notes}\n"
 
 

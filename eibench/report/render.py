@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from eibench.report.ablation_notes import EXCLUDES_ZERO
+from eibench.report.escape import markdown, markdown_note, terminal
 from eibench.report.layout import Key, Place
 from eibench.report.notes import footnotes
 from eibench.report.tables import UNMEASURED, Cell, Table
@@ -113,8 +114,9 @@ def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) ->
     A table that is too wide continues below with the rest of its columns.
     """
     notes = footnotes(table, "`*`")
-    lines = [textwrap.fill(note, width, subsequent_indent="  ") for note in notes]
-    return "\n".join([bold(table.heading), "", _blocks(table, width, bold), "", *lines]) + "\n"
+    lines = [textwrap.fill(terminal(note), width, subsequent_indent="  ") for note in notes]
+    title = bold(terminal(table.heading))
+    return "\n".join([title, "", _blocks(table, width, bold), "", *lines]) + "\n"
 
 
 def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
@@ -126,7 +128,10 @@ def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
             ]
             for row in table.rows
         ]
-        headers = [stub_heading(table), *(t for c in columns for t in _column_heads(c, table))]
+        headers = [
+            terminal(stub_heading(table)),
+            *(t for c in columns for t in _column_heads(c, table)),
+        ]
         text = tabulate(body, headers, "simple", disable_numparse=True)
         if len(columns) == 1 or width_of(text) <= width:
             return text
@@ -144,7 +149,9 @@ def width_of(text: str) -> int:
 def _column_heads(column: Key, table: Table) -> list[str]:
     """The heads of a column's parts, narrow and one field below the other."""
     first = "\n".join(wrapped(text) for text in column_texts(column, table))
-    return [first, "\n".join(difference_head(table))] if table.layout.reference else [first]
+    if not table.layout.reference:
+        return [first]
+    return [first, "\n".join(map(terminal, difference_head(table)))]
 
 
 def _text_cells(table: Table, row: Key, column: Key, bold: Callable[[str], str]) -> list[str]:
@@ -170,7 +177,7 @@ def _text_cell(table: Table, row: Key, column: Key, bold: Callable[[str], str]) 
 
 def wrapped(text: str, width: int = NARROW) -> str:
     """`text` in lines of at most `width` characters, broken at spaces alone."""
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(terminal(text), width, break_long_words=False, break_on_hyphens=False)
 
 
 # --------------------------------------------------------------------------------- Markdown
@@ -180,17 +187,17 @@ def to_markdown(table: Table) -> str:
     """For GitHub: the best in bold, notes as a list."""
     body = [
         [
-            escaped(stub_text(row, table)),
+            markdown(stub_text(row, table)),
             *(text for c in table.columns for text in _markdown_cells(table, row, c)),
         ]
         for row in table.rows
     ]
-    second = [escaped(" ".join(difference_head(table)))] if table.layout.reference else []
-    heads = ([escaped(", ".join(column_texts(c, table))), *second] for c in table.columns)
-    headers = [stub_heading(table), *(text for head in heads for text in head)]
+    second = [markdown(" ".join(difference_head(table)))] if table.layout.reference else []
+    heads = ([markdown(", ".join(column_texts(c, table))), *second] for c in table.columns)
+    headers = [markdown(stub_heading(table)), *(text for head in heads for text in head)]
     grid = tabulate(body, headers, "github", disable_numparse=True)
-    notes = "\n".join(f"- {note}" for note in footnotes(table, "Bold"))
-    return f"### {escaped(table.heading)}\n\n{grid}\n\n{notes}\n"
+    notes = "\n".join(f"- {markdown_note(note)}" for note in footnotes(table, "Bold"))
+    return f"### {markdown(table.heading)}\n\n{grid}\n\n{notes}\n"
 
 
 def _markdown_cells(table: Table, row: Key, column: Key) -> list[str]:
@@ -210,8 +217,3 @@ def _markdown_cell(table: Table, row: Key, column: Key) -> str:
         return empty_text(cell, table.metric)
     number = number_text(cell, table)
     return f"{f'**{number}**' if cell.best else number} {remark_text(cell, table)}".rstrip()
-
-
-def escaped(text: str) -> str:
-    """`text` without a meaning in Markdown; underscores inside words have none on GitHub."""
-    return re.sub(r"([\\`*\[\]<>|#~])", r"\\\1", text)

@@ -8,7 +8,8 @@ from typing import Any
 from eibench.report import search_notes
 from eibench.report.budget import STATES, spent, state
 from eibench.report.confirmation import TEST, Confirmation, confirmations
-from eibench.report.grid import FIXED, Grid
+from eibench.report.escape import FIXED
+from eibench.report.grid import Grid
 from eibench.report.layout import METHOD
 from eibench.report.render import NO_CELL, absence_text, empty_text, spread_text
 from eibench.report.searches import COMPLETE, PRUNED, Search, Study, Trial

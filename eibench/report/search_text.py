@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eibench.report import grid
-from eibench.report.render import escaped
+from eibench.report.escape import markdown, terminal
 from eibench.report.search_tables import search_grids
 from eibench.report.searches import Search
 
@@ -13,13 +13,13 @@ from eibench.report.searches import Search
 def to_text(search: Search, width: int = 100, bold: Callable[[str], str] = str) -> str:
     """For a terminal of `width` characters."""
     tables = (grid.to_text(table, width, bold) for table in search_grids(search))
-    return bold(_heading(search)) + "\n\n" + "\n\n".join(tables)
+    return bold(terminal(_heading(search))) + "\n\n" + "\n\n".join(tables)
 
 
 def to_markdown(search: Search) -> str:
     """For GitHub: a section with a part for each table."""
     tables = (grid.to_markdown(table) for table in search_grids(search))
-    return "\n".join([f"### {escaped(_heading(search))}\n", *tables])
+    return "\n".join([f"### {markdown(_heading(search))}\n", *tables])
 
 
 def to_latex(search: Search) -> str:

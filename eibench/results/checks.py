@@ -17,28 +17,28 @@ MOST_PROBLEMS = 5
 """Told of one file."""
 
 
-def check(cls: type[BaseModel], content: Any, where: Path | str) -> dict[str, Any]:
-    """Return `content`, which was read at `where`, if it is a `cls`.
+def check(
+    cls: type[BaseModel], content: Any, path: Path, hint: str = HINT, place: str = ""
+) -> dict[str, Any]:
+    """Return `content`, which was read at a `place` in `path`, if it is a `cls`.
 
     Raises:
         UserError: every key that is missing, or has a value of a wrong type or out of range.
     """
     if not isinstance(content, Mapping):
-        raise damaged(where, ["must be an object with keys"])
+        raise damaged(path, [f"{place}must be an object with keys"], hint)
     try:
         validate(cls, content)
     except Invalid as invalid:
-        keys = (".".join(map(str, p.keys)) for p in invalid.problems)
-        raise damaged(
-            where, [f"{key}: {p.text}" for key, p in zip(keys, invalid.problems, strict=True)]
-        ) from None
+        found = [f"{place}{'.'.join(map(str, p.keys))}: {p.text}" for p in invalid.problems]
+        raise damaged(path, found, hint) from None
     return dict(content)
 
 
-def damaged(where: Path | str, problems: Sequence[str]) -> UserError:
+def damaged(path: Path, problems: Sequence[str], hint: str = HINT) -> UserError:
     """Return the message for a file that cannot be believed."""
     more = [f"and {len(problems) - MOST_PROBLEMS} more"] * (len(problems) > MOST_PROBLEMS)
-    return UserError(f"{where}: damaged ({'; '.join([*problems[:MOST_PROBLEMS], *more])}); {HINT}")
+    return UserError(f"{path}: damaged ({'; '.join([*problems[:MOST_PROBLEMS], *more])}); {hint}")
 
 
 def check_plan(plan: Mapping[str, Any], path: Path) -> None:

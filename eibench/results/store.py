@@ -9,15 +9,17 @@ results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from eibench.errors import UserError
 from eibench.files import read_bytes
@@ -123,10 +125,7 @@ class RunFolder:
             UserError: a line before it is damaged.
         """
         path = self.file("epochs.jsonl")
-        lines = read_lines(path, "delete the run's folder to have it made again")
-        found = [
-            check(EpochLine, line, f"{path}: line {i}") for i, line in enumerate(lines, start=1)
-        ]
+        found = read_lines(EpochLine, path, "delete the run's folder to have it made again")
         check_order([line["epoch"] for line in found], "epoch", path)
         return found
 
@@ -157,25 +156,38 @@ def recorded_runs(folder: Path) -> list[RunFolder]:
     return [RunFolder(p) for p in real_folders(folder) if os.path.lexists(p / "record.json")]
 
 
-def read_lines(path: Path, hint: str) -> list[dict[str, Any]]:
-    """Return the values in a file of JSON lines, without a last line that is not whole.
+def read_lines(cls: type[BaseModel], path: Path, hint: str) -> list[dict[str, Any]]:
+    """Return the objects in a file of JSON lines, without a last line that is not whole.
 
     Raises:
         UserError: the file cannot be read, or an earlier line is damaged.
     """
+    return [value for value, _ in _lines(cls, path, hint)]
+
+
+def check_lines(cls: type[BaseModel], path: Path, hint: str) -> int:
+    """Return the number of bytes in the whole lines of such a file."""
+    return max((end for _, end in _lines(cls, path, hint)), default=0)
+
+
+def _lines(cls: type[BaseModel], path: Path, hint: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield each object of a file of JSON lines, and where its line ends."""
     try:
         content = read_bytes(path, LARGEST, follow_links=False)
     except FileNotFoundError:
-        return []
-    lines = content.split(b"\n")
-    values = []
-    for i, line in enumerate(lines, start=1):
+        return
+    end = 0
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        end += len(line)
         try:
-            values.append(parse_object(line))
+            value = parse_object(line)
         except ValueError as error:
-            if any(lines[i:]):
-                raise UserError(f"{path}: line {i} is damaged ({error}); {hint}") from None
-    return values
+            if end < len(content):
+                raise damaged(path, [f"line {number}: {error}"], hint) from None
+            return  # a crash came while it was written
+        if not line.endswith(b"\n"):
+            return
+        yield check(cls, value, path, hint, f"line {number}: "), end
 
 
 def read_json(path: Path, cls: type[PlanFile] | type[RecordFile]) -> dict[str, Any] | None:

@@ -6,41 +6,84 @@ It is read and written by the one process that holds the results folder.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import Field
 
 from eibench.errors import UserError
+from eibench.results.paths import member, open_regular
+from eibench.results.schema import Count, Number, Open, Text
+from eibench.results.store import check_lines
 
 NAME = "journal.log"
+HINT = "delete it to have the trials drawn again: those whose runs have ended cost nothing"
+
+
+class JournalLine(Open):
+    """An operation on the studies; what each kind of operation needs, Optuna checks."""
+
+    op_code: Annotated[int, Field(ge=0, le=10)]
+    worker_id: Text
+    study_id: Count = 0
+    study_name: Text = ""
+    directions: Annotated[list[Literal[1, 2]], Field(default_factory=list)]
+    trial_id: Count = 0
+    state: Annotated[int, Field(ge=0, le=4)] = 0
+    values: list[Number] | None = None
+    step: Count = 0
+    intermediate_value: Number = 0.0
+    param_name: Text = ""
+    param_value_internal: Number = 0.0
+    distribution: Text = ""
 
 
 def open_journal(folder: Path) -> JournalStorage:
-    """The storage in `folder`, made anew where there is none; nobody else may work there.
+    """Return the storage in `folder`, made anew where there is none; nobody else may work there.
 
     Removes what a killed process can leave: a line cut off in the middle, onto which the next one
     would be written, and the lock.
 
     Raises:
-        UserError: the file cannot be read or written, or is damaged.
+        UserError: the file cannot be read or written, is a link, or is damaged.
     """
-    path = folder / NAME
+    path = member(folder, NAME)
     try:
         for stale in folder.glob(f"{NAME}.lock*"):
             stale.unlink(missing_ok=True)
-        if path.exists():
-            _drop_half_line(path)
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        with open_regular(path, "rb+") as file:
+            file.truncate(check_lines(JournalLine, path, HINT))
+        storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        _check_trials(storage)
     except OSError as error:
         raise UserError(f"{path}: cannot be read and written: {error.strerror}") from None
+    except UserError:
+        raise
     except Exception as error:  # Optuna replays the lines, and trips over a wrong one in many ways
-        raise UserError(
-            f"{path}: damaged ({type(error).__name__}: {error}); delete it to have the trials drawn"
-            " again: those whose runs have ended cost nothing"
-        ) from None
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {error}); {HINT}") from None
+    return storage
 
 
-def _drop_half_line(path: Path) -> None:
-    with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+def _check_trials(storage: JournalStorage) -> None:
+    """Raise any error where a trial has values that it cannot have."""
+    for study in storage.get_all_studies():
+        for trial in storage.get_all_trials(study._study_id, deepcopy=False):
+            _check_trial(trial, len(study.directions))
+
+
+def _check_trial(trial: FrozenTrial, objectives: int) -> None:
+    if trial.state == TrialState.COMPLETE and len(trial.values or []) != objectives:
+        raise ValueError(f"trial {trial.number} has not {objectives} values")
+    if not isinstance(trial.user_attrs.get("reason", ""), str):
+        raise ValueError(f"the reason of trial {trial.number} is no text")
+    create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+        system_attrs=trial.system_attrs,
+        intermediate_values=trial.intermediate_values,
+    )

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eibench.report.latex import escape, to_latex
+from eibench.report.escape import latex as escape
+from eibench.report.escape import missing_signs
+from eibench.report.latex import to_latex
 from eibench.report.make import make_tables, render_tables
 
 GOLDEN = r"""\begin{table}
@@ -36,7 +38,8 @@ PREAMBLE = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\
 NASTY = "_ % & # $ { } ~ ^ \\ < > | \" ' -- ± \u00d7 \u2013 end\\end{table} $x$ %c"
 SPECIALS = '_%&#${}~^\\<>|"\n'
 KNOWN = (
-    r"\\[_%&#${}]|\\text(backslash|asciitilde|asciicircum|less|greater|bar)\{\}|\$\\(pm|times)\$"
+    r"\\[_%&#${}-]|\\text(backslash|asciitilde|asciicircum|less|greater|bar)\{\}|"
+    r"\$[^$]*\$|\\([`'^~=.\"]|[uHvdcbrij]\b|[a-zA-Z]+(?=\{\}))|\{(\\?\w|)\}|~"
 )
 
 
@@ -54,6 +57,16 @@ def table(depth_scaling):
         ("a < b > c | d", r"a \textless{} b \textgreater{} c \textbar{} d"),
         ("97 ± 1", r"97 $\pm$ 1"),
         ("two\nlines", "two lines"),
+        ("τ and κ, T ≤ 4", r"$\tau$ and $\kappa$, T $\leq$ 4"),
+        (
+            "\u2212g → ½ g, 3 \u00d7 10⁻²",
+            r"$-$g $\rightarrow$ $\frac{1}{2}$ g, 3 $\times$ 10$^{-}$$^{2}$",
+        ),
+        ("Ω ά Ά \u03bf", r"$\Omega$ $\acute{\alpha}$ $\acute{\mathrm{A}}$ $o$"),
+        ("é Ü ñ ř ß ł ï", r"\'{e} \"{U} \~{n} \v{r} \ss{} \l{} \"{\i}"),
+        ("“a” \u2013 \u2018b\u2019 — c…", r"``a'' -- `b' --- c\dots{}"),
+        ("90° `x`", r"90$^{\circ}$ \`{}x\`{}"),
+        ("\x1b[31m \u202e \udce9 ☺", "[U+001B][31m [U+202E] [U+DCE9] [U+263A]"),
     ],
 )
 def test_escape(text, latex):
@@ -62,7 +75,13 @@ def test_escape(text, latex):
 
 @given(st.text(alphabet=st.one_of(st.sampled_from(NASTY + SPECIALS), st.characters())))
 def test_escaped_text_has_no_bare_specials(text):
+    """Beyond mathematics, accents and named signs."""
     assert not set(SPECIALS) & set(re.sub(KNOWN, "", escape(text)))
+
+
+def test_signs_that_latex_lacks_are_named():
+    assert missing_signs(escape("☺ and \x07, ☺")) == ["☺ (U+263A)", "\\x07 (U+0007)"]
+    assert missing_signs(escape("τ ≤ é")) == []
 
 
 def test_golden(table):

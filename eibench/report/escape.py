@@ -1,0 +1,101 @@
+"""Text from outside in each language that a report is written in, never read as that language."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from eibench.errors import printable
+from eibench.report.signs import sign
+
+_LATEX = {
+    **{char: f"\\{char}" for char in "_%&#${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\`{}",
+}
+"""Signs of ASCII that LaTeX would misread."""
+FIXED = "\u00a0"
+"""A space at which a line is broken only where it would not fit otherwise."""
+_UNKNOWN = re.compile(r"\[U\+([0-9A-F]{4,6})\]")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet would compute."""
+
+
+def terminal(text: str) -> str:
+    """Return `text` on one line, its control and other unprintable characters as escapes."""
+    return FIXED.join(map(printable, text.split(FIXED)))
+
+
+def latex(text: str) -> str:
+    """Return `text` as LaTeX prints it with no package; white space becomes a space.
+
+    A sign that LaTeX lacks appears as `[U+1F600]`; see `missing_signs`.
+    """
+    return "".join(map(_latex_char, text))
+
+
+def _latex_char(char: str) -> str:
+    if char in _LATEX:
+        return _LATEX[char]
+    if char.isascii():
+        return char if char.isprintable() else " " if char.isspace() else _unknown(char)
+    found = sign(char)
+    return _unknown(char) if found is None else found
+
+
+def _unknown(char: str) -> str:
+    return f"[U+{ord(char):04X}]"
+
+
+def missing_signs(text: str) -> list[str]:
+    """Return the signs that stand in LaTeX `text` by their numbers, each once."""
+    codes = dict.fromkeys(_UNKNOWN.findall(text))
+    return [f"{printable(chr(int(code, 16)))} (U+{code})" for code in codes]
+
+
+def latex_label(text: str) -> str:
+    """Return `text` as part of a label or file name: letters, digits and `-_.` alone."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)
+
+
+def markdown(text: str) -> str:
+    """Return `text` on one line without a meaning in Markdown or HTML.
+
+    Underscores inside words have none on GitHub.
+    """
+    line = printable(" ".join(text.split()))
+    line = re.sub(r"([\\`*\[\]<>|#~$]|&(?=#?\w))", r"\\\1", line)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
+
+
+def markdown_note(note: str) -> str:
+    """Return a note, in which names stand between backticks, as Markdown."""
+    parts = [printable(part) for part in note.split("`")]
+    parts[::2] = [re.sub(r"([\\*<>\[\]]|&(?=#?\w))", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def csv_cell(value: Any) -> Any:
+    """Return what CSV has of `value`: text that would be a formula has an apostrophe in front."""
+    if not isinstance(value, str):
+        return value
+    guard = "'" if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value) else ""
+    return guard + "\n".join(map(printable, value.split("\n")))
+
+
+def json_text(content: Any) -> str:
+    """Return `content` as JSON of the same value, without unprintable characters."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return re.sub(r"[^\n -~]", lambda found: _json_char(found[0]), text)
+
+
+def _json_char(char: str) -> str:
+    return char if char.isprintable() else json.dumps(char)[1:-1]
