@@ -27,7 +27,7 @@ class GroupNorm2d(nn.GroupNorm):
     """
 
     def __init__(self, num_features: int, groups: int, scale: float = 1.0) -> None:
-        fitting = next(n for n in range(groups, 0, -1) if num_features % n == 0)
+        fitting = next(n for n in range(min(groups, num_features), 0, -1) if num_features % n == 0)
         super().__init__(fitting, num_features)
         nn.init.constant_(self.weight, scale)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from eibench.plan.draft import Leaf, leaves
-from eibench.plan.suite import ABLATION, BASE, JOIN, PlannedRun, SuiteFile
+from eibench.plan.suite import ABLATION, BASE, JOIN, MOST_RUNS, PlannedRun, SuiteFile
 
 ONE_METHOD = "give each method a suite of its own, with the method in `base`"
 """Labels name a method's options, so no column would hold both an ablation and its base."""
@@ -31,19 +31,23 @@ def read_factors(suite: SuiteFile, replaced: Callable[[str], bool]) -> dict[str,
 
 
 def ablations(factors: Factors, pairs: bool) -> dict[str | None, tuple[str, ...]]:
-    """The factors of each ablation by its name, in order; None names a suite without any."""
+    """The factors of each ablation by its name, in order; None names a suite without any.
+
+    Of pairs, no more than show that they are too many.
+    """
     if not factors:
         return {None: ()}
     out: dict[str | None, tuple[str, ...]] = {BASE: (), **{name: (name,) for name in factors}}
     if pairs:
-        out |= {JOIN.join(pair): pair for pair in _pairs(factors)}
+        few = itertools.islice(_pairs(factors), MOST_RUNS + 1)
+        out |= {JOIN.join(pair): pair for pair in few}
     return out
 
 
-def _pairs(factors: Factors) -> list[tuple[str, str]]:
+def _pairs(factors: Factors) -> Iterator[tuple[str, str]]:
     """Every two factors that have no key in common."""
     keys = {name: set(_keys(kept)) for name, kept in factors.items()}
-    return [(a, b) for a, b in itertools.combinations(factors, 2) if not keys[a] & keys[b]]
+    return ((a, b) for a, b in itertools.combinations(factors, 2) if keys[a].isdisjoint(keys[b]))
 
 
 def _keys(found: Iterable[Leaf]) -> Iterator[str]:
@@ -93,7 +97,7 @@ def _check_name(name: str, pairs: bool, note: Note) -> None:
 def _check_pairs(suite: SuiteFile, note: Note) -> None:
     if len(suite.ablate) < 2:
         note("needs at least two ablations under `ablate`", "ablate_pairs")
-    elif not _pairs(read_factors(suite, lambda _: False)):
+    elif not any(_pairs(read_factors(suite, lambda _: False))):
         note("no two ablations set different keys", "ablate_pairs")
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from eibench.plan.spec import CHOICES, RunSpec
 from eibench.plan.validate import Invalid
-from eibench.plan.yaml_source import Document, Keys
+from eibench.plan.yaml_source import DEEPEST, Document, Keys
 
 
 class Located(Exception):
@@ -96,6 +96,8 @@ class Draft:
             for key, inner in value.items():
                 self.assign((*path, key), inner, origin.below(key))
             return
+        if len(path) > DEEPEST:
+            raise Located([origin.message(f"a key has at most {DEEPEST} parts")])
         parent: Any = self.values
         for depth, key in enumerate(path[:-1]):
             inner = parent.setdefault(key, {})
@@ -105,8 +107,9 @@ class Draft:
             if not isinstance(parent, dict):
                 text = f"{'.'.join(map(str, path))} goes through a value that is not a mapping"
                 raise Located([origin.message(text)])
+        if path[-1] in parent:
+            self.origins = {k: o for k, o in self.origins.items() if k[: len(path)] != path}
         parent[path[-1]] = copy.deepcopy(value)
-        self.origins = {k: o for k, o in self.origins.items() if k[: len(path)] != path}
         self.origins[path] = origin
 
     def origin(self, keys: Keys) -> Origin:

@@ -20,9 +20,22 @@ from eibench.plan.overrides import Override, is_exactly, matches
 from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.references import Published, read_references
 from eibench.plan.spec import PROBE
-from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile, as_probe, read_suite
+from eibench.plan.suite import (
+    ABLATION,
+    MOST_RUNS,
+    Plan,
+    PlannedRun,
+    SuiteFile,
+    as_probe,
+    read_suite,
+)
 from eibench.plan.suite_checks import CheckedSuite
 from eibench.plan.yaml_source import Document
+
+MOST_STUDIES = 1000
+"""Of a search, each with trials of its own."""
+MOST_REFUSED = 500
+"""Runs that cannot be, after which no more are looked at."""
 
 
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
@@ -58,7 +71,6 @@ class Expansion(CheckedSuite):
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         super().__init__(document, suite, settings)
         self.folder = Path(document.source).parent
-        self.ablations = ablate.ablations(self.factors, suite.ablate_pairs)
         self.used: set[int] = set()
         """Clauses of `exclude` that leave out a run which cannot even be planned."""
         self.axes = (*([ABLATION] if self.factors else []), *self.grid, *self.zip)
@@ -69,7 +81,7 @@ class Expansion(CheckedSuite):
     def arms(self) -> list[tuple[PlannedRun, Draft]]:
         """The runs that are not excluded, seeds open, each with the draft that made it."""
         self.plugins = self._load_plugins()
-        kept = self._kept_runs()
+        kept = self._kept_runs(MOST_STUDIES)
         return [(run, self.drafts[run.run_id]) for run in kept]
 
     def plan(self, seeds: list[int]) -> Plan:
@@ -77,7 +89,7 @@ class Expansion(CheckedSuite):
         self.plugins = self._load_plugins()
         published = self._read_references()
         copies = read_stand_ins(self.suite.stands_for, self._note)
-        kept = self._kept_runs()
+        kept = self._kept_runs(MOST_RUNS, len(seeds))
         if not self.settings:
             check_used(copies, [run.spec for run in kept], self._note)
         self._stop_if_wrong()
@@ -94,11 +106,12 @@ class Expansion(CheckedSuite):
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),
         )
 
-    def _kept_runs(self) -> list[PlannedRun]:
+    def _kept_runs(self, most: int, seeds: int = 1) -> list[PlannedRun]:
         """What the axes and ablations make of the base, less what is excluded; seeds are open."""
         self._check_axes()
+        self._check_number(most, seeds)
         self._stop_if_wrong()
-        made = [run for name, picks in self._picks() if (run := self._run(name, picks))]
+        made = list(self._made())
         self._stop_if_wrong()
         self._check_per_method([run.spec for run in made])
         self._check_tuned(made)
@@ -135,14 +148,22 @@ class Expansion(CheckedSuite):
             self._note(str(error), "references")
         return ()
 
+    def _made(self) -> Iterator[PlannedRun]:
+        """The runs, up to where many have been refused."""
+        refused = 0
+        for name, picks in self._picks():
+            run = self._run(name, picks)
+            if run is not None:
+                yield run
+            elif (refused := refused + bool(self.refused)) >= MOST_REFUSED:
+                return
+
     def _picks(self) -> Iterator[tuple[str | None, list[Leaf]]]:
         """Every ablation by name under every combination of the axes, as the values they pick."""
-        rows = range(len(next(iter(self.zip.values()), [None])))
+        rows = range(self._rows())
         choices = [[Leaf(k, v, ("grid", k, i)) for i, v in enumerate(values)]
                    for k, values in self.grid.items()]  # fmt: skip
-        for name, row, pick in itertools.product(
-            self.ablations, rows, list(itertools.product(*choices))
-        ):
+        for name, row, *pick in itertools.product(self.ablations, rows, *choices):
             side_by_side = [Leaf(k, values[row], ("zip", k, row)) for k, values in self.zip.items()]
             yield name, [*side_by_side, *pick]
 
@@ -220,7 +241,8 @@ class Expansion(CheckedSuite):
                 names = map(str, self.ablations)
                 near = did_you_mean(clause[ABLATION], names) if ABLATION in clause else ""
                 self._note(f"excludes nothing{near}" if clause else "is empty", "exclude", i)
-            kept = [run for run in kept if run not in hit]
+            left_out = set(map(id, hit))
+            kept = [run for run in kept if id(run) not in left_out]
         if not kept:
             self._note("every run is excluded", "exclude")
         return kept

@@ -69,10 +69,13 @@ def find_matches(
 
     Runs on the published data set and runs on a copy of it are matches of their own.
     """
+    by_network: dict[tuple[str, str], list[tuple[str, RunSpec]]] = {}
+    for run_id, spec in runs.items():
+        by_network.setdefault(_network(spec), []).append((run_id, spec))
     for entry in published:
         found: dict[str | None, list[str]] = {}
-        for run_id, spec in runs.items():
-            if not _same_network(entry.spec, spec):
+        for run_id, spec in by_network.get(_network(entry.spec), []):
+            if entry.spec.model != spec.model:
                 continue
             copy = stands_for.get(spec.data.name)
             if _same_data(entry.spec, spec):
@@ -83,8 +86,9 @@ def find_matches(
             yield Match(entry, tuple(ids), title)
 
 
-def _same_network(a: RunSpec, b: RunSpec) -> bool:
-    return (a.method.label, a.model) == (b.method.label, b.model)
+def _network(spec: RunSpec) -> tuple[str, str]:
+    """The labels of what must be equal for numbers to be comparable."""
+    return spec.method.label, spec.model.label
 
 
 def _same_data(published: RunSpec, ours: RunSpec) -> bool:

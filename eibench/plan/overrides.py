@@ -11,7 +11,8 @@ from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Draft, Located, Origin
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun
-from eibench.plan.yaml_source import Document, Keys, parse
+from eibench.plan.validate import show
+from eibench.plan.yaml_source import DEEPEST, Document, Keys, parse
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Override:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
             raise UserError(f"{name} {text}: must be KEY=VALUE, such as train.epochs=5")
+        if key.count(".") >= DEEPEST:
+            raise UserError(f"{name} {text}: a key has at most {DEEPEST} parts")
         return cls(name, text, key, parse(value, f"{name} {text}").data)
 
     @property
@@ -61,8 +64,7 @@ def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
     choices = wanted if isinstance(wanted, list) else [wanted]
     if key == "method":
         return run.method in choices or run.spec.method.name in choices
-    fields = run.fields()
-    return key in fields and fields[key] in choices
+    return is_exactly(run, key, choices)
 
 
 def is_exactly(run: PlannedRun, key: str, wanted: Any) -> bool:
@@ -95,9 +97,9 @@ def _wanted(plan: Plan, only: Override) -> list[Any]:
     text = only.text.partition("=")[2].strip()
     if only.key == ABLATION and text in taken:  # a name may hold a comma, or what YAML reads
         return [text]
-    wanted = [parse(part, str(only)).data for part in text.split(",")]
+    wanted = [parse(part, str(only)).data for part in dict.fromkeys(text.split(","))]
     for value in wanted:
         if not any(matches(run, only.key, value) for run in plan.runs):
             hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
-            raise UserError(f"{only}: no run has {value!r}; {hint}")
+            raise UserError(f"{only}: no run has {show(value)}; {hint}")
     return wanted

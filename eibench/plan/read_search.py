@@ -12,7 +12,7 @@ from eibench.plan.draft import Draft, Located, Origin
 from eibench.plan.expand import Expansion
 from eibench.plan.overrides import Override
 from eibench.plan.search import SearchPlan, StudyPlan
-from eibench.plan.space import DEFAULT_TRIALS, Parameter, SearchFile
+from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, Parameter, SearchFile
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
 from eibench.plan.suite_checks import within
 from eibench.plan.validate import show
@@ -20,6 +20,8 @@ from eibench.plan.yaml_source import Document, Keys
 
 OFF_LIMITS = ("seed", "probe")
 """What no search may choose."""
+MOST_TRIED = 10_000
+"""Settings that are tried out before a search begins, in all studies."""
 
 
 def load_search(
@@ -55,6 +57,10 @@ class _Reading:
         self._check_tune([run for run, _ in arms])
         fields = self._arm_fields([run for run, _ in arms])
         studies = tuple(self._study(run, draft, fields) for run, draft in arms)
+        self._check_sizes(studies)
+        self._stop_if_wrong()
+        for study in studies:
+            self._try_out(study)
         self._stop_if_wrong()
         found = SearchPlan(
             name=self.suite.name,
@@ -73,7 +79,7 @@ class _Reading:
     def _trials(self, asked: int | None, studies: Sequence[StudyPlan]) -> int:
         wanted = asked or self.options.trials
         if self.options.sampler == "grid":
-            whole = max(len(study.grid()) for study in studies)
+            whole = max(study.grid_size() for study in studies)
             return min(wanted or whole, whole)
         return wanted or DEFAULT_TRIALS
 
@@ -120,7 +126,7 @@ class _Reading:
                 self._note("is an axis of grid or zip as well", *keys)
         if key.partition(".")[0] in OFF_LIMITS:
             self._note("cannot be searched", *keys)
-        if self.options.sampler == "grid" and known.points() is None:
+        if self.options.sampler == "grid" and known.count() is None:
             self._note("a grid needs `choices`, or a range with a `step`", *keys)
 
     def _check_tune(self, runs: Sequence[PlannedRun]) -> None:
@@ -158,9 +164,18 @@ class _Reading:
             self._note(
                 f"nothing is searched for {name}; `space` is for every method, `tune` for one"
             )
-        study = dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
-        self._try_out(study)
-        return study
+        return dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
+
+    def _check_sizes(self, studies: Sequence[StudyPlan]) -> None:
+        """Note spaces with more values, or ends to try out, than a search can have."""
+        for study in studies:
+            for key, known in study.space.items():
+                if problem := known.too_many():
+                    self.problems.append(Origin(self.document, study.origins[key]).message(problem))
+            if self.options.sampler == "grid" and study.grid_size() > MOST_POINTS:
+                self._note(f"the grid of {study.name} has more than {MOST_POINTS:,} points")
+        if sum(study.corner_count() for study in studies) > MOST_TRIED:
+            self._note(f"has more than {MOST_TRIED:,} choices and ends of ranges to try out")
 
     def _space(self, run: PlannedRun) -> tuple[dict[str, Parameter], dict[str, Keys]]:
         """What is searched for a run, the more specific last, and where each key is written."""

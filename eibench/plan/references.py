@@ -117,6 +117,10 @@ def read_references(path: Path) -> tuple[Published, ...]:
     return found
 
 
+def _is_compared(leaf: Leaf) -> bool:
+    return leaf.key.partition(".")[0] in COMPARED
+
+
 class _Reader:
     """Turns a document into published numbers, collecting what is wrong on the way."""
 
@@ -158,8 +162,8 @@ class _Reader:
             hint = f"allowed: {', '.join(sources)}{did_you_mean(entry.source, sources)}"
             self._note(f"no such source under `sources`; {hint}", (*keys, "source"))
         stated = list(leaves(entry.protocol, (*keys, "protocol")))
-        compared = [leaf for leaf in stated if leaf.key.partition(".")[0] in COMPARED]
-        notes = self._notes([leaf for leaf in stated if leaf not in compared], keys)
+        compared = [leaf for leaf in stated if _is_compared(leaf)]
+        notes = self._notes([leaf for leaf in stated if not _is_compared(leaf)], keys)
         spec = self._spec(entry, compared, keys)
         source = sources.get(entry.source)
         if notes is None or spec is None or source is None:
@@ -170,10 +174,10 @@ class _Reader:
 
     def _notes(self, stated: list[Leaf], keys: Keys) -> Notes | None:
         allowed = [*COMPARED, *Notes.model_fields]
-        unknown = [leaf for leaf in stated if leaf.key not in Notes.model_fields]
-        for leaf in unknown:
-            self._note(unknown_key(leaf.key, allowed), leaf.keys)
-        values = {leaf.key: leaf.value for leaf in stated if leaf not in unknown}
+        for leaf in stated:
+            if leaf.key not in Notes.model_fields:
+                self._note(unknown_key(leaf.key, allowed), leaf.keys)
+        values = {leaf.key: leaf.value for leaf in stated if leaf.key in Notes.model_fields}
         return self._valid(Notes, values, (*keys, "protocol"))
 
     def _spec(self, entry: Entry, compared: list[Leaf], keys: Keys) -> RunSpec | None:

@@ -85,10 +85,22 @@ class StudyPlan:
         together = [dict(zip(self.space, pick, strict=True)) for pick in itertools.product(*ends)]
         return [*alone, *together]
 
-    def grid(self) -> list[dict[str, Any]]:
-        """All settings, the last key changing first; only of spaces whose values can be counted."""
-        points = [known.points() or [] for known in self.space.values()]
-        return [dict(zip(self.space, pick, strict=True)) for pick in itertools.product(*points)]
+    def corner_count(self) -> int:
+        """Number of `corners`."""
+        ends = [len(known.ends()) for known in self.space.values()]
+        return sum(ends) + (math.prod(ends) if math.prod(ends) <= MOST_CORNERS else 0)
+
+    def grid_size(self) -> int:
+        """Number of all settings; only of spaces whose values can be counted."""
+        return math.prod(known.count() or 0 for known in self.space.values())
+
+    def grid_point(self, number: int) -> dict[str, Any]:
+        """Setting `number`, from 0, of all; the last key changes first."""
+        values = {}
+        for key, known in reversed(list(self.space.items())):
+            number, i = divmod(number, known.count() or 1)
+            values[key] = known.point(i)
+        return {key: values[key] for key in self.space}
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ class SearchPlan:
     def budget(self, study: StudyPlan) -> int:
         """Trials of `study`: as many as of the others, but no more than its grid has points."""
         grid = self.options.sampler == "grid"
-        return min(self.trials, len(study.grid())) if grid else self.trials
+        return min(self.trials, study.grid_size()) if grid else self.trials
 
     def base_plan(self) -> Plan:
         """The arms' runs before tuning, as a plan whose results are the trials'."""

@@ -24,6 +24,7 @@ from pydantic import Field, WrapValidator, model_validator
 
 from eibench.plan.options import LARGEST, Options
 from eibench.plan.options.base import LARGEST_SEED, Count
+from eibench.plan.validate import repeats, show
 
 
 def _as_written(value: Any, check: Callable[[Any], float]) -> Any:
@@ -38,12 +39,19 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 DIGITS = 3
 """Significant digits of a number from a range: more than a search can tell apart."""
 DEFAULT_TRIALS = 30
+MOST_KEYS = 100
+"""Keys that are searched, and methods with keys of their own."""
+MOST_SEEDS = 1000
+"""Runs of a trial."""
+MOST_CHOICES = 1000
+MOST_POINTS = 100_000
+"""Values of a range with a step, or of whole numbers."""
 
 
 class Parameter(Options):
     """What a search may choose for one key: numbers between two ends, or one of several values."""
 
-    choices: list[Any] | None = Field(None, min_length=1)
+    choices: list[Any] | None = Field(None, min_length=1, max_length=MOST_CHOICES)
     low: Number | None = None
     high: Number | None = None
     log: bool = False
@@ -57,9 +65,8 @@ class Parameter(Options):
                 raise ValueError("has choices, and so no low, high, log or step")
             if len(self.choices) == 1:
                 raise ValueError("has one choice alone, which leaves nothing to search")
-            repeated = [c for i, c in enumerate(self.choices) if c in self.choices[:i]]
-            if repeated:
-                raise ValueError(f"{repeated[0]!r} stands twice in choices")
+            for _, repeated in repeats(self.choices):
+                raise ValueError(f"{show(repeated)} stands twice in choices")
             return self
         if self.low is None or self.high is None:
             raise ValueError("needs `low` and `high`, or `choices`")
@@ -69,38 +76,70 @@ class Parameter(Options):
             raise ValueError(f"low must be above 0 on a log scale, not {self.low}")
         if self.log and self.step is not None:
             raise ValueError("has a step, which a log scale cannot have")
-        if self.step is not None and len(self.points() or []) < 2:
-            raise ValueError(f"step ({self.step}) leads from low ({self.low}) beyond high")
+        if not math.isfinite(float(self.high) - float(self.low)):
+            raise ValueError(f"{self.low} to {self.high} is wider than a number can be")
+        if self.step is not None:
+            self._check_step()
         return self
+
+    def _check_step(self) -> None:
+        if problem := self.too_many():
+            raise ValueError(problem)
+        count = self.count() or 0
+        if count < 2:
+            raise ValueError(f"step ({self.step}) leads from low ({self.low}) beyond high")
+        if self.point(0) == self.point(1) or self.point(count - 2) == self.point(count - 1):
+            raise ValueError(f"step ({self.step}) is too small to tell values apart")
+
+    def too_many(self) -> str | None:
+        """Why a range has more values than a search may choose from; None where it has not."""
+        if self.step is None or self._steps() < MOST_POINTS:
+            return None
+        words = f"{self.low} to {self.high} in steps of {self.step}"
+        return f"{words} has too many values; at most {MOST_POINTS:,}"
 
     def ends(self) -> list[Any]:
         """The values at which the space is tried out: all choices, or both ends of a range and its
         first step."""
         if self.choices is not None:
             return list(self.choices)
-        points = self.points()
-        return [self.low, self.high] if points is None else [*points[:2], *points[2:][-1:]]
+        count = self.count()
+        if count is None:
+            return [self.low, self.high]
+        return [self.point(i) for i in sorted({0, 1, count - 1})]
 
-    def points(self) -> list[Any] | None:
-        """All values, in order; None for a range without a step."""
+    def count(self) -> int | None:
+        """Number of values; None for a range without a step."""
         if self.choices is not None:
-            return list(self.choices)
-        if self.step is None:
-            return None
+            return len(self.choices)
+        return None if self.step is None else math.floor(self._steps() + 1e-9) + 1
+
+    def point(self, i: int) -> Any:
+        """Value number `i`, from 0, of those that can be counted."""
+        if self.choices is not None:
+            return self.choices[i]
+        assert self.low is not None
+        assert self.step is not None
+        return tidy(self.low + i * self.step)
+
+    def _steps(self) -> float:
         assert self.low is not None
         assert self.high is not None
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        return [tidy(self.low + i * self.step) for i in range(count)]
+        assert self.step is not None
+        return (self.high - self.low) / self.step
 
     def holds(self, value: Any) -> bool:
         """Whether the value is one of those that may be chosen."""
-        if (points := self.points()) is not None:
-            return value in points
+        if self.choices is not None:
+            return value in self.choices
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
         assert self.low is not None
         assert self.high is not None
-        return self.low <= value <= self.high
+        if self.step is None or not math.isfinite(value):
+            return self.low <= value <= self.high
+        index = round((value - self.low) / self.step)
+        return 0 <= index < (self.count() or 0) and value == self.point(index)
 
     def whole(self) -> Parameter:
         """The same range of whole numbers alone."""
@@ -134,17 +173,17 @@ def tidy(value: Number) -> Number:
 class SearchFile(Options):
     """The keys of a suite's `search`."""
 
-    space: dict[str, Parameter] = Field(default_factory=dict)
-    tune: dict[str, dict[str, Parameter | None]] = Field(default_factory=dict)
+    space: dict[str, Parameter] = Field(default_factory=dict, max_length=MOST_KEYS)
+    tune: dict[str, dict[str, Parameter | None]] = Field(default_factory=dict, max_length=MOST_KEYS)
     """By name or label; None takes out what `space`, or the method's name, has under the key."""
     trials: Count | None = None
     """Of each study; None: `DEFAULT_TRIALS`, or all points of a grid."""
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, le=LARGEST)
     objectives: list[Objective] = Field(["validation_accuracy"], min_length=1, max_length=2)
     sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
     sampler_seed: int = Field(0, ge=0, le=LARGEST)
     pruner: Literal["none", "median", "hyperband"] = "none"
-    seeds: list[Seed] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1, max_length=MOST_SEEDS)
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

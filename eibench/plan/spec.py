@@ -13,12 +13,14 @@ brings the hash of its source along, so that an edited plugin runs anew.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eibench.errors import MOST_LINES
 from eibench.plan.options import (
     DATASETS,
     LARGEST,
@@ -75,7 +77,8 @@ class RunSpec:
             Invalid: with every problem of every section.
         """
         known = [*CHOICES, *SECTIONS, *NUMBERS, *([PROBE] if PROBE in values else [])]
-        problems = [Problem((k,), unknown_key(k, known)) for k in values if k not in known]
+        unknown = itertools.islice((k for k in values if k not in known), MOST_LINES)
+        problems = [Problem((k,), unknown_key(k, known)) for k in unknown]
         parts: dict[str, Any] = {}
         for key in known:
             try:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,11 @@ from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import Document, load
 
+MOST_AXES = 100
+MOST_CLAUSES = 1000
+"""Ablations, and clauses of `exclude` and `tuned`."""
+MOST_RUNS = 10_000
+"""Of a plan, and of what its axes combine to before any run is excluded."""
 Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -69,17 +75,17 @@ class SuiteFile(Options):
     title: str = Field(min_length=1)
     kind: Kind = "train"
     base: dict[str, Any]
-    grid: dict[str, Axis] = Field(default_factory=dict)
-    zip: dict[str, Axis] = Field(default_factory=dict)
-    ablate: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    grid: dict[str, Axis] = Field(default_factory=dict, max_length=MOST_AXES)
+    zip: dict[str, Axis] = Field(default_factory=dict, max_length=MOST_AXES)
+    ablate: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=MOST_CLAUSES)
     ablate_pairs: bool = False
-    per_method: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    exclude: list[dict[str, Any]] = Field(default_factory=list)
-    seeds: list[Seed] = Field([0], min_length=1)
+    per_method: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=MOST_CLAUSES)
+    exclude: list[dict[str, Any]] = Field(default_factory=list, max_length=MOST_CLAUSES)
+    seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_RUNS)
     tuned_by: str | None = None
-    tuned: list[Tuned] = Field(default_factory=list)
+    tuned: list[Tuned] = Field(default_factory=list, max_length=MOST_CLAUSES)
     search: SearchFile | None = None
-    plugins: list[str] = Field(default_factory=list)
+    plugins: list[str] = Field(default_factory=list, max_length=MOST_AXES)
     references: str | None = Field(None, min_length=1)
     stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -107,6 +113,10 @@ class PlannedRun:
 
     def fields(self) -> dict[str, Any]:
         """The spec's flat columns, and the ablation's name where there is one."""
+        return self._fields.copy()
+
+    @cached_property
+    def _fields(self) -> dict[str, Any]:
         named = {} if self.ablation is None else {ABLATION: self.ablation}
         return {**named, **self.spec.fields(), METHOD: self.method}
 

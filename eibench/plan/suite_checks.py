@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,13 @@ from eibench.plan.options.base import PRESET
 from eibench.plan.overrides import Override
 from eibench.plan.spec import CHOICES, PROBE, RunSpec
 from eibench.plan.suite import PlannedRun, SuiteFile
-from eibench.plan.validate import show
+from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Document, Keys
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
+MOST_COMPARED = 1_000_000
+"""Runs that are compared with clauses of a suite."""
 
 
 class CheckedSuite:
@@ -28,6 +31,7 @@ class CheckedSuite:
         self.grid = {k: v for k, v in suite.grid.items() if not within(k, replaced)}
         self.zip = {k: v for k, v in suite.zip.items() if not within(k, replaced)}
         self.factors = ablate.read_factors(suite, lambda key: within(key, replaced))
+        self.ablations = ablate.ablations(self.factors, suite.ablate_pairs)
         self.problems: list[str] = []
         self.refused: dict[str, str] = {}
         """Messages on runs that cannot be, and what is said of each where it first occurs."""
@@ -66,6 +70,23 @@ class CheckedSuite:
                     self._note("is an axis of grid or zip as well", *leaf.keys)
         ablate.check(suite, self._note)
 
+    def _rows(self) -> int:
+        """Number of values that the axes of `zip` take side by side."""
+        return len(next(iter(self.zip.values()), [None]))
+
+    def _check_number(self, most: int, seeds: int) -> None:
+        """Note a plan of more runs than are planned; they are counted before any is made."""
+        made = len(self.ablations) * self._rows() * math.prod(map(len, self.grid.values()))
+        clauses = len(self.suite.exclude) + len(self.suite.tuned)
+        if made * seeds > most:
+            text = f"the axes and seeds combine to more than {most:,} runs, exclusions included"
+            self.problems.append(f"{self.document.source}: {text}")
+        elif made * clauses > MOST_COMPARED:
+            text = f"{made:,} runs and {clauses:,} clauses of `exclude` and `tuned` are too many"
+            self.problems.append(
+                f"{self.document.source}: {text}; at most {MOST_COMPARED:,} in product"
+            )
+
     def _refuse(self, key: str, text: str, option_text: str) -> None:
         """Note `text` wherever the suite sets `key`, and `option_text` where `--set` does."""
         suite = self.suite
@@ -87,9 +108,8 @@ class CheckedSuite:
                 self.problems.append(f"{setting}: {option_text}")
 
     def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
-        for i, value in enumerate(values):
-            if value in values[:i]:
-                self._note(f"{show(value)} stands twice", *keys, i)
+        for i, value in repeats(values):
+            self._note(f"{show(value)} stands twice", *keys, i)
 
     def _check_per_method(self, specs: list[RunSpec]) -> None:
         known = sorted({n for spec in specs for n in (spec.method.name, spec.method.label)})

@@ -7,13 +7,13 @@ keys or values, what was found, and the nearest name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from eibench.errors import did_you_mean
+from eibench.errors import MOST_LINES, did_you_mean
 from eibench.plan.options import Choice
 from eibench.plan.options.base import NESTED, PRESET
 from eibench.plan.yaml_source import Keys
@@ -38,13 +38,13 @@ class Invalid(Exception):
 
 
 def validate(cls: type[M], values: Any) -> M:
-    """`values` as a `cls`; raises `Invalid` with every problem at once."""
+    """`values` as a `cls`; raises `Invalid` with all problems at once, or the first of many."""
     if not isinstance(values, Mapping):
         raise Invalid([Problem((), f"must be a mapping of keys to values, not {show(values)}")])
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        found = error.errors(include_url=False)
+        found = error.errors(include_url=False)[:MOST_LINES]
         raise Invalid([problem for e in found for problem in _problems(cls, e)]) from None
 
 
@@ -89,6 +89,23 @@ def show(value: Any) -> str:
         return "a mapping"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def repeats(values: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the index and value of each of `values` that is equal to one before it."""
+    seen: set[Any] = set()
+    for i, value in enumerate(values):
+        key = _hashable(value)
+        if key in seen:
+            yield i, value
+        seen.add(key)
+
+
+def _hashable(value: Any) -> Any:
+    """A stand-in for plain data, equal for equal data."""
+    if isinstance(value, Mapping):
+        return dict, frozenset((key, _hashable(inner)) for key, inner in value.items())
+    return (list, tuple(map(_hashable, value))) if isinstance(value, list) else value
 
 
 def unknown_key(key: object, allowed: list[str]) -> str:

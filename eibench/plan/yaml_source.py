@@ -8,14 +8,17 @@ and stand once. Aliases are refused: a suite should be readable from top to bott
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.errors import BadSuite, UserError, did_you_mean, printable
+from eibench.files import read_text
 
 Keys = tuple[str | int, ...]
 """Where a value stands in a document: mapping keys and list indices from the top."""
@@ -23,10 +26,16 @@ Keys = tuple[str | int, ...]
 _BOOLS = {"true": True, "false": False}
 _NULLS = {"", "~", "null"}
 _INT = re.compile(r"[-+]?[0-9]+")
-LONGEST_INT = 1000
-"""Digits beyond which a number is left as text, and refused as such (Python has a limit too)."""
+LONGEST_INT = 640
+"""Digits beyond which a number is left as text, and refused as such: the least limit that Python
+itself can have."""
 DEEPEST = 20
 """Levels of nesting, far beyond what a suite needs."""
+MOST_VALUES = 20_000
+"""Keys and values of a file: about a second of reading."""
+LARGEST = 512 * 1024
+"""Size of a file: about a second of reading, even if it is a single text."""
+_HALF = re.compile("[\ud800-\udfff]")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}
 
@@ -68,57 +77,105 @@ def scalar(text: str) -> Any:
 
 
 class _Reader:
-    """Turns a tree of YAML nodes into a `Document`, collecting what is wrong on the way."""
+    """Turns YAML's events into plain data, counting them before anything is built.
 
-    def __init__(self, source: str) -> None:
+    What is wrong is collected on the way, or raised where reading cannot go on.
+    """
+
+    def __init__(self, text: str, source: str) -> None:
         self.source = source
+        self.events = yaml.parse(text, Loader=yaml.SafeLoader)
         self.lines: dict[Keys, int] = {}
         self.problems: list[str] = []
+        self.depth = self.values = 0
 
-    def read(self, node: yaml.Node, keys: Keys = ()) -> Any:
-        if len(keys) > DEEPEST:
-            line = node.start_mark.line + 1
-            raise BadSuite([f"{self.source}:{line}: lists or mappings nested too deeply"])
-        self.lines[keys] = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, keys)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.read(item, (*keys, i)) for i, item in enumerate(node.value)]
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None
-        return scalar(node.value) if plain else node.value
+    def document(self) -> Any:
+        """The data of the one document."""
+        self._next()  # the start of the stream
+        if isinstance(self._next(), yaml.StreamEndEvent):
+            return None
+        data = self._read(self._next(), ())
+        self._next()  # the end of the document
+        after = self._next()
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise self._refused(after, "here begins another document, and a file holds one")
+        return data
 
-    def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
+    def _next(self) -> yaml.Event:
+        """The next event, unless it is of what is not read."""
+        event = next(self.events)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise self._refused(event, "anchors and aliases are not supported here")
+        if tag := getattr(event, "tag", None):
+            raise self._refused(event, f"tags such as {tag} are not supported here")
+        self.depth += isinstance(event, yaml.CollectionStartEvent)
+        self.depth -= isinstance(event, yaml.CollectionEndEvent)
+        self.values += isinstance(event, yaml.NodeEvent)
+        if self.depth > DEEPEST:
+            text = f"lists or mappings nested too deeply; at most {DEEPEST} levels are allowed"
+            raise self._refused(event, text)
+        if self.values > MOST_VALUES:
+            raise self._refused(event, f"too many keys and values; at most {MOST_VALUES:,}")
+        return event
+
+    def _refused(self, event: yaml.Event, text: str) -> BadSuite:
+        return BadSuite([f"{self.source}:{_line(event)}: {text}"])
+
+    def _read(self, event: yaml.Event, keys: Keys) -> Any:
+        """The value that begins with `event` and stands at `keys`."""
+        self.lines[keys] = _line(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(keys)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return [self._read(item, (*keys, i)) for i, item in enumerate(self._items())]
+        assert isinstance(event, yaml.ScalarEvent)
+        text = self._text(event)
+        return scalar(text) if event.style is None else text
+
+    def _items(self) -> Iterator[yaml.Event]:
+        """The first event of each value of a list or mapping, up to its end."""
+        while not isinstance(event := self._next(), yaml.CollectionEndEvent):
+            yield event
+
+    def _mapping(self, keys: Keys) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = self._key(key_node)
-            line = key_node.start_mark.line + 1
+        for event in self._items():
+            key, line = self._key(event), _line(event)
             if key in out:
                 first = self.lines[(*keys, key)]
                 self._problem(line, f"{key}: this key stands twice (first on line {first})")
+                self._skip(self._next())
             else:
-                out[key] = self.read(value_node, (*keys, key))
+                out[key] = self._read(self._next(), (*keys, key))
                 self.lines[(*keys, key)] = line
         return out
 
-    def _key(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            self._problem(node.start_mark.line + 1, "a key must be text, not a list or mapping")
-            return ""
-        return str(node.value)
+    def _key(self, event: yaml.Event) -> str:
+        if isinstance(event, yaml.ScalarEvent):
+            return self._text(event)
+        self._problem(_line(event), "a key must be text, not a list or mapping")
+        self._skip(event)
+        return ""
+
+    def _skip(self, event: yaml.Event) -> None:
+        """Pass over the value that begins with `event`."""
+        if isinstance(event, yaml.CollectionStartEvent):
+            for inner in self._items():
+                self._skip(inner)
+
+    def _text(self, event: yaml.ScalarEvent) -> str:
+        """The text of a scalar; half a character, which no file can hold, is noted."""
+        text = str(event.value)
+        if _HALF.search(text):
+            self._problem(_line(event), f"half a character ({printable(text)[:60]}) is no text")
+        return text
 
     def _problem(self, line: int, text: str) -> None:
         self.problems.append(f"{self.source}:{line}: {text}")
 
 
-def _compose(text: str, source: str) -> yaml.Node | None:
-    """The node tree of `text`, after refusing aliases, tags and more than one document."""
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise BadSuite([f"{source}:{line}: anchors and aliases are not supported here"])
-        if tag := getattr(event, "tag", None):
-            raise BadSuite([f"{source}:{line}: tags such as {tag} are not supported here"])
-    return yaml.compose(text, Loader=yaml.SafeLoader)
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 def parse(text: str, source: str) -> Document:
@@ -127,8 +184,11 @@ def parse(text: str, source: str) -> Document:
     Raises:
         BadSuite: not YAML, or YAML that hides a surprise (a key twice, an alias, a tag).
     """
+    if len(text) > LARGEST:
+        raise BadSuite([f"{source}: is larger than {LARGEST // 1024} KiB"])
+    reader = _Reader(text, source)
     try:
-        node = _compose(text, source)
+        data = reader.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}" if mark else source
@@ -137,10 +197,6 @@ def parse(text: str, source: str) -> Document:
         raise BadSuite([f"{source}: not valid YAML: {str(error).splitlines()[0]}"]) from None
     except (ValueError, OverflowError) as error:  # PyYAML on impossible escapes and versions
         raise BadSuite([f"{source}: not valid YAML: {error}"]) from None
-    except RecursionError:
-        raise BadSuite([f"{source}: lists or mappings nested too deeply"]) from None
-    reader = _Reader(source)
-    data = reader.read(node) if node is not None else None
     if reader.problems:
         raise BadSuite(reader.problems)
     return Document(source, data, reader.lines)
@@ -154,12 +210,13 @@ def load(path: Path) -> Document:
         BadSuite: see `parse`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LARGEST)
     except FileNotFoundError:
-        near = path.parent.glob("*.y*ml") if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, sorted(p.name for p in near))
-        raise UserError(f"{path}: no such file{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"{path}: cannot be read: {reason}") from None
+        raise UserError(f"{path}: no such file{_near(path)}") from None
     return parse(text, str(path))
+
+
+def _near(path: Path) -> str:
+    """A hint at a file of a similar name in the same folder."""
+    found = itertools.islice(path.parent.glob("*.y*ml"), 1000) if path.parent.is_dir() else []
+    return did_you_mean(path.name, sorted(p.name for p in found))

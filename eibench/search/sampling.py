@@ -57,8 +57,8 @@ def distribution(known: Parameter) -> BaseDistribution:
     low, high, step = known.low, known.high, known.step
     assert low is not None
     assert high is not None
-    if points := known.points():
-        high = points[-1]  # Optuna warns of a range that is no multiple of its step
+    if (count := known.count()) is not None:
+        high = known.point(count - 1)  # Optuna warns of a range that is no multiple of its step
     if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
         return IntDistribution(low, high, known.log, step)
     return FloatDistribution(float(low), float(high), known.log, step)

@@ -184,7 +184,7 @@ class Study:
         """A new trial: the suite's own base first, then what the sampler draws."""
         number, options = len(self.trials()), self.search.options
         first = self.plan.start() if number == 0 and options.sampler != "grid" else None
-        point = self.plan.grid()[number] if options.sampler == "grid" else first
+        point = self.plan.grid_point(number) if options.sampler == "grid" else first
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if point is not None and not waiting:  # else a kill came between this line and `ask`
             self.study.enqueue_trial(to_params(point))

@@ -45,7 +45,7 @@ def test_distributions(known, expected):
 @given(st.integers(-20, 20), st.integers(1, 40), st.integers(1, 6), st.integers(0, 1000))
 def test_steps_come_back_without_the_digits_that_adding_leaves(low, width, step, pick):
     known = Parameter(low=low / 10, high=(low + width + step) / 10, step=step / 10)
-    points = known.points()
+    points = [known.point(i) for i in range(known.count())]
     index = pick % len(points)
     noisy = min(max(known.low + index * known.step, known.low), known.high)
     assert to_values({"x": noisy}, {"x": known}) == {"x": points[index]}
