@@ -6,6 +6,7 @@ A device or a FIFO in place of a file would be read for ever, or would never ans
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ from eibench.errors import UserError
 MEBIBYTE = 2**20
 LARGEST_TEXT = 64 * MEBIBYTE
 """Size of a file of text that is read, unless the caller says another."""
+MOST_NAMES = 1000
 _FLAGS = sum(
     getattr(os, flag, 0) for flag in ("O_RDONLY", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 )
@@ -52,6 +54,13 @@ def read_text(path: Path, largest: int = LARGEST_TEXT, *, follow_links: bool = T
         return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise UserError(f"{path}: cannot be read: it is not UTF-8 text") from None
+
+
+def names_beside(path: Path, pattern: str) -> list[str]:
+    """Return the names in the folder of `path`, the first of many, that match `pattern`."""
+    if not path.parent.is_dir():
+        return []
+    return sorted(p.name for p in itertools.islice(path.parent.glob(pattern), MOST_NAMES))
 
 
 def check_path(path: Path) -> Path:

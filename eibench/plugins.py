@@ -20,6 +20,7 @@ from torch import nn
 
 from eibench import data, methods, models
 from eibench.errors import UserError
+from eibench.files import read_bytes
 from eibench.methods import Method
 from eibench.plan.options import Choice, DataOptions, MethodOptions, ModelOptions, Plugin
 from eibench.plan.plugins import FILE_MODULE
@@ -132,7 +133,7 @@ def _source(options: Any, build: Any) -> Plugin:
     if not modules:
         raise UserError(f"{_name(options)} is eibench's own; write a subclass with another name")
     files = list(dict.fromkeys(path for name in modules for path in _files(name)))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(read_bytes(path) for path in files)).hexdigest()[:16]
     package = _distribution(modules[0])
     return Plugin(package or files[0].name, digest, installed=package is not None)
 

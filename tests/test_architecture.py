@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "report": {"errors", "files", "plan", "results"},
     "training": {"errors", "files", "plan", "results", "data", "methods", "models", "nn"},
     "execution": {"errors", "files", "version", "plan", "results", "data", "training", "nn"},
-    "plugins": {"errors", "plan", "data", "methods", "models"},
+    "plugins": {"errors", "files", "plan", "data", "methods", "models"},
     "contracts": {"plan", "data", "methods", "models", "nn"},
     "search": {"errors", "files", "plan", "results", "training", "execution"},
     "cli": {

@@ -6,13 +6,15 @@ Exit codes: 0 all well, 1 some runs failed, 2 bad input, 130 interrupted.
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from eibench.cli import streams
 from eibench.cli.check import check
 from eibench.cli.console import print_warnings, say
 from eibench.cli.data import data_app
@@ -24,34 +26,52 @@ from eibench.cli.report import report
 from eibench.cli.run import probe, run
 from eibench.cli.search import search
 from eibench.cli.show import show
-from eibench.errors import UserError
+from eibench.errors import UserError, printable, shorten
+from eibench.plan import plugins
 from eibench.version import __version__
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
-"""What a disk says when it takes no more."""
+LONGEST_USAGE = 500
+"""Characters of what is said of a command line that cannot be read."""
 
 
 class _Group(TyperGroup):
     """Turns what a user can mend into a message, and an interrupt into its exit code."""
 
+    def make_context(self, *words: Any, **options: Any) -> Any:
+        with _usage_in_short():
+            return super().make_context(*words, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_short():
+                return super().invoke(ctx)
         except UserError as error:
-            for line in str(error).splitlines():
+            for line in str(error).split("\n"):
                 say(f"error: {line}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
-            if error.errno not in DISK:
+            if not streams.is_mendable(error):
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            say(f"error: {where}{error.strerror}", err=True)
+            say(f"error: {UserError(f'{where}{error.strerror}')}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             say("interrupted; the same command goes on from here", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _usage_in_short() -> Iterator[None]:
+    """Bound what the library says of a command line, which may quote all of it."""
+    try:
+        yield
+    except Exception as error:
+        usage: Any = error
+        if hasattr(error, "exit_code") and isinstance(getattr(error, "message", None), str):
+            usage.message = shorten(printable(usage.message), LONGEST_USAGE)
+        raise
 
 
 def _version(asked: bool) -> None:
@@ -75,6 +95,13 @@ def root(
     ] = False,
 ) -> None:
     """Can inhibition replace normalization? Suites of spiking networks, run and reported."""
+    if _remark not in plugins.listeners:
+        plugins.listeners.append(_remark)
+
+
+def _remark(text: str) -> None:
+    """Print a remark where it does not mix with the results of a command."""
+    say(text, err=True)
 
 
 app.command()(run)
@@ -94,7 +121,11 @@ def main() -> None:
     """Entry point of the `eibench` command."""
     spare_collector()
     print_warnings()
-    app()
+    streams.prepare()
+    try:
+        app()
+    finally:
+        streams.flush()
 
 
 def spare_collector() -> None:

@@ -76,7 +76,9 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
     except Broken as broken:
         cause = broken.__cause__
         reason = f"{broken}" + (f": {in_words(cause, loaded.name, loaded.root)}" if cause else "")
-    except Exception as error:  # whatever the plugin's code raises is what there is to say
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the plugin's code raises is what there is to say
         reason = in_words(error, loaded.name, loaded.root)
     else:
         say(f"  ok     {title}")

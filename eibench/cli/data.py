@@ -9,12 +9,12 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.listing import Plugins
-from eibench.cli.options import DataDir
+from eibench.cli.options import DataDir, writable_file
 from eibench.cli.speed import speed
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.options import DATASETS, DataOptions
 from eibench.plan.overrides import Override
-from eibench.plan.plugins import load_plugin
+from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import NUMBERS
 from eibench.plan.validate import Invalid, validate
 
@@ -73,7 +73,12 @@ def show(
     settings: Settings = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PNG", help="The contact sheet.", show_default="NAME.png"),
+        typer.Option(
+            metavar="PNG",
+            callback=writable_file,
+            help="The contact sheet.",
+            show_default="NAME.png",
+        ),
     ] = None,
     timesteps: Annotated[
         int, typer.Option(min=1, max=1000, help="Frames into which recordings are binned.")
@@ -100,8 +105,7 @@ data_app.command()(speed)
 
 def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
     """The options of the data set `name`, which a plugin may add."""
-    for plugin in plugins or []:
-        load_plugin(plugin)
+    load_plugins(plugins or [])
     if name not in DATASETS:
         allowed = f"allowed: {', '.join(DATASETS)}{did_you_mean(name, DATASETS)}"
         raise UserError(f"unknown data set {name!r}; {allowed}")

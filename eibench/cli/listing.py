@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
+from eibench.cli.options import possible
 from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
-from eibench.plan.plugins import installed_plugins, load_plugin
+from eibench.plan.plugins import installed_plugins, load_plugins
 from eibench.plan.suite import read_suite, suite_files
 
 list_app = typer.Typer(no_args_is_help=True, help="List what a suite can name.")
@@ -37,8 +38,7 @@ def _show(entries: list[dict[str, str]], as_json: bool) -> None:
 def _choices(
     registry: Mapping[str, type[Choice]], plugins: list[str] | None
 ) -> list[dict[str, str]]:
-    for plugin in plugins or []:
-        load_plugin(plugin)
+    load_plugins(plugins or [])
     return [entry for name, cls in registry.items() for entry in _entries(name, cls)]
 
 
@@ -81,7 +81,8 @@ def plugins(as_json: AsJson = False) -> None:
 def suites(
     as_json: AsJson = False,
     folder: Annotated[
-        Path, typer.Option("--in", help="Folder of the suites.", show_default=True)
+        Path,
+        typer.Option("--in", callback=possible, help="Folder of the suites.", show_default=True),
     ] = Path("suites"),
 ) -> None:
     """Suite files, with their titles."""

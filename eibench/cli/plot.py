@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
+from eibench.cli.options import possible
 from eibench.cli.report import split
 
 
 def plot(
     results: Annotated[
         list[Path] | None,
-        typer.Argument(help="Results folders, or suites in them.", show_default="results"),
+        typer.Argument(
+            callback=possible, help="Results folders, or suites in them.", show_default="results"
+        ),
     ] = None,
     metric: Annotated[
         str | None,
@@ -36,7 +39,12 @@ def plot(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where to.", show_default="each suite's figures/"),
+        typer.Option(
+            metavar="FOLDER",
+            callback=possible,
+            help="Where to.",
+            show_default="each suite's figures/",
+        ),
     ] = None,
 ) -> None:
     """Draw a metric of each suite as PNG and PDF: mean, spread, every seed, and failures.

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from eibench.cli.console import say, write
+from eibench.cli.options import possible, whole_numbers
 from eibench.cli.run import Device
 from eibench.errors import UserError
 from eibench.plan.options import LARGEST, DataShape
@@ -68,7 +69,9 @@ def profile(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also a figure, as FILE.png and FILE.pdf."),
+        typer.Option(
+            metavar="FILE", callback=possible, help="Also a figure, as FILE.png and FILE.pdf."
+        ),
     ] = None,
 ) -> None:
     """Time a training step of every method, in one process and in turns, on random images.
@@ -130,7 +133,7 @@ def _spec(method: str, values: dict[str, Any], settings: list[Override]) -> RunS
 
 def _model(text: str) -> dict[str, Any]:
     """`vgg8` is the architecture `vgg` of depth 8; a name alone has its own default depth."""
-    found = re.fullmatch(r"(.*?)(\d+)", text)
+    found = re.fullmatch(r"(.*?)([0-9]{1,9})", text)
     return {"name": found[1], "depth": int(found[2])} if found else {"name": text}
 
 
@@ -138,9 +141,10 @@ def _shape(data: str | None, image: str, classes: int) -> DataShape:
     """What a network must know of the data."""
     if data is not None:
         return _known_shape(data)
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", image)
+    found = re.fullmatch("x".join([r"([1-9][0-9]{0,3})"] * 3), image)
     if not found:
-        raise UserError(f"--image {image}: must be channels, height and width, such as 3x32x32")
+        text = "must be channels, height and width (each at most 9999), such as 3x32x32"
+        raise UserError(f"--image {image}: {text}")
     channels, height, width = map(int, found.groups())
     return DataShape((channels, height, width), classes)
 
@@ -166,14 +170,9 @@ def _numbers(option: str, text: str | None, least: int = 1) -> Sequence[int]:
     """The whole numbers in `1,2,4`, at least three of them, rising."""
     if text is None:
         return ()
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"{option} {text}: must be whole numbers, such as 2,4,8") from None
+    numbers = whole_numbers(option, text, "a number", least, LARGEST, "2,4,8")
     if len(numbers) < 3 or sorted(set(numbers)) != numbers:
         raise UserError(f"{option} {text}: a line needs three or more numbers, rising")
-    if numbers[0] < least or numbers[-1] > LARGEST:
-        raise UserError(f"{option} {text}: must be between {least} and {LARGEST}")
     return numbers
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say, write
+from eibench.cli.options import possible, writable_file
 
 
 class Format(StrEnum):
@@ -27,7 +28,9 @@ class Format(StrEnum):
 def report(
     results: Annotated[
         list[Path] | None,
-        typer.Argument(help="Results folders, or suites in them.", show_default="results"),
+        typer.Argument(
+            callback=possible, help="Results folders, or suites in them.", show_default="results"
+        ),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
     metric: Annotated[
@@ -60,7 +63,10 @@ def report(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=writable_file, help="Write to a file.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import DataDir
+from eibench.cli.options import MOST_JOBS, DataDir, possible, whole_numbers
 from eibench.errors import UserError
 from eibench.plan import Override, Plan, PlannedRun, find_suite, load_plan, load_probe, select
 from eibench.plan.options import LARGEST
@@ -42,12 +42,15 @@ Seeds = Annotated[
     str | None, typer.Option(metavar="0,1,...", help="Seeds in place of the suite's.")
 ]
 Where = Annotated[Device, typer.Option(help="Where to compute.")]
-Results = Annotated[Path, typer.Option(help="Folder for results.")]
+Results = Annotated[Path, typer.Option(callback=possible, help="Folder for results.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
 ]
 Jobs = Annotated[
-    int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
+    int,
+    typer.Option(
+        min=1, max=MOST_JOBS, help="Runs at a time, each in a process with its share of the cores."
+    ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")]
 
@@ -139,14 +142,7 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
     if text is None:
         return None
     one, largest = _LISTS[option]
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"{option} {text}: must be whole numbers, such as 0,1,2") from None
-    if min(numbers) < 0:
-        raise UserError(f"{option} {text}: {one} is at least 0")
-    if max(numbers) > largest:
-        raise UserError(f"{option} {text}: {one} is at most {largest}")
+    numbers = whole_numbers(option, text, one, 0, largest, "0,1,2")
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{option} {text}: {one} stands twice")
     return numbers

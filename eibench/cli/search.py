@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import DataDir
+from eibench.cli.options import DataDir, writable_file
 from eibench.cli.progress import Progress
 from eibench.cli.run import (
     Device,
@@ -62,7 +62,10 @@ def search(
     export: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a suite with the values that won.", show_default=False
+            metavar="FILE",
+            callback=writable_file,
+            help="Write a suite with the values that won.",
+            show_default=False,
         ),
     ] = None,
     settings: Settings = None,
@@ -98,10 +101,13 @@ def _minutes(text: str | None) -> float | None:
     """The minutes in `90s`, `30m`, `1h30m`."""
     if text is None:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
-    minutes = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not minutes:
+    number = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smh])"
+    parts = re.findall(number, text) if re.fullmatch(f"(?:{number}){{1,9}}", text) else []
+    minutes = sum(float(count) * UNITS[unit] for count, unit in parts)
+    if not minutes:
         raise UserError(f"--timeout {text}: must be a time such as 90s, 30m or 1h30m")
+    if minutes > LARGEST:
+        raise UserError(f"--timeout {text}: must be at most {LARGEST} minutes")
     return minutes
 
 

@@ -12,7 +12,7 @@ import typer
 from eibench.cli.console import make_console, say
 from eibench.plan import Override
 from eibench.plan.overrides import single_spec
-from eibench.plan.plugins import load_plugin
+from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show a network: layers, shapes, fan-in, parameters and operations; nothing is trained."""
-    for entry in plugin or []:
-        load_plugin(entry)
+    load_plugins(plugin or [])
     choices = [("MODEL", "model", model), ("--data", "data", data), ("--method", "method", method)]
     chosen = [Override(option, name, key, name) for option, key, name in choices]
     spec = single_spec([*chosen, *(Override.read("--set", text) for text in settings or [])])

@@ -10,10 +10,11 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.listing import Plugins
-from eibench.cli.options import DataDir
+from eibench.cli.options import DataDir, finite
 from eibench.cli.run import Device, Where
+from eibench.plan.options import LARGEST
 from eibench.plan.overrides import Override, single_spec
-from eibench.plan.plugins import load_plugin
+from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -33,16 +34,18 @@ def speed(
         str, typer.Option(help="The model whose training is to be kept busy.")
     ] = "vgg",
     method: Annotated[str, typer.Option(help="Its method.")] = "batchnorm",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 128,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 3.0,
+    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST, help="Images of a batch.")] = 128,
+    seconds: Annotated[
+        float,
+        typer.Option(min=0.1, max=3600, callback=finite, help="How long each rate is measured."),
+    ] = 3.0,
     device: Where = Device.auto,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure images per second, held in memory and streamed, against what training takes."""
-    for entry in plugin or []:
-        load_plugin(entry)
+    load_plugins(plugin or [])
     choices = [("DATA", "data", data), ("--model", "model", model), ("--method", "method", method)]
     spec = single_spec(
         [

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
 from eibench.plan.overrides import Override, is_exactly, matches
-from eibench.plan.plugins import Loaded, load_plugin
+from eibench.plan.plugins import Loaded, announce_plugins, find_plugin, run_plugin
 from eibench.plan.references import Published, read_references
 from eibench.plan.spec import PROBE
 from eibench.plan.suite import (
@@ -32,6 +33,7 @@ from eibench.plan.suite import (
 from eibench.plan.suite_checks import CheckedSuite
 from eibench.plan.yaml_source import Document
 
+T = TypeVar("T")
 MOST_STUDIES = 1000
 """Of a search, each with trials of its own."""
 MOST_REFUSED = 500
@@ -121,15 +123,24 @@ class Expansion(CheckedSuite):
         return kept
 
     def _load_plugins(self) -> tuple[Loaded, ...]:
-        """Register what the suite's plugins add: before anything is looked up by name."""
-        loaded = []
-        for i, entry in enumerate(self.suite.plugins):
+        """Register what the suite's plugins add: before anything is looked up by name.
+
+        All are found, and named to the user, before the code of the first one runs.
+        """
+        found = self._plugins(lambda i: find_plugin(self.suite.plugins[i], self.folder))
+        announce_plugins(found)
+        return tuple(self._plugins(lambda i: run_plugin(found[i])))
+
+    def _plugins(self, step: Callable[[int], T]) -> list[T]:
+        """The outcome of a `step` with each of the suite's plugins."""
+        done = []
+        for i in range(len(self.suite.plugins)):
             try:
-                loaded.append(load_plugin(entry, self.folder))
+                done.append(step(i))
             except UserError as error:
                 self._note(str(error), "plugins", i)
         self._stop_if_wrong()
-        return tuple(loaded)
+        return done
 
     def _read_references(self) -> tuple[Published, ...]:
         """The published numbers that the suite names; notes what is wrong with their file."""

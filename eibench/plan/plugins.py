@@ -9,18 +9,21 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from eibench.errors import UserError, did_you_mean
+from eibench.errors import UserError, did_you_mean, printable
+from eibench.files import MEBIBYTE, names_beside, read_bytes
 from eibench.plan.options import Choice
 from eibench.plan.spec import CHOICES
+from eibench.plan.validate import show
 
 GROUP = "eibench.plugins"
 """Entry points of this group are plugins: modules, or functions without arguments."""
+LARGEST_SOURCE = 4 * MEBIBYTE
 FILE_MODULE = "eibench_plugin_"
 """How the names of modules made from single files begin."""
 
@@ -42,27 +45,65 @@ class Loaded:
         return f"{self.name} ({added or 'adds nothing'})"
 
 
+@dataclass(frozen=True)
+class Found:
+    """A plugin that was found, and has not run because of that."""
+
+    key: tuple[str, ...]
+    """Path and content, or name."""
+    name: str
+    """As a person knows it."""
+    root: Path
+    """The file, or the folder of the package."""
+    entry: str
+    """What finds it again in another process."""
+    execute: Callable[[], None]
+
+
 _loaded: dict[tuple[str, ...], Loaded] = {}
-"""By path and content, or by name."""
+"""By key."""
+listeners: list[Callable[[str], object]] = []
+"""Are told which code is about to run; the command line prints it."""
 
 
-def load_plugin(entry: str, folder: Path = Path()) -> Loaded:
-    """Run the plugin `entry`: a path ending in .py, relative to `folder`, or an installed name.
+def load_plugins(entries: Iterable[str], folder: Path = Path()) -> tuple[Loaded, ...]:
+    """Find all of the plugins, say whose code is about to run, and run it; see `find_plugin`.
 
     Raises:
         UserError: there is no such plugin, or its code fails; with the plugin's file and line.
     """
-    return _load_file(folder / entry) if entry.endswith(".py") else _load_installed(entry)
+    found = [find_plugin(entry, folder) for entry in entries]
+    announce_plugins(found)
+    return tuple(map(run_plugin, found))
 
 
-def _load_file(path: Path) -> Loaded:
+def load_plugin(entry: str, folder: Path = Path()) -> Loaded:
+    """The same for one plugin."""
+    return load_plugins([entry], folder)[0]
+
+
+def find_plugin(entry: str, folder: Path = Path()) -> Found:
+    """Find the plugin `entry`: a path ending in .py, relative to `folder`, or an installed name.
+
+    Raises:
+        UserError: there is no such plugin.
+    """
+    return _find_file(folder / entry) if entry.endswith(".py") else _find_installed(entry)
+
+
+def announce_plugins(plugins: Iterable[Found]) -> None:
+    """Say, in one line, which files' code is about to run for the first time."""
+    new = [str(plugin.root.resolve()) for plugin in plugins if plugin.key not in _loaded]
+    for listener in listeners if new else []:
+        listener(printable(f"running the code of {', '.join(new)}"))
+
+
+def _find_file(path: Path) -> Found:
     try:
-        source = path.read_bytes()
+        source = read_bytes(path, LARGEST_SOURCE)
     except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise UserError(f"{path}: no such file{did_you_mean(path.name, near)}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        hint = did_you_mean(path.name, names_beside(path, "*.py"))
+        raise UserError(f"{path}: no such file{hint}") from None
     key = (str(path.resolve()), str(hash(source)))
     name = f"{FILE_MODULE}{path.stem}_{abs(hash(key)):x}"
 
@@ -76,15 +117,16 @@ def _load_file(path: Path) -> Loaded:
             del sys.modules[name]
             raise
 
-    return _run(key, str(path), path, str(path.resolve()), execute)
+    return Found(key, str(path), path, str(path.resolve()), execute)
 
 
-def _load_installed(entry: str) -> Loaded:
+def _find_installed(entry: str) -> Found:
     found = installed_plugins()
     if entry not in found:
         listed = ", ".join(found) or "none"
         hint = "a file's name ends in .py; installed plugins"
-        raise UserError(f"unknown plugin {entry!r}; {hint}: {listed}{did_you_mean(entry, found)}")
+        near = did_you_mean(entry, found)
+        raise UserError(f"unknown plugin {show(entry)}; {hint}: {listed}{near}")
     point = found[entry]
 
     def execute() -> None:
@@ -92,7 +134,7 @@ def _load_installed(entry: str) -> Loaded:
         if not isinstance(thing, ModuleType):
             thing()
 
-    return _run((entry,), entry, _package_folder(point), entry, execute)
+    return Found((entry,), entry, _package_folder(point), entry, execute)
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
@@ -112,28 +154,32 @@ def _package_folder(point: EntryPoint) -> Path:
     return path.parent if spec.submodule_search_locations else path
 
 
-def _run(
-    key: tuple[str, ...], name: str, root: Path, entry: str, execute: Callable[[], None]
-) -> Loaded:
-    """Run a plugin unless it has run; a failure leaves the registries as they were."""
-    if key in _loaded:
-        return _loaded[key]
+def run_plugin(found: Found) -> Loaded:
+    """Run a plugin unless it has run; a failure leaves the registries as they were.
+
+    Raises:
+        UserError: its code fails, or exits; with the plugin's file and line.
+    """
+    if found.key in _loaded:
+        return _loaded[found.key]
     before = {kind: set(registry) for kind, registry in CHOICES.items()}
     try:
-        execute()
-    except (Exception, SystemExit) as error:
+        found.execute()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's code raises
         for kind, registry in CHOICES.items():
             for new in registry.keys() - before[kind]:
                 del registry[new]
-        raise UserError(in_words(error, name, root)) from None
+        raise UserError(in_words(error, found.name, found.root)) from None
     choices = [
         (kind, cls)
         for kind, registry in CHOICES.items()
         for new, cls in registry.items()
         if new not in before[kind]
     ]
-    _loaded[key] = Loaded(name, root, tuple(choices), entry)
-    return _loaded[key]
+    _loaded[found.key] = Loaded(found.name, found.root, tuple(choices), found.entry)
+    return _loaded[found.key]
 
 
 def plugin_error(error: BaseException) -> str | None:
@@ -146,13 +192,21 @@ def plugin_error(error: BaseException) -> str | None:
 
 def in_words(error: BaseException, name: str, root: Path) -> str:
     """`FILE:LINE: Type: text`, with the last line under `root` that took part in the error."""
-    text = " ".join(str(error).split())
+    text = _text(error)
     if isinstance(error, SyntaxError):
         return f"{error.filename or name}:{error.lineno or 1}: SyntaxError: {error.msg}"
     frames = _frames(error, root)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else name
     kind = [] if isinstance(error, UserError) else [type(error).__name__]
     return ": ".join([place, *kind, *([text] if text else [])])
+
+
+def _text(error: BaseException) -> str:
+    """The error's text in one line; empty where even that fails."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return ""
 
 
 def _frames(error: BaseException, root: Path) -> list[traceback.FrameSummary]:

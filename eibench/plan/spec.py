@@ -23,7 +23,6 @@ from typing import Any
 from eibench.errors import MOST_LINES
 from eibench.plan.options import (
     DATASETS,
-    LARGEST,
     METHODS,
     MODELS,
     DataOptions,
@@ -50,8 +49,8 @@ LATER_SECTIONS = ("input",)
 """Sections that older results do not know: all defaults leave them out of the identity."""
 PROBE = "probe"
 """The section that makes a run a probe."""
-NUMBERS = {"timesteps": (4, 1), "seed": (0, 0)}
-"""Whole numbers of a run: their default and least value."""
+NUMBERS = {"timesteps": (4, 1, 100_000), "seed": (0, 0, LARGEST_SEED)}
+"""Whole numbers of a run: their default, least and largest value."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +184,12 @@ def _part(key: str, values: Mapping[str, Any]) -> Any:
         return validate(ProbeOptions, values[key])
     if key in SECTIONS:
         return validate(SECTIONS[key], values.get(key, {}))
-    default, least = NUMBERS[key]
+    default, least, largest = NUMBERS[key]
     value = values.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool):
         raise Invalid([Problem((), f"must be a whole number, not {show(value)}")])
     if value < least:
-        raise Invalid([Problem((), f"must be at least {least}, not {value}")])
-    largest = LARGEST_SEED if key == "seed" else LARGEST
+        raise Invalid([Problem((), f"must be at least {least}, not {show(value)}")])
     if value > largest:
         raise Invalid([Problem((), f"must be at most {largest}, not {show(value)}")])
     return value

@@ -8,7 +8,6 @@ and stand once. Aliases are refused: a suite should be readable from top to bott
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any
 import yaml
 
 from eibench.errors import BadSuite, UserError, did_you_mean, printable
-from eibench.files import read_text
+from eibench.files import names_beside, read_text
 
 Keys = tuple[str | int, ...]
 """Where a value stands in a document: mapping keys and list indices from the top."""
@@ -212,11 +211,7 @@ def load(path: Path) -> Document:
     try:
         text = read_text(path, LARGEST)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file{_near(path)}") from None
+        raise UserError(
+            f"{path}: no such file{did_you_mean(path.name, names_beside(path, '*.y*ml'))}"
+        ) from None
     return parse(text, str(path))
-
-
-def _near(path: Path) -> str:
-    """A hint at a file of a similar name in the same folder."""
-    found = itertools.islice(path.parent.glob("*.y*ml"), 1000) if path.parent.is_dir() else []
-    return did_you_mean(path.name, sorted(p.name for p in found))

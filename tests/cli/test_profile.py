@@ -111,7 +111,7 @@ def test_peer(cli):
         (["--data", "digit"], "did you mean 'digits'"),
         (["--data", "imagefolder"], "--data imagefolder: root is missing"),
         (["--depths", "1,2"], "--depths 1,2: a line needs three or more numbers, rising"),
-        (["--times", "0,1,2"], "--times 0,1,2: must be between 1 and"),
+        (["--times", "0,1,2"], "--times 0,1,2: a number is at least 1"),
         (["--batch-sizes", "a,b"], "--batch-sizes a,b: must be whole numbers"),
         (["--set", "train=1"], "train: must be a mapping of keys to values"),
         (["--set", "timesteps.a=1"], "--set timesteps.a=1: timesteps has no keys of its own"),

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from eibench.plan.options.base import LARGEST, Choice
+from eibench.plan.options.base import Choice
 
 
 class DataShape(NamedTuple):
@@ -89,11 +89,15 @@ class TinyImageNetOptions(FetchedOptions):
         return DataShape((3, self.size, self.size), 200)
 
 
+LARGEST_SIDE = 4096
+"""Pixels along an image's side."""
+
+
 class ImageFolderOptions(DataOptions):
     """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
 
     name = "imagefolder"
     root: str = Field(min_length=1)
     validation_share: float = Field(0.1, gt=0, lt=1)
-    size: int | None = Field(None, ge=1, le=LARGEST)
+    size: int | None = Field(None, ge=1, le=LARGEST_SIDE)
     """Shorter side to resize to, keeping the middle square; null: all images have one size."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from eibench.plan.options.base import LARGEST, Choice, Count
+from eibench.plan.options.base import Choice
+
+DEEPEST = 2000
+"""Layers of a chain: twice those of the deepest networks that are trained."""
+WIDEST = 65_536
+Depth = Annotated[int, Field(ge=1, le=DEEPEST)]
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+"""Channels of a layer."""
 
 
 class ModelOptions(Choice):
@@ -20,17 +27,17 @@ class MlpOptions(ModelOptions):
     """Dense layers on the flattened image: `depth` hidden ones of one width, then the readout."""
 
     name = "mlp"
-    depth: Count = 3
-    width: Count = 256
+    depth: Depth = 3
+    width: Width = 256
 
 
 class PlainOptions(ModelOptions):
     """A chain of 3x3 convolutions of one width, with average pooling between stages."""
 
     name = "plain"
-    depth: Count = 8
-    width: Count = 32
-    pools: int = Field(2, ge=0, le=LARGEST)
+    depth: Depth = 8
+    width: Width = 32
+    pools: int = Field(2, ge=0, le=DEEPEST)
 
     @model_validator(mode="after")
     def _a_layer_for_each_pool(self) -> Self:
@@ -54,7 +61,10 @@ class VggOptions(ModelOptions):
         if value is None:
             return None
         items = value.split() if isinstance(value, str) else value
-        tokens = [_token(item) for item in (items if isinstance(items, list) else [items])]
+        items = items if isinstance(items, list) else [items]
+        if len(items) > DEEPEST:
+            raise ValueError(f"must have at most {DEEPEST} entries, not {len(items)}")
+        tokens = [_token(item) for item in items]
         if all(token == "P" for token in tokens):
             raise ValueError("must have at least one width, such as 64 P 128 P")
         return " ".join(tokens)
@@ -71,10 +81,10 @@ def _token(item: Any) -> str:
     text = str(item)
     if text.upper() == "P":
         return "P"
-    if text.isascii() and text.isdigit() and 1 <= len(text) <= 10 and 1 <= int(text) <= LARGEST:
+    if text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= WIDEST:
         return str(int(text))
     found = repr(item)[:60]
-    raise ValueError(f"must list widths (whole numbers from 1) and P for a pooling, not {found}")
+    raise ValueError(f"must list widths (1 to {WIDEST}) and P for a pooling, not {found}")
 
 
 class ResnetOptions(ModelOptions):
@@ -82,7 +92,7 @@ class ResnetOptions(ModelOptions):
 
     name = "resnet"
     depth: Literal[18, 34, 50, 101, 152] = 18
-    width: Count = 64
+    width: Width = 64
     shortcut: Literal["spikes", "currents"] = "spikes"
     connect: Literal["add", "and", "iand"] = "add"
     stem: Literal["small", "large"] = "small"
