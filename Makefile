@@ -7,7 +7,7 @@ FRESH := build/reproduce
 PROFILES := results/performance
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
-.PHONY: quickstart test test-fast conformance lint fix reproduce tables profile profile-gpu docs figures clean
+.PHONY: quickstart test test-fast fuzz conformance lint fix reproduce tables profile profile-gpu docs figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
@@ -18,6 +18,9 @@ test: .venv/.test  ## the whole test suite
 
 test-fast: .venv/.test  ## without the slow tests
 	$(BIN)/python -m pytest -m "not slow"
+
+fuzz: .venv/.test  ## 20,000 damaged suites and results: planned, read or refused, never a traceback
+	EIBENCH_FUZZ=20000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
 
 conformance: .venv/.conformance  ## layers against SpikingJelly's and snnTorch's
 	$(BIN)/python -m pytest tests/conformance

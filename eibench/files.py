@@ -42,8 +42,7 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT, *, follow_links: bool = 
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, follow_links) from None
     if len(content) > largest:
-        limit = f"{largest / MEBIBYTE:g} MiB" if largest >= MEBIBYTE else f"{largest} bytes"
-        raise UserError(f"{path}: cannot be read: it is larger than {limit}")
+        raise UserError(f"{path}: cannot be read: it is larger than {_in_words(largest)}")
     return content
 
 
@@ -72,6 +71,14 @@ def check_path(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no file can have this name: {_reason(error)}") from None
     return path
+
+
+def _in_words(size: int) -> str:
+    """A size with its unit."""
+    for unit, count in (("MiB", MEBIBYTE), ("KiB", 1024)):
+        if size >= count:
+            return f"{size / count:g} {unit}"
+    return f"{size} bytes"
 
 
 def _check_regular(handle: int) -> None:

@@ -205,7 +205,9 @@ def _text(error: BaseException) -> str:
     """The error's text in one line; empty where even that fails."""
     try:
         return " ".join(str(error).split())
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return ""
 
 

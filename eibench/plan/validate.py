@@ -157,6 +157,7 @@ def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
     context, got = error.get("ctx", {}), show(error["input"])
     words = _WORDS.get(error["type"])
     text = words.format(got=got, **context) if words else f"{error['msg']}, not {got}"
+    text = text.removesuffix(", not None")  # a mapping's length, which pydantic does not tell
     near = _quoted(context.get("expected", "")) if isinstance(error["input"], str) else []
     return Problem(keys, text + did_you_mean(error["input"], near))
 

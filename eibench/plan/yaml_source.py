@@ -30,10 +30,10 @@ LONGEST_INT = 640
 itself can have."""
 DEEPEST = 20
 """Levels of nesting, far beyond what a suite needs."""
-MOST_VALUES = 20_000
-"""Keys and values of a file: about a second of reading."""
-LARGEST = 512 * 1024
-"""Size of a file: about a second of reading, even if it is a single text."""
+MOST_VALUES = 10_000
+"""Keys and values of a file: half a second of reading."""
+LARGEST = 256 * 1024
+"""Size of a file: half a second of reading, even if it is a single text."""
 _HALF = re.compile("[\ud800-\udfff]")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}

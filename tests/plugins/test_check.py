@@ -1,5 +1,7 @@
 """`eibench check`: each way of breaking a contract is said in words."""
 
+from pathlib import Path
+
 import pytest
 
 NORM = "my_norm.py"
@@ -126,7 +128,7 @@ def test_a_broken_method_is_told(cli, broken, why):
     done = cli("check", broken(NORM, *changes))
     assert done.code == 1
     assert "FAILS" in done.out and words in done.out, done.out
-    assert done.err == ""
+    assert done.err == f"running the code of {Path('broken.py').resolve()}\n"
     assert done.out.splitlines()[-1].endswith(("1 contract fails", "contracts fail"))
 
 

@@ -21,7 +21,8 @@ def test_the_method_is_written_in_under_40_lines(tutorial):
 @pytest.mark.parametrize("words", CHECKS)
 def test_checks_print_what_the_tutorial_shows(cli, tutorial, words):
     done = cli(*words.split())
-    assert (done.code, done.err) == (0, "")
+    code = Path(words.split()[1]).resolve()
+    assert (done.code, done.err) == (0, f"running the code of {code}\n")
     assert SHOWN[words].startswith(done.out)
 
 
