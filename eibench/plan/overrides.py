@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.errors import BadSuite, UserError, did_you_mean, shorten
 from eibench.plan.draft import Draft, Located, Origin
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun
-from eibench.plan.validate import show
 from eibench.plan.yaml_source import DEEPEST, Document, Keys, parse
+
+LONGEST_VALUE = 60
 
 
 @dataclass(frozen=True)
@@ -101,5 +102,5 @@ def _wanted(plan: Plan, only: Override) -> list[Any]:
     for value in wanted:
         if not any(matches(run, only.key, value) for run in plan.runs):
             hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
-            raise UserError(f"{only}: no run has {show(value)}; {hint}")
+            raise UserError(f"{only}: no run has {shorten(repr(value), LONGEST_VALUE)}; {hint}")
     return wanted
