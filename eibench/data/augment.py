@@ -124,7 +124,9 @@ class Draws:
             images = moved(images, own["shift"], own["mirrored"], own["roll"])
         images = as_float(images, unit)
         if options.rotate:
-            images = rotated(images, own["angle"])
+            turned = rotated(images, own["angle"])
+            still = (own["angle"] == 0)[:, None, None, None]
+            images = torch.where(still, images, turned) if options.one_of else turned
         if any(options.jitter):
             images = jittered(images, own["order"], own["factor"], options.hue > 0)
         if options.cutout:

@@ -52,7 +52,7 @@ def grey(images: Tensor) -> Tensor:
 def turned(images: Tensor, turn: Tensor) -> Tensor:
     """RGB images whose hue is turned by `turn` [B], in circles; exactly as they are by 0."""
     hue, saturation, value = _hsv(images)
-    other = _rgb((hue + turn[:, None, None]) % 1, saturation, value)
+    other = _rgb(hue + 6 * turn[:, None, None], saturation, value)
     return torch.where((turn == 0)[:, None, None, None], images, other)
 
 
@@ -72,30 +72,26 @@ def _blended(images: Tensor, order: Tensor, factor: Tensor, chosen: Tensor) -> T
 
 
 def _hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Hue (in circles), saturation and value of RGB images, each [B, H, W]."""
+    """Hue (in sixths of the circle, from -1 to 5), saturation and value of RGB images [B, H, W]."""
     red, green, blue = images.unbind(1)
-    low, high = images.amin(1), images.amax(1)
-    span = high - low
+    high = torch.maximum(torch.maximum(red, green), blue)
+    span = high - torch.minimum(torch.minimum(red, green), blue)
     plain = span == 0
-    saturation = span / torch.where(plain, 1, high)
-    unit = torch.where(plain, 1, span)
-    to_red, to_green, to_blue = ((high - c) / unit for c in (red, green, blue))
-    hue = torch.where(
-        high == red,
-        to_blue - to_green,
-        torch.where(high == green, 2 + to_red - to_blue, 4 + to_green - to_red),
-    )
-    return (hue / 6) % 1, saturation, high
+    part = torch.where(plain, 1, span).reciprocal_()
+    from_green = torch.where(high == green, 2 + (blue - red) * part, 4 + (red - green) * part)
+    hue = torch.where(high == red, (green - blue) * part, from_green)
+    return hue, span / torch.where(plain, 1, high), high
 
 
 def _rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """RGB images [B, 3, H, W].
+    """RGB images [B, 3, H, W] of a hue in sixths of the circle.
 
-    Channel n is v - v s max(0, min(k, 4 - k, 1)) with k = (n + 6 h) mod 6 and n = 5, 3, 1.
+    Channel n is v - v s max(0, min(k, 4 - k, 1)) with k = (n + h) mod 6 and n = 5, 3, 1.
     """
     chroma = value * saturation
     shades = []
     for n in (5, 3, 1):
-        k = (n + 6 * hue) % 6
-        shades.append(value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1))
+        place = (hue + n) / 6
+        k = (place - place.floor()).mul_(6)
+        shades.append(value - torch.minimum(k, 4 - k).clamp_(0, 1).mul_(chroma))
     return torch.stack(shades, 1)

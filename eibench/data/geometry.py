@@ -49,7 +49,7 @@ def moved(images: Tensor, shift: Tensor, mirrored: Tensor, roll: Tensor) -> Tens
 
 
 def rotated(images: Tensor, angle: Tensor) -> Tensor:
-    """Images turned clockwise by `angle` [B], in radians, about their centre; exact by 0."""
+    """Images turned clockwise by `angle` [B], in radians, about their centre."""
     height, width = images.shape[-2:]
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     # where each pixel comes from, in coordinates that run from -1 to 1 along both axes
@@ -57,8 +57,7 @@ def rotated(images: Tensor, angle: Tensor) -> Tensor:
     right = torch.stack([-sin * width / height, cos, zero], 1)
     turn = torch.stack([down, right], 1).to(images.dtype)
     grid = affine_grid(turn, list(images.shape), align_corners=False)
-    turned = grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return torch.where((angle == 0)[:, None, None, None], images, turned)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def cut(images: Tensor, centre: Tensor, side: int) -> Tensor:

@@ -78,8 +78,8 @@ MISFITS = [
     (EVENTS, {"brightness": 0.1}, "brightness is for images in [0, 1]; digits_dvs has counts of"),
     (EVENTS, {"hue": 0.1}, "hue is for images in [0, 1]; digits_dvs has counts of events"),
     (EVENTS, {"erase": 0.5}, "erase is for images in [0, 1]; digits_dvs has counts of events"),
-    (GREY, {"hue": 0.1}, "hue needs RGB images; those of digits have 1 channels"),
-    (GREY, {"saturation": 0.1}, "saturation needs RGB images; those of digits have 1 channels"),
+    (GREY, {"hue": 0.1}, "hue needs RGB images; digits has 1 channel(s)"),
+    (GREY, {"saturation": 0.1}, "saturation needs RGB images; digits has 1 channel(s)"),
     (PHOTOS, {"drop_frames": 0.1}, "drop_frames is for recordings; cifar10 has images"),
 ]
 

@@ -97,14 +97,13 @@ class InputOptions(Options):
 
     def misfits(self, data: DataOptions) -> Iterator[tuple[str, str]]:
         """The options that `data` cannot have, each with the reason."""
-        shape = data.shape()
         for key in ("brightness", "contrast", "saturation", "hue", "erase"):
             if getattr(self, key) and data.events:
                 yield key, f"{key} is for images in [0, 1]; {data.name} has counts of events"
-        for key in ("saturation", "hue"):
-            channels = shape.image[0] if shape else RGB
-            if getattr(self, key) and not data.events and channels != RGB:
-                yield key, f"{key} needs RGB images; those of {data.name} have {channels} channels"
+        if (self.saturation or self.hue) and not data.events and (shape := data.shape()):
+            key, channels = "saturation" if self.saturation else "hue", shape.image[0]
+            if channels != RGB:
+                yield key, f"{key} needs RGB images; {data.name} has {channels} channel(s)"
         if self.drop_frames and not data.events:
             yield "drop_frames", f"drop_frames is for recordings; {data.name} has images"
 
