@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,26 @@ SPLIT_SEED = 20260101
 """Splits are the same for every method, seed and machine."""
 
 
+CHUNK_BYTES = 32 * 2**20
+"""Images that are looked at together take about so much memory."""
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for what cannot be printed, such as bytes of a name that is not UTF-8."""
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    undecoded = ord(char) - 0xDC00  # how Python holds a byte of a name that it cannot decode
+    byte = f"\\x{undecoded:02x}"
+    return byte if 0x80 <= undecoded <= 0xFF else char.encode("unicode_escape").decode()
+
+
 class DataError(Exception):
     """A data set that is absent or damaged; the message says which file and what to do."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,13 @@ class ImageData:
     train: Split
     validation: Split
     test: Split
+    notes: tuple[str, ...] = ()
+    """What a user should know of the files, such as how many were passed over."""
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -68,10 +94,11 @@ class ImageData:
     def digest(self) -> str:
         """SHA-256 over all splits: equal digests mean equal images, labels and split.
 
-        Of streamed images, names and sizes of the files stand for the pixels: `files-` and a hash.
+        Of streamed images, names and sizes of the files and some of their bytes stand for the
+        pixels: `files-` and a hash.
         """
         hasher = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
+        for split in self.splits.values():
             images, labels = split.images, split.labels
             hasher.update(_bytes(images) if isinstance(images, Tensor) else images.fingerprint())
             hasher.update(_bytes(labels))
@@ -91,6 +118,11 @@ def in_order(images: Tensor | StreamedImages, batch_size: int) -> Iterator[Tenso
     if isinstance(images, Tensor):
         return iter(images.split(batch_size))
     return images.batches(torch.arange(len(images)).split(batch_size))
+
+
+def images_within(images: Tensor | StreamedImages, nbytes: int = CHUNK_BYTES) -> int:
+    """How many of `images` take up to `nbytes` of memory; at least one."""
+    return max(1, nbytes // max(1, math.prod(images.shape[1:])))
 
 
 def as_float(images: Tensor, unit: float = 255.0) -> Tensor:

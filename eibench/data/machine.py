@@ -15,6 +15,8 @@ WORKERS = "EIBENCH_WORKERS"
 DEFAULT_GIB = 4.0
 MOST = 16
 GIB = 2**30
+SHARED = "/dev/shm"
+"""Where Linux keeps what processes share."""
 
 
 def memory_limit() -> float:
@@ -27,6 +29,27 @@ def worker_count() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return int(_number(WORKERS, min(cores, MOST)))
+
+
+def shared_memory() -> int | None:
+    """Free bytes for what processes share; None where the system does not tell."""
+    try:
+        found = os.statvfs(SHARED)
+    except (OSError, AttributeError):
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def require_memory(nbytes: int, what: str) -> None:
+    """Raise `DataError` where `what` needs more memory than the machine has."""
+    try:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return
+    if nbytes > whole:
+        raise DataError(
+            f"{what} would take {nbytes / GIB:,.1f} GiB, and this machine has {whole / GIB:.1f} GiB"
+        )
 
 
 @contextmanager

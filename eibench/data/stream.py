@@ -1,38 +1,49 @@
 """Images that stay in their files, and are read when a batch asks for them.
 
-The worker processes of a torch `DataLoader` read ahead, one batch each, and stay from one pass to
-the next. What they give is what memory would: uint8 images in the order of the index, so that all
-that comes after, augmentation included, is the same code with the same numbers.
+Worker processes read ahead and stay from one pass to the next. What they give is what memory would:
+uint8 images in the order of the index, so that all that comes after, augmentation included, is the
+same code with the same numbers.
+
+A batch comes from a worker through shared memory. Where that is small (a container has 64 MiB of it
+unless told otherwise) fewer batches are read ahead; a batch that cannot be sent is read in this
+process. A worker that dies ends the pass with a `DataError`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
+import multiprocessing
 import os
+import signal
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from eibench.data.base import DataError
+from eibench.data.base import DataError, images_within
+from eibench.data.machine import WORKERS, shared_memory
 
+log = logging.getLogger(__name__)
 AHEAD = 4
 """Batches that each worker reads ahead."""
-CHUNK = 256
-"""Images read at once where nothing asks for batches."""
+SHARE = 0.8
+"""Share of the free shared memory that batches may take."""
 CPU = torch.device("cpu")
+SAMPLED, PROBE = 1024, 64
+"""Files of a split whose content takes part in a digest, and how many bytes of each."""
 
 
-class ImageFiles(Dataset[Tensor | DataError]):
-    """Files under `root`, each an image of `shape` [C, H, W]; `read` gives its pixels [H, W, C].
-
-    Indexed by a tensor [B] it gives images [B, C, H, W]; of a file that cannot be read, the error
-    as a value, since an exception would not come out of a worker process as it went in.
-    """
+class ImageFiles:
+    """Files under `root`, each an image of `shape` [C, H, W]; `read` gives its pixels [H, W, C]."""
 
     def __init__(
         self,
@@ -47,15 +58,13 @@ class ImageFiles(Dataset[Tensor | DataError]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, chosen: Tensor) -> Tensor | DataError:
+    def batch(self, chosen: np.ndarray) -> Tensor:
+        """Images [B, C, H, W] of the files numbered `chosen` [B]; raises `DataError`."""
         channels, *size = self.shape
-        images = np.empty((len(chosen), *size, channels), dtype=np.uint8)
-        try:
-            for image, i in zip(images, chosen.tolist(), strict=True):
-                image[:] = self.read(self.path(i))
-        except DataError as error:
-            return error
-        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        images = np.empty((len(chosen), channels, *size), dtype=np.uint8)
+        for image, i in zip(images, chosen.tolist(), strict=True):
+            image[:] = np.moveaxis(self.read(self.path(i)), -1, 0)
+        return torch.from_numpy(images)
 
     @property
     def nbytes(self) -> int:
@@ -67,53 +76,134 @@ class ImageFiles(Dataset[Tensor | DataError]):
         return os.path.join(self.root, os.fsdecode(self.names[i]))  # a Path is 10 us slower
 
     def fingerprint(self, chosen: Sequence[int]) -> bytes:
-        """SHA-256 over shape, names and sizes in bytes of the files numbered `chosen`."""
+        """SHA-256 over shape, names and sizes in bytes of the files numbered `chosen`, and over
+        some bytes from the middle of up to `SAMPLED` of them.
+
+        Raises:
+            DataError: a file is gone.
+        """
         hasher = hashlib.sha256(repr(self.shape).encode())
-        for i in chosen:
-            hasher.update(self.names[i] + f" {os.path.getsize(self.path(i))}\n".encode())
+        every = -(-len(chosen) // SAMPLED)
+        for order, i in enumerate(chosen):
+            try:
+                size = os.path.getsize(self.path(i))
+                hasher.update(self.names[i] + f" {size}\n".encode())
+                if order % every == 0:
+                    hasher.update(_middle(self.path(i), size))
+            except OSError as error:
+                raise DataError(f"{self.path(i)}: unreadable ({error.strerror})") from None
         return hasher.digest()
 
 
+def _middle(path: str, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, (size - PROBE) // 2))
+        return file.read(PROBE)
+
+
+_files: ImageFiles
+"""In a worker process: what it reads."""
+
+
+def _begin(files: ImageFiles) -> None:
+    """Make this process a worker."""
+    global _files
+    _files = files
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _batch(chosen: np.ndarray) -> Tensor:
+    return _files.batch(chosen)
+
+
 class Reader:
-    """Reads batches of `files` in `workers` processes (0: in this one), one pass at a time."""
+    """Reads batches of `files` in `workers` processes; 0: in this one."""
 
     def __init__(self, files: ImageFiles, workers: int) -> None:
         self.files, self.workers = files, workers
-        self.batches: list[Tensor] = []
-        self.passes = 0
-        self.loader: DataLoader[Tensor | DataError] | None = None
+        self.pool: ProcessPoolExecutor | None = None
+        self.warned = False
 
     def read(self, batches: Sequence[Tensor], device: torch.device) -> Iterator[Tensor]:
         """The images of each index [B], on `device`.
 
         Raises:
-            DataError: a file is damaged.
-            RuntimeError: another pass has begun, which took the workers.
+            DataError: a file is damaged, or a worker process has died.
         """
-        if self.loader is None:
-            self.loader = self._start(device)
-        self.passes += 1
-        this = self.passes
-        self.batches[:] = batches
-        for images in self.loader:
-            if isinstance(images, DataError):
-                # a new one: `images`, once raised, would hold this frame, and so the workers
-                raise DataError(*images.args)
-            yield images.to(device, non_blocking=True)
-            if self.passes != this:
-                raise RuntimeError("two passes over streamed images at the same time")
+        indices = [chosen.numpy() for chosen in batches]
+        ahead = min(self._ahead(indices), len(indices))
+        read = self._ahead_of_time(indices, ahead) if ahead else map(self.files.batch, indices)
+        for images in read:
+            pinned = images.pin_memory() if device.type == "cuda" else images
+            yield pinned.to(device, non_blocking=True)
 
-    def _start(self, device: torch.device) -> DataLoader[Tensor | DataError]:
-        return DataLoader(
-            self.files,
-            batch_size=None,  # an index is a whole batch
-            sampler=self.batches,
-            num_workers=self.workers,
-            prefetch_factor=AHEAD if self.workers else None,
-            persistent_workers=self.workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # or it would draw from the global one
-        )
+    def _ahead(self, indices: Sequence[np.ndarray]) -> int:
+        """Batches to read ahead: as many as keep the workers busy and fit in shared memory."""
+        wanted = AHEAD * self.workers
+        largest = max(map(len, indices), default=0) * math.prod(self.files.shape)
+        free = shared_memory()
+        if not wanted or not largest or free is None:
+            return wanted
+        fit = int(SHARE * free // largest)
+        if fit < min(wanted, len(indices)):
+            self._warn(
+                f"shared memory has {free / 2**20:.0f} MiB free, room for {fit} of the {wanted} "
+                f"batches of {largest / 2**20:.1f} MiB to read ahead"
+            )
+        return min(wanted, fit)
+
+    def _ahead_of_time(self, indices: Sequence[np.ndarray], ahead: int) -> Iterator[Tensor]:
+        """The images of each of `indices`, of which `ahead` are on their way at any time."""
+        pending: deque[Future[Tensor]] = deque()
+        try:
+            pool = self._started()
+            for order, chosen in enumerate(indices):
+                for later in indices[order + len(pending) : order + ahead]:
+                    pending.append(pool.submit(_batch, later))
+                yield self._received(pending.popleft(), chosen)
+        except BrokenProcessPool:
+            self.pool = None
+            raise DataError(
+                f"{self.files.root}: a process that read images died; the system ends what needs "
+                f"too much memory. {WORKERS}=0 reads images without other processes"
+            ) from None
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def _received(self, future: Future[Tensor], chosen: np.ndarray) -> Tensor:
+        """The result of `future`; read here where it could not be sent."""
+        try:
+            return future.result()
+        except (DataError, BrokenProcessPool):
+            raise
+        except (RuntimeError, OSError) as error:  # no room, no file handles, no folder for a socket
+            self._warn(f"images cannot be sent between processes ({error})")
+            return self.files.batch(chosen)
+
+    def _started(self) -> ProcessPoolExecutor:
+        """The workers, which begin when they are first asked."""
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(self.workers, initializer=_begin, initargs=(self.files,))
+        return self.pool
+
+    def _warn(self, text: str) -> None:
+        """Say once that reading is slow, and the remedy."""
+        if not self.warned:
+            log.warning(
+                f"{self.files.root}: {text}; reading is slower. Give a container more shared "
+                f"memory (docker run --shm-size=1g), or set {WORKERS}=0"
+            )
+        self.warned = True
 
 
 class StreamedImages:
@@ -150,11 +240,12 @@ class StreamedImages:
     def in_memory(self) -> Tensor:
         """All images, read now; raises `DataError` for the first file that is damaged."""
         images = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        chunks = torch.arange(len(self)).split(CHUNK)
-        for into, read in zip(images.split(CHUNK), self.batches(chunks), strict=True):
+        size = images_within(self)
+        chunks = torch.arange(len(self)).split(size)
+        for into, read in zip(images.split(size), self.batches(chunks), strict=True):
             into.copy_(read)
         return images
 
     def fingerprint(self) -> bytes:
-        """What stands for the images in a digest: names and sizes of their files."""
+        """What stands for the images in a digest; see `ImageFiles.fingerprint`."""
         return self.reader.files.fingerprint(self.index.tolist())

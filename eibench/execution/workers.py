@@ -146,7 +146,7 @@ class _Process:
             _leave_interrupts_to_main()
             context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
             self.pipe, other = context.Pipe()
-            process = context.Process(target=_serve, args=(other, *self.settings), daemon=True)
+            process = context.Process(target=_serve, args=(other, *self.settings), daemon=False)
             process.start()
             other.close()
             self.process = process

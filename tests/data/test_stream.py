@@ -119,14 +119,17 @@ def test_a_pass_may_end_early(root, workers):
     assert torch.equal(again[0][0], first)
 
 
-def test_two_passes_at_once_are_refused(root):
-    """They would share the workers, and each would get the other's images."""
-    data = streamed(root)
-    first = training_batches(data.train, 7, generator(0))
-    next(first)
-    next(evaluation_batches(data.validation, 7))
-    with pytest.raises(RuntimeError, match="two passes"):
-        next(first)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_passes_at_once_have_their_own_images(root, workers):
+    held, data = imagefolder(root, 0.25), streamed(root, workers)
+    first = evaluation_batches(data.train, 7)
+    other = evaluation_batches(data.validation, 3)
+    seen = [(next(first)[0], next(other)[0]) for _ in range(3)]
+    for a, b in ((0, held.train), (1, held.validation)):
+        for batch, (images, _) in zip(
+            [pair[a] for pair in seen], evaluation_batches(b, (7, 3)[a]), strict=False
+        ):
+            assert torch.equal(batch, images)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
