@@ -47,7 +47,15 @@ def printable(text: str) -> str:
     """Return `text` with control, bidirectional and other unprintable characters as escapes."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    """The escape of a character; of a byte that was no UTF-8, as Python reads names, its value."""
+    byte = ord(char) - 0xDC00
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return char.encode("unicode_escape").decode()
 
 
 def shorten(text: str, length: int) -> str:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "nn": set(),
     "plan": {"errors", "files"},
-    "data": set(),
+    "data": {"errors", "files"},
     "methods": {"nn"},
     "models": {"methods", "nn"},
     "results": {"errors", "files", "plan"},

@@ -151,6 +151,7 @@ def _lines(found: Description) -> list[tuple[str, str]]:
     return [
         ("image", f"{shown}, {found.dtype} from {found.low:g} to {found.high:g}{unit}"),
         ("classes", f"{len(found.classes)}: {_some(found.classes)}"),
+        *(("note", note) for note in found.notes),
         *((part.name, f"{part.count}, {_range(part.least, part.most)} of a class")
           for part in found.parts),
         ("mean", _numbers(found.mean)),

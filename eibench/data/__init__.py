@@ -4,9 +4,11 @@ A data set is a function `(**options) -> ImageData`, which raises `DataError` wh
 or damaged. One of events is given the run's `timesteps` as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from eibench.data.base import DataError, ImageData, Split, stratified
+from eibench.data.checks import check
 from eibench.data.digits import digits
 from eibench.data.events import cifar10_dvs, dvs_gesture, nmnist, shd
 from eibench.data.events_from import digits_dvs, events_from
@@ -44,4 +46,15 @@ SOURCES: dict[str, Source] = {
 }
 """How to fetch and verify the data sets that ship with no dependency."""
 
-__all__ = ["DATASETS", "SOURCES", "DataError", "ImageData", "Source", "Split", "stratified"]
+
+def load(name: str, options: Mapping[str, Any], timesteps: int | None = None) -> ImageData:
+    """The data set `name`, checked; one of events in `timesteps` frames, of images without.
+
+    Raises:
+        DataError: it is absent or damaged, or not what a data set must be.
+    """
+    frames = {} if timesteps is None else {"timesteps": timesteps}
+    return check(DATASETS[name](**options, **frames), timesteps)
+
+
+__all__ = ["DATASETS", "SOURCES", "DataError", "ImageData", "Source", "Split", "load", "stratified"]

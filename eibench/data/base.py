@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+
+from eibench.errors import printable
 
 if TYPE_CHECKING:
     from eibench.data.stream import StreamedImages
@@ -23,17 +25,6 @@ SPLIT_SEED = 20260101
 
 CHUNK_BYTES = 32 * 2**20
 """Images that are looked at together take about so much memory."""
-
-
-def printable(text: str) -> str:
-    """`text` with escapes for what cannot be printed, such as bytes of a name that is not UTF-8."""
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(char: str) -> str:
-    undecoded = ord(char) - 0xDC00  # how Python holds a byte of a name that it cannot decode
-    byte = f"\\x{undecoded:02x}"
-    return byte if 0x80 <= undecoded <= 0xFF else char.encode("unicode_escape").decode()
 
 
 class DataError(Exception):
@@ -76,7 +67,7 @@ class ImageData:
     train: Split
     validation: Split
     test: Split
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
     """What a user should know of the files, such as how many were passed over."""
 
     @property

@@ -61,8 +61,8 @@ def digits_dvs(
     """scikit-learn's digits, seen by the camera."""
     camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
     still = digits()
-    splits = (still.train, still.validation, still.test)
-    return ImageData(still.classes, *(_recorded(split, camera(split)) for split in splits))
+    splits = (_recorded(split, camera(split)) for split in still.splits.values())
+    return ImageData(still.classes, *splits)
 
 
 def events_from(
@@ -80,18 +80,17 @@ def events_from(
     Raises:
         DataError: the images are absent or damaged, or T is too large.
     """
-    from eibench.data import DATASETS  # which holds this function
+    from eibench.data import load  # which knows this function
 
     camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
     options = {key: value for key, value in source.items() if key != "name"}
-    still = DATASETS[source["name"]](**options)
+    still = load(source["name"], options)
     digest, splits = still.digest, []
-    for name in ("train", "validation", "test"):
-        split = getattr(still, name)
+    for name, split in still.splits.items():
         key = (digest, name, astuple(camera))
         frames = cached("events_from", key, partial(camera, split))
         splits.append(_recorded(split, frames))
-    return ImageData(still.classes, *splits)
+    return ImageData(still.classes, *splits, notes=still.notes)
 
 
 def _recorded(split: Split, frames: np.ndarray) -> Split:

@@ -3,35 +3,38 @@
     ROOT/train/CLASS/*.png      ROOT/test/CLASS/*.png      optionally ROOT/validation/CLASS/*.png
 
 Without a validation folder, a stratified share of the training images is set aside by a fixed
-seed. Images become 8-bit RGB. Without `size` all must have one size; with it, the shorter side is
-resized to `size` (bilinear, antialiased) and the middle square is kept. They are held in memory
-where they fit (`machine.memory_limit`), else read from their files, batch by batch.
+seed. Images become 8-bit RGB (`pixels`). Without `size` all must have one size; with it, the
+shorter side is resized to `size` (bilinear, antialiased) and the middle square is kept. They are
+held in memory where they fit (`machine.memory_limit`), else read from their files, batch by batch.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.datasets import ImageFolder
-from torchvision.transforms.functional import center_crop, resize
 
 from eibench.data.base import DataError, ImageData, Split, set_aside
+from eibench.data.class_folders import ClassFolders, Lister, folders_in, kinds, listed
 from eibench.data.machine import memory_limit, worker_count
+from eibench.data.pixels import read_pixels
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
+from eibench.errors import did_you_mean, printable
 
-UNREADABLE = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    ValueError,
-    SyntaxError,
-)
-"""What Pillow raises on a file that is damaged, or claims an absurd size."""
+SPLITS = ("train", "validation", "test")
+OTHER_NAMES = {
+    "training": "train",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+}
+"""Names by which others call the splits' folders."""
 Numbered = tuple[Tensor, Tensor]
 """Numbers of a split's files, and their labels."""
 FEW = 5000
@@ -48,9 +51,11 @@ def imagefolder(root: str, validation_share: float, size: int | None = None) -> 
         base = Path(root).expanduser()
     except RuntimeError as error:
         raise DataError(f"{root}: {error}") from None
+    lister = Lister()
     parts = ["train", "test"] + ["validation"] * (base / "validation").is_dir()
-    listings = {part: _listing(base / part) for part in parts}
+    listings = {part: _listing(base, part, lister) for part in parts}
     classes = listings["train"].classes
+    _several_classes(base, listings["train"])
     for part in parts:
         _same_classes(base, classes, listings[part].classes, part)
     files, splits = _files(base, listings, size)
@@ -59,8 +64,9 @@ def imagefolder(root: str, validation_share: float, size: int | None = None) -> 
     held = files.nbytes <= memory_limit()
     reader = Reader(files, 0 if held and len(files) <= FEW else worker_count())
     return ImageData(
-        tuple(classes),
+        tuple(map(printable, classes)),
         **{part: _split(reader, *where, held) for part, where in splits.items()},
+        notes=tuple(map(printable, _notes(base, listings))),
     )
 
 
@@ -70,30 +76,67 @@ def _split(reader: Reader, index: Tensor, labels: Tensor, held: bool) -> Split:
     return Split(images.in_memory() if held else images, labels)
 
 
-def _listing(folder: Path) -> ImageFolder:
-    """Class names and files of one split's folder."""
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder}: no such folder; an imagefolder is ROOT/train/CLASS/* and ROOT/test/CLASS/*"
-        )
-    try:
-        return ImageFolder(str(folder))
-    except FileNotFoundError as error:
-        raise DataError(f"{folder}: {str(error).splitlines()[0]}") from None
+def _listing(base: Path, part: str, lister: Lister) -> ClassFolders:
+    """Classes and files of one split's folder."""
+    if (base / part).is_dir():
+        return lister.list(base / part)
+    there = folders_in(base) if base.is_dir() else []
+    meant = [name for name in there if OTHER_NAMES.get(name.lower(), name.lower()) == part]
+    inside = [name for name in there if (base / name / part).is_dir()]
+    hint = did_you_mean(part, meant or there) if not meant else f"; rename {meant[0]} to {part}"
+    if inside and not meant:
+        hint = f"; is {base / inside[0]} the root that is meant?"
+    raise DataError(
+        f"{base / part}: no such folder; an imagefolder is ROOT/train/CLASS/* and "
+        f"ROOT/test/CLASS/*{hint}"
+    )
+
+
+def _several_classes(base: Path, train: ClassFolders) -> None:
+    """Refuse a single class, whose folder may hold those that are meant."""
+    if len(train.classes) > 1:
+        return
+    folder = base / "train" / train.classes[0]
+    inside = folders_in(folder)
+    holds = f"; {folder} holds the folders {listed(inside)}: is that the level meant?"
+    raise DataError(
+        f"{base / 'train'}: one class, {train.classes[0]!r}, and there is nothing to tell apart"
+        f"{holds * bool(inside)}"
+    )
 
 
 def _same_classes(base: Path, expected: list[str], found: list[str], split: str) -> None:
     if expected != found:
-        differ = ", ".join(sorted(set(expected) ^ set(found)))
+        differ = listed(sorted(set(expected) ^ set(found)))
         raise DataError(f"{base / split}: its classes are not those of train: {differ}")
 
 
+def _notes(base: Path, listings: dict[str, ClassFolders]) -> Iterator[str]:
+    """What was passed over, and what may not be meant."""
+    passed_over = sum((found.passed_over for found in listings.values()), Counter[str]())
+    if passed_over:
+        yield kinds(passed_over)
+    for part, found in listings.items():
+        if found.loose:
+            yield f"{part}: images outside of class folders, not read: {found.loose}"
+    others = [name for name in folders_in(base) if name not in SPLITS]
+    for name in others:
+        meant = OTHER_NAMES.get(name.lower(), name.lower())
+        if meant in SPLITS and meant not in listings:
+            yield f"{name}: did you mean {meant}? A folder of this name is not read"
+    if unread := [n for n in others if OTHER_NAMES.get(n.lower(), n.lower()) in listings]:
+        yield f"folders beside {', '.join(listings)} that are not read: {listed(unread)}"
+    alike = Counter(name.casefold() for name in listings["train"].classes)
+    if twins := [name for name in listings["train"].classes if alike[name.casefold()] > 1]:
+        yield f"classes whose names differ in capitals alone: {listed(twins)}"
+
+
 def _files(
-    base: Path, listings: dict[str, ImageFolder], size: int | None
+    base: Path, listings: dict[str, ClassFolders], size: int | None
 ) -> tuple[ImageFiles, dict[str, Numbered]]:
     """All files, of which the first of each folder has been looked at, and the folders' shares."""
     firsts = {part: listing.samples[0][0] for part, listing in listings.items()}
-    shapes = {part: _pixels(path, size).shape for part, path in firsts.items()}
+    shapes = {part: read_pixels(path, size).shape for part, path in firsts.items()}
     if len(set(shapes.values())) > 1:
         sizes = " and ".join(sorted({_size(shape) for shape in shapes.values()}))
         raise DataError(f"{base}: splits differ in image size: {sizes}")
@@ -118,37 +161,13 @@ def _set_aside(base: Path, index: Tensor, labels: Tensor, share: float) -> dict[
 
 def _read(path: str, size: int | None, shape: tuple[int, ...], first: str) -> np.ndarray:
     """The pixels at `path`, which must be of `shape` [H, W, 3], as those of the file `first`."""
-    pixels = _pixels(path, size)
+    pixels = read_pixels(path, size)
     if pixels.shape != shape:
         raise DataError(
             f"{path}: is {_size(pixels.shape)}, but {first} is {_size(shape)}; "
             "all images must have one size, or `size` give them one"
         )
     return pixels
-
-
-def read_image(path: str, size: int | None = None) -> Tensor:
-    """The image at `path` as uint8 [3, H, W]; [3, size, size] if there is a size.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    return torch.from_numpy(_pixels(path, size).copy()).permute(2, 0, 1)
-
-
-def _pixels(path: str, size: int | None) -> np.ndarray:
-    """The same as [H, W, 3], which may not be written to."""
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # converting would clip at 255
-                raise DataError(f"{path}: has more than 8 bits for a channel ({image.mode})")
-            image.load()
-            pixels = image if image.mode == "RGB" else image.convert("RGB")
-            if size is not None:
-                pixels = center_crop(resize(pixels, size), [size, size])
-            return np.asarray(pixels)
-    except UNREADABLE as error:
-        raise DataError(f"{path}: not a readable image ({error})") from None
 
 
 def _size(shape: tuple[int, ...]) -> str:

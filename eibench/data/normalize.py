@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eibench.data.base import Split, in_order
+from eibench.data.base import Split, images_within, in_order
 
 CHUNK = 1024
-"""Images that are summed at once."""
+"""Images that are summed at once, at most."""
 LEAST = 1e-12
 """Variance over mean square that is no more than rounding."""
 
@@ -45,7 +45,7 @@ def moments(split: Split) -> tuple[Tensor, Tensor]:
     """
     exact = torch.int64 if split.images.dtype == torch.uint8 else torch.float64
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for images in in_order(split.images, CHUNK):
+    for images in in_order(split.images, min(CHUNK, images_within(split.images))):
         values = images.to(exact).movedim(-3, 0).flatten(1)
         count += values.shape[1]
         total, squares = (

@@ -101,14 +101,13 @@ def _middle(path: str, size: int) -> bytes:
         return file.read(PROBE)
 
 
-_files: ImageFiles
-"""In a worker process: what it reads."""
+_to_read: list[ImageFiles] = []
+"""In a worker process: the files that it reads."""
 
 
 def _begin(files: ImageFiles) -> None:
     """Make this process a worker."""
-    global _files
-    _files = files
+    _to_read[:] = [files]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -122,7 +121,7 @@ def _end_with_parent() -> None:
 
 
 def _batch(chosen: np.ndarray) -> Tensor:
-    return _files.batch(chosen)
+    return _to_read[0].batch(chosen)
 
 
 class Reader:
@@ -193,7 +192,9 @@ class Reader:
     def _started(self) -> ProcessPoolExecutor:
         """The workers, which begin when they are first asked."""
         if self.pool is None:
-            self.pool = ProcessPoolExecutor(self.workers, initializer=_begin, initargs=(self.files,))
+            self.pool = ProcessPoolExecutor(
+                self.workers, initializer=_begin, initargs=(self.files,)
+            )
         return self.pool
 
     def _warn(self, text: str) -> None:
@@ -236,6 +237,10 @@ class StreamedImages:
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """The images of each index [B], on the device; raises as `Reader.read`."""
         return self.reader.read([self.index[chosen] for chosen in batches], self.device)
+
+    def read_here(self, part: slice) -> Tensor:
+        """The images of a part of the split, read at once, in this process."""
+        return self.reader.files.batch(self.index[part].numpy())
 
     def in_memory(self) -> Tensor:
         """All images, read now; raises `DataError` for the first file that is damaged."""

@@ -24,7 +24,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 from torchvision.transforms.functional import resize
 
 from eibench.data.base import DataError, ImageData, Split, set_aside
-from eibench.data.imagefolder import read_image
+from eibench.data.pixels import read_image
 from eibench.data.sources import Source, damaged, folder_of, unreadable
 
 NAME = "tiny_imagenet"

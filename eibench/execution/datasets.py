@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from eibench.data import SOURCES, DataError, ImageData, Split
-from eibench.data.base import as_float, in_order, picked
+from eibench.data.base import as_float, images_within, in_order, picked
 from eibench.data.batches import RECORDING
 from eibench.data.folder import VARIABLE, data_folder
 from eibench.data.normalize import moments
@@ -31,8 +31,6 @@ __all__ = [
     "present",
     "verify",
 ]
-CHUNK = 1024
-"""Images that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Description:
     deviation: tuple[float, ...]
     """Of each channel, as a network sees it."""
     digest: str
+    notes: tuple[str, ...]
     samples: dict[str, np.ndarray]
     """For the sheet, by class: images [K, C, H, W], or the frames of one recording."""
 
@@ -96,10 +95,10 @@ def verify(options: DataOptions, timesteps: int) -> list[str]:
         UserError: it is not there, or is not fetched and cannot be loaded.
     """
     source = SOURCES.get(options.name)
-    if source is None:
-        _load(options, timesteps)
-        return []
     try:
+        if source is None:
+            _read_all(_load(options, timesteps))
+            return []
         return source.problems(folder_of(options.name))
     except DataError as error:
         raise UserError(f"data set {options.name}: {error}") from None
@@ -112,9 +111,16 @@ def describe(options: DataOptions, timesteps: int, classes: int, pictures: int) 
         UserError: it is absent or damaged.
     """
     data = _load(options, timesteps)
+    try:
+        return _described(data, classes, pictures)
+    except DataError as error:  # in images that stay in their files
+        raise UserError(f"data set {options.name}: {error}") from None
+
+
+def _described(data: ImageData, classes: int, pictures: int) -> Description:
     images = data.train.images
     mean, deviation = (tuple(x.tolist()) for x in moments(data.train))
-    ranges = [chunk.aminmax() for chunk in in_order(images, CHUNK)]
+    ranges = [chunk.aminmax() for chunk in in_order(images, images_within(images))]
     return Description(
         image=data.image,
         frames=images.shape[1] if len(images.shape) == RECORDING else None,
@@ -127,6 +133,7 @@ def describe(options: DataOptions, timesteps: int, classes: int, pictures: int) 
         mean=mean,
         deviation=deviation,
         digest=data.digest,
+        notes=data.notes,
         samples=_samples(data, classes, pictures),
     )
 
@@ -143,9 +150,17 @@ def _load(options: DataOptions, timesteps: int) -> ImageData:
         raise
 
 
+def _read_all(data: ImageData) -> None:
+    """Read the images that loading has left in their files."""
+    for split in data.splits.values():
+        if not isinstance(split.images, Tensor):
+            for _ in in_order(split.images, images_within(split.images)):
+                pass
+
+
 def _parts(data: ImageData) -> Iterator[Part]:
-    for name in ("train", "validation", "test"):
-        labels = getattr(data, name).labels
+    for name, split in data.splits.items():
+        labels = split.labels
         sizes = torch.bincount(labels, minlength=len(data.classes))
         yield Part(name, len(labels), int(sizes.min()), int(sizes.max()))
 

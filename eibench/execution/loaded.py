@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import multiprocessing
 from collections.abc import Iterable, Iterator
 
 import torch
 
-from eibench.data import ImageData, Split
+from eibench.data import ImageData
 from eibench.errors import UserError
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.training.build import load_data, make_method, make_model
 from eibench.training.fit import total_steps
+
+log = logging.getLogger(__name__)
 
 
 class Datasets:
@@ -28,8 +32,11 @@ class Datasets:
         key = repr((spec.data, spec.timesteps if spec.data.events else None))
         if key not in self.loaded:
             data = load_data(spec.data, spec.timesteps)
-            splits: list[Split] = [data.train, data.validation, data.test]
-            self.loaded[key] = ImageData(data.classes, *(s.to(self.device) for s in splits))
+            if multiprocessing.parent_process() is None:  # else the parent has said so
+                for note in data.notes:
+                    log.warning(f"data set {spec.data.label}: {note}")
+            splits = (split.to(self.device) for split in data.splits.values())
+            self.loaded[key] = ImageData(data.classes, *splits, notes=data.notes)
         return self.loaded[key]
 
 

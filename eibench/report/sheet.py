@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from eibench.errors import UserError
+from eibench.errors import UserError, printable
 from eibench.report.styles import STYLE
 from eibench.results.store import write_atomic
 
@@ -45,12 +45,13 @@ def draw_sheet(title: str, samples: Mapping[str, np.ndarray]) -> Figure:
             (0, 0, 1, 1)
         )  # names and title stand outside, `save_sheet` fits them
         axes.imshow(canvas, interpolation="nearest")
-        axes.set_yticks(places, [_short(name) for name in samples])
+        names = [printable(_short(name)) for name in samples]
+        axes.set_yticks(places, names, parse_math=False)
         axes.set_xticks([])
         axes.grid(visible=False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_title(title, loc="left", size=10, weight="bold")
+        axes.set_title(title, loc="left", size=10, weight="bold", parse_math=False)
     return figure
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from eibench.data import DATASETS, DataError, ImageData
+from eibench.data import DataError, ImageData, load
 from eibench.data.augment import Augmentation
 from eibench.data.batches import over_time, training_batches
 from eibench.data.normalize import Normalization, normalization
@@ -39,11 +39,11 @@ def load_data(options: DataOptions, timesteps: int) -> ImageData:
     """The data set that `options` name; recordings are binned into `timesteps` frames.
 
     Raises:
-        UserError: it is absent or damaged.
+        UserError: it is absent or damaged, or not what a data set must be.
     """
-    frames = {"timesteps": timesteps} if options.events else {}
+    frames = timesteps if options.events else None
     try:
-        return DATASETS[options.name](**options.model_dump(), **frames)
+        return load(options.name, options.model_dump(), frames)
     except DataError as error:
         raise UserError(f"data set {options.name}: {error}") from None
 

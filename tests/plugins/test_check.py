@@ -208,7 +208,7 @@ BROKEN_DATA = {
     "narrow labels": (["clamp(0, 1), labels)", "clamp(0, 1), labels.int())"], "not int64"),
     "labels beyond the classes": (["arange(count) % 2", "arange(count) % 3"], "go from 0 to 2"),
     "a class without images": (['"rows")', '"rows", "dots")'], "no training image of dots"),
-    "a class twice": (['"rows")', '"columns")'], "class names are ('columns', 'columns')"),
+    "a class twice": (['"rows")', '"columns")'], "2 classes are called 'columns'"),
     "new each time": (
         ["torch.Generator().manual_seed(0)", "None"],
         "two calls give different data",

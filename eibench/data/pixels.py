@@ -1,0 +1,109 @@
+"""One image file as 8-bit RGB, as a viewer shows it on a white page.
+
+    1-bit, grey, palette, RGB, CMYK, YCbCr, HSV   as Pillow converts them to RGB
+    transparency (LA, PA, RGBA, RGBa, tRNS)       put on white
+    orientation in EXIF                           applied
+    several pictures of one file (MPO)            the first, which is the photograph
+
+Refused by name: more than 8 bits of grey (converting would clip them), LAB, animations and files of
+several pages, pictures that are white on transparency (nothing of them is left on white), and what
+is damaged, no image, or no regular file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import numpy as np
+import torch
+from PIL import Image, ImageChops, ImageOps
+from torch import Tensor
+from torchvision.transforms.functional import center_crop, resize
+
+from eibench.data.base import DataError
+
+WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+SEVERAL = ("MPO",)
+"""Formats of photographs with previews or maps of depth behind the picture."""
+LARGEST = 2**28
+"""Pixels that an image may be resized to, before the middle is kept."""
+
+
+def read_image(path: str, size: int | None = None) -> Tensor:
+    """The image at `path` as uint8 [3, H, W]; [3, size, size] if there is a size.
+
+    Raises:
+        DataError: it is damaged, or no image that can be read.
+    """
+    return torch.from_numpy(read_pixels(path, size).copy()).permute(2, 0, 1)
+
+
+def read_pixels(path: str, size: int | None = None) -> np.ndarray:
+    """The same as [H, W, 3], which may not be written to."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device may never answer
+            raise DataError(f"{path}: not a readable image (it is no regular file)")
+        with Image.open(path) as image:
+            picture = _rgb(path, image)
+            if size is not None:
+                picture = _square(path, picture, size)
+            return np.asarray(picture)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises whatever a damaged file makes of its readers
+        text = str(error) or type(error).__name__
+        raise DataError(f"{path}: not a readable image ({text})") from None
+
+
+def _rgb(path: str, image: Image.Image) -> Image.Image:
+    """The picture in RGB."""
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"{path}: has more than 8 bits for a channel ({image.mode})")
+    pictures = getattr(image, "n_frames", 1)
+    if pictures > 1 and image.format not in SEVERAL:
+        raise DataError(f"{path}: holds {pictures} pictures, an animation or pages; keep one")
+    image.load()
+    _turn_upright(image)
+    if image.mode in WITH_ALPHA or "transparency" in image.info:
+        return _on_white(path, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Apply the orientation that a camera noted; where the note is damaged, there is none."""
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:
+        return
+
+
+def _on_white(path: str, image: Image.Image) -> Image.Image:
+    """An image with transparency, on white.
+
+    Raises:
+        DataError: what can be seen of it is white.
+    """
+    straight = image.convert("LA") if image.mode == "La" else image
+    straight = straight.convert("RGBA")
+    low, high = straight.getchannel("A").getextrema()
+    page = Image.new("RGBA", image.size, "white")
+    page.alpha_composite(straight)
+    picture = page.convert("RGB")
+    if low != high and not ImageChops.invert(picture).getbbox():
+        raise DataError(
+            f"{path}: is white on transparency, and nothing of it is left on a white page; give it "
+            "a background"
+        )
+    return picture
+
+
+def _square(path: str, picture: Image.Image, size: int) -> Image.Image:
+    """The middle square of `picture`, the shorter side of which becomes `size`."""
+    shorter, longer = sorted(picture.size)
+    if size * size * longer > LARGEST * shorter:
+        raise DataError(
+            f"{path}: is {picture.height}x{picture.width}, too long and thin for size {size}"
+        )
+    square: Image.Image = center_crop(resize(picture, size), [size, size])
+    return square
