@@ -5,6 +5,7 @@ Each is binned into the run's T frames once, which is kept; see `events_cache`.
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -21,6 +22,7 @@ from eibench.data.events_files import (
     Recordings,
 )
 from eibench.data.frames import to_frames
+from eibench.data.machine import require_memory
 from eibench.data.sources import folder_of
 
 TEST_SHARE = 0.1
@@ -76,7 +78,9 @@ def _binned(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -
     """Counts [N, T, C, H, W], uint8."""
     events = found.events
     print(f"{events.name}: binning {len(found)} recordings, once", file=sys.stderr)
-    frames = np.empty((len(found), timesteps, events.sensor[0], *size), np.uint8)
+    shape = (len(found), timesteps, events.sensor[0], *size)
+    require_memory(math.prod(shape), f"{events.name} in {timesteps} frames of {size[0]}x{size[1]}")
+    frames = np.empty(shape, np.uint8)
     for i in range(len(found)):
         frames[i] = to_frames(found.read(i), events.sensor, size, timesteps, by)
     return frames

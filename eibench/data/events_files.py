@@ -15,6 +15,7 @@ import numpy as np
 
 from eibench.data.base import DataError
 from eibench.data.frames import Events
+from eibench.data.recordings import read_recording
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,13 @@ class EventSet:
     """Polarities, height and width."""
     parts: Mapping[str, int]
     """Recordings of the official `train` and `test`; of `whole` where there is no such split."""
-    event_bytes: int = 1
-    """A file of recordings is a whole number of these."""
     one_file: bool = False
     """Whether a part is one HDF5 file, in place of a file for each recording."""
 
 
 CIFAR10_DVS = EventSet("cifar10_dvs", "CIFAR10DVS", (2, 128, 128), {"whole": 10000})
 DVS_GESTURE = EventSet("dvs_gesture", "DVSGesture", (2, 128, 128), {"train": 1077, "test": 264})
-NMNIST = EventSet("nmnist", "NMNIST", (2, 34, 34), {"train": 60000, "test": 10000}, event_bytes=5)
+NMNIST = EventSet("nmnist", "NMNIST", (2, 34, 34), {"train": 60000, "test": 10000})
 SHD = EventSet("shd", "SHD", (1, 1, 700), {"train": 8156, "test": 2264}, one_file=True)
 
 
@@ -89,8 +88,11 @@ class Recordings:
         import h5py
 
         path = self.base / self.source.data_filename
+        if not path.is_file():
+            raise OSError(f"{path}: no regular file")
+        most = self.events.parts[self.part] + 1  # a file may claim any number
         with h5py.File(path) as file:
-            labels = [int(label) for label in file["labels"]]
+            labels = [int(label) for label in file["labels"][:most]]
         return [path] * len(labels), labels
 
     def _check(self) -> None:
@@ -129,30 +131,4 @@ class Recordings:
         Raises:
             DataError: the file is damaged.
         """
-        path = self.paths[index]
-        try:
-            found, _ = self.source[self.order[index]]
-            events = self._columns(found)
-        except Exception as error:  # three libraries read these files, each with errors of its own
-            text = " ".join(str(error).split())
-            raise DataError(f"{path}: not a readable recording ({text})") from None
-        if problem := self._problem(events, path):
-            raise DataError(f"{path}: not a readable recording ({problem})")
-        return events
-
-    def _columns(self, found: np.ndarray) -> Events:
-        zeros = np.zeros(len(found), np.int64)
-        y = found["y"] if "y" in (found.dtype.names or ()) else zeros
-        p = zeros if self.events.sensor[0] == 1 else found["p"]
-        return Events(*(np.asarray(column, np.int64) for column in (found["x"], y, found["t"], p)))
-
-    def _problem(self, events: Events, path: Path) -> str | None:
-        _, height, width = self.events.sensor
-        if not len(events.t):
-            return "it holds no events"
-        if path.stat().st_size % self.events.event_bytes:
-            return "it ends within an event"
-        for values, limit in ((events.x, width), (events.y, height)):
-            if values.min() < 0 or values.max() >= limit:
-                return f"an event lies outside the sensor of {width}x{height}"
-        return None
+        return read_recording(self.paths[index], self.order[index], self.events.sensor)
