@@ -14,6 +14,7 @@ from eibench.errors import UserError
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
+from eibench.training.batch_of_one import check_batches
 from eibench.training.build import load_data, make_method, make_model
 from eibench.training.fit import total_steps
 
@@ -45,7 +46,7 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
 
     Raises:
         UserError: data absent or damaged, a network that does not suit them, a plugin that fails,
-            or a probe that lies beyond the end of training.
+            a batch that is too small for it, or a probe beyond the end of training.
     """
     seen: set[str] = set()
     for run in runs:
@@ -57,7 +58,10 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
                 data = datasets.get(spec)
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
-        _check_steps(spec, datasets.get(spec))
+        data = datasets.get(spec)
+        _check_steps(spec, data)
+        with failing_in_words(spec):
+            check_batches(spec, data)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from eibench.results.store import (
     RunFolder,
 )
 from eibench.training import checkpoint
+from eibench.training.batch_of_one import check_batches
 from eibench.training.build import Experiment, build, prepare
 from eibench.training.fit import Diverged, Progress, final_result, fit
 
@@ -119,6 +120,7 @@ def _train(
     """Train to the end, saving after every epoch; fills `progress` and returns the result."""
     device = data.train.labels.device
     reset_peak(device)
+    check_batches(run.spec, data)
     experiment = build(run.spec, data)
     _start(experiment, folder, progress)
     folder.begin({**run.spec.to_dict(), **run.spec.sources()})

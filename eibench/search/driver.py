@@ -25,6 +25,9 @@ from eibench.search.made_of import refuse_other_trials
 from eibench.search.outcome import SCORE, Outcome
 from eibench.search.record import Ledger
 from eibench.search.study import Asked, Study
+from eibench.training.batch_of_one import sizes_that_leave_one
+
+BATCH_SIZE = "train.batch_size"
 
 
 class Listener(Protocol):
@@ -102,7 +105,14 @@ def _check_buildable(plan: SearchPlan, datasets: Datasets) -> None:
             for corner in study.corners():
                 words = ", ".join(f"{key} {value}" for key, value in corner.items())
                 tried = f"{study.name} with {words}: "
-                yield study.run(corner, plan.options.seeds[0])
+                run = study.run(corner, plan.options.seeds[0])
+                yield run
+                known = study.space.get(BATCH_SIZE)
+                if known is None:
+                    continue
+                for size in sizes_that_leave_one(datasets.get(run.spec), known.holds)[:1]:
+                    tried = f"{study.name} with {BATCH_SIZE} {size}: "
+                    yield study.run({**corner, BATCH_SIZE: size}, plan.options.seeds[0])
 
     try:
         check_buildable(runs(), datasets)

@@ -1,0 +1,87 @@
+"""Batches of one image, and whether a network can be trained and evaluated on them.
+
+A norm over a batch has one value for each channel where the batch holds one image, the map one
+position, and the norm takes each step by itself or T is 1: it has no variance, and torch refuses
+it. The network itself is asked, on paper (torch's `meta` device), so no method is named here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+
+from eibench.data import ImageData
+from eibench.data.batches import over_time
+from eibench.errors import UserError
+from eibench.plan.options import DataShape
+from eibench.plan.spec import RunSpec
+from eibench.training.build import make_method, make_network
+
+
+def check_batches(spec: RunSpec, data: ImageData) -> None:
+    """Raise `UserError` where some batch of a run holds one image, and one is too few."""
+    size = spec.train.batch_size
+    for name, training in (("train", True), ("validation", False), ("test", False)):
+        count = len(getattr(data, name))
+        if not has_batch_of_one(spec, name, count) or not (why := _too_few(spec, data, training)):
+            continue
+        left = count % size == 1 and size > 1
+        what = (
+            f"leaves one image of the {count} in {name} for the last batch"
+            if left
+            else (f"makes a batch of one image of {name}")
+        )
+        raise UserError(
+            f"train.batch_size {size} {what}, which method {spec.method.label} in model "
+            f"{spec.model.label} cannot take ({why}); train.batch_size "
+            f"{_other_size(size, data)} leaves none"
+        )
+
+
+def has_batch_of_one(spec: RunSpec, split: str, count: int) -> bool:
+    """Whether some batch of a run holds one of the `count` images of `split` alone."""
+    size = spec.train.batch_size
+    last = count % size or size
+    if split != "train":
+        return last == 1 and spec.probe is None
+    first = min(spec.train.init_batch_size or size, count)
+    whole_epoch = spec.probe is None or spec.probe.steps * size >= count
+    return 1 in (first, min(size, count)) or (last == 1 and whole_epoch)
+
+
+def sizes_that_leave_one(data: ImageData, among: Callable[[int], bool]) -> list[int]:
+    """The batch sizes, of those `among`, with which a split of `data` has a batch of one image."""
+    found = {1}
+    for split in data.splits.values():
+        rest = len(split) - 1
+        small = [n for n in range(1, math.isqrt(rest) + 1) if rest % n == 0]
+        found |= {*small, *(rest // n for n in small)}
+    return sorted(filter(among, found))
+
+
+def _other_size(size: int, data: ImageData) -> int:
+    """The nearest larger batch size without a batch of one image."""
+    alone = sizes_that_leave_one(data, lambda n: n > size)
+    return next(n for n in itertools.count(size + 1) if n not in alone)
+
+
+def _too_few(spec: RunSpec, data: ImageData, training: bool) -> str | None:
+    """The network's objection to one image, if it has none to two."""
+    one, two = (_objection(spec, data, count, training) for count in (1, 2))
+    return one if two is None else None
+
+
+def _objection(spec: RunSpec, data: ImageData, count: int, training: bool) -> str | None:
+    """What goes wrong with a batch of `count` images, in words; None: nothing."""
+    shape = DataShape(data.image, len(data.classes))
+    with torch.device("meta"), torch.no_grad():
+        images = torch.empty(count, *data.train.images.shape[1:])
+        model = make_network(spec, make_method(spec), shape).train(training)
+        try:
+            model(over_time(images, spec.timesteps))
+        except Exception as error:
+            return " ".join(str(error).split()) or type(error).__name__
+    return None
