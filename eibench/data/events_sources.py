@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from eibench.data.archives import check_sha256, unpack
 from eibench.data.base import DataError
 from eibench.data.events_files import (
     CIFAR10_DVS,
@@ -20,7 +21,6 @@ from eibench.data.events_files import (
     SHD,
     EventSet,
     Recordings,
-    arguments,
     reader,
 )
 from eibench.data.sources import FAILURES, Source
@@ -37,10 +37,12 @@ def fetch(events: EventSet, folder: Path) -> None:
     Raises:
         DataError: tonic is not installed; or one of `sources.FAILURES`.
     """
-    download = reader(events, present=False)
-    with contextlib.redirect_stdout(sys.stderr):
-        for part in events.parts:
-            download(str(folder), **arguments(part))
+    base = folder / events.reader
+    for archive in _published(events, base):
+        with contextlib.redirect_stdout(sys.stderr):
+            archive.fetch(base)
+    for inner in _inner(events, base):
+        unpack(inner.path, base)
 
 
 def verify(events: EventSet, folder: Path) -> list[str]:
@@ -54,10 +56,19 @@ def verify(events: EventSet, folder: Path) -> list[str]:
 
 
 class _Archive(NamedTuple):
-    """A file that was fetched, and its published MD5; None for one from within another."""
+    """A file that was fetched, its published MD5 and address; without these from within another."""
 
     path: Path
-    md5: str | None
+    md5: str | None = None
+    url: str = ""
+
+    def fetch(self, base: Path) -> None:
+        """Download it unless it is there and whole, and unpack it into `base`."""
+        from tonic.download_utils import download_url
+
+        download_url(self.url, str(base), self.path.name, self.md5)
+        check_sha256(self.path, self.md5 or "")
+        unpack(self.path, base)
 
     def problems(self, base: Path) -> list[str]:
         """What is wrong with it, or with what was unpacked from it into `base`."""
@@ -89,18 +100,34 @@ class _Archive(NamedTuple):
             return [(m.name, m.size) for m in tar.getmembers() if m.isfile()]
 
 
-def _archives(events: EventSet, base: Path) -> list[_Archive]:
-    """Those that are still there; without them, missing recordings can be counted, not named."""
+def _published(events: EventSet, base: Path) -> list[_Archive]:
+    """The archives of a set, as tonic knows them."""
     known = reader(events, present=True)
     if "whole" in events.parts:
-        found = [_Archive(base / known.filename, known.file_md5)]
-        found += [_Archive(base / name, None) for name in known.data_filename]
-    else:
-        kind = "zip" if events.one_file else "filename"
-        found = [
-            _Archive(base / getattr(known, f"{part}_{kind}"), getattr(known, f"{part}_md5"))
-            for part in events.parts
-        ]
+        return [_Archive(base / known.filename, known.file_md5, known.url)]
+    kind = "zip" if events.one_file else "filename"
+    names = {part: getattr(known, f"{part}_{kind}") for part in events.parts}
+    return [
+        _Archive(
+            base / name,
+            getattr(known, f"{part}_md5"),
+            known.base_url + name if events.one_file else getattr(known, f"{part}_url"),
+        )
+        for part, name in names.items()
+    ]
+
+
+def _inner(events: EventSet, base: Path) -> list[_Archive]:
+    """Archives that are unpacked from the published one."""
+    known = reader(events, present=True)
+    return (
+        [_Archive(base / name) for name in known.data_filename] if "whole" in events.parts else []
+    )
+
+
+def _archives(events: EventSet, base: Path) -> list[_Archive]:
+    """Those that are still there; without them, missing recordings can be counted, not named."""
+    found = [*_published(events, base), *_inner(events, base)]
     return [archive for archive in found if archive.path.is_file()]
 
 

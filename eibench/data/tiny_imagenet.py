@@ -20,9 +20,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.datasets.utils import download_and_extract_archive
 from torchvision.transforms.functional import resize
 
+from eibench.data.archives import fetch_archive
 from eibench.data.base import DataError, ImageData, Split, set_aside
 from eibench.data.pixels import read_image
 from eibench.data.sources import Source, damaged, folder_of, unreadable
@@ -155,7 +155,7 @@ def _image(path: Path) -> Tensor:
 
 
 def _fetch(folder: Path) -> None:
-    download_and_extract_archive(URL, str(folder), md5=MD5, remove_finished=True)
+    fetch_archive(URL, folder, f"{BASE}.zip", MD5)
 
 
 def _verify(folder: Path) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
+from eibench.data.archives import fetch_archive
 from eibench.data.base import ImageData, Split, set_aside
 from eibench.data.idx import mnist_problems
 from eibench.data.sources import Source, md5_problems, whole_folder
@@ -82,8 +83,8 @@ def _fetch_mnist(kind: type[MNIST], folder: Path) -> None:
 
 def _fetch_cifar(kind: type[CIFAR10], folder: Path) -> None:
     """The batches; the archive, which holds nothing else, is not kept."""
-    kind(folder, download=True)
-    (folder / kind.filename).unlink(missing_ok=True)
+    if _cifar_problems(kind, folder):
+        fetch_archive(kind.url, folder, kind.filename, kind.tgz_md5)
 
 
 def _cifar_problems(kind: type[CIFAR10], folder: Path) -> list[str]:
