@@ -1,11 +1,11 @@
 """One image file as 8-bit RGB, as a viewer shows it on a white page.
 
-    1-bit, grey, palette, RGB, CMYK, YCbCr, HSV   as Pillow converts them to RGB
+    1-bit, grey, palette, CMYK, YCbCr, LAB        as Pillow converts them to RGB
     transparency (LA, PA, RGBA, RGBa, tRNS)       put on white
     orientation in EXIF                           applied
     several pictures of one file (MPO)            the first, which is the photograph
 
-Refused by name: more than 8 bits of grey (converting would clip them), LAB, animations and files of
+Refused by name: more than 8 bits of grey (converting would clip them), animations and files of
 several pages, pictures that are white on transparency (nothing of them is left on white), and what
 is damaged, no image, or no regular file.
 """
@@ -49,7 +49,7 @@ def read_pixels(path: str, size: int | None = None) -> np.ndarray:
             if size is not None:
                 picture = _square(path, picture, size)
             return np.asarray(picture)
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except Exception as error:  # Pillow raises whatever a damaged file makes of its readers
         text = str(error) or type(error).__name__

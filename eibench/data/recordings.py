@@ -44,7 +44,7 @@ def read_recording(path: Path, row: int, sensor: tuple[int, int, int]) -> Events
         if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device may never answer
             raise _Unusable("it is no regular file")
         return _checked(READERS[path.suffix](path, row), sensor)
-    except (KeyboardInterrupt, SystemExit, MemoryError):
+    except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
         text = " ".join(str(error).split()) or type(error).__name__
@@ -99,7 +99,7 @@ READERS: dict[str, Callable[[Path, int], Events]] = {
 
 def _checked(events: Events, sensor: tuple[int, int, int]) -> Events:
     """Whole numbers, of events that the camera can have seen."""
-    polarities, height, width = sensor
+    _, height, width = sensor
     if not len(events.t):
         raise _Unusable("it holds no events")
     for name, values in events._asdict().items():
@@ -107,11 +107,11 @@ def _checked(events: Events, sensor: tuple[int, int, int]) -> Events:
             raise _Unusable(f"{NAMES[name]} is of type {values.dtype}")
         if not np.isfinite(values).all():
             raise _Unusable(f"{NAMES[name]} is not a number")
-    outside = f"an event lies outside the sensor of {width}x{height}"
-    _within(events.x, width - 1, outside)
-    _within(events.y, height - 1, outside)
-    _within(events.p, max(polarities - 1, 1), "a polarity is neither 0 nor 1")
-    _within(events.t, LATEST, f"a time lies outside of 0 to {LATEST:.0e} microseconds")
+    camera = f"outside the sensor of {width}x{height}"
+    _within(events.x, width - 1, f"an event lies {camera}")
+    _within(events.y, height - 1, f"an event lies {camera}")
+    _within(events.p, 1, "a polarity is neither 0 nor 1")
+    _within(events.t, LATEST, f"a time is not from 0 to {LATEST:.0e} microseconds")
     for name in "xyp":
         values = getattr(events, name)
         if values.dtype.kind == "f" and (values != np.floor(values)).any():
@@ -125,5 +125,4 @@ NAMES = {"x": "a column", "y": "a row", "t": "a time", "p": "a polarity"}
 def _within(values: np.ndarray, most: int, text: str) -> None:
     least, greatest = values.min(), values.max()
     if least < 0 or greatest > most:
-        wrong = least if least < 0 else greatest
-        raise _Unusable(f"{text}: {wrong:g}" if text.startswith("a ") else text)
+        raise _Unusable(f"{text}: {least if least < 0 else greatest:g}")

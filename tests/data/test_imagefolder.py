@@ -1,6 +1,7 @@
 """Image folders made here: what is read, what is set aside, and what each damage is called."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -332,3 +333,162 @@ def test_many_files_are_read_alike_by_other_processes(root, monkeypatch):
     monkeypatch.setattr(sys.modules[imagefolder.__module__], "FEW", 3)
     monkeypatch.setenv("EIBENCH_WORKERS", "2")
     assert imagefolder(root, 0.2).digest == alone
+
+
+# ------------------------------------------------------------------- what lies in the folders
+
+
+def test_hidden_files_and_those_of_systems_are_passed_over(root):
+    """They are no classes, no images, and not worth a word."""
+    before = imagefolder(root, 0.2).digest
+    hidden = (".ipynb_checkpoints", "@eaDir", "__MACOSX", "$RECYCLE.BIN", ".git", "#recycle")
+    for split in ("train", "test"):
+        for name in hidden:
+            for place in (Path(root, split), Path(root, split, "cat")):
+                (place / name).mkdir()
+                picture(5).save(place / name / "000.png")
+        for name in ("._000.png", ".hidden.png", "Thumbs.db", ".DS_Store", "desktop.ini"):
+            Path(root, split, "cat", name).write_bytes(b"x")
+    (Path(root) / ".cache").mkdir()
+    data = imagefolder(root, 0.2)
+    assert data.digest == before and data.classes == ("cat", "dog")
+    assert data.notes == ()
+
+
+def test_files_that_are_not_read_are_counted(root):
+    for i, name in enumerate(["a.gif", "b.jfif", "c.jfif", "d.AVIF", "labels.csv", "README"]):
+        Path(root, ("train", "test")[i % 2], "cat", name).write_bytes(b"x")
+    (note,) = imagefolder(root, 0.2).notes
+    kinds = ".avif (1), .csv (1), .gif (1), .jfif (2), no ending (1)"
+    assert note == f"6 files of kinds that are not read: {kinds}"
+
+
+def test_a_class_of_which_no_file_is_read(root):
+    for path in Path(root, "train/cat").glob("*.png"):
+        path.rename(path.with_suffix(".jfif"))
+    message = refusal()
+    assert message.startswith("root/train: no images in cat (10 files of kinds that are not read: ")
+    assert ".jfif (10)" in message and ".png" in message
+
+
+def test_images_outside_of_class_folders(root):
+    picture(1).save(Path(root, "train/lost.png"))
+    assert imagefolder(root, 0.2).notes == ("train: images outside of class folders, not read: 1",)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "dev", "Val", "Validation"])
+def test_a_folder_that_may_be_the_validation_split(root, name):
+    Path(root, name).mkdir()
+    (note,) = imagefolder(root, 0.2).notes
+    assert note == f"{name}: did you mean validation? A folder of this name is not read"
+
+
+@pytest.mark.parametrize(
+    ("made", "missing", "hint"),
+    [
+        ("training", "train", "rename training to train"),
+        ("Train", "train", "rename Train to train"),
+        ("tset", "test", "did you mean 'tset'?"),
+    ],
+)
+def test_a_split_of_another_name(root, made, missing, hint):
+    Path(root, missing).rename(Path(root, made))
+    assert refusal().endswith(hint)
+
+
+def test_a_root_one_level_too_high(root):
+    Path("above").mkdir()
+    Path(root).rename("above/pets")
+    assert refusal("above").endswith("; is above/pets the root that is meant?")
+
+
+def test_one_class(root):
+    for split in ("train", "test"):
+        Path(root, split).rename("images")
+        Path(root, split).mkdir()
+        Path("images").rename(Path(root, split, "images"))
+    assert refusal() == (
+        "root/train: one class, 'images', and there is nothing to tell apart; root/train/images "
+        "holds the folders cat, dog: is that the level meant?"
+    )
+
+
+def test_one_class_that_holds_no_folders():
+    fill("train", classes=["cat"])
+    fill("test", classes=["cat"])
+    assert refusal().endswith("one class, 'cat', and there is nothing to tell apart")
+
+
+def test_classes_that_differ_in_capitals():
+    fill("train", classes=["Cat", "cat", "dog"])
+    fill("test", classes=["Cat", "cat", "dog"])
+    (note,) = imagefolder("root", 0.2).notes
+    assert note == "classes whose names differ in capitals alone: Cat, cat"
+
+
+def test_names_that_are_not_utf8(root):
+    for split in ("train", "test"):
+        Path(root, split, "cat").rename(Path(root, split, "caf\udce9"))
+    Path(root, "test/dog/000.png").rename(Path(root, "test/dog/\udcff.png"))
+    data = imagefolder(root, 0.2)
+    assert data.classes == ("caf\\xe9", "dog")
+    Path(root, "test/dog/\udcff.png").write_bytes(b"x")
+    assert "test/dog/\\xff.png: not a readable image" in refusal()
+
+
+def test_control_characters_in_names(root):
+    for split in ("train", "test"):
+        Path(root, split, "cat").rename(Path(root, split, "a\x1b[31m\nb"))
+    assert imagefolder(root, 0.2).classes == ("a\\x1b[31m\\nb", "dog")
+    Path(root, "train/dog/001.png").write_bytes(b"")
+    Path(root, "train/dog/001.png").rename(Path(root, "train/dog/\r\n.png"))
+    assert len(refusal().splitlines()) == 1
+
+
+# -------------------------------------------------------------------------- links and devices
+
+
+def test_links_to_files_and_folders_are_followed(root):
+    before = imagefolder(root, 0.2).digest
+    Path(root, "train/cat").rename("elsewhere")
+    Path(root, "train/cat").symlink_to(Path("elsewhere").resolve())
+    path = Path(root, "train/dog/001.png")
+    path.rename("one.png")
+    path.symlink_to(Path("one.png").resolve())
+    assert imagefolder(root, 0.2).digest == before
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [
+        ("train/cat/again", "../../train"),
+        ("train/cat/again", "."),
+        ("train/cow", "cat"),
+        ("test/dog/more", "../../train/dog"),
+        ("validation", "test"),
+    ],
+)
+def test_a_folder_that_would_count_twice(root, link, to):
+    Path(root, link).symlink_to(to)
+    message = refusal()
+    assert " is the same folder as root/" in message
+    assert message.endswith("its images would count twice; remove the link")
+
+
+@pytest.mark.parametrize("to", ["nowhere", "loop.png"])
+def test_a_link_that_leads_nowhere(root, to):
+    Path(root, "train/cat/loop.png").symlink_to(to)
+    expected = "root/train/cat/loop.png: not a readable image (a link that leads nowhere)"
+    assert refusal() == expected
+
+
+def test_a_fifo_is_never_opened(root):
+    os.mkfifo(Path(root, "train/cat/pipe.png"))
+    expected = "root/train/cat/pipe.png: not a readable image (no regular file)"
+    assert refusal() == expected
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(root):
+    Path(root, "train/cat").chmod(0)
+    assert refusal() == "root/train/cat: unreadable (Permission denied)"
