@@ -31,6 +31,8 @@ __all__ = [
     "present",
     "verify",
 ]
+CHUNK = 1024
+"""Images that are looked at together, at most."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def describe(options: DataOptions, timesteps: int, classes: int, pictures: int) 
 def _described(data: ImageData, classes: int, pictures: int) -> Description:
     images = data.train.images
     mean, deviation = (tuple(x.tolist()) for x in moments(data.train))
-    ranges = [chunk.aminmax() for chunk in in_order(images, images_within(images))]
+    ranges = [chunk.aminmax() for chunk in in_order(images, min(CHUNK, images_within(images)))]
     return Description(
         image=data.image,
         frames=images.shape[1] if len(images.shape) == RECORDING else None,
