@@ -6,7 +6,6 @@ import pytest
 
 from eibench.data import DATASETS, DataError
 from eibench.plan import METHODS, MODELS
-from eibench.training import build
 
 PLAIN = ["plain", "--set", "model={name: plain, depth: 1, width: 8, pools: 1}"]
 
@@ -105,13 +104,13 @@ def test_data_of_known_shape_are_not_loaded(cli, monkeypatch):
     def absent():
         raise DataError("must not be needed")
 
-    monkeypatch.setitem(build.DATASETS, "digits", absent)
+    monkeypatch.setitem(DATASETS, "digits", absent)
     assert cli("show", *PLAIN).code == 0
 
 
 def test_data_of_unknown_shape_are_loaded(cli, monkeypatch):
     digits = DATASETS["digits"]
-    monkeypatch.setitem(build.DATASETS, "imagefolder", lambda **options: digits())
+    monkeypatch.setitem(DATASETS, "imagefolder", lambda **options: digits())
     done = cli("show", "plain", "--data", "imagefolder", "--set", "data.root=x")
     assert "data imagefolder: images 1x8x8, 10 classes" in done.out
 
