@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any
+
 from torch import Tensor, nn
 
 from eibench.nn.ei_layer import EILayer
+from eibench.nn.functional.tracing import tracing
+from eibench.nn.homeostasis import HomeostaticLIF
+from eibench.nn.hooks import watched
 from eibench.nn.lif import LIF
+from eibench.nn.time import copies, repeat, through
+
+NEURONS = (LIF, HomeostaticLIF)
 
 
 class Chain(nn.Sequential):
     """`torch.nn.Sequential` that gives an E-I layer the neuron behind it, to be computed with it.
 
     Spikes and gradients are those of the two apart, to rounding; the current between them never
-    exists as a whole. Where a hook watches either of them each runs by itself, so that there is a
-    current to be seen.
+    exists as a whole. Where a hook watches either of them, where `forward` is not their own, and
+    where operations are recorded (`torch.export` ...), each runs by itself. Of steps that are equal
+    (a static image made by `expand`) one is computed, up to the first neuron.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        parts = iter(self)
-        for part in parts:
-            if isinstance(part, EILayer) and part.fires and not x.is_meta:
-                neuron = next(parts, None)
-                x = _through(x, part, neuron)
+    def forward(self, x: Any) -> Any:
+        parts: deque[Any] = deque(self)
+        times = 0
+        while parts:
+            part = parts.popleft()
+            if parts and isinstance(x, Tensor) and _fire_together(part, parts[0], x):
+                x, times = part.fire(repeat(x, times) if times else x, parts.popleft()), 0
             else:
-                x = part(x)
-        return x
+                reads = type(part) in NEURONS and not watched(part)
+                x, times = through(part, x, times, reads)
+        return copies(x, times) if times else x
 
 
-def _through(x: Tensor, layer: EILayer, then: nn.Module | None) -> Tensor:
-    """`x` through `layer` and the part behind it, if there is one."""
-    if type(then) is LIF and not _watched(layer) and not _watched(then):
-        return layer.fire(x, then)
-    current: Tensor = layer(x)
-    return current if then is None else then(current)
-
-
-def _watched(module: nn.Module) -> bool:
-    """Whether hooks wait for what goes in or comes out."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+def _fire_together(layer: nn.Module, neuron: nn.Module, x: Tensor) -> bool:
+    """Return whether the two are computed as one for activity `x`."""
+    return (
+        isinstance(layer, EILayer)
+        and layer.fires
+        and type(layer).forward is EILayer.forward
+        and type(neuron) is LIF
+        and not (watched(layer) or watched(neuron) or x.is_meta or tracing())
+    )

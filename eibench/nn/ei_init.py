@@ -112,7 +112,7 @@ def _statistics(x: Tensor, init: EIInit) -> F.InitStatistics:
 def _measured(x: Tensor) -> F.InitStatistics:
     """Statistics of activity `x` [N, ...], or an error where it is no activity at all."""
     if x.shape[0] < 2:
-        raise InitializationError("E-I Init needs at least 2 samples (T * B), got 1")
+        raise InitializationError(f"E-I Init needs at least 2 samples (T * B), got {len(x)}")
     lowest = x.min().item()
     if lowest < 0:
         raise InitializationError(

@@ -1,14 +1,13 @@
 """The E-I circuit as a module, over a synapse that subclasses choose.
 
 Parameters are zero until E-I Init has seen one batch of activity; using a layer before that raises
-`NotInitializedError`.
+`NotInitializedError` (see `readiness`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,15 +15,15 @@ from torch import Generator, Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei_init import Drawn, calibrate_, draw_lateral, draw_synapses
+from eibench.nn.functional.tracing import tracing
 from eibench.nn.lif import LIF
-from eibench.nn.time import laid_out, merge_time, repeat, repeats, split_time
+from eibench.nn.readiness import DrawnFromData, NotInitializedError
+from eibench.nn.time import copies, laid_out, merge_time, repeats, split_time
+
+__all__ = ["EILayer", "NotInitializedError"]
 
 
-class NotInitializedError(RuntimeError):
-    """An E-I layer was used before E-I Init."""
-
-
-class EILayer(nn.Module):
+class EILayer(DrawnFromData):
     """The E-I circuit over an unspecified synapse: base of `EIConv2d` and `EILinear`.
 
     Dale's law holds for every parameter but `bias`: `non_negative()` lists the others, and
@@ -38,7 +37,6 @@ class EILayer(nn.Module):
     the mean drive of the layer's cells and scales W_EI so that balance holds for the spikes.
     """
 
-    initialized: Tensor
     inhibitory_threshold: Tensor
 
     def __init__(
@@ -51,7 +49,7 @@ class EILayer(nn.Module):
         init: EIInit,
         balance: Balance,
     ) -> None:
-        super().__init__()
+        super().__init__(receptive_field)
         if excitatory < 1 or any(size < 1 for size in receptive_field):
             raise ValueError(f"an E-I layer needs sizes of at least 1, not {receptive_field}")
         if ei_ratio < 1:
@@ -81,12 +79,16 @@ class EILayer(nn.Module):
         if balance.synaptic_scaling and circuit.dale:
             for name, weight in self._matrices().items():
                 self.register_buffer(f"sum_{name}", torch.zeros(len(weight)))
-        self.register_buffer("initialized", torch.tensor(False))
-        self._ready = False  # the buffer's value, readable without waiting for a device
+        self._drawn = tuple(self._parameters)
 
     def non_negative(self) -> list[nn.Parameter]:
-        """The parameters that Dale's law keeps at or above zero (where it is in force)."""
-        return [parameter for name, parameter in self.named_parameters() if name != "bias"]
+        """The parameters that Dale's law keeps at or above zero (where it is in force).
+
+        The layer's own, pruned ones as well (`weight_ee_orig`); not those of a parametrization, of
+        which `parametrized` gives the results.
+        """
+        own = self.named_parameters(recurse=False)
+        return [parameter for name, parameter in own if not name.startswith("bias")]
 
     def row_sums(self) -> list[tuple[Tensor, Tensor]]:
         """Under synaptic scaling, W_EE, W_IE, W_EI as far as they exist, with the row sums [n] that
@@ -128,25 +130,32 @@ class EILayer(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0."""
-        if not x.is_meta:  # a shape alone can pass: there is nothing to compute
-            self._require_initialized()
-        if repeats(x) and self.circuit.inhibitory_cell == "rectifier":
-            return repeat(self._integrated(x[:1]), len(x))
+        """Integrated current [T, B, n_E, ...] of activity `x` [T, B, ...], `x` >= 0.
+
+        Raises:
+            NotInitializedError: before E-I Init.
+            ValueError: `x` has another shape, such as none of time.
+            TypeError: `x` has another dtype than the weights.
+        """
+        if repeats(x) and self.alike:
+            return copies(self.once(x[:1], len(x)), len(x))
+        return self.once(x, 1)
+
+    def once(self, x: Tensor, times: int) -> Tensor:
+        """The same for one [1, B, ...] of `times` equal steps, where those are `alike`."""
+        self._require_usable(x)
         return self._integrated(x)
 
-    def _require_initialized(self) -> None:
-        if not self._ready:
-            raise NotInitializedError(
-                f"{type(self).__name__} is not initialised: call eibench.nn.initialize(model, "
-                "batch), or .initialize(x) on the layer, with a batch of its input [T, B, ...]"
-            )
+    @property
+    def alike(self) -> bool:
+        """Whether equal steps give equal currents: not where cells remember."""
+        return self.circuit.inhibitory_cell == "rectifier"
 
     def fire(self, x: Tensor, neuron: LIF) -> Tensor:
         """The spikes [T, B, n_E, ...] of a `neuron` that this layer drives, of activity `x`
         [T, B, ...]: `neuron(self(x))` in one function. For layers that say that they do (`fires`).
         """
-        self._require_initialized()
+        self._require_usable(x)
         once = x[:1] if repeats(x) else x
         drive, parts, parameters = self._drive(laid_out(merge_time(once)))
         return F.fired(drive, F.Size(*x.shape[:2]), parts, neuron.constants, *parameters)
@@ -156,7 +165,9 @@ class EILayer(nn.Module):
 
     def _circuit(self, x: Tensor, steps: int) -> Tensor:
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""
-        if self.fires and not x.is_meta:  # the plain equations have operations that can be counted
+        if self.fires and not (
+            x.is_meta or tracing()
+        ):  # the plain equations have operations that can be counted
             return self._fused(x)
         if self.one_synapse:
             return self._through_one_synapse(x)
@@ -245,8 +256,10 @@ class EILayer(nn.Module):
                 gets the weights that a CPU would get.
 
         Raises:
-            InitializationError: the activity gives no usable statistics.
+            InitializationError: the activity gives no usable statistics or does not fit the layer,
+                or a parametrization, pruning or weight norm stands between weights and parameters.
         """
+        self._require_drawable(x)
         init = replace(self.init, relay=0.0) if self.readout else self.init
         drawn = draw_synapses(self._synapses(), merge_time(x), self.fan_in, init, generator)
         if self.subtracts or self.divides:
@@ -258,8 +271,7 @@ class EILayer(nn.Module):
         if not self.readout:
             self.gain_e.fill_(1.0)
             self.bias.zero_()
-        self.initialized.fill_(True)
-        self._ready = True
+        self._mark(True)
         for weight, total in self.row_sums():
             total.copy_(F.row_sums(weight))
         if self.init.calibration == "neuron" and not self.readout:
@@ -286,7 +298,3 @@ class EILayer(nn.Module):
         sent = self._activity(samples, steps=x.shape[0])[1].mean()
         if sent > 0:
             self.weight_ei.mul_(drive / sent)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._ready = bool(self.initialized)

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eibench.nn.checks import require_channels
 from eibench.nn.lif import LIF
 from eibench.nn.time import repeat, repeats
 
@@ -58,13 +59,15 @@ class HomeostaticLIF(LIF):
         self._rates: Tensor | None = None
 
     def driven_by(self, current: Tensor) -> Tensor:
-        shift = self.shift.view(-1, *[1] * (current.dim() - 3))
-        if repeats(current):
-            return repeat(current[:1] + shift, len(current))
-        return current + shift
+        require_channels(self, current, len(self.shift))
+        return current + self.shift.view(-1, *[1] * (current.dim() - 3))
 
     def forward(self, current: Tensor) -> Tensor:
-        spikes = super().forward(self.driven_by(current))
+        if repeats(current):  # read alone, so that equal steps may stay one
+            driving = repeat(self.driven_by(current[:1]), len(current))
+        else:
+            driving = self.driven_by(current)
+        spikes = super().forward(driving)
         if self.training and torch.is_grad_enabled():
             self._rates = channel_rates(spikes.detach())
         return spikes

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eibench.nn.checks import require_maps
 from eibench.nn.functional.lif import fire
 from eibench.nn.lif import LIF
 
@@ -36,6 +37,7 @@ class MPBNLIF(LIF):
         self.norm = nn.BatchNorm2d(num_features)
 
     def forward(self, current: Tensor) -> Tensor:
+        require_maps(self, current)
         spikes = []
         v = torch.zeros_like(current[0], dtype=torch.promote_types(current.dtype, torch.float32))
         for step in current:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from eibench.nn import functional as F
 from eibench.nn.ei_init import InitializationError
@@ -24,11 +25,13 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
 
     A single forward pass, in which each E-I layer is initialised from the activity that arrives
     just before it is used, and each `HomeostaticLIF` aims at the rate that follows; normalising
-    layers elsewhere in the model are left in their mode but
-    their running statistics see the batch.
+    layers elsewhere in the model are left in their mode but their running statistics see the batch.
+    A layer that is used more than once is initialised at its first use. One that the batch does not
+    reach stays as it was. Of a model in `DistributedDataParallel` every process ends with the
+    weights of the first.
 
     Args:
-        model: any module whose E-I layers are each called once in a forward pass.
+        model: any module with E-I layers.
         batch: a training batch as the model takes it, [T, B, ...], values >= 0.
         generator: source of randomness for all layers, in forward order.
 
@@ -39,24 +42,44 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
         InitializationError: with the name of the layer whose activity is unusable.
     """
     names = {m: name for name, m in model.named_modules() if isinstance(m, EILayer)}
+    waiting = set(names)
 
-    def draw(layer: EILayer, inputs: tuple[Tensor, ...]) -> None:
+    def draw(layer: EILayer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        if layer not in waiting:
+            return
+        waiting.remove(layer)
         try:
-            layer.initialize(inputs[0], generator)
+            layer.initialize(_first(args, kwargs), generator)
         except InitializationError as error:
             raise InitializationError(f"layer {names[layer]!r}: {error}") from None
 
     def aim(neuron: HomeostaticLIF, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
         neuron.aim(spikes)
 
-    hooks = [layer.register_forward_pre_hook(draw) for layer in names]
+    hooks = [layer.register_forward_pre_hook(draw, with_kwargs=True) for layer in names]
     hooks += [neuron.register_forward_hook(aim) for neuron in _homeostatic(model)]
     try:
         model(batch)
     finally:
         for hook in hooks:
             hook.remove()
+    _spread_weights(model)
     return model
+
+
+def _first(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
+    """Return the first argument of a call."""
+    return args[0] if args else next(iter(kwargs.values()))
+
+
+def _spread_weights(model: nn.Module) -> None:
+    """Give each process the first one's state, in models that several processes train."""
+    for module in model.modules():
+        if isinstance(module, DistributedDataParallel):
+            group = module.process_group
+            first = torch.distributed.get_global_rank(group, 0)
+            for tensor in (*module.parameters(), *module.buffers()):
+                torch.distributed.broadcast(tensor, first, group)
 
 
 @torch.no_grad()
@@ -65,17 +88,37 @@ def project_(model: nn.Module) -> None:
 
     Dale's law: every sign-constrained parameter of `model` is clamped at zero from below, in one
     fused call; layers whose circuit is made without it are left alone. Then synaptic scaling, of
-    layers that have it, and homeostasis, of neurons that have it.
+    layers that have it, and homeostasis, of neurons that have it. A tensor that is parametrized
+    (`torch.nn.utils.parametrize`) keeps its originals where the result is >= 0; else they are
+    clamped too. Synaptic scaling leaves it alone.
+
+    Raises:
+        ValueError: a parametrization gives negative values of originals that are not.
     """
     layers = [m for m in model.modules() if isinstance(m, EILayer) and m.circuit.dale]
     constrained: list[Tensor] = [p for layer in layers for p in layer.non_negative()]
     if constrained:
         torch._foreach_clamp_min_(constrained, 0.0)
     for layer in layers:
+        for name in layer.parametrized():
+            _project_parametrized_(layer, name)
         for weight, total in layer.row_sums():
             F.rescale_rows_(weight, total)
     for neuron in _homeostatic(model):
         neuron.adapt_()
+
+
+def _project_parametrized_(layer: EILayer, name: str) -> None:
+    """Clamp the originals of the tensor `name` if it is negative anywhere."""
+    if (getattr(layer, name) >= 0).all():
+        return
+    for original in layer.parametrizations[name].parameters(recurse=False):  # type: ignore[union-attr,index]
+        original.clamp_min_(0.0)
+    if not (getattr(layer, name) >= 0).all():
+        raise ValueError(
+            f"{name} breaks Dale's law: its parametrization gives negative values; use one that "
+            "does not, or Circuit(dale=False)"
+        )
 
 
 def _homeostatic(model: nn.Module) -> list[HomeostaticLIF]:
@@ -91,11 +134,12 @@ def first_input(model: nn.Module, batch: Tensor, kind: type[K]) -> tuple[K, Tens
     """
     reached: list[tuple[K, Tensor]] = []
 
-    def note(module: K, inputs: tuple[Tensor, ...]) -> None:
+    def note(module: K, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         if not reached:
-            reached.append((module, inputs[0]))
+            reached.append((module, _first(args, kwargs)))
 
-    hooks = [m.register_forward_pre_hook(note) for m in model.modules() if isinstance(m, kind)]
+    found = [module for module in model.modules() if isinstance(module, kind)]
+    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in found]
     try:
         model(batch)
     finally:

@@ -4,14 +4,17 @@
 
 They differ in what mean and var are taken over: all of T, B, H, W (`BatchNorm2d`), B, H, W at each
 step (`BatchNormPerStep2d`), and in the scale before gamma (`TDBatchNorm2d`). In evaluation each
-uses running statistics (momentum 0.1, unbiased variance, PyTorch's rule).
+uses running statistics (momentum 0.1, unbiased variance, PyTorch's rule). A momentum of None makes
+them cumulative averages, as in torch, so that `torch.optim.swa_utils.update_bn` serves all of them.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from eibench.nn.checks import require_maps
 from eibench.nn.time import merge_time, split_time
 
 
@@ -19,6 +22,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm with joint statistics over T, B, H and W: the baseline of the E-I paper."""
 
     def forward(self, x: Tensor) -> Tensor:
+        require_maps(self, x)
         return split_time(super().forward(merge_time(x)), x)
 
     def once(self, x: Tensor, times: int) -> Tensor:
@@ -34,6 +38,7 @@ class BatchNormPerStep2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        require_maps(self, x)
         return torch.stack([super(BatchNormPerStep2d, self).forward(step) for step in x])
 
 
@@ -57,23 +62,44 @@ class TDBatchNorm2d(nn.BatchNorm2d):
         self.scale = alpha * threshold
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        y = nn.functional.batch_norm(
-            merge_time(x),
-            self.running_mean,
-            self.running_var,
-            self.weight * self.scale,
-            self.bias,
-            self.training,
-            0.1 if self.momentum is None else self.momentum,
-            self.eps,
-        )
+        require_maps(self, x)
+        samples, scale = merge_time(x), self.weight * self.scale
+        y = normalize(self, samples, self.running_mean, self.running_var, scale, self.bias)
         return split_time(y, x)
 
     def once(self, x: Tensor, times: int) -> Tensor:
         """As `BatchNorm2d.once`."""
         return as_of_many(self, x, times)
+
+
+def normalize(
+    norm: _BatchNorm,
+    samples: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    first: bool = True,
+) -> Tensor:
+    """Return `samples` [N, C, H, W] as `norm` normalises them, with the tensors given for its own.
+
+    Args:
+        norm: has mode, momentum, eps and the number of batches so far.
+        samples: activity.
+        mean: running means [C], updated in training as torch does.
+        var: running variances [C], likewise.
+        weight: gamma [C].
+        bias: beta [C].
+        first: whether a batch begins, which then counts.
+    """
+    factor = 0.0 if norm.momentum is None else norm.momentum
+    if norm.training and norm.num_batches_tracked is not None:
+        if first:
+            norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:
+            factor = 1.0 / float(norm.num_batches_tracked)
+    of_batch = norm.training or mean is None
+    return nn.functional.batch_norm(samples, mean, var, weight, bias, of_batch, factor, norm.eps)
 
 
 def as_of_many(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:

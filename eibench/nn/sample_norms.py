@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from eibench.nn.checks import require_maps
 from eibench.nn.time import merge_time, split_time
 
 
@@ -32,6 +33,7 @@ class GroupNorm2d(nn.GroupNorm):
         nn.init.constant_(self.weight, scale)
 
     def forward(self, x: Tensor) -> Tensor:
+        require_maps(self, x)
         return split_time(super().forward(merge_time(x)), x)
 
     def once(self, x: Tensor, times: int) -> Tensor:

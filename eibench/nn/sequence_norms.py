@@ -16,34 +16,38 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from eibench.nn.norms import BatchNorm2d
+from eibench.nn.checks import require_maps
+from eibench.nn.norms import BatchNorm2d, normalize
 from eibench.nn.time import merge_time
 
 
-class StepBoundNorm2d(nn.Module):
+class StepBoundNorm2d(_BatchNorm):
     """A batch norm with scale, shift and running statistics [T, C]: base of BNTT and TAB."""
 
-    bias: nn.Parameter | None
-    running_mean: Tensor
-    running_var: Tensor
-
     def __init__(self, num_features: int, timesteps: int, eps: float, shift: bool) -> None:
-        super().__init__()
+        super().__init__(num_features, eps)
         shape = (timesteps, num_features)
-        self.timesteps, self.eps = timesteps, eps
+        self.timesteps = timesteps
         self.weight = nn.Parameter(torch.ones(shape))
-        self.bias = nn.Parameter(torch.zeros(shape)) if shift else None
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_var", torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape)) if shift else None  # type: ignore[assignment]
+        self.running_mean = torch.zeros(shape)
+        self.running_var = torch.ones(shape)
+
+    def reset_parameters(self) -> None:
+        """Set scale to 1, shift and running means to 0, running variances to 1."""
+        self.reset_running_stats()
+        nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def normalize(self, x: Tensor, t: int) -> Tensor:
         """Samples `x` [N, C, H, W] under the parameters and running statistics of step `t`."""
         bias = None if self.bias is None else self.bias[t]
-        mean, var = self.running_mean[t], self.running_var[t]
-        return nn.functional.batch_norm(
-            x, mean, var, self.weight[t], bias, self.training, 0.1, self.eps
-        )
+        mean = None if self.running_mean is None else self.running_mean[t]
+        var = None if self.running_var is None else self.running_var[t]
+        return normalize(self, x, mean, var, self.weight[t], bias, first=t == 0)
 
     def _load_from_state_dict(
         self, state: dict[str, Any], prefix: str, meta: Any, strict: bool, *errors: list[str]
@@ -120,6 +124,7 @@ class TEBatchNorm2d(BatchNorm2d):
 
 def check_steps(layer: nn.Module, x: Tensor, timesteps: int) -> None:
     """Raise ValueError unless activity `x` [T, ...] has the steps that `layer` was made for."""
+    require_maps(layer, x)
     if len(x) != timesteps:
         raise ValueError(
             f"{type(layer).__name__} was made for {timesteps} time steps, the activity has {len(x)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from eibench.nn.checks import require_channels
+
 
 class KWinners(nn.Module):
     """Keep the k largest currents of the channels at each position and step, set others to zero.
@@ -25,12 +27,14 @@ class KWinners(nn.Module):
         super().__init__()
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, not {share}")
+        self.num_features = num_features
         self.winners = max(1, round(share * num_features))
 
     def forward(self, current: Tensor) -> Tensor:
+        require_channels(self, current, self.num_features)
         best = current.topk(self.winners, dim=2, sorted=False).indices
-        wins = torch.zeros_like(current, dtype=torch.bool).scatter_(2, best, True)
-        return current.masked_fill(~wins, 0)
+        wins = torch.zeros_like(current, dtype=torch.uint8).scatter_(2, best, 1)
+        return current.masked_fill(wins == 0, 0)
 
     def extra_repr(self) -> str:
         return f"winners={self.winners}"

@@ -34,6 +34,7 @@ from eibench.nn import (
     AvgPool2d,
     BatchNorm2d,
     BNTT2d,
+    Chain,
     Circuit,
     Current,
     EIConv2d,
@@ -346,12 +347,24 @@ def test_one_pixel_and_one_image_have_a_running_variance():
     assert model[1].running_var.tolist() == pytest.approx([0.9, 0.9])
 
 
-def test_only_the_first_layer_repeats():
+@pytest.mark.parametrize("divisive", [True, False])
+def test_only_the_first_layer_repeats(divisive, monkeypatch):
+    """A static image gives the neuron one step to read; outside a chain each step is written."""
     x = torch.rand(2, 1, 6, 6).expand(3, 2, 1, 6, 6)
-    layer = EIConv2d(1, 4, 3, padding=1)
+    layer = EIConv2d(1, 4, 3, padding=1, circuit=Circuit(divisive=divisive))
     layer.initialize(x)
-    assert repeats(layer(x))
-    assert not repeats(LIF()(layer(x)))
+    computed, read = [], []
+    integrated, forward = EILayer._integrated, LIF.forward
+    monkeypatch.setattr(
+        EILayer, "_integrated", lambda self, x: computed.append(len(x)) or integrated(self, x)
+    )
+    monkeypatch.setattr(LIF, "forward", lambda self, x: read.append(repeats(x)) or forward(self, x))
+    assert not repeats(layer(x))
+    assert computed == [1]
+    spikes = Chain(layer, LIF())(x)
+    assert not repeats(spikes)
+    assert read == ([] if divisive else [True])
+    assert set(computed) == {1}
 
 
 # --- Training ----------------------------------------------------------------------------------

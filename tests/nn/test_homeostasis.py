@@ -128,13 +128,17 @@ def test_state_and_copies_go_on_alike() -> None:
         model.load_state_dict(fresh.state_dict())
 
 
-def test_equal_steps_stay_one() -> None:
-    """The current of a static image keeps its steps in one memory."""
+def test_equal_steps_stay_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The neuron reads the current of a static image in one memory; what leaves has its own."""
     neuron = HomeostaticLIF(2, strength=1.0, target=0.5)
     current = torch.rand(1, 3, 2, 4, 4).expand(4, 3, 2, 4, 4)
-    assert repeats(neuron.driven_by(current))
     neuron.shift.fill_(0.3)
     assert torch.equal(neuron.driven_by(current), current + 0.3)
+    assert not repeats(neuron.driven_by(current))
+    read: list[torch.Tensor] = []
+    monkeypatch.setattr(LIF, "forward", lambda self, current: read.append(current) or current)
+    neuron(current)
+    assert repeats(read[0])
 
 
 @pytest.mark.parametrize(

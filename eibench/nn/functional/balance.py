@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eibench.nn.functional.tracing import backward_of, tracing
+
 NEAR = 100
 """Row sums this many units of rounding (eps) apart count as equal: a sum of some thousand numbers
 is not exact, and what is right already has to stay as it is, to the bit."""
@@ -52,6 +54,8 @@ def scale_mean(weight: Tensor, factor: float) -> Tensor:
     once. Dale's law puts entries at zero that a step left below, and so pushes means up.
     `rescale_rows_` takes all three back.
     """
+    if tracing():
+        return backward_of(weight, weight - (1 - factor) * row_means(weight))
     out = _ScaleMean.apply(weight, factor)
     assert isinstance(out, Tensor)
     return out

@@ -29,9 +29,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from eibench.nn.functional.kernels import use_triton
 from eibench.nn.functional.precision import as_it_came
+from eibench.nn.functional.tracing import backward_of, tracing
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -49,6 +51,8 @@ class _ScaleGradient(torch.autograd.Function):
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """`x` itself, of any shape, whose gradient is multiplied by `factor`."""
+    if tracing():
+        return backward_of(x, x * factor)
     out = _ScaleGradient.apply(x, factor)
     assert isinstance(out, Tensor)
     return out
@@ -63,11 +67,11 @@ def stabilize(divisor: Tensor) -> Tensor:
     step waits for the device.
     """
     learns = torch.is_grad_enabled() and divisor.requires_grad
-    if not learns and use_triton(divisor):
+    if not learns and not tracing() and use_triton(divisor):
         from eibench.nn.functional import triton_kernels
 
         return triton_kernels.stabilize(divisor)
-    if divisor.device.type == "cpu" and divisor.numel():
+    if divisor.device.type == "cpu" and divisor.numel() and not tracing():
         lowest = divisor.amin()
         if lowest > 0:
             return divisor
@@ -166,6 +170,7 @@ class _Integrate(torch.autograd.Function):
         return torch.addcmul(_per_channel(bias, i_ee), quotient, _per_channel(gain_e, i_ee))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         quotient, stable, gain_e = ctx.saved_tensors
         (grad,) = grads
@@ -201,8 +206,11 @@ def integrate(
     `i_sub` may be None, where there is no subtractive inhibition. `stabilizer` is S going forward;
     unless `straight_through`, its own derivative is taken going backward.
     """
-    if not straight_through:
+    if not straight_through or tracing():
         net = i_ee if i_sub is None else i_ee - i_sub
+        if straight_through:
+            stable = stabilizer(i_div.detach())
+            return scale_shift(net / backward_of(stable, i_div), gain_e, bias)
         return scale_shift(net / stabilizer(i_div), gain_e, bias)
     with torch.no_grad():
         stable = stabilizer(i_div)

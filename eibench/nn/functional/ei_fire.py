@@ -55,8 +55,7 @@ class _Fired(torch.autograd.Function):
         for span in way.spans():
             current, u = way.charging(way.through(span))
             fire_over_time(current, u, way.at_each_step(into, span), neuron)
-        spikes: Tensor = out.unflatten(0, size)
-        return spikes
+        return out
 
     @staticmethod
     @precision.backward
@@ -66,7 +65,7 @@ class _Fired(torch.autograd.Function):
         way = _Way(drive, size, parts, Weights(*parameters))
         sums = Sums(way.weights, parts)
         grad_drive = channels_last(drive, len(drive), drive.shape[1], drive.dtype)
-        arriving, leaving = rows(grads[0].flatten(0, 1)), rows(grad_drive)
+        arriving, leaving = rows(grads[0]), rows(grad_drive)
         for span in way.spans():
             through = way.through(span)
             current, u = way.charging(through)
@@ -137,5 +136,5 @@ def fired(drive: Tensor, size: Size, parts: Parts, neuron: Neuron, *parameters: 
         function = triton_fire.Fired
     with precision.as_it_came(drive):
         out = function.apply(drive, size, parts, neuron, *parameters)
-    assert isinstance(out, Tensor)
-    return out
+    spikes: Tensor = out.unflatten(0, size)
+    return spikes

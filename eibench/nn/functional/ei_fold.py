@@ -23,6 +23,7 @@ from torch import Tensor
 
 from eibench.nn.functional import precision
 from eibench.nn.functional.kernels import use_triton
+from eibench.nn.functional.tracing import tracing
 
 
 class _Folded(torch.autograd.Function):
@@ -72,6 +73,11 @@ def folded(
     """W [n_E + n_I, ...] of W_EE [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I], g_E [n_E]; without
     the inhibitory `cells` its upper half alone."""
     with precision.as_it_came(weight_ee):
+        if tracing():
+            gain = gain_e.view(-1, *[1] * (weight_ee.dim() - 1))
+            inhibition = (weight_ei @ weight_ie.flatten(1)).view_as(weight_ee)
+            upper = gain * (weight_ee - inhibition)
+            return torch.cat([upper, weight_ie]) if cells else upper
         out = _Folded.apply(cells, weight_ee, weight_ie, weight_ei, gain_e)
     assert isinstance(out, Tensor)
     return out

@@ -25,6 +25,7 @@ Values and gradients are those of `integrate` over `inhibit`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -193,9 +194,12 @@ def _pieces(drive: Tensor, weights: Weights, parts: Parts) -> Iterator[tuple[sli
 
 
 def channels_last(like: Tensor, samples: int, channels: int, dtype: torch.dtype) -> Tensor:
-    """An empty [samples, channels, ...] for `like` [N, C, ...], channels side by side in memory."""
-    shape = (samples, *like.shape[2:], channels)
-    return torch.empty(shape, dtype=dtype, device=like.device).movedim(-1, 1)
+    """An empty [samples, channels, ...] for `like` [N, C, ...], channels side by side in memory; no
+    view of another, so that it may be changed in place."""
+    size = like.shape[2:]
+    inner = [channels * math.prod(size[i + 1 :]) for i in range(len(size))]
+    strides = (channels * math.prod(size), 1, *inner)
+    return torch.empty_strided((samples, channels, *size), strides, dtype=dtype, device=like.device)
 
 
 def inhibited(

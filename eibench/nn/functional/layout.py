@@ -7,6 +7,7 @@ first read and the last write do. Pieces hold about `PIECE` numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -27,6 +28,13 @@ class TimeMajor:
         inner = sorted(range(1, x.dim()), key=x.stride, reverse=True)
         self.order = [0, *inner]
         self.shape = [x.shape[d] for d in self.order]
+        self.back = sorted(range(x.dim()), key=self.order.__getitem__)
+
+    def empty(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """An unfilled tensor of the shape of x, which lies as x does; no view of another."""
+        shape = [self.shape[d] for d in self.back]
+        strides = [math.prod(self.shape[d + 1 :]) for d in self.back]
+        return torch.empty_strided(shape, strides, dtype=dtype, device=device)
 
     def flatten(self, x: Tensor) -> Tensor:
         """[T, ...] as [T, M]."""
@@ -34,8 +42,7 @@ class TimeMajor:
 
     def restore(self, flat: Tensor) -> Tensor:
         """[T, M] as [T, ...]."""
-        back = sorted(range(len(self.order)), key=self.order.__getitem__)
-        return flat.view(self.shape).permute(back)
+        return flat.view(self.shape).permute(self.back)
 
 
 def pieces(x: Tensor, dim: int, size: int) -> Iterator[slice]:

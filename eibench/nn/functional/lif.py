@@ -29,6 +29,7 @@ from torch.autograd.function import once_differentiable
 from eibench.nn.functional import surrogate as surrogates
 from eibench.nn.functional.kernels import use_triton
 from eibench.nn.functional.layout import PIECE, TimeMajor, pieces
+from eibench.nn.functional.tracing import backward_of, tracing
 
 RESETS = ("soft", "hard")
 
@@ -62,11 +63,12 @@ class _LIF(torch.autograd.Function):
         ctx.layout = TimeMajor(current)
         flat = ctx.layout.flatten(current)
         dtype = torch.promote_types(flat.dtype, torch.float32)
+        out: Tensor = ctx.layout.empty(flat.dtype, flat.device)
+        spikes = ctx.layout.flatten(out)
         spans = list(pieces(flat, 1, PIECE))
         kept = ctx.needs_input_grad[0] or use_triton(flat)
         width = flat.shape[1] if kept or not spans else spans[0].stop  # else those of one piece
         u = torch.empty((len(flat), width), dtype=dtype, device=flat.device)
-        spikes = torch.empty(flat.shape, dtype=flat.dtype, device=flat.device)
         if use_triton(flat):
             from eibench.nn.functional import triton_kernels
 
@@ -77,8 +79,7 @@ class _LIF(torch.autograd.Function):
             fire_over_time(flat[:, piece], charged, spikes[:, piece], neuron)
         ctx.save_for_backward(u)
         ctx.neuron = neuron
-        restored: Tensor = ctx.layout.restore(spikes)
-        return restored
+        return out  # no view: it may be changed in place
 
     @staticmethod
     @once_differentiable
@@ -155,9 +156,24 @@ class _Fire(torch.autograd.Function):
 
 def fire(x: Tensor, surrogate: str = "sigmoid") -> Tensor:
     """H(x): 1 where `x` (any shape), the distance from the threshold, is not negative, else 0."""
+    if tracing():
+        return backward_of((x >= 0).to(x.dtype), surrogates.INTEGRALS[surrogate](x))
     out = _Fire.apply(x, surrogate)
     assert isinstance(out, Tensor)
     return out
+
+
+def _plain_lif(current: Tensor, neuron: Neuron) -> Tensor:
+    """`lif` in torch's own operations."""
+    spikes = []
+    v: Tensor | None = None
+    for now in current.to(torch.promote_types(current.dtype, torch.float32)):
+        u = now if v is None else now + neuron.decay * v
+        spike = fire(u - neuron.threshold, neuron.surrogate)
+        spikes.append(spike)
+        reset = spike.detach() if neuron.detach_reset else spike
+        v = u * (1 - reset) if neuron.hard else u - neuron.threshold * reset
+    return torch.stack(spikes).to(current.dtype)
 
 
 def lif(
@@ -181,9 +197,16 @@ def lif(
     Returns:
         Spikes, 0 or 1, of the shape and dtype of `current`.
 
+    Raises:
+        ValueError: there is no time step.
+
     Source: Liu, Ding and Yu (ICLR 2026), section 2; the membrane starts at zero at every call.
     """
+    if not (current.dim() and len(current)):
+        raise ValueError(f"expected a current [T, ...] of at least one step, got {current.shape}")
     neuron = Neuron.of(tau, threshold, reset, surrogate, detach_reset)
+    if tracing():
+        return _plain_lif(current, neuron)
     out = _LIF.apply(current, neuron)
     assert isinstance(out, Tensor)
     return out

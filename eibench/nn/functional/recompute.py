@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from eibench.nn.functional.tracing import tracing
+
 
 def made_again(
     tensor: Tensor, make: Callable[[], Tensor], sources: Sequence[Tensor]
-) -> saved_tensors_hooks:
+) -> AbstractContextManager[object]:
     """While entered, an operation that would keep `tensor` makes it again on the way back.
 
     For a copy that is cheap to make and dear to keep, such as of weights put side by side.
@@ -22,6 +25,8 @@ def made_again(
         make: gives it again, from `sources`.
         sources: what must not change until then; the backward pass raises RuntimeError if it did.
     """
+    if not torch.is_grad_enabled() or tracing():  # nothing is kept
+        return nullcontext()
     place, shape, strides = tensor.data_ptr(), tensor.shape, tensor.stride()
     versions = [source._version for source in sources]
 

@@ -37,6 +37,13 @@ def atan(x: Tensor) -> Tensor:
 DERIVATIVES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": sigmoid, "atan": atan}
 
 
+INTEGRALS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": lambda x: (x * SIGMOID_ALPHA).sigmoid(),
+    "atan": lambda x: (x * (math.pi / 2 * ATAN_ALPHA)).atan() / math.pi,
+}
+"""Functions whose derivatives these are."""
+
+
 def _pull_sigmoid(grad: Tensor, u: Tensor, threshold: float, out: Tensor) -> None:
     offset = torch.full((), -SIGMOID_ALPHA * threshold, dtype=u.dtype, device=u.device)
     s = torch.add(offset, u, alpha=SIGMOID_ALPHA).sigmoid_()

@@ -244,8 +244,7 @@ class Fired(torch.autograd.Function):
         if spikes.numel():
             layer = _Layer(drive, size, parts, parameters)
             layer.call(_fire_kernel, (*layer.known(), rows(spikes)), neuron)
-        out: Tensor = spikes.unflatten(0, size)
-        return out
+        return spikes
 
     @staticmethod
     @precision.backward
@@ -255,7 +254,7 @@ class Fired(torch.autograd.Function):
         if not grads[0].numel():
             return (torch.zeros_like(drive), None, None, None, *map(torch.zeros_like, parameters))
         layer = _Layer(drive, size, parts, tuple(parameters))
-        arriving = rows(grads[0].flatten(0, 1)).contiguous()
+        arriving = rows(grads[0]).contiguous()
         u = torch.empty(arriving.shape, dtype=layer.both.dtype, device=drive.device)
         grad_drive = channels_last(drive, len(drive), drive.shape[1], drive.dtype)
         leaving = rows(grad_drive)
