@@ -57,8 +57,9 @@ def options() -> None:
             _rows(cls, f"`{kind}.{{}}` of `{name}`")
     for section, cls in {**SECTIONS, PROBE: ProbeOptions}.items():
         _section(section, cls)
-    default, least = NUMBERS["timesteps"]
-    cog.outl(f"\n### The rest\n{HEAD}\n| `timesteps` | whole number, ≥ {least} | `{default}` |\n")
+    default, least, most = NUMBERS["timesteps"]
+    allowed = f"whole number, ≥ {least}, ≤ {most}"
+    cog.outl(f"\n### The rest\n{HEAD}\n| `timesteps` | {allowed} | `{default}` |\n")
 
 
 def search() -> None:
