@@ -79,3 +79,33 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
         str(word), itertools.islice(known, MOST_KNOWN), n=1, cutoff=0.6
     )
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class Control(BaseException):
+    """Ends a run on eibench's own behalf; no failure of the code that runs."""
+
+
+def pass_on(error: BaseException) -> None:
+    """Raise `error` again where it is an interrupt or eibench's own, and so no failure.
+
+    For handlers of `BaseException` around code that may be a plugin's: that can raise `SystemExit`,
+    or an exception of its own kind, and none of them may end eibench.
+    """
+    if isinstance(error, KeyboardInterrupt | Control):
+        raise error
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, of bounded length; never raises, whatever its class does."""
+    try:
+        text = str(error)
+    except BaseException as other:
+        pass_on(other)
+        return "(its text cannot be read)"
+    return shorten(text, LONGEST_LINE)
+
+
+def described(error: BaseException) -> str:
+    """Return `Type: text` of an exception; of a `UserError` the text alone, which says all."""
+    text = text_of(error)
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

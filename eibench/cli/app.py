@@ -48,18 +48,29 @@ class _Group(TyperGroup):
             with _usage_in_short():
                 return super().invoke(ctx)
         except UserError as error:
-            for line in str(error).split("\n"):
-                say(f"error: {line}", err=True)
-            raise typer.Exit(BAD_INPUT) from None
-        except OSError as error:
-            if not streams.is_mendable(error):
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            say(f"error: {UserError(f'{where}{error.strerror}')}", err=True)
-            raise typer.Exit(BAD_INPUT) from None
+            raise _refusal(str(error)) from None
         except KeyboardInterrupt:
             say("interrupted; the same command goes on from here", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        except BaseException as error:
+            if (words := _in_words(error)) is None:
+                raise
+            raise _refusal(words) from None
+
+
+def _refusal(text: str) -> typer.Exit:
+    """Print a message; the exit that ends the command."""
+    for line in text.split("\n"):
+        say(f"error: {line}", err=True)
+    return typer.Exit(BAD_INPUT)
+
+
+def _in_words(error: BaseException) -> str | None:
+    """What the code of a plugin raised anywhere, and a disk or file at fault; None for all else."""
+    words = plugins.plugin_error(error)
+    if words is None and isinstance(error, OSError) and streams.is_mendable(error):
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return None if words is None else str(UserError(words))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from eibench.cli.console import say
-from eibench.errors import UserError, did_you_mean
+from eibench.errors import UserError, did_you_mean, pass_on, text_of
 from eibench.plan.options import Choice
 from eibench.plan.overrides import Override
 from eibench.plan.plugins import Loaded, in_words, load_plugin
@@ -75,10 +75,10 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
         contract(choice)
     except Broken as broken:
         cause = broken.__cause__
-        reason = f"{broken}" + (f": {in_words(cause, loaded.name, loaded.root)}" if cause else "")
-    except KeyboardInterrupt:
-        raise
+        why = f": {in_words(cause, loaded.name, loaded.root)}" if cause else ""
+        reason = f"{text_of(broken)}{why}"
     except BaseException as error:  # whatever the plugin's code raises is what there is to say
+        pass_on(error)
         reason = in_words(error, loaded.name, loaded.root)
     else:
         say(f"  ok     {title}")

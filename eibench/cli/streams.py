@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a disk that takes no more; of others the file's name shows that it was the user's."""
 FAILED = 2
 

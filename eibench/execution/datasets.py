@@ -16,7 +16,7 @@ from eibench.data.batches import RECORDING
 from eibench.data.folder import VARIABLE, data_folder
 from eibench.data.normalize import moments
 from eibench.data.sources import acquire, folder_of
-from eibench.errors import UserError
+from eibench.errors import UserError, pass_on
 from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
 from eibench.training.build import load_data
@@ -146,7 +146,8 @@ def _load(options: DataOptions, timesteps: int) -> ImageData:
         return load_data(options, timesteps)
     except UserError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        pass_on(error)
         if words := plugin_error(error):
             raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
         raise

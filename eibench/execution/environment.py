@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,45 @@ def source_commit() -> dict[str, Any]:
     if not tracked:
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(_git(package, "status", "--porcelain", "--", "."))}
+
+
+@dataclass(frozen=True)
+class SuiteSource:
+    """The suite whose runs are recorded, and what version control says of its files."""
+
+    name: str
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """Goes into every record's environment."""
+
+
+def suite_source(name: str, files: Iterable[Path]) -> SuiteSource:
+    """The suite `name` with `files` of its own: suite, references, plugins, local data.
+
+    `dirty` then says whether eibench's code or one of these files differs from the commit of the
+    repository that it lies in (a file that is new there does), and `changed` names those files.
+    Files outside any repository, or ignored by it, have no commit to differ from: they are passed
+    over, and `dirty` is None where nothing is under version control.
+    """
+    own = source_commit()["dirty"]
+    states = {path: _differs(path) for path in dict.fromkeys(files)}
+    known = [state for state in (own, *states.values()) if state is not None]
+    changed = [path.name for path, differs in states.items() if differs]
+    state: dict[str, Any] = {"dirty": any(known) if known else None}
+    return SuiteSource(name, {**state, "changed": changed} if changed else state)
+
+
+def _differs(path: Path) -> bool | None:
+    """Whether a file, or one in a folder, is not as its repository's last commit has it; None
+    where it is in no repository, or ignored there."""
+    path = path.absolute()
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir() or _git(folder, "rev-parse", "--is-inside-work-tree") != "true":
+        return None
+    target = "." if path.is_dir() else path.name
+    if _git(folder, "check-ignore", "-q", "--", target) is not None:
+        return None
+    found = _git(folder, "status", "--porcelain", "--", target)
+    return None if found is None else bool(found)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from eibench.errors import pass_on
 from eibench.execution.loaded import Datasets, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
@@ -71,7 +72,8 @@ def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
     """Duration of the fastest of a few optimizer steps; None if they fail."""
     try:
         return _timed_steps(spec, datasets)
-    except Exception:  # whatever it is, it will be a row with its reason
+    except BaseException as error:  # whatever it is, it will be a row with its reason
+        pass_on(error)
         return None
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from eibench.data import ImageData
-from eibench.errors import UserError
+from eibench.errors import UserError, described, pass_on, text_of
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
@@ -19,6 +22,8 @@ from eibench.training.build import load_data, make_method, make_model
 from eibench.training.fit import total_steps
 
 log = logging.getLogger(__name__)
+PATHS = ("root", "path", "file", "folder")
+"""Options of a data set that name a place on this machine."""
 
 
 class Datasets:
@@ -52,31 +57,54 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     for run in runs:
         spec = run.spec
         key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
-        if key not in seen:
-            seen.add(key)
-            with failing_in_words(spec):
+        with contextlib.suppress(PluginExit), failing_in_words(spec):  # the run says so itself
+            if key not in seen:
+                seen.add(key)
                 data = datasets.get(spec)
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
-        data = datasets.get(spec)
-        _check_steps(spec, data)
-        with failing_in_words(spec):
+            data = datasets.get(spec)
+            _check_steps(spec, data)
             check_batches(spec, data)
+
+
+class PluginExit(UserError):
+    """A plugin's code that would end the program (`sys.exit` and the like)."""
 
 
 @contextlib.contextmanager
 def failing_in_words(spec: RunSpec) -> Iterator[None]:
-    """Within it, what a plugin's code raises, and a size without end, become `UserError`."""
+    """Within it, what a plugin's code raises, and a size without end, become `UserError`; an exit
+    becomes `PluginExit`."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:
-        if words := plugin_error(error):
+    except BaseException as error:
+        pass_on(error)
+        words = plugin_error(error)
+        if not isinstance(error, Exception):
+            raise PluginExit(words or described(error)) from None
+        if words:
             raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
         if isinstance(error, RuntimeError):  # a size that no machine can count
-            raise UserError(f"model {spec.model.label} cannot be built: {error}") from None
+            text = text_of(error)
+            raise UserError(f"model {spec.model.label} cannot be built: {text}") from None
         raise
+
+
+def local_data(specs: Iterable[RunSpec]) -> Iterator[Path]:
+    """The folders and files of the user's own that data options name."""
+    for spec in specs:
+        yield from _paths(spec.data.model_dump())
+
+
+def _paths(options: Mapping[str, Any]) -> Iterator[Path]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value)
+        elif name in PATHS and isinstance(value, str):
+            yield Path(os.path.expanduser(value))
 
 
 def _check_steps(spec: RunSpec, data: ImageData) -> None:

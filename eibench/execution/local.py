@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import torch
 
-from eibench.execution.loaded import Datasets, check_buildable
+from eibench.errors import UserError
+from eibench.execution.environment import SuiteSource, suite_source
+from eibench.execution.loaded import Datasets, check_buildable, local_data
 from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Workers
@@ -62,11 +64,27 @@ def run_plan(
     folder = member(root, plan.name)
     with locked(folder), Workers(jobs, datasets, plan.plugins) as workers:
         write_plan(folder, plan)
-        return _run_all(plan.name, runs, folder, workers, listener, fail_fast)
+        suite = suite_source(plan.name, [*plan.files, *local_data(run.spec for run in runs)])
+        statuses = _run_all(suite, runs, folder, workers, listener, fail_fast)
+        if len(statuses) == len(runs):
+            _check_kept(folder, plan, runs)
+        return statuses
+
+
+def _check_kept(folder: Path, plan: Plan, runs: list[PlannedRun]) -> None:
+    """Raise `UserError` when records of `runs` are gone, since the folder was deleted meanwhile."""
+    if not (folder / "plan.json").exists():
+        write_plan(folder, plan)
+    gone = [run for run in runs if RunFolder(folder / run.run_id).record() is None]
+    if gone:
+        raise UserError(
+            f"{folder}: {len(gone)} of the records were deleted while the suite ran; the same"
+            " command runs what is missing"
+        )
 
 
 def _run_all(
-    suite: str,
+    suite: SuiteSource,
     runs: list[PlannedRun],
     folder: Path,
     workers: Workers,

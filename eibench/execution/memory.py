@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -38,31 +38,60 @@ def _of_libc(name: str) -> Callable[..., int] | None:
 
 def _give_back() -> None:
     """Return freed memory to the system now, so that it does not count as used by what follows."""
+    gc.collect()  # networks of earlier runs, held by reference cycles
     trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
-def reset_peak(device: torch.device) -> None:
-    """Begin a new measurement: the device's allocator, or the process's resident memory."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    _give_back()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM (proc(5), Linux >= 4.0)
+def reset_peak(device: torch.device) -> PeakMemory:
+    """Begin a new measurement on `device`."""
+    return PeakMemory(device)
 
 
-def peak_mib(device: torch.device) -> float | None:
-    """Peak since `reset_peak` in MiB: allocated on a GPU, resident in the process on a CPU.
+class PeakMemory:
+    """The most memory that was in use at once since this was made, above what was in use then.
 
-    None where the system does not tell (a CPU outside Linux).
+    On a GPU what torch has allocated, on a CPU the process's resident memory. What the process held
+    before (libraries, data sets, earlier runs) does not count, nor do processes that read images.
     """
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / MIB, 1)
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            gc.collect()
+            torch.cuda.reset_peak_memory_stats(device)
+            self.before: float | None = torch.cuda.memory_allocated(device) / MIB
+        else:
+            _give_back()
+            self.before = _resident_mib("VmRSS") if _reset_peak() else None
+
+    def mib(self) -> float | None:
+        """The peak so far in MiB; None where the system does not tell (a CPU outside Linux)."""
+        if self.device.type == "cuda":
+            peak: float | None = torch.cuda.max_memory_allocated(self.device) / MIB
+        else:
+            peak = _resident_mib("VmHWM")
+        if peak is None or self.before is None:
+            return None
+        return round(max(peak - self.before, 0.0), 1)
+
+
+def _reset_peak() -> bool:
+    """Set the process's peak of resident memory to what is resident now; False where that fails,
+    and the peak would be that of an earlier run."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM (proc(5), Linux >= 4.0)
+    except OSError:
+        return False
+    return True
+
+
+def _resident_mib(name: str) -> float | None:
+    """`VmRSS` (resident memory) or `VmHWM` (its peak) of this process; None outside Linux."""
     try:
         status = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    kib = next((line.split()[1] for line in status if line.startswith("VmHWM:")), None)
-    return None if kib is None else round(int(kib) / 1024, 1)
+    kib = next((line.split()[1] for line in status if line.startswith(f"{name}:")), None)
+    return None if kib is None else int(kib) / 1024

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from eibench.data import ImageData
-from eibench.execution.memory import peak_mib, reset_peak
+from eibench.execution.memory import reset_peak
 from eibench.plan.spec import RunSpec
 from eibench.results.store import DIVERGED, RunFolder
 from eibench.training.build import build, prepare
@@ -24,7 +24,7 @@ def probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
     assert spec.probe is not None
     start = time.perf_counter()
     device = data.train.labels.device
-    reset_peak(device)
+    peak = reset_peak(device)
     experiment = build(spec, data)
     torch.manual_seed(spec.seed)  # as for training
     prepare(experiment)
@@ -32,7 +32,7 @@ def probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
     before = imbalances_of(experiment) if spec.probe.steps else None
     advance(experiment, spec.probe.steps)
     loss, layers = measure(experiment, before)
-    cost = {"seconds": time.perf_counter() - start, "peak_memory_mib": peak_mib(device)}
+    cost = {"seconds": time.perf_counter() - start, "peak_memory_mib": peak.mib()}
     if reason := _not_finite(loss, layers):
         return {"status": DIVERGED, "reason": reason, "cost": cost, "layers": layers}
     result = {

@@ -15,10 +15,13 @@ import torch
 
 import eibench
 from eibench.data import ImageData
+from eibench.errors import Control, UserError, described, pass_on, text_of
 from eibench.execution.device import device_name
-from eibench.execution.environment import environment
-from eibench.execution.memory import peak_mib, reset_peak
+from eibench.execution.environment import SuiteSource, environment
+from eibench.execution.loaded import Datasets
+from eibench.execution.memory import reset_peak
 from eibench.execution.probing import probe
+from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.schema import SCHEMA
 from eibench.results.store import (
@@ -38,40 +41,76 @@ NO_COST = {"seconds": None, "images_per_second": None, "peak_memory_mib": None}
 EpochListener = Callable[[dict[str, Any]], None]
 
 
+class _ListenerFailed(Control):
+    """An error of whoever listens to the epochs, which is none of the run."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 def execute(
-    run: PlannedRun, suite: str, folder: RunFolder, data: ImageData, on_epoch: EpochListener
+    run: PlannedRun,
+    suite: SuiteSource,
+    folder: RunFolder,
+    datasets: Datasets,
+    on_epoch: EpochListener,
 ) -> dict[str, Any]:
     """Train or probe `run` and write its record, which is returned.
 
-    A failure is a record with a reason. An interrupt (Ctrl-C) passes through: the checkpoint of the
-    last finished epoch stays, and the next call goes on from there.
+    A failure is a record with a reason. An interrupt (Ctrl-C) and an error of `on_epoch` pass
+    through: the checkpoint of the last finished epoch stays, and the next call goes on from there.
+
+    Raises:
+        OSError: the record cannot be written.
     """
-    progress = Progress()
+    progress, images = Progress(), 0
     outcome: dict[str, Any] = {}
     trace: str | None = None
     try:
+        data = datasets.get(run.spec)
+        images = len(data.train)
         if run.spec.probe is not None:
             outcome = probe(run.spec, folder, data)
         else:
-            outcome["result"] = _train(run, folder, data, progress, on_epoch)
+            outcome["result"] = _train(run, folder, data, progress, _apart(on_epoch))
         status, reason = OK, None
     except Diverged as error:
-        status, reason = DIVERGED, str(error)
-    except Exception as error:  # whatever happened, the other runs of the suite go on
+        status, reason = DIVERGED, text_of(error)
+    except _ListenerFailed as failed:
+        raise failed.error from None
+    except BaseException as error:  # whatever happened, the other runs of the suite go on
+        pass_on(error)
         status = OUT_OF_MEMORY if _is_out_of_memory(error) else ERROR
-        reason, trace = f"{type(error).__name__}: {error}", _trace()
-    outcome = {"result": {}, "cost": _cost(progress, data), **outcome}
+        reason = described(error)
+        trace = None if isinstance(error, UserError) else _trace()
+    outcome = {"result": {}, "cost": _cost(progress, images), **outcome}
     if trace:
         outcome["traceback"] = trace
-    record = _record(run, suite, status, reason, device_name(data.train.labels.device), outcome)
+    record = _record(run, suite, status, reason, device_name(datasets.device), outcome)
     folder.finish(record)
     return record
+
+
+def _apart(on_epoch: EpochListener) -> EpochListener:
+    """The listener, whose errors are told from those of the run."""
+
+    def tell(record: dict[str, Any]) -> None:
+        try:
+            on_epoch(record)
+        except Exception as error:
+            raise _ListenerFailed(error) from None
+
+    return tell
 
 
 def _trace() -> str:
     """The traceback of the error at hand, its files named from where Python finds them: a record is
     for others, whom this machine's folders tell nothing."""
-    text = traceback.format_exc()
+    try:
+        text = traceback.format_exc()
+    except Exception:  # the error's class can break that too
+        return ""
     found = {str(Path(eibench.__file__).parents[1]), *map(os.path.abspath, sys.path)}
     for folder in sorted(found, key=len, reverse=True):
         text = text.replace(f'File "{os.path.join(folder, "")}', 'File "')
@@ -79,7 +118,7 @@ def _trace() -> str:
 
 
 def failure(
-    run: PlannedRun, suite: str, folder: RunFolder, status: str, reason: str
+    run: PlannedRun, suite: SuiteSource, folder: RunFolder, status: str, reason: str
 ) -> dict[str, Any]:
     """The record, written, of a run that could not say itself how it ended."""
     outcome = {"result": {}, "cost": dict(NO_COST)}
@@ -90,7 +129,7 @@ def failure(
 
 def _record(
     run: PlannedRun,
-    suite: str,
+    suite: SuiteSource,
     status: str,
     reason: str | None,
     device: str | None,
@@ -99,13 +138,18 @@ def _record(
     """What `record.json` holds."""
     return {
         "schema": SCHEMA,
-        "suite": suite,
+        "suite": suite.name,
         "run_id": run.run_id,
         "status": status,
         "reason": reason,
         "fields": run.fields(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": {**environment(), "device": device, **run.spec.sources()},
+        "environment": {
+            **environment(),
+            **suite.state,
+            "device": device,
+            **run.spec.sources(),
+        },
         **outcome,
     }
 
@@ -118,37 +162,49 @@ def _train(
     on_epoch: EpochListener,
 ) -> dict[str, Any]:
     """Train to the end, saving after every epoch; fills `progress` and returns the result."""
-    device = data.train.labels.device
-    reset_peak(device)
+    peak = reset_peak(data.train.labels.device)
     check_batches(run.spec, data)
-    experiment = build(run.spec, data)
-    _start(experiment, folder, progress)
-    folder.begin({**run.spec.to_dict(), **run.spec.sources()})
+    experiment = _resumed(run.spec, data, folder, progress) or _fresh(run.spec, data)
+    spec = {**run.spec.to_dict(), **run.spec.sources()}
+    folder.begin(spec)
     folder.begin_epochs(progress.history)
+    if progress.history:  # a kill may have come before it was heard of
+        on_epoch(progress.history[-1])
     for record in fit(experiment, progress):
-        record["cost"]["peak_memory_mib"] = peak_mib(device)
+        record["cost"]["peak_memory_mib"] = peak.mib()
         checkpoint.save(folder.checkpoint, experiment, progress)
-        folder.append_epoch(record)
+        folder.follow(progress.history)
         on_epoch(record)
+    folder.begin(spec)  # again: the folder may have been deleted in the meantime
     return final_result(experiment, progress)
 
 
-def _start(experiment: Experiment, folder: RunFolder, progress: Progress) -> None:
-    """Continue from the checkpoint, or prepare a fresh network."""
-    torch.manual_seed(experiment.spec.seed)
-    if folder.checkpoint.exists():
-        try:
-            saved = checkpoint.restore(folder.checkpoint, experiment)
-        except ValueError as error:
-            log.warning("%s; starting over", error)
-        else:
-            vars(progress).update(vars(saved))
-            return
+def _fresh(spec: RunSpec, data: ImageData) -> Experiment:
+    """An experiment that has not begun."""
+    experiment = build(spec, data)
+    torch.manual_seed(spec.seed)
     prepare(experiment)
+    return experiment
 
 
-def _cost(progress: Progress, data: ImageData) -> dict[str, float | None]:
-    """Seconds, training throughput and peak memory, over all epochs of the run."""
+def _resumed(
+    spec: RunSpec, data: ImageData, folder: RunFolder, progress: Progress
+) -> Experiment | None:
+    """The experiment as its checkpoint has it, and `progress` with it; None without one."""
+    if not os.path.lexists(folder.checkpoint):
+        return None
+    experiment = build(spec, data)
+    try:
+        saved = checkpoint.restore(folder.checkpoint, experiment)
+    except checkpoint.Unusable as error:
+        log.warning("%s; starting over", error)
+        return None
+    vars(progress).update(vars(saved))
+    return experiment
+
+
+def _cost(progress: Progress, images: int) -> dict[str, float | None]:
+    """Seconds, throughput of `images` an epoch, and peak memory, over all epochs of the run."""
     costs = [record["cost"] for record in progress.history]
     if not costs:
         return dict(NO_COST)
@@ -156,13 +212,13 @@ def _cost(progress: Progress, data: ImageData) -> dict[str, float | None]:
     peaks = [cost["peak_memory_mib"] for cost in costs if cost["peak_memory_mib"] is not None]
     return {
         "seconds": training + sum(cost["evaluation_seconds"] for cost in costs),
-        "images_per_second": len(data.train) * len(costs) / training,
+        "images_per_second": images * len(costs) / training,
         "peak_memory_mib": max(peaks, default=None),
     }
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on a GPU or on the host (torch has no class for the latter)."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and "allocate memory" in text_of(error)

@@ -6,6 +6,7 @@ takes one run with it, which gets a record that says so.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -13,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -21,8 +23,10 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from eibench.errors import UserError
+from eibench.errors import Control, described
+from eibench.execution.environment import SuiteSource
 from eibench.execution.loaded import Datasets
+from eibench.execution.lock import attend
 from eibench.execution.memory import keep_freed_memory
 from eibench.execution.single import EpochListener, execute, failure
 from eibench.plan.plugins import Loaded, load_plugin
@@ -37,8 +41,18 @@ KILLED = -9
 """Exit code of a process that the system ended without asking."""
 
 
-class Stop(BaseException):
+CHECK = 1.0
+"""Seconds between two looks at whether a process that says nothing is still there."""
+GRACE = 5.0
+"""Seconds that a process has to end in before it is killed."""
+
+
+class Stop(Control):
     """Raised where an epoch is heard of: the run ends there, and can go on later."""
+
+
+class _Died(Exception):
+    """The process at the other end of a pipe is gone, or no longer listens."""
 
 
 class Workers:
@@ -90,20 +104,33 @@ class Workers:
                 yield pending.pop(future), future.result()
 
     def execute(
-        self, run: PlannedRun, suite: str, folder: RunFolder, on_epoch: EpochListener
+        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
     ) -> dict[str, Any]:
         """Train or probe `run`; see `eibench.execution.single.execute`.
 
         Raises:
             Stop: `on_epoch` raised it.
+            OSError: the record cannot be written.
         """
         if not self.processes:
-            return execute(run, suite, folder, self.datasets.get(run.spec), on_epoch)
+            return execute(run, suite, folder, self.datasets, on_epoch)
         process = self.idle.get()
         try:
             return process.execute(run, suite, folder, on_epoch)
         finally:
             self.idle.put(process)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run as it is sent: classes of plugins are not known at the other end yet."""
+
+    run_id: str
+    spec: dict[str, Any]
+    ablation: str | None
+    called: str | None
+    suite: SuiteSource
+    folder: Path
 
 
 class _Process:
@@ -118,23 +145,63 @@ class _Process:
         self.pipe: Connection
 
     def execute(
-        self, run: PlannedRun, suite: str, folder: RunFolder, on_epoch: EpochListener
+        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
     ) -> dict[str, Any]:
+        """The record of `run`, executed by the process."""
         self._start()
-        job = (run.spec.to_dict(), run.ablation, run.called, suite, str(folder.path))
         try:
-            self.pipe.send(job)
-            while True:
-                kind, content = self.pipe.recv()
-                if kind == "record":
-                    return dict(content)
-                if kind == "stopped":
-                    raise Stop
-                self.pipe.send(_goes_on(on_epoch, content))
-        except (EOFError, OSError):
+            return self._converse(run, suite, folder, on_epoch)
+        except _Died:
             if self.ended:  # by us, after an interrupt
                 raise KeyboardInterrupt from None
-            return self._died(run, suite, folder)
+            cause = self._cause_of_death()
+            return failure(run, suite, folder, ERROR, f"the process that ran it died ({cause}")
+        except Stop:
+            raise
+        except BaseException:  # of whoever listens: the process waits for an answer
+            self._finish()
+            raise
+
+    def _converse(
+        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
+    ) -> dict[str, Any]:
+        """Send the run, answer each epoch, and return the record.
+
+        Raises:
+            _Died: the process died. What the listener raises, that of a full disk perhaps, passes.
+        """
+        process = self.process
+        spec = run.spec.to_dict()
+        self._send(_Job(run.run_id, spec, run.ablation, run.called, suite, folder.path))
+        while True:
+            kind, content = self._receive(process)
+            if kind == "epoch":
+                self._send(_goes_on(on_epoch, content))
+            elif kind == "record":
+                return dict(content)
+            elif kind == "failed":
+                return failure(run, suite, folder, ERROR, content)
+            elif kind == "unwritten":
+                raise OSError(*content)
+            else:
+                raise Stop
+
+    def _send(self, message: object) -> None:
+        try:
+            self.pipe.send(message)
+        except OSError:
+            raise _Died from None
+
+    def _receive(self, process: Any) -> Any:
+        """The next message. An end of the file is not waited for: what the process has started may
+        outlive it, and hold the pipe open."""
+        try:
+            while not self.pipe.poll(CHECK):
+                if not process.is_alive() and not self.pipe.poll():
+                    raise EOFError
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            raise _Died from None
 
     def _start(self) -> None:
         """Start the process unless it runs; `KeyboardInterrupt` when none shall start any more."""
@@ -151,22 +218,36 @@ class _Process:
             other.close()
             self.process = process
 
-    def _died(self, run: PlannedRun, suite: str, folder: RunFolder) -> dict[str, Any]:
-        """The record of the run under which the process died; the next run gets a new one."""
-        self.process.join()
-        code = self.process.exitcode
-        self.process = None
-        cause = f"signal {-code}" if code < 0 else f"exit code {code}"
+    def _cause_of_death(self) -> str:
+        """The process's signal or exit code in words; the next run gets a new process."""
+        process = self.process
+        if process is None:  # ended by us in this moment
+            raise KeyboardInterrupt
+        process.join(GRACE)
+        alive = process.is_alive()
+        self._finish()
+        code = process.exitcode
+        if alive or code is None:
+            return "it no longer answered)"
         hint = "; the system ends what needs too much memory so" if code == KILLED else ""
-        return failure(run, suite, folder, ERROR, f"the process that ran it died ({cause}){hint}")
+        return (f"signal {-code})" if code < 0 else f"exit code {code})") + hint
+
+    def _finish(self) -> None:
+        """End the process within `GRACE`, by force if need be; the next run gets a new one."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        process.join(GRACE)
+        if process.is_alive():
+            process.kill()
+            process.join(GRACE)
 
     def end(self) -> None:
+        """End the process at once; it starts no more."""
         with self.starting:
             self.ended = True
-            process = self.process
-        if process is not None:
-            process.terminate()
-            process.join()
+        self._finish()
 
 
 def _leave_interrupts_to_main() -> None:
@@ -199,25 +280,32 @@ def _serve(pipe: Connection, device: str, threads: int, plugins: list[str]) -> N
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     keep_freed_memory()
-    for entry in plugins:
-        load_plugin(entry)
     datasets = Datasets(torch.device(device))
-    while True:
-        values, ablation, called, suite, folder = pipe.recv()
-        spec = RunSpec.parse(values)
-        run = PlannedRun(spec.run_id, spec, ablation, called)
+    with contextlib.suppress(OSError, EOFError):  # the parent is gone
+        while True:
+            pipe.send(_served(pipe, datasets, plugins, pipe.recv()))
 
-        def on_epoch(record: dict[str, Any]) -> None:
-            pipe.send(("epoch", record))
-            if not pipe.recv():
-                raise Stop
 
-        files = RunFolder(Path(folder))
-        try:
-            record = execute(run, suite, files, datasets.get(spec), on_epoch)
-        except Stop:
-            pipe.send(("stopped", None))
-        except UserError as error:
-            pipe.send(("record", failure(run, suite, files, ERROR, str(error))))
-        else:
-            pipe.send(("record", record))
+def _served(pipe: Connection, datasets: Datasets, plugins: list[str], job: _Job) -> tuple[str, Any]:
+    """Execute a run; the last message about it."""
+
+    def on_epoch(record: dict[str, Any]) -> None:
+        pipe.send(("epoch", record))
+        if not pipe.recv():
+            raise Stop
+
+    try:
+        attend(job.folder.parent)
+        for entry in plugins:
+            load_plugin(entry)
+        spec = RunSpec.parse(job.spec)
+        if spec.run_id != job.run_id:
+            return "failed", "a plugin's code has changed since the command began"
+        run = PlannedRun(spec.run_id, spec, job.ablation, job.called)
+        return "record", execute(run, job.suite, RunFolder(job.folder), datasets, on_epoch)
+    except Stop:
+        return "stopped", None
+    except OSError as error:  # of the record
+        return "unwritten", (error.errno, error.strerror, error.filename)
+    except Exception as error:
+        return "failed", described(error)

@@ -24,6 +24,7 @@ from eibench.plan.spec import PROBE
 from eibench.plan.suite import (
     ABLATION,
     MOST_RUNS,
+    Flags,
     Plan,
     PlannedRun,
     SuiteFile,
@@ -53,7 +54,8 @@ def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = No
     document, suite = read_suite(path)
     if suite.search is not None:
         raise UserError(f"{path}: this suite has a search; `eibench search {path}` runs it")
-    return Expansion(document, suite, settings).plan(seeds or suite.seeds)
+    plan = Expansion(document, suite, settings).plan(seeds or suite.seeds)
+    return dataclasses.replace(plan, flags=_flags(settings, seeds))
 
 
 def load_probe(
@@ -64,7 +66,25 @@ def load_probe(
 ) -> Plan:
     """As `load_plan`, but the suite's networks are measured whatever its kind; see `as_probe`."""
     document, suite = read_suite(path)
-    return Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
+    plan = Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
+    return dataclasses.replace(plan, flags=_flags(settings, seeds, steps))
+
+
+def load_again(plan: Plan, flags: Flags) -> Plan:
+    """The plan of the same suite file, as it is now, under other `flags`; raises as `load_plan`."""
+    settings = [Override.read("--set", text) for text in flags.settings]
+    seeds = None if flags.seeds is None else list(flags.seeds)
+    if plan.kind == PROBE:
+        steps = None if flags.steps is None else list(flags.steps)
+        return load_probe(plan.files[0], settings, seeds, steps)
+    return load_plan(plan.files[0], settings, seeds)
+
+
+def _flags(
+    settings: list[Override], seeds: list[int] | None, steps: list[int] | None = None
+) -> Flags:
+    numbers = [None if listed is None else tuple(listed) for listed in (seeds, steps)]
+    return Flags(tuple(setting.text for setting in settings), *numbers)
 
 
 class Expansion(CheckedSuite):
@@ -106,7 +126,13 @@ class Expansion(CheckedSuite):
             kind=suite.kind,
             plugins=self.plugins,
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),
+            files=self.files(),
         )
+
+    def files(self) -> tuple[Path, ...]:
+        """The suite's file, and those of its references and plugins."""
+        named = [self.folder / self.suite.references] if self.suite.references else []
+        return (Path(self.document.source), *named, *(plugin.root for plugin in self.plugins))
 
     def _kept_runs(self, most: int, seeds: int = 1) -> list[PlannedRun]:
         """What the axes and ablations make of the base, less what is excluded; seeds are open."""

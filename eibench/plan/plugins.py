@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from eibench.errors import UserError, did_you_mean, printable
+from eibench.errors import UserError, did_you_mean, pass_on, printable, text_of
 from eibench.files import MEBIBYTE, names_beside, read_bytes
 from eibench.plan.options import Choice
 from eibench.plan.spec import CHOICES
@@ -165,9 +165,8 @@ def run_plugin(found: Found) -> Loaded:
     before = {kind: set(registry) for kind, registry in CHOICES.items()}
     try:
         found.execute()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # whatever a stranger's code raises
+        pass_on(error)
         for kind, registry in CHOICES.items():
             for new in registry.keys() - before[kind]:
                 del registry[new]
@@ -192,23 +191,13 @@ def plugin_error(error: BaseException) -> str | None:
 
 def in_words(error: BaseException, name: str, root: Path) -> str:
     """`FILE:LINE: Type: text`, with the last line under `root` that took part in the error."""
-    text = _text(error)
+    text = " ".join(text_of(error).split())
     if isinstance(error, SyntaxError):
         return f"{error.filename or name}:{error.lineno or 1}: SyntaxError: {error.msg}"
     frames = _frames(error, root)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else name
     kind = [] if isinstance(error, UserError) else [type(error).__name__]
     return ": ".join([place, *kind, *([text] if text else [])])
-
-
-def _text(error: BaseException) -> str:
-    """The error's text in one line; empty where even that fails."""
-    try:
-        return " ".join(str(error).split())
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return ""
 
 
 def _frames(error: BaseException, root: Path) -> list[traceback.FrameSummary]:

@@ -122,6 +122,18 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Flags:
+    """What a command line changes in the plan of a suite file."""
+
+    settings: tuple[str, ...] = ()
+    """KEY=VALUE of each `--set`."""
+    seeds: tuple[int, ...] | None = None
+    """Of `--seeds`; None for the suite's own."""
+    steps: tuple[int, ...] | None = None
+    """Of `--steps`."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """The runs of a suite, in the order in which they are executed."""
 
@@ -134,6 +146,9 @@ class Plan:
     plugins: tuple[Loaded, ...] = ()
     references: tuple[Match, ...] = ()
     """Published numbers of what the runs compute."""
+    files: tuple[Path, ...] = ()
+    """What the plan was read from: the suite, its references and plugins."""
+    flags: Flags = Flags()
 
 
 def read_suite(path: Path) -> tuple[Document, SuiteFile]:

@@ -2,33 +2,110 @@
 
 It lets a report show runs that are missing, name runs that compute the same thing, print how much
 tuning each method had, and set published numbers beside ours.
+
+The suite file defines the plan, and the flags of a command add to it: once the suite was run
+without `--set`, `--seeds` and `--steps`, all runs of the file are in the plan; of commands with
+such flags all runs of the last one, and those of earlier ones that have been begun. Each is derived
+from the suite file as it is now, so that what an edited file no longer asks for drops out.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eibench.plan.suite import Plan
-from eibench.results.schema import SCHEMA
-from eibench.results.store import to_json, write_atomic
+from eibench.errors import UserError
+from eibench.plan.expand import load_again
+from eibench.plan.overrides import Override
+from eibench.plan.suite import Flags, Plan, PlannedRun
+from eibench.results.schema import SCHEMA, PlanFile
+from eibench.results.store import read_json, to_json, write_atomic
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
-    """Write `plan` to its suite's results folder."""
+    """Write `plan`, and the runs of earlier commands beside it, to its suite's results folder."""
+    plans = _with_earlier(folder, plan)
+    runs = {run.run_id: run for each in plans for run in each.runs}
+    merged = dataclasses.replace(plan, runs=tuple(runs.values()))
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "suite": plan.name,
         "title": plan.title,
         "kind": plan.kind,
-        "axes": plan.axes,
+        "axes": _axes(plans, merged.runs),
         "tuned_by": plan.tuned_by,
-        "same": same_computations(plan),
-        "runs": [{"run_id": run.run_id, "fields": run.fields()} for run in plan.runs],
+        "same": same_computations(merged),
+        "runs": [{"run_id": run.run_id, "fields": run.fields()} for run in merged.runs],
     }
-    if plan.references:
-        content["references"] = [match.to_dict() for match in plan.references]
+    if references := _references(plans):
+        content["references"] = references
+    if any(each.flags != Flags() for each in plans):
+        content["flags"] = [dataclasses.asdict(each.flags) for each in plans]
     write_atomic(folder / "plan.json", to_json(content))
+
+
+def _with_earlier(folder: Path, plan: Plan) -> list[Plan]:
+    """`plan` and those of earlier commands under other flags, that without flags first."""
+    plans = []
+    for flags in _earlier_flags(folder) if plan.files else []:
+        if flags == plan.flags:
+            continue
+        try:
+            known = load_again(plan, flags)
+        except UserError:  # the file has changed, and has no such runs now
+            continue
+        if flags != Flags():
+            begun = tuple(run for run in known.runs if (folder / run.run_id).is_dir())
+            known = dataclasses.replace(known, runs=begun)
+        if known.name == plan.name and known.runs:
+            plans.append(known)
+    return sorted([*plans, plan], key=lambda each: each.flags != Flags())
+
+
+def _earlier_flags(folder: Path) -> Iterator[Flags]:
+    """The flags of the commands that the file tells of; none where it is damaged."""
+    try:
+        found = read_json(folder / "plan.json", PlanFile)
+    except UserError:
+        return
+    if found is None:
+        return
+    for entry in found.get("flags", [{}]):  # without the key, one command without flags
+        lists = {key: entry.get(key) for key in ("settings", "seeds", "steps")}
+        settings = tuple(lists.pop("settings") or ())
+        yield Flags(settings, **{key: value and tuple(value) for key, value in lists.items()})
+
+
+def _axes(plans: Sequence[Plan], runs: Sequence[PlannedRun]) -> list[str]:
+    """The axes of all plans, and what flags have set to more than one value among `runs`: a mean
+    over seeds must not mix these."""
+    axes = [axis for each in plans for axis in each.axes]
+    if len(plans) > 1:
+        keys = {Override.read("--set", t).key for each in plans for t in each.flags.settings}
+        fields = [run.fields() for run in runs]
+        varied = [
+            name
+            for name in dict.fromkeys(name for known in fields for name in known)
+            if any(name == key or name.startswith(f"{key}.") for key in keys)
+            and len({repr(known.get(name)) for known in fields}) > 1
+        ]
+        axes += varied
+    return list(dict.fromkeys(axes))
+
+
+def _references(plans: Sequence[Plan]) -> list[dict[str, Any]]:
+    """The published numbers of all plans, each with the runs of all that it is set beside."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in plans:
+        planned = {run.run_id for run in each.runs}
+        for match in (match.to_dict() for match in each.references):
+            ids = [run_id for run_id in match.pop("runs") if run_id in planned]
+            entry = found.setdefault(json.dumps(match, sort_keys=True), {**match, "runs": []})
+            entry["runs"] += [run_id for run_id in ids if run_id not in entry["runs"]]
+    return [entry for entry in found.values() if entry["runs"]]
 
 
 def same_computations(plan: Plan) -> list[list[str]]:

@@ -186,6 +186,14 @@ class Study(Part):
     importances: dict[FieldName, Share] | None
 
 
+class CommandFlags(Part):
+    """What a command changed in the plan of the suite file; see `eibench.plan.suite.Flags`."""
+
+    settings: list[Text] = []
+    seeds: list[Count] | None = None
+    steps: list[Count] | None = None
+
+
 class PlanFile(Part):
     """`plan.json`."""
 
@@ -198,6 +206,7 @@ class PlanFile(Part):
     same: list[Annotated[list[Text], Field(min_length=1)]]
     runs: list[PlannedRun]
     references: list[Reference] = []
+    flags: list[CommandFlags] = []
 
 
 class SearchFile(PlanFile):
@@ -214,6 +223,8 @@ class Result(Open):
     test_loss: Number | None = None
     test_accuracy_last: Percent | None = None
     validation_accuracy: Percent | None = None
+    validation_loss: Number | None = None
+    validation_firing_rate_by_layer: list[Share] = []
     best_epoch: Ordinal | None = None
     epochs: Count | None = None
     train_loss_last: Number | None = None

@@ -60,8 +60,10 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -130,25 +132,42 @@ class RunFolder:
         return found
 
     def begin(self, spec: dict[str, Any]) -> None:
-        """Lay the folder out."""
+        """Lay the folder out; removes temporary files that a killed process has left."""
+        for stale in self.path.glob(".*.tmp"):
+            stale.unlink(missing_ok=True)
         text = yaml.safe_dump(spec, sort_keys=False)
         write_atomic(self.file("spec.yaml"), text.encode())
 
     def begin_epochs(self, history: list[dict[str, Any]]) -> None:
-        """Start epochs.jsonl with the epochs that a checkpoint already holds."""
-        lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in history)
-        write_atomic(self.file("epochs.jsonl"), lines.encode())
+        """Write epochs.jsonl anew, with the epochs of `history`."""
+        write_atomic(self.file("epochs.jsonl"), b"".join(map(_line, history)))
 
     def append_epoch(self, record: dict[str, Any]) -> None:
         """Add one line to epochs.jsonl."""
         with open_regular(self.file("epochs.jsonl"), "ab") as file:
-            file.write((json.dumps(record, allow_nan=False) + "\n").encode())
+            file.write(_line(record))
+
+    def follow(self, history: list[dict[str, Any]]) -> None:
+        """Bring epochs.jsonl up to `history`, whose last epoch is new; anew where the lines before
+        are not as they were written, since the file was cut, replaced or deleted."""
+        try:
+            found = read_bytes(self.file("epochs.jsonl"), LARGEST, follow_links=False)
+        except FileNotFoundError:
+            found = None
+        if found == b"".join(map(_line, history[:-1])):
+            self.append_epoch(history[-1])
+        else:
+            self.begin_epochs(history)
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write the record; drop the checkpoint unless another attempt could go on from it."""
         write_atomic(self.file("record.json"), to_json(record))
         if record["status"] in FINAL:
             self.checkpoint.unlink(missing_ok=True)
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return f"{json.dumps(record, allow_nan=False)}\n".encode()
 
 
 def recorded_runs(folder: Path) -> list[RunFolder]:

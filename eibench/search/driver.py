@@ -12,7 +12,8 @@ import optuna
 import torch
 
 from eibench.errors import UserError
-from eibench.execution.loaded import Datasets, check_buildable
+from eibench.execution.environment import SuiteSource, suite_source
+from eibench.execution.loaded import Datasets, check_buildable, failing_in_words, local_data
 from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Stop, Workers
@@ -73,14 +74,19 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     datasets = Datasets(device)
     _check_buildable(plan, datasets)
+    chance = {}
+    for study in plan.studies:
+        with failing_in_words(study.base.spec):
+            chance[study.name] = 100 / len(datasets.get(study.base.spec).classes)
     folder = member(root, plan.name, SEARCH)
     with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
         studies = [Study(known, plan, storage) for known in plan.studies]
-        chance = {s.name: 100 / len(datasets.get(s.base.spec).classes) for s in plan.studies}
         ledger = Ledger(plan, folder, chance)
-        _Driver(plan, studies, ledger, workers, listener).run()
+        data = local_data(study.base.spec for study in plan.studies)
+        suite = suite_source(plan.name, [*plan.expansion.files(), *data])
+        _Driver(plan, suite, studies, ledger, workers, listener).run()
     ended = [trial for study in studies for trial in study.trials() if trial.state.is_finished()]
     winners = {study.plan.name: ledger.winner(study) for study in studies}
     return Found(
@@ -126,12 +132,13 @@ class _Driver:
     def __init__(
         self,
         plan: SearchPlan,
+        suite: SuiteSource,
         studies: list[Study],
         ledger: Ledger,
         workers: Workers,
         listener: Listener,
     ) -> None:
-        self.plan, self.studies, self.ledger = plan, studies, ledger
+        self.plan, self.suite, self.studies, self.ledger = plan, suite, studies, ledger
         self.workers, self.listener = workers, listener
         self.deadline = time.monotonic() + 60 * plan.minutes if plan.minutes else None
 
@@ -182,10 +189,11 @@ class _Driver:
 
         def hear() -> None:
             """All epochs so far: a kill can come between an epoch's line and the hearing of it."""
-            for record in files.epochs():
-                step = earlier * run.spec.train.epochs + record["epoch"]
-                mean = (before * earlier + record[SCORE]) / (earlier + 1)
-                study.hear(asked.number, step, mean)
+            for epoch, record in enumerate(files.epochs(), start=1):
+                if not isinstance(score := record.get(SCORE), int | float):
+                    break  # not what was written; the run writes it anew
+                step = earlier * run.spec.train.epochs + epoch
+                study.hear(asked.number, step, (before * earlier + score) / (earlier + 1))
 
         def on_epoch(record: dict[str, Any]) -> None:
             self.listener.epoch(run, record)
@@ -194,15 +202,15 @@ class _Driver:
             if not at_the_end and study.stops(asked.number):
                 raise Stop
 
-        hear()
         if (final := files.final_record()) is not None:
+            hear()
             return final
         if study.stops(asked.number):  # a kill came before this was noted
             files.checkpoint.unlink(missing_ok=True)
             return None
         self.listener.started(run)
         try:
-            return self.workers.execute(run, self.plan.name, files, on_epoch)
+            return self.workers.execute(run, self.suite, files, on_epoch)
         except Stop:
             files.checkpoint.unlink(missing_ok=True)
             return None

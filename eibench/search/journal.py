@@ -1,19 +1,21 @@
 """Optuna's journal: one file of JSON lines that outlives a kill at any moment.
 
-It is read and written by the one process that holds the results folder.
+It is read and written by the one process that holds the results folder, so no lock is needed: a
+stale one would be waited for, without end.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import Field
 
-from eibench.errors import UserError
+from eibench.errors import UserError, described
 from eibench.results.paths import member, open_regular
 from eibench.results.schema import Count, Number, Open, Text
 from eibench.results.store import check_lines
@@ -40,29 +42,63 @@ class JournalLine(Open):
     distribution: Text = ""
 
 
+class _NoLock(JournalFileOpenLock):
+    """The lock of a file that nobody else writes."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return
+
+
+class _Journal(JournalFileBackend):
+    """The file, which is not written on where it was replaced or deleted meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), _NoLock(str(path)))
+        self.path = path
+        self.file = self._state()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._state() != self.file:
+            raise UserError(
+                f"{self.path}: was deleted or replaced while the search ran; the same command goes"
+                " on: runs that have ended cost nothing"
+            )
+        super().append_logs(logs)
+        self.file = self._state()
+
+    def _state(self) -> tuple[int, int] | None:
+        """Which file it is, and its size; None where there is none."""
+        try:
+            found = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_ino, found.st_size
+
+
 def open_journal(folder: Path) -> JournalStorage:
     """Return the storage in `folder`, made anew where there is none; nobody else may work there.
 
     Removes what a killed process can leave: a line cut off in the middle, onto which the next one
-    would be written, and the lock.
+    would be written.
 
     Raises:
         UserError: the file cannot be read or written, is a link, or is damaged.
     """
     path = member(folder, NAME)
     try:
-        for stale in folder.glob(f"{NAME}.lock*"):
-            stale.unlink(missing_ok=True)
         with open_regular(path, "rb+") as file:
             file.truncate(check_lines(JournalLine, path, HINT))
-        storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        storage = JournalStorage(_Journal(path))
         _check_trials(storage)
     except OSError as error:
         raise UserError(f"{path}: cannot be read and written: {error.strerror}") from None
     except UserError:
         raise
     except Exception as error:  # Optuna replays the lines, and trips over a wrong one in many ways
-        raise UserError(f"{path}: damaged ({type(error).__name__}: {error}); {HINT}") from None
+        raise UserError(f"{path}: damaged ({described(error)}); {HINT}") from None
     return storage
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,8 +47,8 @@ def outcome(folders: Sequence[RunFolder], objectives: Sequence[str], chance: flo
         reason=reasons[0] if reasons else None,
         scores={name: _mean([known[name] for known in numbers]) for name in objectives},
         loss=_mean([known["loss"] for known in numbers]),
-        seconds=sum(map(_seconds, folders)),
-        epochs=sum(len(folder.epochs()) for folder in folders),
+        seconds=sum(map(_seconds, folders, ends)),
+        epochs=sum(map(_epochs, folders, ends)),
     )
 
 
@@ -66,17 +67,30 @@ def _numbers(folder: RunFolder, end: Mapping[str, Any], chance: float) -> dict[s
     if end["status"] != OK:
         score = chance if end["status"] == DIVERGED else None
         return {SCORE: score, "loss": None, "seconds": None, "firing_rate": None}
-    chosen = folder.epochs()[end["result"]["best_epoch"] - 1]
+    result = end["result"]
+    chosen: dict[str, Any] = {}  # of a record that does not say, or has lost its epochs.jsonl
+    with contextlib.suppress(IndexError):
+        chosen = folder.epochs()[result["best_epoch"] - 1]
+    rates = result.get("validation_firing_rate_by_layer", chosen.get("firing_rate_by_layer"))
     return {
-        SCORE: end["result"][SCORE],
-        "loss": chosen["validation_loss"],
+        SCORE: result[SCORE],
+        "loss": result.get("validation_loss", chosen.get("validation_loss")),
         "seconds": end["cost"]["seconds"],
-        "firing_rate": statistics.fmean(chosen["firing_rate_by_layer"]),  # on validation
+        "firing_rate": statistics.fmean(rates) if rates else None,
     }
 
 
-def _seconds(folder: RunFolder) -> float:
-    """Of all epochs of a run, one that the pruner stopped among them."""
+def _epochs(folder: RunFolder, end: Mapping[str, Any]) -> int:
+    """Of a run that ended well its record says how many; epochs.jsonl may be lost."""
+    known = end.get("result", {}).get("epochs")
+    return len(folder.epochs()) if known is None else int(known)
+
+
+def _seconds(folder: RunFolder, end: Mapping[str, Any]) -> float:
+    """Of all epochs of a run: from its record, or summed over those of one that was stopped."""
+    known = end.get("cost", {}).get("seconds")
+    if known is not None:
+        return float(known)
     costs = [epoch["cost"] for epoch in folder.epochs()]
     return float(sum(cost["train_seconds"] + cost["evaluation_seconds"] for cost in costs))
 

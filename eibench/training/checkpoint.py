@@ -1,25 +1,56 @@
-"""The state of a run between two epochs, saved whole and read back safely.
+"""The state of a run between two epochs, saved whole and read back whole or not at all.
 
 All randomness of training is derived from seed and epoch, except what a network itself may draw
 from torch's global generators; their states are saved too.
+
+A checkpoint goes on only where the rest of the run would be that of an undisturbed one: with the
+spec, the data (by digest), the code of eibench and of plugins, torch's version and the kind of
+device that it was saved with. The number of CPU threads may differ, as rounding does then.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+import eibench
+from eibench.errors import text_of
 from eibench.results.store import write_atomic
 from eibench.training.build import Experiment
 from eibench.training.fit import Progress
+
+VERSION = 2
+"""Of the file; older ones do not say what they depend on."""
+CODE = ("data", "methods", "models", "nn", "training")
+"""The packages of eibench whose code makes a run's numbers."""
+CHANGED = {
+    "version": "it was saved by another version of eibench",
+    "eibench": "eibench's code has changed since it was saved",
+    "torch": "it was saved under another version of torch",
+    "device": "it was saved on another kind of device",
+    "data": "the data set has changed since it was saved",
+    "spec": "it is of a run with other settings",
+}
+"""What is to be said where a dependency differs, the first one first."""
+SHOWN = 300
+"""Characters of an error that are shown."""
+
+
+class Unusable(ValueError):
+    """A checkpoint from which the run cannot go on; the text says why."""
 
 
 def save(path: Path, experiment: Experiment, progress: Progress) -> None:
     """Write the state after an epoch; the file is complete or absent, never half."""
     state: dict[str, Any] = {
+        "depends": dependencies(experiment),
         "model": experiment.model.state_dict(),
         "optimizer": experiment.optimizer.state_dict(),
         "progress": vars(progress),
@@ -27,7 +58,7 @@ def save(path: Path, experiment: Experiment, progress: Progress) -> None:
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save({**state, "digest": _digest(state)}, buffer)
     write_atomic(path, buffer.getvalue())
 
 
@@ -35,16 +66,86 @@ def restore(path: Path, experiment: Experiment) -> Progress:
     """Put the saved state into `experiment`; returns how far it had come.
 
     Raises:
-        ValueError: the file is damaged or belongs to another network.
+        Unusable: the file is damaged, or depends on what is no longer so. The experiment may be
+            half changed then: whoever starts over has to build it again.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        experiment.model.load_state_dict(state["model"])
-        experiment.optimizer.load_state_dict(state["optimizer"])
-        progress = Progress(**state["progress"])
+        return _restored(path, experiment)
+    except (MemoryError, torch.OutOfMemoryError):  # which says nothing of the file
+        raise
     except Exception as error:  # a damaged file fails in many ways; all mean the same here
-        raise ValueError(f"{path}: not a checkpoint of this run ({error})") from error
-    torch.set_rng_state(state["cpu_rng"])
-    if torch.cuda.is_available() and state["cuda_rng"]:
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
+        text = " ".join(text_of(error).split())[:SHOWN]
+        raise Unusable(f"{path}: not a checkpoint of this run ({text})") from error
+
+
+def _restored(path: Path, experiment: Experiment) -> Progress:
+    if path.is_symlink() or not path.is_file():
+        raise ValueError("not a file")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    known = saved.get("depends")
+    if not isinstance(known, Mapping) or known.get("version") != VERSION:
+        raise ValueError(CHANGED["version"])
+    if saved.pop("digest", None) != _digest(saved):
+        raise ValueError("damaged")
+    now = dependencies(experiment)
+    for key, words in CHANGED.items():
+        if known.get(key) != now[key]:
+            raise ValueError(words)
+    experiment.model.load_state_dict(saved["model"])
+    experiment.optimizer.load_state_dict(saved["optimizer"])
+    progress = Progress(**saved["progress"])
+    torch.set_rng_state(saved["cpu_rng"])
+    if torch.cuda.is_available() and saved["cuda_rng"]:
+        torch.cuda.set_rng_state_all(saved["cuda_rng"])
     return progress
+
+
+def dependencies(experiment: Experiment) -> dict[str, Any]:
+    """What the rest of a run depends on beside its state, as plain values."""
+    spec = experiment.spec
+    return {
+        "version": VERSION,
+        "eibench": CODE_DIGEST,
+        "torch": ".".join(torch.__version__.split(".")[:2]),
+        "device": experiment.data.train.labels.device.type,
+        "data": experiment.data.digest,
+        "spec": json.dumps({**spec.to_dict(), **spec.sources()}, sort_keys=True),
+    }
+
+
+def _source_digest() -> str:
+    """SHA-256 over the version and the sources of `CODE`."""
+    root = Path(eibench.__file__).parent
+    hasher = hashlib.sha256(eibench.__version__.encode())
+    for path in sorted(path for name in CODE for path in (root / name).rglob("*.py")):
+        hasher.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
+
+
+CODE_DIGEST = _source_digest()
+"""Read when the code is, not when it may have been edited since."""
+
+
+def _digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 over every value of a state, with its type and place."""
+    hasher = hashlib.sha256()
+    _feed(hasher, state)
+    return hasher.hexdigest()
+
+
+def _feed(hasher: Any, value: Any) -> None:
+    if isinstance(value, Tensor) and value.layout == torch.strided:
+        value = value.detach().cpu().contiguous()
+        hasher.update(f"tensor {value.dtype} {list(value.shape)}:".encode())
+        hasher.update(value.reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, Mapping):
+        hasher.update(f"mapping {len(value)}:".encode())
+        for key, inner in value.items():
+            hasher.update(f"{key!r}:".encode())
+            _feed(hasher, inner)
+    elif isinstance(value, list | tuple):
+        hasher.update(f"{type(value).__name__} {len(value)}:".encode())
+        for inner in value:
+            _feed(hasher, inner)
+    else:
+        hasher.update(f"{type(value).__name__} {value!r};".encode())

@@ -155,11 +155,14 @@ def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
         chosen = _evaluate(experiment, "test")
     if not math.isfinite(last.loss) or not math.isfinite(chosen.loss):
         raise Diverged(f"loss on the test split is {last.loss} at the end, {chosen.loss} chosen")
+    best = progress.history[progress.best_epoch - 1]
     return {
         "test_accuracy": chosen.accuracy,
         "test_loss": chosen.loss,
         "test_accuracy_last": last.accuracy,
-        "validation_accuracy": progress.history[progress.best_epoch - 1]["validation_accuracy"],
+        "validation_accuracy": best["validation_accuracy"],
+        "validation_loss": best["validation_loss"],
+        "validation_firing_rate_by_layer": best["firing_rate_by_layer"],
         "best_epoch": progress.best_epoch,
         "epochs": len(progress.history),
         "train_loss_last": progress.history[-1]["train_loss"],

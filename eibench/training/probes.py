@@ -73,8 +73,8 @@ def _counted(spikes: Tensor) -> Tensor:
 
 
 def negative_weights(model: nn.Module) -> int | None:
-    """How many sign-constrained parameters are negative; None where no layer obeys Dale's law."""
-    layers = [m for m in model.modules() if isinstance(m, EILayer)]
+    """Count negative parameters of the layers held to Dale's law; None where there are none."""
+    layers = [m for m in model.modules() if isinstance(m, EILayer) and m.circuit.dale]
     if not layers:
         return None
     return sum(int((p < 0).sum()) for layer in layers for p in layer.non_negative())

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -503,3 +504,43 @@ def test_two_at_a_time_make_the_same_trials(cli, suite, monkeypatch):
     for name in ("ei", "tdbn"):
         assert trials("two", name) == trials("one", name)
         assert studies("two")[name]["winner"] == studies("one")[name]["winner"]
+
+
+# ---------------------------------------------------------------------------- files that vanish
+
+
+@pytest.mark.parametrize("content", [None, "", "3\n", '{"epoch": 1}\n'])
+def test_a_trial_that_lost_its_epochs(cli, suite, content):
+    path = suite(trials=2)
+    cli("search", path)
+    before = trials()
+    for epochs in Path("results/tiny/search").glob("*/epochs.jsonl"):
+        epochs.unlink() if content is None else epochs.write_text(content)
+    done = cli("search", path)
+    assert done.code == 0, done
+    assert trials() == before
+
+
+@pytest.mark.parametrize("what", ["journal.log", "the folder"])
+def test_files_that_are_deleted_while_it_runs(cli, suite, monkeypatch, what):
+    """One message; the same command goes on."""
+    path = suite(trials=3)
+    folder, count = Path("results/tiny/search"), 0
+
+    def fit(experiment, progress):
+        nonlocal count
+        count += 1
+        yield from real_fit(experiment, progress)
+        if count == 2:
+            if what == "the folder":
+                shutil.rmtree(folder)
+            else:
+                (folder / what).unlink()
+
+    monkeypatch.setattr("eibench.execution.single.fit", fit)
+    done = cli("search", path)
+    assert done.code == 2
+    (error,) = done.errors
+    assert error.startswith(f"{folder}/journal.log: was deleted or replaced while the search ran")
+    assert cli("search", path).code == 0
+    assert len(trials()) == 3

@@ -1,7 +1,9 @@
 """Memory between steps: kept where the system's C library lets it, and nothing fails elsewhere."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from eibench.execution import memory
@@ -29,3 +31,33 @@ def test_here_both_settings_reach_the_library(monkeypatch):
     monkeypatch.setattr(memory, "ctypes", SimpleNamespace(CDLL=lambda name: library))
     memory.keep_freed_memory()
     assert asked == [(-3, 2**31 - 1), (-1, 2**31 - 1)]
+
+
+CPU = torch.device("cpu")
+LINUX = Path("/proc/self/clear_refs").exists()
+
+
+@pytest.mark.skipif(not LINUX, reason="needs /proc")
+def test_a_peak_is_the_runs_own():
+    """64 MiB of an earlier run, and 32 MiB that were there before, are not those of the next."""
+    earlier = memory.reset_peak(CPU)
+    block = torch.ones(16 * memory.MIB)
+    assert 64 <= earlier.mib() < 96
+    del block
+    kept = torch.ones(8 * memory.MIB)
+    later = memory.reset_peak(CPU)
+    assert later.mib() < 8
+    block = torch.ones(4 * memory.MIB)
+    del block
+    assert 15 <= later.mib() < 32
+    assert kept[0] == 1
+
+
+def test_a_peak_that_cannot_be_reset_is_not_told(monkeypatch):
+    """It would be that of an earlier run."""
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert memory.reset_peak(CPU).mib() is None

@@ -62,6 +62,22 @@ def test_the_mean_over_seeds(folder):
     assert (found.loss, found.seconds, found.epochs) == (3.0, 12.0, 6)
 
 
+def test_a_run_that_lost_its_epochs(folder):
+    """Its record tells what it needs to; an older one may lack the loss."""
+    run = folder("ok")
+    (run.path / "epochs.jsonl").unlink()
+    old = outcome([run], ALL, CHANCE)
+    assert old.scores == {"validation_accuracy": 50.0, "seconds": 4.0, "firing_rate": None}
+    assert (old.loss, old.seconds) == (None, 4.0)
+    record = json.loads((run.path / "record.json").read_text())
+    more = {"validation_loss": 0.5, "validation_firing_rate_by_layer": [0.1, 0.3], "epochs": 2}
+    record["result"] |= more
+    (run.path / "record.json").write_text(json.dumps(record))
+    found = outcome([run], ALL, CHANCE)
+    assert found.scores["firing_rate"] == pytest.approx(0.2)
+    assert (found.loss, found.seconds, found.epochs) == (0.5, 4.0, 2)
+
+
 def test_a_diverged_run_has_the_accuracy_of_chance(folder):
     found = outcome([folder("diverged")], ALL, CHANCE)
     assert not found.failed

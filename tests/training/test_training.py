@@ -171,6 +171,17 @@ def test_dales_law_holds_after_every_epoch():
     assert negative_weights(nn.Linear(2, 2)) is None
 
 
+def test_negative_weights_are_counted_where_dales_law_holds():
+    held = build(tiny_spec({"name": "ei"}), tiny_data()).model
+    free = build(tiny_spec({"name": "ei", "dale": False}), tiny_data()).model
+    for model in (held, free):
+        with torch.no_grad():
+            model.readout.weight_ee[0] = -1.0
+    assert negative_weights(held) == held.readout.weight_ee.shape[1]
+    assert negative_weights(free) is None
+    assert negative_weights(nn.ModuleList([held, free])) == held.readout.weight_ee.shape[1]
+
+
 def test_selection_is_on_validation_and_ties_go_to_the_lower_loss_then_the_earlier():
     model, progress = nn.Linear(1, 1), Progress()
     seen = [(50.0, 1.0), (80.0, 0.9), (80.0, 0.7), (80.0, 0.7), (70.0, 0.1)]
