@@ -7,6 +7,7 @@ stale one would be waited for, without end.
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,14 +61,21 @@ class _Journal(JournalFileBackend):
         self.path = path
         self.file = self._state()
 
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        self._check()
+        return super().read_logs(log_number_from)
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._check()
+        super().append_logs(logs)
+        self.file = self._state()
+
+    def _check(self) -> None:
         if self._state() != self.file:
             raise UserError(
                 f"{self.path}: was deleted or replaced while the search ran; the same command goes"
                 " on: runs that have ended cost nothing"
             )
-        super().append_logs(logs)
-        self.file = self._state()
 
     def _state(self) -> tuple[int, int] | None:
         """Which file it is, and its size; None where there is none."""

@@ -62,7 +62,7 @@ ERRORS = {
     "Number()": f"Number: {NO_TEXT}",
     "Leaving()": f"Leaving: {NO_TEXT}",
     "BaseExceptionGroup('all', [SystemExit(0)])": "BaseExceptionGroup: all",
-    "ValueError('x' * 10**6)": "ValueError: xxx",
+    "ArithmeticError('x' * 10**6)": "ArithmeticError: xxx",
 }
 
 
@@ -156,7 +156,7 @@ def test_at_import(cli, write, error):
         assert ERRORS[error] in line
 
 
-@pytest.mark.parametrize("what", ["label", "summary", "same_as"])
+@pytest.mark.parametrize("what", ["label", "same_as"])
 def test_in_what_the_options_say(cli, write, what):
     text = PLUGIN.replace(
         '    name = "hostile"\n', f'    name = "hostile"\n\n    @property\n    def {what}(self):\n'
