@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -132,6 +133,7 @@ def main() -> None:
     """Entry point of the `eibench` command."""
     spare_collector()
     print_warnings()
+    os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be here
     streams.prepare()
     try:
         app()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.cost import Profile, heading
 from eibench.report.figures import write_around
-from eibench.report.styles import COLOURS, MARKERS, STYLE
+from eibench.report.styles import COLOURS, MARKERS, style
 
 NARROW = 1e-3
 """Seconds to milliseconds on an axis."""
@@ -21,7 +20,7 @@ NARROW = 1e-3
 def draw_cost(profile: Profile) -> Figure:
     """Steps with quartiles, peak memory, and one panel for each axis."""
     axes = profile["axes"]
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure((3.2 * (2 + len(axes)) + 1.0, 0.35 * len(profile["rows"]) + 2.6))
         known = profile["environment"]
         text = f"{known['cpu']}, torch {known['torch']}; box: quartiles of the step, line: median"

@@ -8,12 +8,10 @@ the name. Figures are made without pyplot, so no window and no state outlives a 
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,12 +23,11 @@ from eibench.report.layout import Key
 from eibench.report.provenance import machine
 from eibench.report.searches import Search
 from eibench.report.source import SuiteResults
-from eibench.report.styles import STYLE, series_of
+from eibench.report.styles import render, series_of, style
 from eibench.report.tables import Table
 from eibench.report.words import show_field
 from eibench.results.store import write_atomic
 
-DPI = 150
 PANELS_IN_ROW = 3
 TITLE = 0.36
 """Inches kept free for the title ..."""
@@ -51,7 +48,7 @@ def draw(table: Table, x: str | None) -> Figure:
     facets = list(dict.fromkeys(column[:depth] for column in table.columns))
     high = math.ceil(len(facets) / PANELS_IN_ROW)
     wide = math.ceil(len(facets) / high)
-    with mpl.rc_context(STYLE):
+    with style():
         panel = (5.2 if wide == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
         figure = Figure((panel[0] * wide + 1.6, panel[1] * high + 0.8))
         write_around(figure, table.suite.title, caption(table, x))
@@ -122,14 +119,11 @@ def machines(suite: SuiteResults | Search) -> list[str]:
 
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write `path`.png and `path`.pdf; the same figure gives the same bytes on every day."""
-    paths = []
+    paths: list[Path] = []
     for suffix, metadata in (
         ("png", {"Software": None}),
         ("pdf", {"Creator": None, "Producer": None, "CreationDate": None}),
     ):
-        content = io.BytesIO()
-        with mpl.rc_context(STYLE):
-            figure.savefig(content, format=suffix, dpi=DPI, metadata=metadata)
         paths.append(path.with_name(f"{path.name}.{suffix}"))
-        write_atomic(paths[-1], content.getvalue())
+        write_atomic(paths[-1], render(figure, suffix, metadata=metadata))
     return paths

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -26,7 +25,7 @@ from eibench.report.layers import DEFAULTS, LAYER, PROBE, layer_table
 from eibench.report.layout import METHOD, Key, Layout, remaining_axes
 from eibench.report.powers import Powers
 from eibench.report.source import SuiteResults
-from eibench.report.styles import STYLE, Series, series_of
+from eibench.report.styles import Series, series_of, style
 from eibench.report.tables import Cell, Table, build_table
 from eibench.report.words import Metric, find_metric, show_field
 from eibench.results.numbers import LAYER_METRICS
@@ -51,7 +50,7 @@ def draw_lines(suite: SuiteResults) -> Figure:
     wide = len(deepest) if several else min(len(tables), PANELS_IN_ROW)
     panels = [(table, facet) for table in tables for facet in deepest]
     high = math.ceil(len(panels) / wide)
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure((3.0 * wide + 1.7, 2.3 * high + 0.8))
         drawn = ["line: median", "band: least to greatest seed"]
         title = suite.title if several else _title(suite, tables[0], deepest[0])
@@ -79,7 +78,7 @@ def draw_map(suite: SuiteResults, metric: Metric) -> Figure:
     least = max(math.log10(min(numbers)), greatest - MAP_DECADES)
     norm = Normalize(math.floor(least), math.ceil(greatest))
     smaller = math.log10(min(numbers)) < math.floor(least)
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure((8.2, (0.85 + 0.22 * len(series)) * len(facets) + 1.0))
         drawn = ["colour: median over seeds", *["darkest colour: that or less"] * smaller]
         write_around(figure, suite.title, _caption(suite, drawn))

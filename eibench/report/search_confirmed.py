@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,7 +16,7 @@ from eibench.report.confirmation import confirmations
 from eibench.report.intervals import ABOVE
 from eibench.report.search_panels import page
 from eibench.report.searches import Search
-from eibench.report.styles import COLOURS, MARKERS, STYLE
+from eibench.report.styles import COLOURS, MARKERS, style
 from eibench.report.words import Metric
 
 LINE = "#777777"
@@ -52,7 +51,7 @@ def draw_confirmed(search: Search, metric: Metric) -> Figure | None:
     promises = _promises(search, metric)
     if not promises:
         return None
-    with mpl.rc_context(STYLE):
+    with style():
         size = (8.6, max(3.6, NARROW * len(promises) + 1.7))
         figure = page(search, "search and confirmation", size, _words(promises))
         plane, lines = figure.subplots(1, 2, width_ratios=(1.1, 1))

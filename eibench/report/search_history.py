@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -21,7 +20,7 @@ from eibench.report.search_panels import (
 )
 from eibench.report.search_scales import Sight
 from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Search, Study, Trial
-from eibench.report.styles import COLOURS, STYLE
+from eibench.report.styles import COLOURS, style
 from eibench.report.words import Metric
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -49,7 +48,7 @@ def draw_history(search: Search, metric: Metric) -> Figure | None:
     panels = arrange(search, studies)
     high, wide = len(panels), len(panels[0])
     size = (6.0, 3.2) if high * wide == 1 else (2.3 * wide + 1.6, 1.65 * high + 1.0)
-    with mpl.rc_context(STYLE):
+    with style():
         sights = [_sight([s for s in row if s], metric) for row in panels]
         figure = page(search, "score by trial", size, _words(studies, sights, metric))
         grid = figure.subplots(high, wide, sharey="row", squeeze=False)
@@ -74,7 +73,7 @@ def draw_front(search: Search, metric: Metric, other: Metric) -> Figure | None:
     panels = arrange(search, studies)
     high, wide = len(panels), len(panels[0])
     size = (5.6, 3.6) if high * wide == 1 else (2.5 * wide + 1.6, 2.0 * high + 1.0)
-    with mpl.rc_context(STYLE):
+    with style():
         sights = {id(s): _sight([s], metric) for s in studies}
         words = _words(studies, list(sights.values()), metric)
         figure = page(search, "both objectives", size, words)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.search_panels import Group, groups, labels, name_looks, page, places, wrap
 from eibench.report.searches import Search
-from eibench.report.styles import COLOURS, STYLE
+from eibench.report.styles import COLOURS, style
 from eibench.report.words import key_words
 
 BAR = ("s",)
@@ -32,7 +31,7 @@ def draw_importances(search: Search) -> Figure | None:
     panels = wrap(found)
     high, wide = len(panels), len(panels[0])
     bars = max(len(group.members) * len(group.space) for group in found)
-    with mpl.rc_context(STYLE):
+    with style():
         tall = 0.8 + (THIN if bars > MANY else THICK) * bars
         size = (max(2.7 * wide + 1.4, 6.0), tall * high + 0.8)
         words = ["share in the variance of the score (fANOVA)"]

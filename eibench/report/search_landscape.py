@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -15,7 +14,7 @@ from eibench.report.search_history import WINNER
 from eibench.report.search_panels import arrange, counting, page, places, scored, with_scores
 from eibench.report.search_scales import Parameter, Sight
 from eibench.report.searches import Search, Study
-from eibench.report.styles import STYLE
+from eibench.report.styles import style
 from eibench.report.words import Metric, field_heading, field_words
 
 
@@ -33,7 +32,7 @@ def draw_landscape(search: Search, metric: Metric, pairs: Mapping[str, Pair]) ->
     cells = {study.name: Cells.of(study, pairs[study.name], metric) for study in studies}
     size = (6.2, 5.2) if high * wide == 1 else (2.9 * wide + 1.4, 2.5 * high + 1.0)
     blocks = range(high) if len(search.axes) > 1 else [slice(None)]
-    with mpl.rc_context(STYLE):
+    with style():
         about = _about(metric, [pairs[study.name] for study in studies])
         figure = page(search, about, size, _words(studies, cells))
         grid = figure.subplots(high, wide, squeeze=False)

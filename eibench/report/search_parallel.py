@@ -20,7 +20,7 @@ from eibench.report.search_panels import (
 )
 from eibench.report.search_scales import Parameter, Sight
 from eibench.report.searches import Search, Study
-from eibench.report.styles import COLOURS, STYLE
+from eibench.report.styles import COLOURS, style
 from eibench.report.words import Metric, key_words
 
 COLOUR_MAP = "viridis_r"
@@ -48,7 +48,7 @@ def draw_parallel(search: Search, metric: Metric) -> Figure | None:
         for study in studies
     )
     words = ["line: a complete trial", "thick: winner", *["palest colour: that or worse"] * cut]
-    with mpl.rc_context(STYLE):
+    with style():
         figure = page(search, "all parameters", (max(size[0], 6.0), size[1]), words)
         grid = figure.subplots(high, wide, squeeze=False)
         for axes, study in places(grid, panels):

@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -29,7 +28,7 @@ from eibench.report.search_panels import (
 )
 from eibench.report.search_scales import Parameter, Sight
 from eibench.report.searches import Search, Study
-from eibench.report.styles import COLOURS, MARKERS, STYLE
+from eibench.report.styles import COLOURS, MARKERS, style
 from eibench.report.words import Metric
 
 DIVERGED = "X"
@@ -55,7 +54,7 @@ def draw_slices(search: Search, metric: Metric) -> Figure | None:
     rows = [_row(group, metric) for group in found]
     panels = _fill(rows)
     high, wide = len(panels), len(panels[0])
-    with mpl.rc_context(STYLE):
+    with style():
         size = ((2.3 if wide < 4 else 2.0) * wide + 1.5, 2.0 * high + 1.0)
         figure = page(search, "score by parameter", size, _words(rows, metric))
         grid = figure.subplots(high, wide, squeeze=False)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, printable
-from eibench.report.styles import STYLE
+from eibench.report.styles import render, style
 from eibench.results.store import write_atomic
 
-DPI = 150
 CELL = 0.75
 """Inches of a picture's longer side."""
 GAP = 0.08
@@ -39,7 +36,7 @@ def draw_sheet(title: str, samples: Mapping[str, np.ndarray]) -> Figure:
     events = any(pictures.shape[1] == EVENTS for pictures in samples.values())
     canvas, places = _canvas(rows, GROUND if events else 1.0)
     inches = CELL / max(rows[0].shape[1:3])
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure((inches * canvas.shape[1], inches * canvas.shape[0]))
         axes = figure.add_axes(
             (0, 0, 1, 1)
@@ -57,18 +54,11 @@ def draw_sheet(title: str, samples: Mapping[str, np.ndarray]) -> Figure:
 
 def save_sheet(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all; raises `UserError` when `path` cannot be written."""
-    content = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(
-            content,
-            format="png",
-            dpi=DPI,
-            bbox_inches="tight",
-            pad_inches=0.1,
-            metadata={"Software": None},
-        )
+    content = render(
+        figure, "png", bbox_inches="tight", pad_inches=0.1, metadata={"Software": None}
+    )
     try:
-        write_atomic(path, content.getvalue())
+        write_atomic(path, content)
     except OSError as error:
         raise UserError(f"--out {path}: {error.strerror}") from None
 

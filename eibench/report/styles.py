@@ -3,14 +3,23 @@ eyes can follow. Colours are those of Okabe and Ito (2008)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from eibench.report.escape import terminal
 from eibench.report.layout import METHOD, Key
 from eibench.report.tables import Table
 from eibench.report.words import show_field, show_value
 
+DPI = 150
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -24,12 +33,54 @@ STYLE: Any = {
     "pdf.fonttype": 42,
     "text.parse_math": False,
 }
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 SOLID = "-"
 LINES = (SOLID, (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 1.5, 1, 1.5)))
 OVER = (0, (4, 3))
 """The line of a series over its equal, with gaps in which the other shows."""
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw with matplotlib's defaults and `STYLE`, whatever the user's settings say; they are back
+    afterwards."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def render(figure: Figure, form: str, **options: Any) -> bytes:
+    """Return the file of a figure, `png` or `pdf`, its texts without unprintable characters.
+
+    The backend is named, as that of the user's settings may open windows, or not be there.
+    """
+    content = io.BytesIO()
+    with style():
+        _make_printable(figure)
+        backend = {"png": "agg"}.get(form, form)
+        figure.savefig(content, format=form, dpi=DPI, backend=backend, **options)
+    return content.getvalue()
+
+
+def _make_printable(figure: Figure) -> None:
+    """Replace unprintable characters in all texts, those of ticks when they are drawn."""
+    for text in figure.findobj(Text):
+        text.set_text(_lines(text.get_text()))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_major_formatter()
+            ticks.format_ticks = functools.partial(_tick_texts, ticks.format_ticks)  # type: ignore[method-assign]
+
+
+def _tick_texts(format_ticks: Callable[[Any], list[str]], values: Any) -> list[str]:
+    return list(map(_lines, format_ticks(values)))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(terminal, text.split("\n")))
 
 
 @dataclass(frozen=True)
