@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import typer
 from rich.console import Console
@@ -17,9 +16,8 @@ def say(text: str = "", err: bool = False) -> None:
 
 
 def write(text: str, err: bool = False) -> None:
-    """Print text that is printable already, its signs replaced where the stream has none."""
-    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
-    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
+    """Print text that is printable already."""
+    typer.echo(text, nl=False, err=err)
 
 
 def make_console() -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,7 @@ def report(
     the confirmed ones, budgets, importances, best trials. A folder NAME/search is the search alone,
     and its CSV has a row for each trial.
     """
+    from eibench.report.escape import missing_signs
     from eibench.report.make import WIDTH, make_tables, render_tables, write_text
     from eibench.report.searches import read_searches
 
@@ -87,15 +89,19 @@ def report(
     tables = make_tables(folders, metric, split(rows), split(columns), against)
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
     searches = [] if shaped and tables else read_searches(folders)
-    if out is not None:
-        write_text(out, render_tables(tables, form.value, searches=searches))
-        say(str(out))
-    elif sys.stdout.isatty():
+    width = WIDTH
+    bold: Callable[[str], str] = str
+    if out is None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         bold = functools.partial(typer.style, bold=True)
-        write(render_tables(tables, form.value, width, bold, searches))
+    text = render_tables(tables, form.value, width, bold, searches)
+    if out is None:
+        write(text)
     else:
-        write(render_tables(tables, form.value, WIDTH, searches=searches))
+        write_text(out, text)
+        say(str(out))
+    if form is Format.latex and (missing := missing_signs(text)):
+        say(f"warning: LaTeX has no sign for {', '.join(missing)}; its number stands there", True)
 
 
 def split(fields: str | None) -> list[str] | None:

@@ -8,19 +8,30 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
 from eibench.report.escape import FIXED, markdown, markdown_note, terminal
 from eibench.report.escape import latex as escape
-from eibench.report.latex import floating, line, stacked_head, typeset
+from eibench.report.latex import (
+    PAGE,
+    Tabular,
+    column_width,
+    floating,
+    halves,
+    line,
+    stacked_head,
+    typeset,
+)
 from eibench.report.render import NARROW, STUB, width_of, wrapped
 
 HEAD = 8
 """Characters to which heads are wrapped, where their words are no longer."""
 LEAST = 20
 """Characters that running text has even on a narrow terminal."""
+RUNNING = 0.3
+"""Share of a page's width that running text has."""
 GAP = 2
 """Characters between two columns."""
 
@@ -110,18 +121,49 @@ def to_markdown(grid: Grid) -> str:
 
 
 def to_latex(grid: Grid, title: str) -> str:
-    """A floating table of its own, captioned with `title` and its own."""
-    last = r"p{0.3\textwidth}" if grid.running else "c"
-    between = len(grid.heads) - grid.stub - 1
+    """Return a floating table of its own, captioned with `title` and its own.
+
+    Columns that are too many for a page go on below the first ones.
+    """
     lines = floating(
         escape(f"{title}: {grid.title[:1].lower()}{grid.title[1:]}"),
         grid.label,
-        f"{'l' * grid.stub}{'c' * between}{last}",
-        [line([_latex_head(head) for head in grid.heads])],
-        [_latex_row(grid, row) for row in grid.rows],
+        [_tabular(part) for part in _parts(grid)],
         [typeset(note) for note in grid.notes],
     )
     return "\n".join(lines) + "\n"
+
+
+def _parts(grid: Grid) -> list[Grid]:
+    """Return the grid with some columns each behind the leading ones, as many as fit on a page."""
+    widths = [_latex_width(head, cells) for head, *cells in grid.columns]
+    stub, count = range(grid.stub), len(grid.heads)
+    if grid.running:
+        widths[-1] = RUNNING * PAGE
+    parts = halves(range(grid.stub, count), lambda part: sum(widths[i] for i in (*stub, *part)))
+    return [_part(grid, [*stub, *part]) for part in parts]
+
+
+def _part(grid: Grid, chosen: Sequence[int]) -> Grid:
+    def some(row: Sequence[str]) -> tuple[str, ...]:
+        return tuple(row[i] for i in chosen)
+
+    running = grid.running and chosen[-1] == len(grid.heads) - 1
+    return replace(grid, heads=some(grid.heads), rows=tuple(map(some, grid.rows)), running=running)
+
+
+def _latex_width(head: str, cells: Sequence[str]) -> float:
+    return column_width([*_broken(head, HEAD).splitlines(), *cells])
+
+
+def _tabular(grid: Grid) -> Tabular:
+    last = rf"p{{{RUNNING}\textwidth}}" if grid.running else "c"
+    between = len(grid.heads) - grid.stub - 1
+    return Tabular(
+        f"{'l' * grid.stub}{'c' * between}{last}",
+        [line([_latex_head(head) for head in grid.heads])],
+        [_latex_row(grid, row) for row in grid.rows],
+    )
 
 
 def _latex_head(head: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from eibench.report.escape import latex as escape
 from eibench.report.escape import latex_label
@@ -12,6 +14,7 @@ from eibench.report.layout import Key
 from eibench.report.notes import footnotes
 from eibench.report.render import (
     NO_CELL,
+    column_texts,
     difference_head,
     difference_remark,
     difference_text,
@@ -24,33 +27,59 @@ from eibench.report.render import stub_heading as heading
 from eibench.report.tables import Table
 from eibench.report.words import field_words, show_field, show_value
 
+T = TypeVar("T")
+PAGE = 345.0
+"""Points of a line in LaTeX's article."""
+LETTER = 4.4
+"""Points of a letter in small type, on average ..."""
+GAP = 8.0
+"""... and of the space between two columns."""
+
 Header = list[tuple[str, int]]
 """One line of column heads: texts and the number of columns each spans."""
 
 
+@dataclass(frozen=True)
+class Tabular:
+    """Columns side by side; all texts are LaTeX already."""
+
+    columns: str
+    head: Sequence[str]
+    rows: Sequence[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the environment."""
+        return [
+            rf"  \begin{{tabular}}{{{self.columns}}}",
+            r"    \toprule",
+            *(f"    {line}" for line in self.head),
+            r"    \midrule",
+            *(f"    {row}" for row in self.rows),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"  \par\medskip",
+        ]
+
+
 def to_latex(table: Table) -> str:
-    """Return a floating table: caption, columns, and the notes in small type below."""
-    width = len(table.columns) * (2 if table.layout.reference else 1)
+    """Return a floating table: caption, columns, and the notes in small type below.
+
+    Columns that are too many for a page go on below the first ones.
+    """
     lines = floating(
         escape(table.heading),
         table.suite.name,
-        f"l{'c' * width}",
-        _head(table),
-        [_row(table, row) for row in table.rows],
+        [_tabular(part) for part in _parts(table)],
         [typeset(note) for note in footnotes(table, "Bold")],
     )
     return "\n".join(lines) + "\n"
 
 
 def floating(
-    caption: str,
-    label: str,
-    columns: str,
-    head: Sequence[str],
-    rows: Sequence[str],
-    notes: Sequence[str],
+    caption: str, label: str, tabulars: Sequence[Tabular], notes: Sequence[str]
 ) -> list[str]:
-    """The lines of a floating table; all texts are LaTeX already."""
+    """Return the lines of a floating table; caption and notes are LaTeX already."""
     return [
         r"\begin{table}",
         r"  \centering\small",
@@ -58,19 +87,53 @@ def floating(
         rf"  \caption{{{caption}}}",
         rf"  \label{{tab:{latex_label(label)}}}",
         r"  \par\smallskip",
-        rf"  \begin{{tabular}}{{{columns}}}",
-        r"    \toprule",
-        *(f"    {line}" for line in head),
-        r"    \midrule",
-        *(f"    {row}" for row in rows),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        r"  \par\medskip",
+        *(line for tabular in tabulars for line in tabular.lines),
         r"  {\footnotesize\raggedright",
         *(rf"    {note}\par" for note in notes),
         r"  }",
         r"\end{table}",
     ]
+
+
+def halves(columns: Sequence[T], width: Callable[[Sequence[T]], float]) -> list[Sequence[T]]:
+    """Return the columns in parts that fit on a page; `width` is that of some of them, in points.
+
+    A single column is left as it is.
+    """
+    if len(columns) <= 1 or width(columns) <= PAGE:
+        return [columns]
+    half = (len(columns) + 1) // 2
+    return [*halves(columns[:half], width), *halves(columns[half:], width)]
+
+
+def column_width(texts: Iterable[str]) -> float:
+    """Return about how wide a column of these texts is, in points."""
+    return LETTER * max(map(len, texts), default=0) + GAP
+
+
+def _parts(table: Table) -> list[Table]:
+    """Return the table with some columns each, as many as fit on a page."""
+    stub = column_width([heading(table), *(stub_text(row, table) for row in table.rows)])
+    widths = {column: sum(map(column_width, _texts(table, column))) for column in table.columns}
+    parts = halves(table.columns, lambda columns: stub + sum(widths[c] for c in columns))
+    return [replace(table, columns=tuple(columns)) for columns in parts]
+
+
+def _texts(table: Table, column: Key) -> list[list[str]]:
+    """Return the texts of a column, in parts: the number, and for ablations the difference."""
+    places = [(row, column) for row in table.rows if (row, column) in table.cells]
+    cells = [table.cells[place] for place in places]
+    numbers = [number_text(c, table) if c.n else empty_text(c, table.metric) for c in cells]
+    texts = [[*column_texts(column, table)[-1:], *numbers]]
+    if not table.layout.reference:
+        return texts
+    differences = [difference_text(table, place) for place in places]
+    return [*texts, [*difference_head(table), *differences]]
+
+
+def _tabular(table: Table) -> Tabular:
+    width = len(table.columns) * (2 if table.layout.reference else 1)
+    return Tabular(f"l{'c' * width}", _head(table), [_row(table, row) for row in table.rows])
 
 
 def _head(table: Table) -> list[str]:

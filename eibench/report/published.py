@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from eibench.report.escape import latex as escape
 from eibench.report.escape import markdown, terminal
-from eibench.report.latex import floating
+from eibench.report.latex import Tabular, floating
 from eibench.report.references import Published, published, reference_notes, sources
 from eibench.report.render import (
     NARROW,
@@ -64,9 +64,13 @@ def to_latex(table: Table) -> str:
     lines = floating(
         f"{escape(table.heading)}; {TITLE.lower()}",
         f"{table.suite.name}-published",
-        r"p{0.2\textwidth}cccp{0.3\textwidth}",
-        [rf"{' & '.join(HEADS)} \\"],
-        [_latex_row(row) for row in _rows(table)],
+        [
+            Tabular(
+                r"p{0.2\textwidth}cccp{0.3\textwidth}",
+                [rf"{' & '.join(HEADS)} \\"],
+                [_latex_row(row) for row in _rows(table)],
+            )
+        ],
         [escape(note) for note in reference_notes(table, found)],
     )
     return "\n".join(["", *lines]) + "\n"

@@ -1,0 +1,34 @@
+"""LaTeX tables that are wider than a page go on below."""
+
+import re
+
+from eibench.report import grid
+from eibench.report.grid import Grid
+from eibench.report.latex import to_latex
+from eibench.report.make import make_tables
+
+RATES = [0.01 * n for n in range(1, 11)]
+
+
+def test_a_table_of_ten_columns_is_cut(make_suite):
+    suite = make_suite("wide", axes=["method", "train.lr"])
+    for rate in RATES:
+        suite.seeds([90.0, 91.0], train={"lr": rate})
+    (table,) = make_tables([suite.folder], "test_accuracy", ["method"], ["train.lr"])
+    text = to_latex(table)
+    assert text.count(r"\begin{tabular}{lccccc}") == 2
+    assert text.count(r"\begin{table}") == 1
+    assert r"method & 0.01 & 0.02 & 0.03 & 0.04 & 0.05 \\" in text
+    assert r"method & 0.06 & 0.07 & 0.08 & 0.09 & 0.1 \\" in text
+
+
+def test_a_grid_of_many_columns_repeats_what_names_its_rows():
+    heads = ("method", "depth", *(f"key {i}" for i in range(12)), "words")
+    row = ("ei", "4", *["0.123456"] * 12, "running text")
+    text = grid.to_latex(Grid("Trials", "t", heads, (row,), stub=2, running=True), "Title")
+    parts = re.findall(r"\\begin\{tabular\}\{(ll.*)\}\n", text)
+    assert len(parts) > 1
+    assert [part.endswith("p{0.3\\textwidth}") for part in parts] == [False] * (len(parts) - 1) + [
+        True
+    ]
+    assert len(re.findall(r"^    ei & 4 & ", text, re.MULTILINE)) == len(parts)
