@@ -124,7 +124,8 @@ def _texts(table: Table, column: Key) -> list[list[str]]:
     places = [(row, column) for row in table.rows if (row, column) in table.cells]
     cells = [table.cells[place] for place in places]
     numbers = [number_text(c, table) if c.n else empty_text(c, table.metric) for c in cells]
-    texts = [[*column_texts(column, table)[-1:], *numbers]]
+    heads = map(show_value, column) if len(column) == 1 else column_texts(column, table)[-1:]
+    texts = [[*heads, *numbers]]
     if not table.layout.reference:
         return texts
     differences = [difference_text(table, place) for place in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def _contradictions(plan: Mapping[str, Any]) -> Iterator[str]:
     runs = [run["run_id"] for run in plan["runs"]]
     known = set(runs)
     if len(known) < len(runs):
-        yield f"runs: {next(r for r in runs if runs.count(r) > 1)} stands twice"
+        yield f"runs: {Counter(runs).most_common(1)[0][0]} stands twice"
     for i, run in enumerate(plan["runs"]):
         made = run_id_of(run["fields"])
         if made not in (None, run["run_id"]):
