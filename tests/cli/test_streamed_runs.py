@@ -75,3 +75,15 @@ def test_the_same_damage_is_refused_before_any_run_where_images_are_held(cli, su
     assert done.code == 2
     assert done.errors[0].startswith(f"data set imagefolder: {path}: not a readable image")
     assert not Path("results").exists()
+
+
+@pytest.mark.slow
+def test_several_jobs_stream_too(cli, suite, project, monkeypatch):
+    """Each job has workers of its own; the numbers are those of one job."""
+    monkeypatch.setenv(MEMORY, "0")
+    monkeypatch.setenv(WORKERS, "1")
+    assert cli("run", suite, "--device", "cpu", "--jobs", 2, "--results", "two").code == 0
+    assert cli("run", suite, "--device", "cpu", "--results", "one").code == 0
+    for path in Path("one").rglob("record.json"):
+        other = Path("two", path.relative_to("one"))
+        assert json.loads(path.read_text())["result"] == json.loads(other.read_text())["result"]
