@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
 from eibench.errors import did_you_mean
 from eibench.plan.options import DATASETS, Options
+from eibench.plan.options.base import Line
 from eibench.plan.references import Published
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show, validate
@@ -29,7 +28,7 @@ class StandIn(Options):
 
     data: str
     """The data set whose published numbers are shown."""
-    title: str = Field(min_length=1)
+    title: Line
     """What the copy is called there."""
 
 

@@ -31,6 +31,7 @@ from pydantic import Field
 from eibench.errors import BadSuite, did_you_mean
 from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
 from eibench.plan.options import Count, Options
+from eibench.plan.options.base import Line
 from eibench.plan.spec import SECTIONS, RunSpec
 from eibench.plan.validate import Invalid, M, unknown_key, validate
 from eibench.plan.yaml_source import Document, Keys, load
@@ -51,10 +52,10 @@ class ReferencesFile(Options):
 class Source(Options):
     """Where a number stands."""
 
-    paper: str = Field(min_length=1)
+    paper: Line
     year: int
-    arxiv: str | None = None
-    where: str | None = None
+    arxiv: Line | None = None
+    where: Line | None = None
     """The table or page, where it is known."""
 
     @property
@@ -81,11 +82,11 @@ class Notes(Options):
     """What a protocol can say beside fields of a run."""
 
     seeds: Count | None = None
-    selection: str | None = Field(None, min_length=1)
-    encoding: str | None = Field(None, min_length=1)
-    augmentation: str | None = Field(None, min_length=1)
-    schedule: str | None = Field(None, min_length=1)
-    other: str | None = Field(None, min_length=1)
+    selection: Line | None = None
+    encoding: Line | None = None
+    augmentation: Line | None = None
+    schedule: Line | None = None
+    other: Line | None = None
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.draft import Origin
 from eibench.plan.matches import Match
 from eibench.plan.options import Options
+from eibench.plan.options.base import Line
 from eibench.plan.plugins import Loaded
 from eibench.plan.references import REFERENCES
 from eibench.plan.space import SearchFile, Seed
@@ -42,6 +43,26 @@ from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import Document, load
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
+}
+"""Names of devices on Windows, in any case and with any suffix."""
+
+
+def _names_a_folder(name: str) -> str:
+    if name.partition(".")[0].lower() in RESERVED or name.endswith("."):
+        raise ValueError(f"{name!r} cannot be a folder's name on every system")
+    return name
+
+
+SuiteName = Annotated[
+    str, Field(pattern=f"^{NAME}$", max_length=100), AfterValidator(_names_a_folder)
+]
 MOST_AXES = 100
 MOST_CLAUSES = 1000
 """Ablations, and clauses of `exclude` and `tuned`."""
@@ -49,7 +70,6 @@ MOST_RUNS = 10_000
 """Of a plan, and of what its axes combine to before any run is excluded."""
 Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 SUFFIXES = (".yaml", ".yml")
 METHOD = "method"
 ABLATION = "ablation"
@@ -71,8 +91,8 @@ class Tuned(Options):
 class SuiteFile(Options):
     """The keys of a suite file."""
 
-    name: str = Field(pattern=f"^{NAME}$", max_length=100)
-    title: str = Field(min_length=1)
+    name: SuiteName
+    title: Line
     kind: Kind = "train"
     base: dict[str, Any]
     grid: dict[str, Axis] = Field(default_factory=dict, max_length=MOST_AXES)
@@ -82,7 +102,7 @@ class SuiteFile(Options):
     per_method: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=MOST_CLAUSES)
     exclude: list[dict[str, Any]] = Field(default_factory=list, max_length=MOST_CLAUSES)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_RUNS)
-    tuned_by: str | None = None
+    tuned_by: SuiteName | None = None
     tuned: list[Tuned] = Field(default_factory=list, max_length=MOST_CLAUSES)
     search: SearchFile | None = None
     plugins: list[str] = Field(default_factory=list, max_length=MOST_AXES)

@@ -6,12 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 LARGEST = 2**31 - 1
 LARGEST_SEED = 2**63 - 1
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A whole number of things."""
+LONGEST_LINE = 1000
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be one line of printable text, without spaces around it")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(_one_line)]
+"""Text that a person reads in tables and on terminals."""
 PRESET = "preset"
 """The key beside a choice's name that stands for several options."""
 NESTED = "nested_choice"
