@@ -200,3 +200,20 @@ def test_a_whole_character_may_be_written_as_two_escapes_in_json_only():
     with pytest.raises(BadSuite, match="half a character"):
         parse(r'"\ud83d\ude00"', "f.yaml")
     assert parse(r'"\U0001F600"', "f.yaml").data == "\U0001f600"
+
+
+@pytest.mark.parametrize("title", ["a\x1b[2Kb", "a\u202eb", "a\nb", "a\x00", " a", "", "x" * 1001])
+@pytest.mark.parametrize("key", ["title", "ablate"])
+def test_what_a_person_reads_is_one_line_of_printable_text(key, title):
+    changes = {"title": title} if key == "title" else {"ablate": {title: {"timesteps": 3}}}
+    if key == "ablate" and title.startswith("x"):
+        return  # cut where it is shown
+    with pytest.raises(BadSuite, match=rf"^f\.yaml:1: {key}"):
+        plan(suite(**changes))
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "Com1.x", "lpt9", "a.", "..", "-a", "a/b", "a\n"])
+@pytest.mark.parametrize("key", ["name", "tuned_by"])
+def test_names_are_those_of_folders_on_every_system(key, name):
+    with pytest.raises(BadSuite, match=rf"^f\.yaml:1: {key}: "):
+        plan(suite(**{key: name}))
