@@ -16,6 +16,7 @@ import torch
 from eibench.data.base import DataError, ImageData, Split, as_float, in_order
 from eibench.data.digits import digits
 from eibench.data.events_cache import cached
+from eibench.data.machine import require_memory
 from eibench.data.saccade import CHUNK, record, triangle
 
 
@@ -35,8 +36,11 @@ class Camera:
         """The recordings of a split's images, uint8 [N, T, 2, H, W].
 
         Raises:
-            DataError: the path has fewer steps than there are frames.
+            DataError: the path has fewer steps than there are frames, or these are too large.
         """
+        height, width = (side + 2 * self.margin for side in split.images.shape[-2:])
+        frames = f"{len(split)} recordings in {self.timesteps} frames of {height}x{width}"
+        require_memory(len(split) * self.timesteps * 2 * height * width, frames)
         path = triangle(self.amplitude, self.saccades, self.steps)
         try:
             seen = [
@@ -45,8 +49,8 @@ class Camera:
             ]
         except ValueError as error:
             raise DataError(f"{error}; raise `steps`") from None
-        frames: np.ndarray = torch.cat(seen).numpy()
-        return frames
+        counts: np.ndarray = torch.cat(seen).numpy()
+        return counts
 
 
 def digits_dvs(

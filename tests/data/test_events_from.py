@@ -149,3 +149,9 @@ def test_another_camera_or_other_images_are_computed_anew(tmp_path):
 def test_what_is_wrong_with_the_source_is_said(tmp_path):
     with pytest.raises(DataError, match="no such folder; an imagefolder is"):
         events_from({"name": "imagefolder", "root": str(tmp_path)})
+
+
+def test_recordings_that_no_machine_can_hold(monkeypatch):
+    monkeypatch.setattr("os.sysconf", lambda _: 1000)
+    with pytest.raises(DataError, match=r"1167 recordings in 4 frames of 12x12 would take 0\.0"):
+        DATASETS["digits_dvs"](**DigitsDVSOptions().model_dump(), timesteps=4)
