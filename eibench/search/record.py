@@ -65,6 +65,8 @@ class Ledger:
         """Write the file; `importances` take a while, and are for the end."""
         known, options = self.search, self.search.options
         described = [self._study(study, importances) for study in studies]
+        trials = [trial for study in described for trial in study["trials"]]
+        ids = dict.fromkeys(run_id for trial in trials for run_id in trial["runs"])
         content = {
             "schema": SCHEMA,
             "suite": known.name,
@@ -73,7 +75,7 @@ class Ledger:
             "axes": known.axes,
             "tuned_by": None,
             "same": [],
-            "runs": [{"run_id": run_id, "fields": f} for run_id, f in self.runs.items()],
+            "runs": [{"run_id": run_id, "fields": self.runs[run_id]} for run_id in ids],
             "search": {
                 "objectives": options.objectives,
                 "trials": known.trials,

@@ -4,6 +4,7 @@ on to the files of an undisturbed command, in every field that is not of the clo
 A server imports torch once and forks for each command, so that a kill costs what it interrupts.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -101,7 +102,8 @@ class Server:
         child = self.start(*words)
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)  # a child that has ended waits to be read, as a zombie
+            with contextlib.suppress(ProcessLookupError):  # it has ended, or not begun
+                os.killpg(child, signal.SIGKILL)
         return self.code()
 
 
