@@ -145,7 +145,7 @@ def test_damaged_results_are_read_or_refused(results: Path, outside: Path, tmp_p
             refused += "results" in str(error)
         except Exception as error:
             raise AssertionError(f"results {i}: {path.name}: {type(error).__name__}") from error
-        assert time.monotonic() - began < 20, f"results {i}: {path}"
+        assert time.monotonic() - began < 90, f"results {i}: {path}"
         assert outside.read_text() == "{}"
         for moved in tmp_path.glob("moved-*"):
             assert {p.name for p in moved.iterdir()} <= {"plan.json", "record.json", "epochs.jsonl"}
