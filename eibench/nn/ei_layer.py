@@ -157,11 +157,11 @@ class EILayer(DrawnFromData):
         """
         self._require_usable(x)
         once = x[:1] if repeats(x) else x
-        drive, parts, parameters = self._drive(laid_out(merge_time(once)))
+        drive, parts, parameters = self._drive(laid_out(merge_time(once), self))
         return F.fired(drive, F.Size(*x.shape[:2]), parts, neuron.constants, *parameters)
 
     def _integrated(self, x: Tensor) -> Tensor:
-        return split_time(self._circuit(laid_out(merge_time(x)), steps=x.shape[0]), like=x)
+        return split_time(self._circuit(laid_out(merge_time(x), self), steps=x.shape[0]), like=x)
 
     def _circuit(self, x: Tensor, steps: int) -> Tensor:
         """The equations of `functional.ei` on activity [T * B, ...], `steps` being T."""

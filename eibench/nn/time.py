@@ -92,17 +92,34 @@ def spares(part: nn.Module) -> bool:
     return alike
 
 
-def laid_out(samples: Tensor) -> Tensor:
-    """Samples [N, C, H, W] in the memory order that suits a convolution; others as they are.
+def laid_out(samples: Tensor, reader: nn.Module) -> Tensor:
+    """Samples [N, C, H, W] in the memory order that suits their `reader`; others as they are.
 
-    The channels of a position lie side by side (channels_last), but for small maps on a CPU. The
-    order of a convolution's input is that of all that follows from it.
+    The channels of a position lie side by side (channels_last), but for small maps on a CPU and
+    where that is not safe. The order of a convolution's input is that of all that follows from it.
     """
     if samples.dim() != 4 or samples.is_meta or tracing():
         return samples
-    small = samples.device.type == "cpu" and samples.shape[2] * samples.shape[3] <= FEW
-    order = torch.contiguous_format if small else torch.channels_last
+    apart = samples.device.type == "cpu" and (
+        samples.shape[2] * samples.shape[3] <= FEW or _overruns(reader, samples.shape[1])
+    )
+    order = torch.contiguous_format if apart else torch.channels_last
     return samples.contiguous(memory_format=order)
+
+
+def _overruns(reader: nn.Module, channels: int) -> bool:
+    """Return whether torch may write beyond its memory for the gradient of the reader's weights.
+
+    Seen in torch 2.14.1 on an x86 CPU with AVX2 alone: convolutions of 1x1 with a stride over fewer
+    than 8 channels, in channels_last, end in "double free or corruption".
+    """
+    if channels >= 8:
+        return False
+    weight = getattr(reader, "weight_ee", None)
+    weight = getattr(reader, "weight", None) if weight is None else weight
+    if not isinstance(weight, Tensor) or weight.shape[2:] != (1, 1):
+        return False
+    return getattr(reader, "stride", 1) not in (1, (1, 1))
 
 
 class TimeDistributed(nn.Module):
@@ -119,7 +136,7 @@ class TimeDistributed(nn.Module):
 
     def once(self, x: Tensor, times: int) -> Tensor:
         """The same for one of `times` equal steps."""
-        return split_time(self.module(laid_out(merge_time(x))), x)
+        return split_time(self.module(laid_out(merge_time(x), self.module)), x)
 
     @property
     def alike(self) -> bool:

@@ -48,7 +48,7 @@ from eibench.nn import (
 )
 from eibench.nn import functional as F
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.time import repeats
+from eibench.nn.time import laid_out, repeats
 from eibench.plan.options import EIOptions, NeuronOptions
 
 FLOAT32 = 1e-6
@@ -345,6 +345,29 @@ def test_one_pixel_and_one_image_have_a_running_variance():
     model = Current(TimeDistributed(nn.Conv2d(1, 2, 1)), BatchNorm2d(2))
     model(torch.ones(1, 1, 1, 1).expand(4, 1, 1, 1, 1))
     assert model[1].running_var.tolist() == pytest.approx([0.9, 0.9])
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(3, 16, 1, 2), nn.Conv2d(7, 16, 1, (2, 1)), EIConv2d(3, 16, 1, 2)]
+)
+def test_strided_synapses_of_few_channels_keep_to_their_memory(layer):
+    """In channels_last torch's gradient of such weights writes beyond its memory on some CPUs,
+    which ended the process."""
+    channels = layer.in_channels if isinstance(layer, nn.Conv2d) else 3
+    x = torch.rand(3, 4, channels, 8, 8)
+    assert laid_out(x[0], layer).is_contiguous()
+    part = layer if isinstance(layer, EIConv2d) else TimeDistributed(layer)
+    initialize(part, x)
+    for _ in range(10):
+        part(x).square().sum().backward()
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(3, 16, 3, 2), nn.Conv2d(8, 16, 1, 2), EIConv2d(3, 16, 1)]
+)
+def test_others_read_channels_side_by_side(layer):
+    x = torch.rand(4, 8 if getattr(layer, "in_channels", 3) == 8 else 3, 8, 8)
+    assert laid_out(x, layer).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("divisive", [True, False])

@@ -175,7 +175,7 @@ def _synapses(experiment: Experiment) -> list[tuple[nn.Module, Tensor, bool]]:
         x = inputs[0]
         if isinstance(module, EILayer):
             x = merge_time(x[:1] if repeats(x) else x)
-        found.append((module, laid_out(x), not found))
+        found.append((module, laid_out(x, module), not found))
 
     kinds = (nn.Conv2d, nn.Linear, EILayer)
     modules = [m for m in experiment.model.modules() if isinstance(m, kinds)]
