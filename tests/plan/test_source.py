@@ -213,7 +213,9 @@ def test_images_of_a_plugin(project, cli):
     model = {"name": "plain", "depth": 1, "width": 4, "pools": 0}
     path = project.suite(base={"data": data, "model": model}, grid={}, plugins=["noise.py"])
     done = cli("run", path)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    (said,) = done.err.splitlines()
+    assert said.startswith("running the code of ") and said.endswith("noise.py")
     (run,) = load_plan(path, []).runs
     assert run.spec.sources()["plugins"]["data"].startswith("noise.py (sha256 ")
     assert run.spec.identity()["plugins"].keys() == {"data"}

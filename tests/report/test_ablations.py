@@ -279,10 +279,11 @@ def test_latex(ablated):
 
 def test_latex_heads_over_two_parts(by_depth):
     text = to_latex(table_of(by_depth))
-    assert r"\begin{tabular}{lcccccc}" in text
-    assert r" & \multicolumn{6}{c}{depth} \\" in text
-    assert r" & \multicolumn{2}{c}{4} & \multicolumn{2}{c}{16} & \multicolumn{2}{c}{32} \\" in text
-    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5} \cmidrule(lr){6-7}" in text
+    assert r" & \multicolumn{4}{c}{depth} \\" in text
+    assert r" & \multicolumn{2}{c}{4} & \multicolumn{2}{c}{16} \\" in text
+    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in text
+    assert text.index(r"\begin{tabular}{lcccc}") < text.index(r"\begin{tabular}{lcc}")
+    assert r" & \multicolumn{2}{c}{32} \\" in text  # which the page has no width for
 
 
 def test_a_name_is_no_option_of_the_line_before(make_suite):
