@@ -144,7 +144,8 @@ def test_recordings(cli, project):
     """Of 4 x T x 25 values of a channel, 4 are not 0."""
     words = ["--plugin", project.write(EVENTS, "flashes.py"), "--timesteps", 8, "--set", "count=3"]
     done = cli("data", "show", "flashes", *words)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert done.err.splitlines() == [f"running the code of {Path.cwd()}/flashes.py"]
     said = lines(done.out)
     assert said["image"] == "8 frames of 2x5x5, float32 from 0 to 3"
     assert said["mean"] == f"{1 / 200:.4f} {3 / 200:.4f}"
@@ -296,8 +297,11 @@ def test_a_missing_and_a_wrong_option(cli):
 
 def test_a_plugin_that_fails(cli, project):
     text = EVENTS.replace("torch.zeros(4, timesteps", "torch.zeros(4, -timesteps")
-    line = refused(cli("data", "show", "flashes", "--plugin", project.write(text, "flashes.py")))
-    assert line.startswith(f"{Path.cwd()}/flashes.py:") or line.startswith("flashes.py:")
+    done = cli("data", "show", "flashes", "--plugin", project.write(text, "flashes.py"))
+    assert done.code == 2
+    said, error = done.err.splitlines()
+    assert said == f"running the code of {Path.cwd()}/flashes.py"
+    assert error.startswith("error: flashes.py:15: RuntimeError: zeros: ")
 
 
 # ----------------------------------------------------------------- in `run` and `probe`

@@ -167,7 +167,7 @@ add_model(OneOptions, one)
          "does not reach a threshold of 90.0"),
         (["plain", "--data", "imagefolder", "--set", "data.root=none"], "no such folder"),
         (["plain", "--plugin", "none.py"], "none.py: no such file"),
-        (["mlp", "--set", "model.width=2000000000"], "cannot be built"),
+        (["mlp", "--set", "model.width=2000000000"], "at most 65536"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_message(cli, words, text):

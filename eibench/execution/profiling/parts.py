@@ -9,6 +9,7 @@ gradients, Python) is `other`.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,25 +70,33 @@ def _part(module: nn.Module, neuron: type[nn.Module]) -> str | None:
 
 @contextmanager
 def _labelled(subject: Subject) -> Iterator[None]:
-    """Put a label around every module that is a part."""
-    changed: list[tuple[nn.Module, str]] = []
-    for module in [] if subject.model is None else subject.model.modules():
-        part = _part(module, subject.neuron)
-        for entry in ("forward", "fire"):
-            if part is not None and hasattr(module, entry):
-                setattr(module, entry, _under(part, getattr(module, entry)))
-                changed.append((module, entry))
+    """Put a label around every module that is a part.
+
+    Classes are changed, not modules: a module whose own `forward` was replaced is computed apart
+    from its neighbours (`eibench.nn.Chain`).
+    """
+    modules = [] if subject.model is None else list(subject.model.modules())
+    kinds = {type(m) for m in modules if _part(m, subject.neuron) is not None}
+    changed: dict[tuple[type, str], Callable[..., Any]] = {}
+    for kind, entry in itertools.product(kinds, ("forward", "fire")):
+        owner = next((base for base in kind.__mro__ if entry in vars(base)), None)
+        if owner is not None and (owner, entry) not in changed:
+            changed[owner, entry] = getattr(owner, entry)
+            setattr(owner, entry, _under(subject.neuron, getattr(owner, entry)))
     try:
         yield
     finally:
-        for module, entry in changed:
-            delattr(module, entry)
+        for (owner, entry), original in changed.items():
+            setattr(owner, entry, original)
 
 
-def _under(part: str, forward: Callable[..., Any]) -> Callable[..., Any]:
-    def labelled(*arguments: Any) -> Any:
+def _under(neuron: type[nn.Module], forward: Callable[..., Any]) -> Callable[..., Any]:
+    def labelled(module: nn.Module, *arguments: Any) -> Any:
+        part = _part(module, neuron)
+        if part is None:
+            return forward(module, *arguments)
         with record_function(PREFIX + part):
-            return forward(*arguments)
+            return forward(module, *arguments)
 
     return labelled
 
