@@ -5,6 +5,7 @@ SUITES := quickstart depth_scaling methods ei_components dale gradient_scale ei_
 SEARCHES := ei_init_search ei_init_landscape fair_depth_scaling balanced_depth subtractive_depth
 FRESH := build/reproduce
 PROFILES := results/performance
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
 .PHONY: quickstart test test-fast fuzz conformance lint fix reproduce tables profile profile-gpu docs figures clean
@@ -14,13 +15,13 @@ quickstart: .venv/.run  ## the main job on digits: train four methods, print the
 	$(BIN)/eibench report build/quickstart
 
 test: .venv/.test  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: .venv/.test  ## without the slow tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 fuzz: .venv/.test  ## 20,000 damaged suites and results: planned, read or refused, never a traceback
-	EIBENCH_FUZZ=20000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
+	EIBENCH_FUZZ=20000 $(PYTEST) tests/fuzz
 
 conformance: .venv/.conformance  ## layers against SpikingJelly's and snnTorch's
 	$(BIN)/python -m pytest tests/conformance
