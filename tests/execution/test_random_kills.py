@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = {"run": 8, "search": 8, "jobs": 4}
+KILLS = {"run": 6, "search": 5, "run-jobs": 4, "search-jobs": 5}
 LIMIT = 240.0
 """Seconds for one kind of command, on a busy machine."""
 BASE = """
@@ -37,6 +37,16 @@ search:
   trials: 2
   seeds: [7]
   pruner: median
+""",
+    "search-jobs": """
+grid: {method: [ei, tdbn]}
+seeds: [0]
+search:
+  space: {train.lr: {low: 0.01, high: 1, log: true}, train.momentum: {choices: [0, 0.9]}}
+  tune: {ei: {method.kappa: {choices: [0, 1]}}}
+  trials: 4
+  seeds: [1000]
+  pruner: hyperband
 """,
 }
 SERVER = """
@@ -109,7 +119,7 @@ class Server:
 
 @pytest.fixture
 def server(request):
-    made = Server(jobs=request.param == "jobs")
+    made = Server(jobs=request.param.endswith("jobs"))
     yield made
     made.process.kill()
     made.process.communicate()
@@ -141,15 +151,18 @@ def test_a_command_killed_at_any_instant_goes_on_to_the_same_files(
     tmp_path, monkeypatch, server, kind
 ):
     monkeypatch.chdir(tmp_path)
-    verb = "search" if kind == "search" else "run"
-    Path("s.yaml").write_text(f"name: killed{BASE}{SUITES[verb]}")
-    words = [verb, "s.yaml", "--device", "cpu", *(["--jobs", "2"] if kind == "jobs" else [])]
+    verb, *several = kind.split("-")
+    base = BASE.replace("adamw", "sgd") if kind == "search-jobs" else BASE  # which has momentum
+    Path("s.yaml").write_text(f"name: killed{base}{SUITES.get(kind, SUITES[verb])}")
+    words = [verb, "s.yaml", "--device", "cpu", *(["--jobs", "2"] if several else [])]
     chance = random.Random(kind)
     server.process.stdin.flush()
     server.call(*words, "--results", "warm")
     start = time.monotonic()
-    assert server.call(*words, "--results", "whole") == 0, Path("log").read_text()
+    assert server.call(*words, "--results", "timed") == 0, Path("log").read_text()
     lasts = time.monotonic() - start
+    alone = [*words[:-1], "1"] if several else words
+    assert server.call(*alone, "--results", "whole") == 0, Path("log").read_text()
     whole = files("whole")
     killed, attempt, begun = 0, 0, time.monotonic()
     while killed < KILLS[kind] and time.monotonic() - begun < LIMIT:
