@@ -89,7 +89,7 @@ class Progress:
 
 def _headline(result: dict[str, Any]) -> str:
     """What a run's line says of its result: test accuracy, or the spread of a probe's gradients."""
-    if "test_accuracy" in result:
+    if result.get("test_accuracy") is not None:
         return f"{result['test_accuracy']:5.1f} %"
     if "gradient_decades" not in result:
         return ""

@@ -18,6 +18,7 @@ from eibench.data.base import DataError
 
 OF_SYSTEMS = {
     *("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"),
+    *("#snapshot", "@recently-snapshot", "recycler", "found.000", "network trash folder"),
     *("system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
 }
 """Names, in small letters, that systems leave in folders, beside those that begin with a dot."""

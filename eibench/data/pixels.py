@@ -24,6 +24,9 @@ from torchvision.transforms.functional import center_crop, resize
 from eibench.data.base import DataError
 
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+FORMATS = ("BMP", "DIB", "GIF", "IM", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are read, whatever a file is called: for others Pillow may start another program,
+as Ghostscript for PostScript, which is a program itself. MPO is read as JPEG."""
 SEVERAL = ("MPO",)
 """Formats of photographs with previews or maps of depth behind the picture."""
 LARGEST = 2**28
@@ -44,7 +47,7 @@ def read_pixels(path: str, size: int | None = None) -> np.ndarray:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device may never answer
             raise DataError(f"{path}: not a readable image (it is no regular file)")
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             picture = _rgb(path, image)
             if size is not None:
                 picture = _square(path, picture, size)

@@ -37,6 +37,10 @@ TITLE_WIDTH = 10
 """Characters of an inch of it."""
 CAPTION_LINE = 0.14
 """Inches of each line below the axes."""
+TITLE_LINES = 4
+"""Lines of a title: what is longer is cut, or no space were left for the axes ..."""
+CAPTION_SHARE = 1 / 3
+"""... as it would be below a caption of more than this share of the height."""
 
 
 def draw(table: Table, x: str | None) -> Figure:
@@ -84,7 +88,10 @@ def _as_differences(table: Table, x: str | None) -> bool:
 def write_around(figure: Figure, title: str, text: str) -> None:
     """The title above, `text` below, and the space between them for the axes."""
     width, height = figure.get_size_inches()
-    title = textwrap.fill(title, round(TITLE_WIDTH * width))
+    title = textwrap.fill(
+        title, round(TITLE_WIDTH * width), max_lines=TITLE_LINES, placeholder=" ..."
+    )
+    text = _first_lines(text, max(2, int(CAPTION_SHARE * height / CAPTION_LINE)))
     bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
     left = 0.08 / width
     figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")
@@ -92,6 +99,14 @@ def write_around(figure: Figure, title: str, text: str) -> None:
     top = TITLE + TITLE_LINE * title.count("\n")
     rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + top) / height)
     figure.set_layout_engine("constrained", rect=rectangle)
+
+
+def _first_lines(text: str, most: int) -> str:
+    """Return `text`, or its first lines and the number of the others."""
+    lines = text.split("\n")
+    if len(lines) <= most:
+        return text
+    return "\n".join([*lines[: most - 1], f"... and {len(lines) - most + 1} more"])
 
 
 def caption(table: Table, x: str | None = None) -> str:

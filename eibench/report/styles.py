@@ -14,12 +14,15 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from eibench.errors import shorten
 from eibench.report.escape import terminal
 from eibench.report.layout import METHOD, Key
 from eibench.report.tables import Table
 from eibench.report.words import show_field, show_value
 
 DPI = 150
+LONGEST_LINE = 300
+"""Characters of a line of text in a figure."""
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -53,7 +56,7 @@ def style() -> Iterator[None]:
 
 
 def render(figure: Figure, form: str, **options: Any) -> bytes:
-    """Return the file of a figure, `png` or `pdf`, its texts without unprintable characters.
+    """Return the file of a figure, `png` or `pdf`, its texts printable and of bounded length.
 
     The backend is named, as that of the user's settings may open windows, or not be there.
     """
@@ -66,7 +69,7 @@ def render(figure: Figure, form: str, **options: Any) -> bytes:
 
 
 def _make_printable(figure: Figure) -> None:
-    """Replace unprintable characters in all texts, those of ticks when they are drawn."""
+    """Bound and make printable all texts, those of ticks when they are drawn."""
     for text in figure.findobj(Text):
         text.set_text(_lines(text.get_text()))
     for axes in figure.axes:
@@ -80,7 +83,7 @@ def _tick_texts(format_ticks: Callable[[Any], list[str]], values: Any) -> list[s
 
 
 def _lines(text: str) -> str:
-    return "\n".join(map(terminal, text.split("\n")))
+    return "\n".join(shorten(terminal(line), LONGEST_LINE) for line in text.split("\n"))
 
 
 @dataclass(frozen=True)

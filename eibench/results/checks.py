@@ -51,6 +51,8 @@ def check_plan(plan: Mapping[str, Any], path: Path) -> None:
 def _contradictions(plan: Mapping[str, Any]) -> Iterator[str]:
     runs = [run["run_id"] for run in plan["runs"]]
     known = set(runs)
+    if not runs and plan.get("kind") != "search":
+        yield "runs: must not be empty"
     if len(known) < len(runs):
         yield f"runs: {Counter(runs).most_common(1)[0][0]} stands twice"
     for i, run in enumerate(plan["runs"]):
@@ -87,9 +89,20 @@ def check_record(record: Mapping[str, Any], run_id: str, path: Path) -> None:
     found = {"run_id": record.get("run_id") or run_id, "fields": made}
     problems = [f"{key}: of another run, {f}, not {run_id}" for key, f in found.items()]
     problems = [text for text, f in zip(problems, found.values(), strict=True) if f != run_id]
+    if record["status"] == "ok":
+        problems += _result_contradictions(record["result"])
     if problems:
         raise damaged(path, problems)
     check_order([layer["layer"] for layer in record.get("layers", [])], "layers", path)
+
+
+def _result_contradictions(result: Mapping[str, Any]) -> Iterator[str]:
+    """Problems of a result: a run that ended well has the number that it was made for."""
+    if result.get("test_accuracy") is None and "gradient_decades" not in result:
+        yield "result.test_accuracy: must be a number, as the run is ok"
+    best, epochs = result.get("best_epoch"), result.get("epochs")
+    if best is not None and epochs is not None and best > epochs:
+        yield f"result.best_epoch: must be at most {epochs}, the number of epochs, not {best}"
 
 
 def check_order(numbers: Sequence[int], key: str, path: Path) -> None:

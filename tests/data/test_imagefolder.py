@@ -341,7 +341,7 @@ def test_many_files_are_read_alike_by_other_processes(root, monkeypatch):
 def test_hidden_files_and_those_of_systems_are_passed_over(root):
     """They are no classes, no images, and not worth a word."""
     before = imagefolder(root, 0.2).digest
-    hidden = (".ipynb_checkpoints", "@eaDir", "__MACOSX", "$RECYCLE.BIN", ".git", "#recycle")
+    hidden = (".ipynb_checkpoints", "@eaDir", "__MACOSX", "$RECYCLE.BIN", ".git", "#snapshot")
     for split in ("train", "test"):
         for name in hidden:
             for place in (Path(root, split), Path(root, split, "cat")):

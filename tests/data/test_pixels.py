@@ -216,3 +216,9 @@ def test_whatever_is_wrong_with_a_file_is_a_message(form):
         path.write_bytes(content)
         with contextlib.suppress(DataError):
             assert read_pixels(str(path)).shape[2] == 3
+
+
+def test_no_program_is_started_for_a_file():
+    """PostScript is a program, which Pillow has Ghostscript run."""
+    Path("a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n{} loop\n")
+    assert "cannot identify image file" in refusal("a.png")

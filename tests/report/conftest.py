@@ -245,7 +245,7 @@ class FakeSearch:
         if reason is not None:
             status = "diverged" if state == "complete" else "error"
             return self.tried.fail(status, reason, **spec).run_id
-        return self.tried.run(None, **spec, result=scores).run_id
+        return self.tried.run(50.0, **spec, result=scores).run_id
 
     def _spec(self, seed: int, values: dict[str, Any]) -> dict[str, Any]:
         """What `FakeSuite.plan` takes for the values of a trial under the arm of its study."""

@@ -143,3 +143,33 @@ def test_markdown():
     assert markdown("a|b `c` <i> &amp; [x](y)\n_z_ n_n") == (
         r"a\|b \`c\` \<i\> \&amp; \[x\](y) \_z\_ n_n"
     )
+
+
+@pytest.mark.parametrize("result", [{"test_accuracy": None}, {}])
+def test_a_run_that_is_ok_has_its_number(suite, result):
+    record = suite.run(90.0).path / "record.json"
+    change(record, "result", value=result)
+    with pytest.raises(UserError, match=r"result\.test_accuracy: must be a number"):
+        load_results(suite.folder)
+
+
+def test_a_best_epoch_after_the_last_is_refused(suite):
+    record = suite.run(90.0).path / "record.json"
+    change(record, "result", value={"test_accuracy": 90.0, "best_epoch": 9, "epochs": 3})
+    with pytest.raises(UserError, match=r"result\.best_epoch: must be at most 3"):
+        load_results(suite.folder)
+
+
+def test_a_plan_without_runs_is_refused(suite):
+    suite.run(90.0)
+    change(suite.folder / "plan.json", "runs", value=[])
+    with pytest.raises(UserError, match="runs: must not be empty"):
+        read_plan(suite.folder)
+
+
+@pytest.mark.parametrize("key", ["title", "same"])
+def test_texts_of_any_length_leave_room_for_the_axes(suite, tmp_path, key):
+    suite.run(90.0)
+    text = "a\u00e9 " * 20_000
+    change(suite.folder / "plan.json", key, value=text if key == "title" else [["a", text]] * 99)
+    assert list(make_figures([suite.folder], None, out=tmp_path / "out"))
