@@ -24,7 +24,7 @@ from torchvision.transforms.functional import center_crop, resize
 from eibench.data.base import DataError
 
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
-FORMATS = ("BMP", "DIB", "GIF", "IM", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are read, whatever a file is called: for others Pillow may start another program,
 as Ghostscript for PostScript, which is a program itself. MPO is read as JPEG."""
 SEVERAL = ("MPO",)

@@ -50,7 +50,7 @@ def test_grey_with_transparency():
 def test_premultiplied_colour(monkeypatch):
     """As TIFF may store it: 64 of 128 is half grey, half seen."""
     image = Image.frombytes("RGBa", (1, 1), bytes([64, 64, 64, 128]))
-    monkeypatch.setattr(Image, "open", lambda _: image)
+    monkeypatch.setattr(Image, "open", lambda _, formats: image)
     Path("a.tiff").touch()
     assert abs(read_pixels("a.tiff")[0, 0, 0] - (255 - 0.5 * 128)) <= 1
 
@@ -64,7 +64,7 @@ def test_other_modes_with_alpha(mode, monkeypatch):
     else:
         image.putpalette([0, 0, 0, 0, 0, 0])
         image.putdata([(0, 0), (1, 255)])
-    monkeypatch.setattr(Image, "open", lambda _: image)
+    monkeypatch.setattr(Image, "open", lambda _, formats: image)
     Path("a.png").touch()
     assert read_pixels("a.png").tolist() == [[[255] * 3, [0] * 3]]
 
