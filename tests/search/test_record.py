@@ -61,7 +61,7 @@ def ended(folder, loss):
         "cost": {"train_seconds": 1.0, "evaluation_seconds": 1.0},
     }
     (folder.path / "epochs.jsonl").write_text(json.dumps(epoch) + "\n")
-    result = {"validation_accuracy": 50.0, "best_epoch": 1}
+    result = {"validation_accuracy": 50.0, "best_epoch": 1, "test_accuracy": 50.0}
     record = {"schema": 1, "status": "ok", "reason": None, "fields": {}, "result": result}
     (folder.path / "record.json").write_text(json.dumps({**record, "cost": {"seconds": 2.0}}))
 
