@@ -13,8 +13,6 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from torchvision.datasets.utils import download_url
-
 from eibench.data.base import DataError
 
 SHA256 = {
@@ -44,6 +42,8 @@ def fetch_archive(url: str, folder: Path, name: str, md5: str) -> None:
         DataError: it is not what was published, or not what a data set's archive holds.
         OSError, RuntimeError and others of `sources.FAILURES`: a download that fails.
     """
+    from torchvision.datasets.utils import download_url
+
     download_url(url, str(folder), name, md5)
     check_sha256(folder / name, md5)
     unpack(folder / name, folder)

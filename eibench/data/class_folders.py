@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from eibench.data.base import DataError
 
 OF_SYSTEMS = {
@@ -22,6 +20,8 @@ OF_SYSTEMS = {
     *("system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
 }
 """Names, in small letters, that systems leave in folders, beside those that begin with a dot."""
+IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Files that are read: torchvision's list."""
 MOST = 5
 """Names or kinds that a message lists."""
 

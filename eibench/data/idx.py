@@ -11,10 +11,12 @@ import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-from torchvision.datasets import MNIST
+from typing import TYPE_CHECKING
 
 from eibench.data.sources import md5_problems
+
+if TYPE_CHECKING:
+    from torchvision.datasets import MNIST
 
 MAGIC = {1: 0x0801, 3: 0x0803}
 """By number of dimensions, for unsigned 8-bit values."""

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageOps
 from torch import Tensor
-from torchvision.transforms.functional import center_crop, resize
 
 from eibench.data.base import DataError
 
@@ -103,6 +102,8 @@ def _on_white(path: str, image: Image.Image) -> Image.Image:
 
 def _square(path: str, picture: Image.Image, size: int) -> Image.Image:
     """The middle square of `picture`, the shorter side of which becomes `size`."""
+    from torchvision.transforms.functional import center_crop, resize
+
     shorter, longer = sorted(picture.size)
     if size * size * longer > LARGEST * shorter:
         raise DataError(

@@ -6,6 +6,7 @@ has been fetched and verified.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tarfile
 import zipfile
@@ -13,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-
-from torchvision.datasets.utils import calculate_md5
 
 from eibench.data.base import DataError
 from eibench.data.folder import VARIABLE, data_folder
@@ -125,5 +124,6 @@ def md5_problems(path: Path, md5: str) -> list[str]:
     """What is wrong with the file at `path`: nothing, or one problem; may raise `OSError`."""
     if not path.is_file():
         return [f"{path}: missing"]
-    found = calculate_md5(path)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
     return [] if found == md5 else [f"{path}: damaged, its md5 is {found} and not {md5}"]

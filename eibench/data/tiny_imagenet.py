@@ -20,7 +20,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import resize
 
 from eibench.data.archives import fetch_archive
 from eibench.data.base import DataError, ImageData, Split, set_aside
@@ -141,6 +140,8 @@ def _labels(listing: Listing, files: Iterable[tuple[Path, str]]) -> Tensor:
 def _read(files: list[tuple[Path, str]], size: int) -> Tensor:
     """uint8 [N, 3, size, size], filled in place: a list of images to stack would take twice as
     much."""
+    from torchvision.transforms.functional import resize
+
     images = torch.empty(len(files), IMAGE[0], size, size, dtype=torch.uint8)
     for image, (path, _) in zip(images, files, strict=True):
         image.copy_(resize(_image(path), [size, size]))

@@ -12,41 +12,53 @@ is opened only when its md5 is that of the published file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 from eibench.data.archives import fetch_archive
 from eibench.data.base import ImageData, Split, set_aside
 from eibench.data.idx import mnist_problems
 from eibench.data.sources import Source, md5_problems, whole_folder
 
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
+
 
 def mnist(validation_share: float) -> ImageData:
     """MNIST (LeCun et al. 1998): 60000 and 10000 images [1, 28, 28]; raises `DataError`."""
-    return _mnist("mnist", MNIST, validation_share)
+    return _mnist("mnist", "MNIST", validation_share)
 
 
 def fashion_mnist(validation_share: float) -> ImageData:
     """Fashion-MNIST (Xiao et al. 2017), in the form of MNIST; raises `DataError`."""
-    return _mnist("fashion_mnist", FashionMNIST, validation_share)
+    return _mnist("fashion_mnist", "FashionMNIST", validation_share)
 
 
 def cifar10(validation_share: float) -> ImageData:
     """CIFAR-10 (Krizhevsky 2009): 50000 and 10000 images [3, 32, 32]; raises `DataError`."""
-    return _cifar("cifar10", CIFAR10, validation_share)
+    return _cifar("cifar10", "CIFAR10", validation_share)
 
 
 def cifar100(validation_share: float) -> ImageData:
     """CIFAR-100 (Krizhevsky 2009), its 100 fine classes; raises `DataError`."""
-    return _cifar("cifar100", CIFAR100, validation_share)
+    return _cifar("cifar100", "CIFAR100", validation_share)
 
 
-def _mnist(name: str, kind: type[MNIST], share: float) -> ImageData:
+def _class(name: str) -> Any:
+    """Return torchvision's class of that name; its import takes a third of a command's start."""
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def _mnist(name: str, class_name: str, share: float) -> ImageData:
+    kind = _class(class_name)
     folder = whole_folder(name, TORCHVISION_SOURCES[name])
     train, test = (kind(folder, train=part) for part in (True, False))
     classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST's are `7 - seven`
@@ -54,7 +66,8 @@ def _mnist(name: str, kind: type[MNIST], share: float) -> ImageData:
     return _carved(folder, classes, share, *splits)
 
 
-def _cifar(name: str, kind: type[CIFAR10], share: float) -> ImageData:
+def _cifar(name: str, class_name: str, share: float) -> ImageData:
+    kind = _class(class_name)
     folder = whole_folder(name, TORCHVISION_SOURCES[name])
     train, test = (kind(folder, train=part) for part in (True, False))
     splits = [Split(_channels_first(p.data), torch.tensor(p.targets)) for p in (train, test)]
@@ -73,32 +86,41 @@ def _carved(folder: Path, classes: list[str], share: float, train: Split, test: 
     return ImageData(tuple(classes), kept, held, test)
 
 
-def _fetch_mnist(kind: type[MNIST], folder: Path) -> None:
+def _fetch_mnist(class_name: str, folder: Path) -> None:
     """The compressed files, and what they hold: unpacked anew, since torchvision takes for whole
     what an interrupted call left half unpacked."""
+    kind = _class(class_name)
     for half in (folder / kind.__name__ / "raw").glob("*-ubyte"):
         half.unlink()
     kind(folder, download=True)
 
 
-def _fetch_cifar(kind: type[CIFAR10], folder: Path) -> None:
+def _fetch_cifar(class_name: str, folder: Path) -> None:
     """The batches; the archive, which holds nothing else, is not kept."""
-    if _cifar_problems(kind, folder):
+    kind = _class(class_name)
+    if _cifar_problems(class_name, folder):
         fetch_archive(kind.url, folder, kind.filename, kind.tgz_md5)
 
 
-def _cifar_problems(kind: type[CIFAR10], folder: Path) -> list[str]:
+def _cifar_problems(class_name: str, folder: Path) -> list[str]:
     """The batches and the class names that are not the published files."""
+    kind: type[CIFAR10] = _class(class_name)
     files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
     base = folder / kind.base_folder
     return [problem for name, md5 in files for problem in md5_problems(base / name, md5)]
 
 
+def _mnist_problems(class_name: str, folder: Path) -> list[str]:
+    return mnist_problems(_class(class_name), folder)
+
+
+def _source(fetch: Callable[..., None], problems: Callable[..., list[str]], name: str) -> Source:
+    return Source(partial(fetch, name), partial(problems, name))
+
+
 TORCHVISION_SOURCES = {
-    "mnist": Source(partial(_fetch_mnist, MNIST), partial(mnist_problems, MNIST)),
-    "fashion_mnist": Source(
-        partial(_fetch_mnist, FashionMNIST), partial(mnist_problems, FashionMNIST)
-    ),
-    "cifar10": Source(partial(_fetch_cifar, CIFAR10), partial(_cifar_problems, CIFAR10)),
-    "cifar100": Source(partial(_fetch_cifar, CIFAR100), partial(_cifar_problems, CIFAR100)),
+    "mnist": _source(_fetch_mnist, _mnist_problems, "MNIST"),
+    "fashion_mnist": _source(_fetch_mnist, _mnist_problems, "FashionMNIST"),
+    "cifar10": _source(_fetch_cifar, _cifar_problems, "CIFAR10"),
+    "cifar100": _source(_fetch_cifar, _cifar_problems, "CIFAR100"),
 }
