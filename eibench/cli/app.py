@@ -67,7 +67,7 @@ def _refusal(text: str) -> typer.Exit:
 
 
 def _in_words(error: BaseException) -> str | None:
-    """What the code of a plugin raised anywhere, and a disk or file at fault; None for all else."""
+    """Return the message of an error of a plugin's code, a disk or a file; None for all others."""
     words = plugins.plugin_error(error)
     if words is None and isinstance(error, OSError) and streams.is_mendable(error):
         words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror

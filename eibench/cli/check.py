@@ -67,7 +67,7 @@ def _check(loaded: Loaded, kind: str, choice: Choice) -> int:
 
 
 def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) -> bool:
-    """Whether the contract fails; its line is printed."""
+    """Print the line of a contract, and return whether it fails."""
     from eibench.contracts import Broken
 
     title = " ".join((contract.__doc__ or "").split()).removesuffix(".")

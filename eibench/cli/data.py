@@ -134,7 +134,7 @@ def _origin(options: type[DataOptions]) -> str:
 
 
 def _title(options: DataOptions, found: Description) -> str:
-    """What the sheet shows."""
+    """Return the title of the contact sheet."""
     shown, count = len(found.samples), len(found.classes)
     some = f"all {count} classes" if shown == count else f"{shown} of {count} classes"
     if found.frames is None:

@@ -54,7 +54,7 @@ def _devices() -> Iterator[tuple[bool, str]]:
 
 
 def _tried(device: object, name: str) -> tuple[bool, str]:
-    """Whether a forward and backward pass works on `device`."""
+    """Run a forward and a backward pass on `device`; return whether it works, and the words."""
     import torch
 
     from eibench.nn import LIF, EIConv2d, initialize

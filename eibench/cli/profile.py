@@ -27,7 +27,7 @@ QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "99"}
 
 
 class Form(StrEnum):
-    """What to print."""
+    """Output formats."""
 
     table = "table"
     markdown = "markdown"
@@ -138,7 +138,7 @@ def _model(text: str) -> dict[str, Any]:
 
 
 def _shape(data: str | None, image: str, classes: int) -> DataShape:
-    """What a network must know of the data."""
+    """Return the shape of the data that a network is built for."""
     if data is not None:
         return _known_shape(data)
     found = re.fullmatch("x".join([r"([1-9][0-9]{0,3})"] * 3), image)

@@ -156,10 +156,11 @@ def test_at_import(cli, write, error):
         assert ERRORS[error] in line
 
 
-@pytest.mark.parametrize("what", ["label", "same_as"])
+@pytest.mark.parametrize("what", ["label", "summary", "same_as"])
 def test_in_what_the_options_say(cli, write, what):
+    kind = "classmethod" if what == "summary" else "property"
     text = PLUGIN.replace(
-        '    name = "hostile"\n', f'    name = "hostile"\n\n    @property\n    def {what}(self):\n'
+        '    name = "hostile"\n', f'    name = "hostile"\n\n    @{kind}\n    def {what}(self):\n'
         "        raise ERROR\n"
     )  # fmt: skip
     path = write("SystemExit(0)", text)
