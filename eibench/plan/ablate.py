@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from eibench.plan.draft import Leaf, leaves
+from eibench.plan.layers import Leaf, leaves
 from eibench.plan.suite import ABLATION, BASE, JOIN, MOST_RUNS, PlannedRun, SuiteFile
 
 ONE_METHOD = "give each method a suite of its own, with the method in `base`"

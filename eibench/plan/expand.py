@@ -15,11 +15,11 @@ from typing import TypeVar
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
-from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
+from eibench.plan.layers import LayeredValues, Leaf, Located, Origin, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
 from eibench.plan.overrides import Override, is_exactly, matches
 from eibench.plan.plugins import Loaded, announce_plugins, find_plugin, run_plugin
-from eibench.plan.references import Published, read_references
+from eibench.plan.references import PublishedResult, read_references
 from eibench.plan.spec import PROBE
 from eibench.plan.suite import (
     ABLATION,
@@ -97,14 +97,14 @@ class Expansion(CheckedSuite):
         """Clauses of `exclude` that leave out a run which cannot even be planned."""
         self.axes = (*([ABLATION] if self.factors else []), *self.grid, *self.zip)
         self.plugins: tuple[Loaded, ...] = ()
-        self.drafts: dict[str, Draft] = {}
-        """By the id of the run that each has made."""
+        self.layered: dict[str, LayeredValues] = {}
+        """By the id of the run that they make."""
 
-    def arms(self) -> list[tuple[PlannedRun, Draft]]:
-        """The runs that are not excluded, seeds open, each with the draft that made it."""
+    def arms(self) -> list[tuple[PlannedRun, LayeredValues]]:
+        """The runs that are not excluded, seeds open, each with the values that made it."""
         self.plugins = self._load_plugins()
         kept = self._kept_runs(MOST_STUDIES)
-        return [(run, self.drafts[run.run_id]) for run in kept]
+        return [(run, self.layered[run.run_id]) for run in kept]
 
     def plan(self, seeds: list[int]) -> Plan:
         """The runs under `seeds`."""
@@ -168,7 +168,7 @@ class Expansion(CheckedSuite):
         self._stop_if_wrong()
         return done
 
-    def _read_references(self) -> tuple[Published, ...]:
+    def _read_references(self) -> tuple[PublishedResult, ...]:
         """The published numbers that the suite names; notes what is wrong with their file."""
         path = self.suite.references
         if path is None:
@@ -209,7 +209,7 @@ class Expansion(CheckedSuite):
         suite, factors = self.suite, self.ablations[name]
         changes = [leaf for factor in factors for leaf in self.factors[factor]]
         try:
-            return self._follow_tuned(self._draft([*picks, *changes]), name)
+            return self._follow_tuned(self._layered_values([*picks, *changes]), name)
         except Located as located:
             clause = ablate.left_out_by(suite.exclude, name, picks)
             if clause is not None:
@@ -219,52 +219,52 @@ class Expansion(CheckedSuite):
                 self.refused.setdefault(message, ablate.explained(message, name, factors))
             return None
 
-    def _follow_tuned(self, draft: Draft, name: str | None) -> PlannedRun:
-        """The run of `draft` under the clauses of `tuned` that are for it."""
-        spec = draft.spec()
+    def _follow_tuned(self, layered: LayeredValues, name: str | None) -> PlannedRun:
+        """The run of `layered` under the clauses of `tuned` that are for it."""
+        spec = layered.spec()
         run = PlannedRun(spec.run_id, spec, name)
         for i, clause in enumerate(self.suite.tuned):
             if all(is_exactly(run, key, wanted) for key, wanted in clause.where.items()):
                 self.tuned.add(i)
                 changes = leaves(clause.set, ("tuned", i, "set"))
                 for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
-                    self._assign(draft, leaf)
-        self._apply_settings(draft)
-        tuned = draft.spec()
-        self.drafts[tuned.run_id] = draft
+                    self._assign(layered, leaf)
+        self._apply_settings(layered)
+        tuned = layered.spec()
+        self.layered[tuned.run_id] = layered
         called = run.method if tuned.method.label != run.method else None
         return PlannedRun(tuned.run_id, tuned, name, called)
 
-    def _assign(self, draft: Draft, leaf: Leaf) -> None:
-        draft.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
+    def _assign(self, layered: LayeredValues, leaf: Leaf) -> None:
+        layered.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
 
-    def _draft(self, changes: list[Leaf]) -> Draft:
+    def _layered_values(self, changes: list[Leaf]) -> LayeredValues:
         """The base under `changes`, choices first, then per_method and --set.
 
         Raises:
             Located: every problem, each with the place that wrote the value.
         """
-        draft = Draft(Origin(self.document, ("base",)))
+        layered = LayeredValues(Origin(self.document, ("base",)))
         if self.suite.kind == PROBE:
-            draft.values[PROBE] = {}
-        draft.assign((), self.suite.base, draft.origins[()])
+            layered.values[PROBE] = {}
+        layered.assign((), self.suite.base, layered.origins[()])
         for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
-            self._assign(draft, leaf)
-        self._apply_settings(draft)  # before per_method too: one may choose the method
-        for name in self._method_names(draft):
+            self._assign(layered, leaf)
+        self._apply_settings(layered)  # before per_method too: one may choose the method
+        for name in self._method_names(layered):
             for key, value in self.suite.per_method.get(name, {}).items():
                 origin = Origin(self.document, ("per_method", name, key))
-                draft.assign(tuple(key.split(".")), value, origin)
-        self._apply_settings(draft)
-        return draft
+                layered.assign(tuple(key.split(".")), value, origin)
+        self._apply_settings(layered)
+        return layered
 
-    def _apply_settings(self, draft: Draft) -> None:
+    def _apply_settings(self, layered: LayeredValues) -> None:
         for setting in self.settings:
-            draft.assign(setting.path, setting.value, Origin(self.document, (), str(setting)))
+            layered.assign(setting.path, setting.value, Origin(self.document, (), str(setting)))
 
-    def _method_names(self, draft: Draft) -> list[str]:
+    def _method_names(self, layered: LayeredValues) -> list[str]:
         """The method's name and its label, the more specific last."""
-        method = draft.spec().method
+        method = layered.spec().method
         return list(dict.fromkeys([method.name, method.label]))
 
     def _without_excluded(self, runs: list[PlannedRun]) -> list[PlannedRun]:

@@ -15,7 +15,7 @@ from typing import Any
 from eibench.errors import did_you_mean
 from eibench.plan.options import DATASETS, Options
 from eibench.plan.options.base import Line
-from eibench.plan.references import Published
+from eibench.plan.references import PublishedResult
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show, validate
 
@@ -36,7 +36,7 @@ class StandIn(Options):
 class Match:
     """A published number and the runs of a plan that it is set beside."""
 
-    published: Published
+    published: PublishedResult
     run_ids: tuple[str, ...]
     data_title: str | None
     """What the runs' data set is called where it stands for the published one."""
@@ -60,7 +60,7 @@ class Match:
 
 
 def find_matches(
-    published: Iterable[Published],
+    published: Iterable[PublishedResult],
     runs: Mapping[str, RunSpec],
     stands_for: Mapping[str, StandIn],
 ) -> Iterator[Match]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean, shorten
-from eibench.plan.draft import Draft, Located, Origin
+from eibench.plan.layers import LayeredValues, Located, Origin
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun
 from eibench.plan.yaml_source import DEEPEST, Document, Keys, parse
@@ -51,11 +51,11 @@ def single_spec(choices: Sequence[Override]) -> RunSpec:
         BadSuite: every problem, each with the option that brought it.
     """
     nowhere = Document("the command line", {})
-    draft = Draft(Origin(nowhere))
+    layered = LayeredValues(Origin(nowhere))
     try:
         for choice in choices:
-            draft.assign(choice.path, choice.value, Origin(nowhere, (), str(choice)))
-        return draft.spec()
+            layered.assign(choice.path, choice.value, Origin(nowhere, (), str(choice)))
+        return layered.spec()
     except Located as located:
         raise BadSuite(located.messages) from None
 

@@ -46,7 +46,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPlugin:
     """A plugin that was found, and has not run because of that."""
 
     key: tuple[str, ...]
@@ -82,7 +82,7 @@ def load_plugin(entry: str, folder: Path = Path()) -> Loaded:
     return load_plugins([entry], folder)[0]
 
 
-def find_plugin(entry: str, folder: Path = Path()) -> Found:
+def find_plugin(entry: str, folder: Path = Path()) -> FoundPlugin:
     """Find the plugin `entry`: a path ending in .py, relative to `folder`, or an installed name.
 
     Raises:
@@ -91,14 +91,14 @@ def find_plugin(entry: str, folder: Path = Path()) -> Found:
     return _find_file(folder / entry) if entry.endswith(".py") else _find_installed(entry)
 
 
-def announce_plugins(plugins: Iterable[Found]) -> None:
+def announce_plugins(plugins: Iterable[FoundPlugin]) -> None:
     """Say, in one line, which files' code is about to run for the first time."""
     new = [str(plugin.root.resolve()) for plugin in plugins if plugin.key not in _loaded]
     for listener in listeners if new else []:
         listener(printable(f"running the code of {', '.join(new)}"))
 
 
-def _find_file(path: Path) -> Found:
+def _find_file(path: Path) -> FoundPlugin:
     try:
         source = read_bytes(path, LARGEST_SOURCE)
     except FileNotFoundError:
@@ -117,10 +117,10 @@ def _find_file(path: Path) -> Found:
             del sys.modules[name]
             raise
 
-    return Found(key, str(path), path, str(path.resolve()), execute)
+    return FoundPlugin(key, str(path), path, str(path.resolve()), execute)
 
 
-def _find_installed(entry: str) -> Found:
+def _find_installed(entry: str) -> FoundPlugin:
     found = installed_plugins()
     if entry not in found:
         listed = ", ".join(found) or "none"
@@ -134,7 +134,7 @@ def _find_installed(entry: str) -> Found:
         if not isinstance(thing, ModuleType):
             thing()
 
-    return Found((entry,), entry, _package_folder(point), entry, execute)
+    return FoundPlugin((entry,), entry, _package_folder(point), entry, execute)
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
@@ -154,7 +154,7 @@ def _package_folder(point: EntryPoint) -> Path:
     return path.parent if spec.submodule_search_locations else path
 
 
-def run_plugin(found: Found) -> Loaded:
+def run_plugin(found: FoundPlugin) -> Loaded:
     """Run a plugin unless it has run; a failure leaves the registries as they were.
 
     Raises:

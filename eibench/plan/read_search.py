@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
-from eibench.plan.draft import Draft, Located, Origin
 from eibench.plan.expand import Expansion
+from eibench.plan.layers import LayeredValues, Located, Origin
 from eibench.plan.overrides import Override
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, Parameter, SearchFile
@@ -153,7 +153,7 @@ class _Reading:
             found |= dict.fromkeys(kept)
         return list(found)
 
-    def _study(self, run: PlannedRun, draft: Draft, fields: Sequence[str]) -> StudyPlan:
+    def _study(self, run: PlannedRun, draft: LayeredValues, fields: Sequence[str]) -> StudyPlan:
         """The study of an arm; notes what is wrong with its space."""
         arm = {key: run.fields()[key] for key in fields if key in run.fields()}
         words = [v if isinstance(v, str) else f"{k.rpartition('.')[2]} {v}" for k, v in arm.items()]

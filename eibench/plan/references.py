@@ -29,7 +29,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eibench.errors import BadSuite, did_you_mean
-from eibench.plan.draft import Draft, Leaf, Located, Origin, leaves
+from eibench.plan.layers import LayeredValues, Leaf, Located, Origin, leaves
 from eibench.plan.options import Count, Options
 from eibench.plan.options.base import Line
 from eibench.plan.spec import SECTIONS, RunSpec
@@ -49,7 +49,7 @@ class ReferencesFile(Options):
     published: list[dict[str, Any]] = Field(min_length=1)
 
 
-class Source(Options):
+class Citation(Options):
     """Where a number stands."""
 
     paper: Line
@@ -90,7 +90,7 @@ class Notes(Options):
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedResult:
     """A published number of one method on one network and data set."""
 
     spec: RunSpec
@@ -104,14 +104,14 @@ class Published:
     """In one line."""
 
 
-def read_references(path: Path) -> tuple[Published, ...]:
+def read_references(path: Path) -> tuple[PublishedResult, ...]:
     """The published numbers in the file at `path`.
 
     Raises:
         UserError: the file cannot be read.
         BadSuite: every problem found, each with file, line and key.
     """
-    reader = _Reader(load(path))
+    reader = _ReferencesReader(load(path))
     found = reader.read()
     if reader.problems:
         raise BadSuite(reader.problems)
@@ -122,19 +122,19 @@ def _is_compared(leaf: Leaf) -> bool:
     return leaf.key.partition(".")[0] in COMPARED
 
 
-class _Reader:
+class _ReferencesReader:
     """Turns a document into published numbers, collecting what is wrong on the way."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[str] = []
 
-    def read(self) -> tuple[Published, ...]:
+    def read(self) -> tuple[PublishedResult, ...]:
         file = self._valid(ReferencesFile, self.document.data, ())
         if file is None:
             return ()
         sources = {
-            name: self._valid(Source, values, ("sources", name))
+            name: self._valid(Citation, values, ("sources", name))
             for name, values in file.sources.items()
         }
         read = (self._entry(values, i, sources) for i, values in enumerate(file.published))
@@ -153,8 +153,8 @@ class _Reader:
             return None
 
     def _entry(
-        self, values: Mapping[str, Any], i: int, sources: Mapping[str, Source | None]
-    ) -> Published | None:
+        self, values: Mapping[str, Any], i: int, sources: Mapping[str, Citation | None]
+    ) -> PublishedResult | None:
         keys: Keys = ("published", i)
         entry = self._valid(Entry, values, keys)
         if entry is None:
@@ -171,7 +171,7 @@ class _Reader:
             return None
         fields = spec.fields()
         kept = {leaf.key: fields[leaf.key] for leaf in compared if leaf.key in fields}
-        return Published(spec, kept, notes, entry.metric, entry.value, source.text)
+        return PublishedResult(spec, kept, notes, entry.metric, entry.value, source.text)
 
     def _notes(self, stated: list[Leaf], keys: Keys) -> Notes | None:
         allowed = [*COMPARED, *Notes.model_fields]
@@ -183,14 +183,14 @@ class _Reader:
 
     def _spec(self, entry: Entry, compared: list[Leaf], keys: Keys) -> RunSpec | None:
         """The run of an entry, its protocol included."""
-        draft = Draft(Origin(self.document, keys))
+        layered = LayeredValues(Origin(self.document, keys))
         for key in ("method", "model", "data"):
-            draft.assign((key,), getattr(entry, key), Origin(self.document, (*keys, key)))
+            layered.assign((key,), getattr(entry, key), Origin(self.document, (*keys, key)))
         try:
             for leaf in compared:
                 origin = Origin(self.document, leaf.keys)
-                draft.assign(tuple(leaf.key.split(".")), leaf.value, origin)
-            return draft.spec()
+                layered.assign(tuple(leaf.key.split(".")), leaf.value, origin)
+            return layered.spec()
         except Located as located:
             self.problems += located.messages
             return None

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eibench.plan.draft import Draft, Located, Origin
 from eibench.plan.expand import Expansion
+from eibench.plan.layers import LayeredValues, Located, Origin
 from eibench.plan.overrides import Override
 from eibench.plan.space import Parameter, SearchFile
 from eibench.plan.spec import RunSpec
@@ -36,7 +36,7 @@ class StudyPlan:
     base: PlannedRun
     """The arm's run before anything is tuned."""
     space: Mapping[str, Parameter]
-    draft: Draft = field(repr=False)
+    draft: LayeredValues = field(repr=False)
     origins: Mapping[str, Keys] = field(repr=False)
     """Where the suite writes each parameter."""
     settings: Sequence[Override] = field(repr=False)

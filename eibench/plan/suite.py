@@ -32,7 +32,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from eibench.errors import BadSuite, UserError, did_you_mean
-from eibench.plan.draft import Origin
+from eibench.plan.layers import Origin
 from eibench.plan.matches import Match
 from eibench.plan.options import Options
 from eibench.plan.options.base import Line

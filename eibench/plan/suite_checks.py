@@ -8,7 +8,7 @@ from typing import Any
 
 from eibench.errors import BadSuite, did_you_mean
 from eibench.plan import ablate
-from eibench.plan.draft import Origin, leaves
+from eibench.plan.layers import Origin, leaves
 from eibench.plan.options.base import PRESET
 from eibench.plan.overrides import Override
 from eibench.plan.spec import CHOICES, PROBE, RunSpec

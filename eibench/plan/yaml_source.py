@@ -75,7 +75,7 @@ def scalar(text: str) -> Any:
     return text
 
 
-class _Reader:
+class _YamlReader:
     """Turns YAML's events into plain data, counting them before anything is built.
 
     What is wrong is collected on the way, or raised where reading cannot go on.
@@ -185,7 +185,7 @@ def parse(text: str, source: str) -> Document:
     """
     if len(text) > LARGEST:
         raise BadSuite([f"{source}: is larger than {LARGEST // 1024} KiB"])
-    reader = _Reader(text, source)
+    reader = _YamlReader(text, source)
     try:
         data = reader.document()
     except yaml.MarkedYAMLError as error:

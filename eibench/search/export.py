@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from eibench.errors import BadSuite, UserError
-from eibench.plan.draft import Draft, Origin
 from eibench.plan.expand import Expansion
+from eibench.plan.layers import LayeredValues, Origin
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import NAME, SUFFIXES, SuiteFile
 from eibench.plan.suite_checks import within
@@ -70,7 +70,7 @@ def _with_settings(plan: SearchPlan) -> dict[str, Any]:
     before = plan.expansion
     if not before.settings:
         return {}
-    draft = Draft(Origin(before.document))
+    draft = LayeredValues(Origin(before.document))
     draft.assign((), before.suite.base, draft.origins[()])
     for setting in before.settings:
         draft.assign(setting.path, setting.value, Origin(before.document, (), str(setting)))

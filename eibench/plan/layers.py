@@ -74,15 +74,15 @@ def leaves(values: Mapping[str, Any], keys: Keys = (), above: str = "") -> Itera
             yield Leaf(dotted, value, (*keys, key))
 
 
-class Draft:
+class LayeredValues:
     """Nested values of one run and the origin of each assignment."""
 
     def __init__(self, origin: Origin) -> None:
         self.values: dict[str, Any] = {}
         self.origins: dict[Keys, Origin] = {(): origin}
 
-    def copy(self) -> Draft:
-        """An independent draft with the same contents."""
+    def copy(self) -> LayeredValues:
+        """An independent copy."""
         twin = copy.copy(self)
         twin.values, twin.origins = copy.deepcopy(self.values), dict(self.origins)
         return twin
