@@ -92,7 +92,7 @@ def show(
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: must end in .png")
     from eibench.execution.datasets import describe
-    from eibench.report.sheet import draw_sheet, save_sheet
+    from eibench.report.figures.contact_sheet import draw_sheet, save_sheet
 
     found = describe(options, timesteps, CLASSES, PICTURES)
     save_sheet(draw_sheet(_title(options, found), found.samples), path)

@@ -54,7 +54,7 @@ def plot(
     metric, x or by is named. A search has figures of its own: history, slices, parallel
     coordinates, importances, confirmation, and its landscape, over --x KEY --by KEY if named.
     """
-    from eibench.report.make import make_figures
+    from eibench.report.figures.draw import make_figures
 
     for drawn in make_figures(results or [Path("results")], metric, x, split(by), out):
         if drawn.x is None and not drawn.ablated and not drawn.searched:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from eibench.errors import UserError
-from eibench.report.make import make_figures, make_tables, render_tables
+from eibench.report.figures.draw import make_figures
+from eibench.report.make import make_tables, render_tables
 from eibench.report.searches import read_searches
 from eibench.results.frame import load_layers, load_results
 from eibench.search.journal import NAME, open_journal

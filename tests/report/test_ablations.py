@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from scipy.stats import t, ttest_1samp
 
 from eibench.report.exchange import to_csv, to_json
-from eibench.report.figures import caption, draw
+from eibench.report.figures.draw import make_figures
+from eibench.report.figures.tables import caption, draw
 from eibench.report.latex import to_latex
 from eibench.report.layout import Layout, choose_axes, choose_layout
-from eibench.report.make import make_figures, make_tables
+from eibench.report.make import make_tables
 from eibench.report.notes import footnotes
 from eibench.report.render import to_markdown, to_text
 from eibench.report.source import Run, SuiteResults, read_suites

@@ -8,12 +8,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError
-from eibench.report.curves import Scale, doubling
-from eibench.report.figures import caption, draw, write_around
+from eibench.report.figures.curves import Scale, doubling
+from eibench.report.figures.draw import make_figures
+from eibench.report.figures.style import COLOURS, SOLID, series_of
+from eibench.report.figures.tables import caption, draw, write_around
 from eibench.report.layout import choose_axes
-from eibench.report.make import make_figures
 from eibench.report.source import read_suites
-from eibench.report.styles import COLOURS, SOLID, series_of
 from eibench.report.tables import build_table
 from eibench.report.words import METRICS
 

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 import eibench
 from eibench.cli import app
 from eibench.errors import UserError
-from eibench.report.make import make_figures, make_tables, render_tables
-from eibench.report.powers import Powers
-from eibench.report.propagation import ABSENT, ZERO, draw_lines, draw_map
+from eibench.report.figures.draw import make_figures
+from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map
+from eibench.report.figures.log_axis import Powers
+from eibench.report.make import make_tables, render_tables
 from eibench.report.source import read_suites
 from eibench.report.words import METRICS, find_metric
 from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS

@@ -10,19 +10,19 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from eibench.errors import UserError
-from eibench.report.make import make_figures
-from eibench.report.search_cells import EMPTY, FRAMES
-from eibench.report.search_confirmed import draw_confirmed
-from eibench.report.search_figures import choose_pairs, draw_search
-from eibench.report.search_history import LOOKS, WINNER, draw_front, draw_history
-from eibench.report.search_importances import draw_importances
-from eibench.report.search_landscape import draw_landscape
-from eibench.report.search_panels import arrange, budget, groups, labels
-from eibench.report.search_parallel import draw_parallel
-from eibench.report.search_scales import Parameter, Sight
-from eibench.report.search_slices import draw_slices
+from eibench.report.figures.draw import make_figures
+from eibench.report.figures.search import choose_pairs, draw_search
+from eibench.report.figures.search_axes import Parameter, Sight
+from eibench.report.figures.search_cells import EMPTY, FRAMES
+from eibench.report.figures.search_confirmed import draw_confirmed
+from eibench.report.figures.search_history import LOOKS, WINNER, draw_front, draw_history
+from eibench.report.figures.search_importances import draw_importances
+from eibench.report.figures.search_landscape import draw_landscape
+from eibench.report.figures.search_panels import arrange, budget, groups, labels
+from eibench.report.figures.search_parallel import draw_parallel
+from eibench.report.figures.search_slices import draw_slices
+from eibench.report.figures.style import COLOURS
 from eibench.report.searches import read_searches
-from eibench.report.styles import COLOURS
 from eibench.report.words import METRICS
 
 ACCURACY, SECONDS = METRICS["validation_accuracy"], METRICS["seconds"]

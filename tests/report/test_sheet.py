@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eibench.errors import UserError
-from eibench.report.sheet import draw_sheet, save_sheet
+from eibench.report.figures.contact_sheet import draw_sheet, save_sheet
 
 
 def canvas(samples):

@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 
 from eibench.report import statistics
 from eibench.report.confirmation import confirmations
-from eibench.report.intervals import ABOVE
-from eibench.report.search_panels import page
+from eibench.report.figures.intervals import ABOVE
+from eibench.report.figures.search_panels import page
+from eibench.report.figures.style import COLOURS, MARKERS, style
 from eibench.report.searches import Search
-from eibench.report.styles import COLOURS, MARKERS, style
 from eibench.report.words import Metric
 
 LINE = "#777777"

@@ -20,12 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.figures import PANELS_IN_ROW, equals, machines, write_around
+from eibench.report.figures.log_axis import Powers
+from eibench.report.figures.style import Series, series_of, style
+from eibench.report.figures.tables import PANELS_IN_ROW, equals, machines, write_around
 from eibench.report.layers import DEFAULTS, LAYER, PROBE, layer_table
 from eibench.report.layout import METHOD, Key, Layout, remaining_axes
-from eibench.report.powers import Powers
 from eibench.report.source import SuiteResults
-from eibench.report.styles import Series, series_of, style
 from eibench.report.tables import Cell, Table, build_table
 from eibench.report.words import Metric, find_metric, show_field
 from eibench.results.numbers import LAYER_METRICS

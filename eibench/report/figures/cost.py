@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.cost import Profile, heading
-from eibench.report.figures import write_around
-from eibench.report.styles import COLOURS, MARKERS, style
+from eibench.report.figures.style import COLOURS, MARKERS, style
+from eibench.report.figures.tables import write_around
 
 NARROW = 1e-3
 """Seconds to milliseconds on an axis."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
+from eibench.report.figures.style import Series
 from eibench.report.layout import Key
-from eibench.report.styles import Series
 from eibench.report.tables import Cell, Table
 from eibench.report.words import field_heading, show_value
 

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from eibench.report.search_panels import scored
+from eibench.report.figures.search_panels import scored
+from eibench.report.figures.style import COLOURS
 from eibench.report.searches import Study
-from eibench.report.styles import COLOURS
 from eibench.report.words import Metric
 
 COLOUR_MAP = "viridis"

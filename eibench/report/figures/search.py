@@ -8,14 +8,14 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, did_you_mean
-from eibench.report.search_cells import Pair
-from eibench.report.search_confirmed import draw_confirmed
-from eibench.report.search_history import draw_front, draw_history
-from eibench.report.search_importances import draw_importances
-from eibench.report.search_landscape import draw_landscape
-from eibench.report.search_parallel import draw_parallel
-from eibench.report.search_scales import Parameter
-from eibench.report.search_slices import draw_slices
+from eibench.report.figures.search_axes import Parameter
+from eibench.report.figures.search_cells import Pair
+from eibench.report.figures.search_confirmed import draw_confirmed
+from eibench.report.figures.search_history import draw_front, draw_history
+from eibench.report.figures.search_importances import draw_importances
+from eibench.report.figures.search_landscape import draw_landscape
+from eibench.report.figures.search_parallel import draw_parallel
+from eibench.report.figures.search_slices import draw_slices
 from eibench.report.searches import Search, Study
 from eibench.report.words import Metric, find_metric
 

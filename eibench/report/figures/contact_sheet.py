@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, printable
-from eibench.report.styles import render, style
+from eibench.report.figures.style import render, style
 from eibench.results.store import write_atomic
 
 CELL = 0.75

@@ -8,10 +8,10 @@ from collections import Counter
 from matplotlib.axes import Axes
 
 from eibench.plan.suite import BASE
+from eibench.report.figures.style import COLOURS
 from eibench.report.layout import Key
 from eibench.report.render import empty_text, remark_text
 from eibench.report.statistics import Difference
-from eibench.report.styles import COLOURS
 from eibench.report.tables import Table
 from eibench.report.words import show_value
 

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.search_panels import (
+from eibench.report.figures.search_axes import Parameter, Sight
+from eibench.report.figures.search_panels import (
     arrange,
     counting,
     page,
@@ -18,9 +19,8 @@ from eibench.report.search_panels import (
     scored,
     with_scores,
 )
-from eibench.report.search_scales import Parameter, Sight
+from eibench.report.figures.style import COLOURS, style
 from eibench.report.searches import Search, Study
-from eibench.report.styles import COLOURS, style
 from eibench.report.words import Metric, key_words
 
 COLOUR_MAP = "viridis_r"

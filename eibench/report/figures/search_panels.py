@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from eibench.report.budget import spent
-from eibench.report.figures import PANELS_IN_ROW, machines, write_around
+from eibench.report.figures.style import COLOURS
+from eibench.report.figures.tables import PANELS_IN_ROW, machines, write_around
 from eibench.report.searches import COMPLETE, Search, Study, Trial
-from eibench.report.styles import COLOURS
 from eibench.report.words import Metric, show_field
 
 CAPTION_WIDTH = 20

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.budget import DIVERGED, state
-from eibench.report.search_panels import (
+from eibench.report.figures.search_axes import Sight
+from eibench.report.figures.search_panels import (
     add_legend,
     arrange,
     counting,
@@ -18,9 +19,8 @@ from eibench.report.search_panels import (
     places,
     score_of,
 )
-from eibench.report.search_scales import Sight
+from eibench.report.figures.style import COLOURS, style
 from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Search, Study, Trial
-from eibench.report.styles import COLOURS, style
 from eibench.report.words import Metric
 
 LOOKS: dict[str, dict[str, Any]] = {

@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.search_history import WINNER
-from eibench.report.search_panels import (
+from eibench.report.figures.search_axes import Parameter, Sight
+from eibench.report.figures.search_history import WINNER
+from eibench.report.figures.search_panels import (
     Group,
     counting,
     groups,
@@ -26,9 +27,8 @@ from eibench.report.search_panels import (
     with_scores,
     wrap,
 )
-from eibench.report.search_scales import Parameter, Sight
+from eibench.report.figures.style import COLOURS, MARKERS, style
 from eibench.report.searches import Search, Study
-from eibench.report.styles import COLOURS, MARKERS, style
 from eibench.report.words import Metric
 
 DIVERGED = "X"

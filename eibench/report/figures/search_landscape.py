@@ -9,12 +9,19 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from eibench.report.search_cells import COLOUR_MAP, Cells, Pair, draw_cells
-from eibench.report.search_history import WINNER
-from eibench.report.search_panels import arrange, counting, page, places, scored, with_scores
-from eibench.report.search_scales import Parameter, Sight
+from eibench.report.figures.search_axes import Parameter, Sight
+from eibench.report.figures.search_cells import COLOUR_MAP, Cells, Pair, draw_cells
+from eibench.report.figures.search_history import WINNER
+from eibench.report.figures.search_panels import (
+    arrange,
+    counting,
+    page,
+    places,
+    scored,
+    with_scores,
+)
+from eibench.report.figures.style import style
 from eibench.report.searches import Search, Study
-from eibench.report.styles import style
 from eibench.report.words import Metric, field_heading, field_words
 
 

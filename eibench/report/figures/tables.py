@@ -16,14 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.plan.suite import ABLATION
-from eibench.report.curves import Scale, draw_curves
-from eibench.report.dots import draw_dots
-from eibench.report.intervals import draw_intervals, signs
+from eibench.report.figures.curves import Scale, draw_curves
+from eibench.report.figures.intervals import draw_intervals, signs
+from eibench.report.figures.points import draw_dots
+from eibench.report.figures.style import render, series_of, style
 from eibench.report.layout import Key
 from eibench.report.provenance import machine
 from eibench.report.searches import Search
 from eibench.report.source import SuiteResults
-from eibench.report.styles import render, series_of, style
 from eibench.report.tables import Table
 from eibench.report.words import show_field
 from eibench.results.store import write_atomic

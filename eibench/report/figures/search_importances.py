@@ -8,9 +8,17 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eibench.report.search_panels import Group, groups, labels, name_looks, page, places, wrap
+from eibench.report.figures.search_panels import (
+    Group,
+    groups,
+    labels,
+    name_looks,
+    page,
+    places,
+    wrap,
+)
+from eibench.report.figures.style import COLOURS, style
 from eibench.report.searches import Search
-from eibench.report.styles import COLOURS, style
 from eibench.report.words import key_words
 
 BAR = ("s",)

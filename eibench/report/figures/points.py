@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from eibench.report.figures.style import Series
 from eibench.report.layout import Key
-from eibench.report.styles import Series
 from eibench.report.tables import Table
 
 
