@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from eibench.data.digits import digits
-from eibench.data.saccade import OFF, ON
+from eibench.data.events_from import OFF, ON
 from eibench.plan.options import DigitsDVSOptions
 from eibench.training.build import load_data
 

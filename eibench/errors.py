@@ -43,6 +43,13 @@ class BadSuite(UserError):
         return type(self), (self.problems,)
 
 
+class DataError(Exception):
+    """A data set that is absent or damaged; the message says which file and what to do."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
+
+
 def printable(text: str) -> str:
     """Return `text` with control, bidirectional and other unprintable characters as escapes."""
     if text.isprintable():

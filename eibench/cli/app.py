@@ -1,4 +1,4 @@
-"""The verbs together, and what every verb shares: how errors and interrupts end.
+"""The command-line application: all commands, and how errors and interrupts end.
 
 Exit codes: 0 all well, 1 some runs failed, 2 bad input, 130 interrupted.
 """
@@ -15,9 +15,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from eibench.cli import streams
 from eibench.cli.check import check
-from eibench.cli.console import print_warnings, say
+from eibench.cli.console import (
+    flush_streams,
+    is_user_error,
+    prepare_streams,
+    print_warnings,
+    say,
+)
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
 from eibench.cli.listing import list_app
@@ -27,6 +32,7 @@ from eibench.cli.report import report
 from eibench.cli.run import probe, run
 from eibench.cli.search import search
 from eibench.cli.show import show
+from eibench.cli.speed import speed
 from eibench.errors import UserError, printable, shorten
 from eibench.plan import plugins
 from eibench.version import __version__
@@ -34,49 +40,49 @@ from eibench.version import __version__
 BAD_INPUT = 2
 INTERRUPTED = 130
 LONGEST_USAGE = 500
-"""Characters of what is said of a command line that cannot be read."""
+"""Maximal length in characters of a usage error, which may quote the command line."""
 
 
 class _Group(TyperGroup):
-    """Turns what a user can mend into a message, and an interrupt into its exit code."""
+    """Command group that turns user errors into messages and interrupts into an exit code."""
 
     def make_context(self, *words: Any, **options: Any) -> Any:
-        with _usage_in_short():
+        with _bounded_usage_errors():
             return super().make_context(*words, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _usage_in_short():
+            with _bounded_usage_errors():
                 return super().invoke(ctx)
         except UserError as error:
-            raise _refusal(str(error)) from None
+            raise _bad_input(str(error)) from None
         except KeyboardInterrupt:
             say("interrupted; the same command goes on from here", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BaseException as error:
-            if (words := _in_words(error)) is None:
+            if (message := _message(error)) is None:
                 raise
-            raise _refusal(words) from None
+            raise _bad_input(message) from None
 
 
-def _refusal(text: str) -> typer.Exit:
-    """Print a message; the exit that ends the command."""
+def _bad_input(text: str) -> typer.Exit:
+    """Print an error message; return the exit to raise."""
     for line in text.split("\n"):
         say(f"error: {line}", err=True)
     return typer.Exit(BAD_INPUT)
 
 
-def _in_words(error: BaseException) -> str | None:
-    """Return the message of an error of a plugin's code, a disk or a file; None for all others."""
-    words = plugins.plugin_error(error)
-    if words is None and isinstance(error, OSError) and streams.is_mendable(error):
-        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return None if words is None else str(UserError(words))
+def _message(error: BaseException) -> str | None:
+    """Return the message of an error in a plugin, a disk or a file; None for any other error."""
+    message = plugins.plugin_error(error)
+    if message is None and isinstance(error, OSError) and is_user_error(error):
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return None if message is None else str(UserError(message))
 
 
 @contextmanager
-def _usage_in_short() -> Iterator[None]:
-    """Bound what the library says of a command line, which may quote all of it."""
+def _bounded_usage_errors() -> Iterator[None]:
+    """Shorten the message of a usage error; it may quote the whole command line."""
     try:
         yield
     except Exception as error:
@@ -107,12 +113,12 @@ def root(
     ] = False,
 ) -> None:
     """Can inhibition replace normalization? Suites of spiking networks, run and reported."""
-    if _remark not in plugins.listeners:
-        plugins.listeners.append(_remark)
+    if _print_remark not in plugins.listeners:
+        plugins.listeners.append(_print_remark)
 
 
-def _remark(text: str) -> None:
-    """Print a remark where it does not mix with the results of a command."""
+def _print_remark(text: str) -> None:
+    """Print a plugin's remark on stderr, apart from the results of a command."""
     say(text, err=True)
 
 
@@ -127,25 +133,27 @@ app.command()(show)
 app.command()(check)
 app.command()(doctor)
 app.command()(profile)
+data_app.command()(speed)
 
 
 def main() -> None:
-    """Entry point of the `eibench` command."""
-    spare_collector()
+    """Run the `eibench` command."""
+    reduce_gc_overhead()
     print_warnings()
-    os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be here
-    streams.prepare()
+    os.environ["MPLBACKEND"] = "agg"  # a backend for files, which needs no display
+    prepare_streams()
     try:
         app()
     finally:
-        streams.flush()
+        flush_streams()
 
 
-def spare_collector() -> None:
-    """Look for garbage seldom, and not at all on leaving.
+def reduce_gc_overhead() -> None:
+    """Collect garbage rarely, and skip the collection at exit.
 
-    Python does after some hundred new objects and at the end; of the libraries' hundred thousands
-    none is garbage, and looking through them takes a second at the start and one at the end.
+    By default Python collects after every few hundred new objects and at exit. The imported
+    libraries make hundreds of thousands, none of them garbage; scanning them costs about a second
+    at the start and another at exit.
     """
     gc.set_threshold(50_000, 50)
     atexit.register(gc.freeze)

@@ -1,4 +1,4 @@
-"""`eibench check`: the contract tests, on what a plugin adds."""
+"""`eibench check`: run the contract tests on a plugin's methods, models and data sets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from eibench.cli.console import say
+from eibench.cli.options import read_overrides, validate_settings
 from eibench.errors import UserError, did_you_mean, pass_on, text_of
 from eibench.plan.options import Choice
 from eibench.plan.overrides import Override
 from eibench.plan.plugins import Loaded, in_words, load_plugin
-from eibench.plan.validate import Invalid, validate
 
 
 def check(
@@ -22,14 +22,14 @@ def check(
         typer.Option("--set", metavar="OPTION=VALUE", help="An option of what the plugin adds."),
     ] = None,
 ) -> None:
-    """Try every method, model and data set that a plugin adds: does it keep the contracts?
+    """Test whether the methods, models and data sets of a plugin fulfil the contracts.
 
     Exit code: 0 all hold, 1 some fail, 2 bad input.
     """
     loaded = load_plugin(plugin)
     if not loaded.choices:
         raise UserError(f"{plugin}: adds nothing; call add_method, add_model or add_dataset")
-    choices = _with_settings(loaded, [Override.read("--set", text) for text in settings or []])
+    choices = _with_settings(loaded, read_overrides(settings))
     failed = sum([_check(loaded, kind, choice) for kind, choice in choices])
     fails = "1 contract fails" if failed == 1 else f"{failed} contracts fail"
     say(fails if failed else "every contract holds")
@@ -38,7 +38,7 @@ def check(
 
 
 def _with_settings(loaded: Loaded, settings: list[Override]) -> list[tuple[str, Choice]]:
-    """The options of all that the plugin adds, each under the settings that it has."""
+    """Return (kind, options) of all that the plugin adds, with `settings` applied."""
     known = [field for _, cls in loaded.choices for field in cls.model_fields]
     for setting in settings:
         if setting.key not in known:
@@ -46,19 +46,19 @@ def _with_settings(loaded: Loaded, settings: list[Override]) -> list[tuple[str, 
             hint = did_you_mean(setting.key, known)
             raise UserError(f"{setting}: unknown option; allowed: {allowed}{hint}")
     values = {setting.key: setting.value for setting in settings}
-    return [(kind, _options(cls, values)) for kind, cls in loaded.choices]
-
-
-def _options(cls: type[Choice], values: dict[str, Any]) -> Choice:
-    try:
-        return validate(cls, {k: v for k, v in values.items() if k in cls.model_fields})
-    except Invalid as invalid:
-        texts = [f"{cls.name}: {'.'.join(map(str, p.keys))} {p.text}" for p in invalid.problems]
-        raise UserError("\n".join(f"{text}; --set gives options" for text in texts)) from None
+    return [
+        (
+            kind,
+            validate_settings(
+                cls, cls.name, {k: values[k] for k in values if k in cls.model_fields}
+            ),
+        )
+        for kind, cls in loaded.choices
+    ]
 
 
 def _check(loaded: Loaded, kind: str, choice: Choice) -> int:
-    """Print a line for each contract; how many fail."""
+    """Print a line for each contract; return the number that fail."""
     from eibench.contracts import CONTRACTS
 
     say(f"{kind} {choice.label}")
@@ -67,7 +67,7 @@ def _check(loaded: Loaded, kind: str, choice: Choice) -> int:
 
 
 def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) -> bool:
-    """Print the line of a contract, and return whether it fails."""
+    """Print the line of a contract; return whether it fails."""
     from eibench.contracts import Broken
 
     title = " ".join((contract.__doc__ or "").split()).removesuffix(".")
@@ -77,7 +77,7 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
         cause = broken.__cause__
         why = f": {in_words(cause, loaded.name, loaded.root)}" if cause else ""
         reason = f"{text_of(broken)}{why}"
-    except BaseException as error:  # whatever the plugin's code raises is what there is to say
+    except BaseException as error:  # a plugin's code may raise anything, also SystemExit
         pass_on(error)
         reason = in_words(error, loaded.name, loaded.root)
     else:

@@ -1,39 +1,101 @@
-"""Printing: text from outside appears as it is, and never acts on the terminal."""
+"""Printing, logging and the standard streams.
+
+Text from outside (names of files, options) is printed with control characters escaped, so that it
+never acts on the terminal. Streams may be closed, full, cut off, or of another encoding.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import sys
 
 import typer
 from rich.console import Console
 
 from eibench.errors import printable
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a full or read-only disk, which carry no file name."""
+STREAM_FAILED = 2
+"""Exit code when standard output cannot be written."""
+
 
 def say(text: str = "", err: bool = False) -> None:
-    """Print lines of text; control characters, also those of odd file names, appear as escapes."""
+    """Print lines of text with control characters escaped."""
     write("\n".join(map(printable, text.split("\n"))) + "\n", err)
 
 
 def write(text: str, err: bool = False) -> None:
-    """Print text that is printable already."""
+    """Print text that is printable already, without a line end."""
     typer.echo(text, nl=False, err=err)
 
 
 def make_console() -> Console:
-    """Return a console of rich that reads no markup, emoji or highlights in what it prints."""
+    """Return a rich console without markup, emoji and highlighting."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_warnings() -> None:
-    """Print the package's log messages like all others."""
+    """Print the package's log messages on stderr."""
     log = logging.getLogger("eibench")
     if not log.handlers:
-        log.addHandler(_Handler())
+        log.addHandler(_LogHandler())
 
 
-class _Handler(logging.Handler):
-    """Prints log messages on stderr."""
+def format_duration(seconds: float) -> str:
+    """Return a duration with its unit: 8 s, 3 min, 2.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class _LogHandler(logging.Handler):
+    """Log handler that prints on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(self.format(record), err=True)
+
+
+def is_user_error(error: OSError) -> bool:
+    """Return whether a user can repair `error`: it concerns a file or a disk."""
+    return error.filename is not None or error.errno in DISK_ERRORS
+
+
+def prepare_streams() -> None:
+    """Open closed standard streams on the null device, and escape what they cannot encode.
+
+    Otherwise a file opened later would get the number of a closed stream, and receive its text.
+    """
+    closed = [number for number in (0, 1, 2) if _is_closed(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if sys.stdout is None or 1 in closed:
+        text = "error: standard output is closed; redirect it to a file or to /dev/null"
+        print(text, file=sys.stderr)
+        sys.exit(STREAM_FAILED)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_closed(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
+
+
+def flush_streams() -> None:
+    """Flush standard output; ignore a closed pipe (`| head`), report a full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python flushes again at exit, and fails
+        if error.errno != errno.EPIPE:
+            print(f"error: standard output: {error.strerror}", file=sys.stderr)
+            sys.exit(STREAM_FAILED)

@@ -1,4 +1,4 @@
-"""`eibench data`: data sets fetched, verified and looked at."""
+"""`eibench data`: fetch, verify and show data sets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.listing import Plugins
-from eibench.cli.options import DataDir, writable_file
-from eibench.cli.speed import speed
+from eibench.cli.options import (
+    DataDir,
+    Plugins,
+    read_overrides,
+    validate_settings,
+    writable_file,
+)
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.options import DATASETS, DataOptions
-from eibench.plan.overrides import Override
 from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import NUMBERS
-from eibench.plan.validate import Invalid, validate
 
 if TYPE_CHECKING:
     from eibench.execution.datasets import Description
@@ -27,7 +29,7 @@ CLASSES, PICTURES = 10, 8
 TIMESTEPS = int(NUMBERS["timesteps"][0])
 
 Name = Annotated[str, typer.Argument(help="A data set, as `eibench list datasets` has it.")]
-Settings = Annotated[
+DataSettings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPTION=VALUE", help="An option of the data set."),
 ]
@@ -35,7 +37,7 @@ Settings = Annotated[
 
 @data_app.command()
 def fetch(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
-    """Download a data set into its folder, unless it is there and whole; then verify it."""
+    """Download a data set into its folder unless it is there and complete; then verify it."""
     options = _known(name, plugin)
     from eibench.execution import datasets
 
@@ -48,11 +50,11 @@ def fetch(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
 
 @data_app.command()
 def verify(
-    name: Name, settings: Settings = None, data_dir: DataDir = None, plugin: Plugins = None
+    name: Name, settings: DataSettings = None, data_dir: DataDir = None, plugin: Plugins = None
 ) -> None:
-    """Look at every file of a data set, and name each that is missing or damaged.
+    """Check every file of a data set, and name each that is missing or damaged.
 
-    Exit code: 0 all is whole, 1 something is not, 2 it is not there.
+    Exit code: 0 all are complete, 1 some are not, 2 the data set is absent.
     """
     options = _options(name, settings, plugin)
     from eibench.execution import datasets
@@ -70,7 +72,7 @@ def verify(
 @data_app.command()
 def show(
     name: Name,
-    settings: Settings = None,
+    settings: DataSettings = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -100,11 +102,8 @@ def show(
         say(f"{heading:<11} {words}")
 
 
-data_app.command()(speed)
-
-
 def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
-    """The options of the data set `name`, which a plugin may add."""
+    """Return the options class of the data set `name`, which a plugin may add."""
     load_plugins(plugins or [])
     if name not in DATASETS:
         allowed = f"allowed: {', '.join(DATASETS)}{did_you_mean(name, DATASETS)}"
@@ -113,18 +112,13 @@ def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
 
 
 def _options(name: str, settings: list[str] | None, plugins: list[str] | None) -> DataOptions:
-    """The options of the data set `name` under `--set`."""
+    """Return the options of the data set `name` with `settings` applied."""
     cls = _known(name, plugins)
-    values = {one.key: one.value for one in (Override.read("--set", s) for s in settings or [])}
-    try:
-        return validate(cls, values)
-    except Invalid as invalid:
-        texts = [f"{name}: {'.'.join(map(str, p.keys))} {p.text}" for p in invalid.problems]
-        raise UserError("\n".join(f"{text}; --set gives options" for text in texts)) from None
+    return validate_settings(cls, name, {one.key: one.value for one in read_overrides(settings)})
 
 
 def _origin(options: type[DataOptions]) -> str:
-    """Why a data set needs no download."""
+    """Return why a data set needs no download."""
     if options.plugin is not None:
         return f"it comes from the plugin {options.plugin.name}, which knows its files"
     required = [key for key, field in options.model_fields.items() if field.is_required()]
@@ -144,7 +138,7 @@ def _title(options: DataOptions, found: Description) -> str:
 
 
 def _lines(found: Description) -> list[tuple[str, str]]:
-    """The description, heading by heading."""
+    """Return the headings and texts of a description."""
     size = "x".join(map(str, found.image))
     shown = f"{found.frames} frames of {size}" if found.frames else size
     unit = "" if found.unit is None else f", {found.unit:g} stands for 1"

@@ -1,4 +1,4 @@
-"""`eibench list`: what a suite can name."""
+"""`eibench list`: the names that a suite can use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import possible
+from eibench.cli.options import Plugins, valid_paths
 from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
 from eibench.plan.plugins import installed_plugins, load_plugins
@@ -18,10 +18,6 @@ from eibench.plan.suite import read_suite, suite_files
 
 list_app = typer.Typer(no_args_is_help=True, help="List what a suite can name.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list of name and summary.")]
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first, as a suite would."),
-]
 
 
 def _show(entries: list[dict[str, str]], as_json: bool) -> None:
@@ -43,7 +39,7 @@ def _choices(
 
 
 def _entries(name: str, cls: type[Choice]) -> Iterator[dict[str, str]]:
-    """A choice and, behind it, its presets."""
+    """Yield the entry of a choice, then those of its presets."""
     yield {"name": name, "summary": cls.summary()}
     for preset, known in cls.presets.items():
         yield {"name": name, "preset": preset, "summary": known.summary}
@@ -51,25 +47,25 @@ def _entries(name: str, cls: type[Choice]) -> Iterator[dict[str, str]]:
 
 @list_app.command()
 def methods(as_json: AsJson = False, plugin: Plugins = None) -> None:
-    """Methods that are compared."""
+    """List the methods."""
     _show(_choices(METHODS, plugin), as_json)
 
 
 @list_app.command()
 def models(as_json: AsJson = False, plugin: Plugins = None) -> None:
-    """Architectures."""
+    """List the model architectures."""
     _show(_choices(MODELS, plugin), as_json)
 
 
 @list_app.command()
 def datasets(as_json: AsJson = False, plugin: Plugins = None) -> None:
-    """Data sets."""
+    """List the data sets."""
     _show(_choices(DATASETS, plugin), as_json)
 
 
 @list_app.command()
 def plugins(as_json: AsJson = False) -> None:
-    """Installed plugins, with the package of each; none is loaded."""
+    """List installed plugins with their packages; none is loaded."""
     entries = [
         {"name": name, "summary": f"{point.dist.name} {point.dist.version}" if point.dist else ""}
         for name, point in installed_plugins().items()
@@ -82,10 +78,10 @@ def suites(
     as_json: AsJson = False,
     folder: Annotated[
         Path,
-        typer.Option("--in", callback=possible, help="Folder of the suites.", show_default=True),
+        typer.Option("--in", callback=valid_paths, help="Folder of the suites.", show_default=True),
     ] = Path("suites"),
 ) -> None:
-    """Suite files, with their titles."""
+    """List the suite files with their titles."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that holds suites with --in")
     entries = []

@@ -1,24 +1,41 @@
-"""Options that several commands share, and how their values are read."""
+"""Options shared by several commands, and functions that read their values."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from eibench.errors import UserError
 from eibench.files import check_path
+from eibench.plan.options.base import Choice
+from eibench.plan.overrides import Override
+from eibench.plan.validate import Invalid, validate
 
-P = TypeVar("P", Path, list[Path], None)
 MOST_JOBS = 1024
 
+Paths = TypeVar("Paths", Path, list[Path], None)
+AnyChoice = TypeVar("AnyChoice", bound=Choice)
 
-def possible(paths: P) -> P:
-    """Return paths that files can have, as a callback of options and arguments."""
+
+class Device(StrEnum):
+    """Device on which to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+# ----------------------------------------------------------------- callbacks and readers of values
+
+
+def valid_paths(paths: Paths) -> Paths:
+    """Return `paths`; raise `UserError` for a name that no file can have."""
     several: list[Path] = [paths] if isinstance(paths, Path) else paths or []
     for path in several:
         check_path(path)
@@ -26,37 +43,56 @@ def possible(paths: P) -> P:
 
 
 def writable_file(path: Path | None) -> Path | None:
-    """Return the path of a file to write: a new one, or a regular one that is replaced."""
+    """Return `path`, a new file or a regular file to replace; raise `UserError` otherwise."""
     if path is not None and check_path(path).exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "not a regular file"
-        raise UserError(f"{path}: is {kind}, and cannot be replaced by what is written")
+        raise UserError(f"{path}: cannot be written: it is {kind}; name a new or a regular file")
     return path
 
 
 def finite(number: float) -> float:
-    """Return a number that is neither infinite nor NaN, as a callback of options."""
+    """Return `number`; raise `BadParameter` when it is infinite or NaN."""
     if not math.isfinite(number):
         raise typer.BadParameter(f"{number} is not a finite number.")
     return number
 
 
 def whole_numbers(
-    option: str, text: str, one: str, least: int, most: int, example: str
+    option: str, text: str, item: str, least: int, most: int, example: str
 ) -> list[int]:
-    """Return the whole numbers in `0,1,2`; `one` names one of them in messages."""
+    """Return the integers in a list such as `0,1,2`; messages call each of them `item`."""
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch(r"[-+]?[0-9]{1,30}", part) for part in parts):
         raise UserError(f"{option} {text}: must be whole numbers, such as {example}")
     numbers = [int(part) for part in parts]
     if min(numbers) < least:
-        raise UserError(f"{option} {text}: {one} is at least {least}")
+        raise UserError(f"{option} {text}: {item} is at least {least}")
     if max(numbers) > most:
-        raise UserError(f"{option} {text}: {one} is at most {most}")
+        raise UserError(f"{option} {text}: {item} is at most {most}")
     return numbers
 
 
-def _use_data_folder(folder: Path | None) -> Path | None:
-    """Data sets are looked for in `folder` from here on, in this process and its workers."""
+def field_names(text: str | None) -> list[str] | None:
+    """Return the names in a list such as `a,b`; an empty text gives an empty list."""
+    return None if text is None else [name.strip() for name in text.split(",") if name]
+
+
+def read_overrides(settings: list[str] | None, option: str = "--set") -> list[Override]:
+    """Parse the `KEY=VALUE` texts of a repeated option."""
+    return [Override.read(option, text) for text in settings or []]
+
+
+def validate_settings(cls: type[AnyChoice], name: str, values: dict[str, Any]) -> AnyChoice:
+    """Build the options of class `cls` from `values`; messages call the choice `name`."""
+    try:
+        return validate(cls, values)
+    except Invalid as invalid:
+        texts = [f"{name}: {'.'.join(map(str, p.keys))} {p.text}" for p in invalid.problems]
+        raise UserError("\n".join(f"{text}; --set gives options" for text in texts)) from None
+
+
+def _set_data_folder(folder: Path | None) -> Path | None:
+    """Look for data sets in `folder` from here on, in this process and its workers."""
     if folder is not None:
         from eibench.execution.datasets import VARIABLE
 
@@ -64,11 +100,48 @@ def _use_data_folder(folder: Path | None) -> Path | None:
     return folder
 
 
+# ------------------------------------------------------------------------------ arguments, options
+
+Suite = Annotated[str, typer.Argument(help="A suite file, or the name of one in suites/.")]
+ResultsFolders = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        callback=valid_paths, help="Results folders, or suites in them.", show_default="results"
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a field in every run."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="KEY=VALUE", help="Only runs with a value (a,b: either)."),
+]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="0,1,...", help="Seeds in place of the suite's.")
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+Results = Annotated[Path, typer.Option(callback=valid_paths, help="Folder for results.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1, max=MOST_JOBS, help="Runs at a time, each in a process with its share of the cores."
+    ),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first, as a suite would."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        callback=_use_data_folder,
+        callback=_set_data_folder,
         help="Folder of fetched data sets.",
         show_default="EIBENCH_DATA, or eibench/data in the user's cache",
     ),

@@ -8,17 +8,11 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import possible
-from eibench.cli.report import split
+from eibench.cli.options import ResultsFolders, field_names, valid_paths
 
 
 def plot(
-    results: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            callback=possible, help="Results folders, or suites in them.", show_default="results"
-        ),
-    ] = None,
+    results: ResultsFolders = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +35,7 @@ def plot(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            callback=possible,
+            callback=valid_paths,
             help="Where to.",
             show_default="each suite's figures/",
         ),
@@ -56,7 +50,7 @@ def plot(
     """
     from eibench.report.figures.draw import make_figures
 
-    for drawn in make_figures(results or [Path("results")], metric, x, split(by), out):
+    for drawn in make_figures(results or [Path("results")], metric, x, field_names(by), out):
         if drawn.x is None and not drawn.ablated and not drawn.searched:
             say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
         for path in drawn.paths:

@@ -14,8 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from eibench.cli.console import say, write
-from eibench.cli.options import possible, whole_numbers
-from eibench.cli.run import Device
+from eibench.cli.options import Device, DeviceOption, read_overrides, valid_paths, whole_numbers
 from eibench.errors import UserError
 from eibench.plan.options import LARGEST, DataShape
 from eibench.plan.overrides import Override
@@ -61,7 +60,7 @@ def profile(
         str | None, typer.Option(metavar="8,16,...", help="Also cost by batch size.")
     ] = None,
     steps: Annotated[int, typer.Option(min=3, max=LARGEST, help="Steps timed of each.")] = 20,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: DeviceOption = Device.auto,
     peer: Annotated[
         bool, typer.Option("--peer", help="Also SpikingJelly's neuron with torch's batch norm.")
     ] = False,
@@ -70,7 +69,7 @@ def profile(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", callback=possible, help="Also a figure, as FILE.png and FILE.pdf."
+            metavar="FILE", callback=valid_paths, help="Also a figure, as FILE.png and FILE.pdf."
         ),
     ] = None,
 ) -> None:
@@ -90,7 +89,7 @@ def profile(
         "timesteps": timesteps,
         "train": {"batch_size": batch_size},
     }
-    changes = [Override.read("--set", text) for text in settings or []]
+    changes = read_overrides(settings)
     names = [name.strip() for name in methods.split(",")]
     specs = {name: _spec(name, values, changes) for name in names}
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say, write
-from eibench.cli.options import possible, writable_file
+from eibench.cli.options import ResultsFolders, field_names, writable_file
 
 
 class Format(StrEnum):
@@ -27,12 +27,7 @@ class Format(StrEnum):
 
 
 def report(
-    results: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            callback=possible, help="Results folders, or suites in them.", show_default="results"
-        ),
-    ] = None,
+    results: ResultsFolders = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
     metric: Annotated[
         str | None,
@@ -86,7 +81,7 @@ def report(
     from eibench.report.searches import read_searches
 
     folders = results or [Path("results")]
-    tables = make_tables(folders, metric, split(rows), split(columns), against)
+    tables = make_tables(folders, metric, field_names(rows), field_names(columns), against)
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
     searches = [] if shaped and tables else read_searches(folders)
     width = WIDTH
@@ -102,8 +97,3 @@ def report(
         say(str(out))
     if form is Format.latex and (missing := missing_signs(text)):
         say(f"warning: LaTeX has no sign for {', '.join(missing)}; its number stands there", True)
-
-
-def split(fields: str | None) -> list[str] | None:
-    """The fields in `a,b`; an empty text is no field."""
-    return None if fields is None else [field.strip() for field in fields.split(",") if field]

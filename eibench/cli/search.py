@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eibench.cli.console import say
-from eibench.cli.options import DataDir, writable_file
-from eibench.cli.progress import Progress
-from eibench.cli.run import (
+from eibench.cli.console import format_duration, say
+from eibench.cli.options import (
+    DataDir,
     Device,
+    DeviceOption,
     DryRun,
     Jobs,
     Results,
     Settings,
     Suite,
-    Where,
-    duration,
-    overrides,
-    show_plugins,
+    read_overrides,
+    writable_file,
 )
-from eibench.cli.run import execute as run_plan
+from eibench.cli.progress import ProgressDisplay, run_with_progress
 from eibench.errors import UserError
 from eibench.plan import find_suite
 from eibench.plan.options import LARGEST
@@ -69,7 +67,7 @@ def search(
         ),
     ] = None,
     settings: Settings = None,
-    device: Where = Device.auto,
+    device: DeviceOption = Device.auto,
     results: Results = Path("results"),
     dry_run: DryRun = False,
     jobs: Jobs = 1,
@@ -80,8 +78,9 @@ def search(
     Trials that have ended are kept: the same command goes on up to the number of trials in all.
     Exit code: 0 all well, 1 trials or confirming runs failed, 2 bad input, 130 interrupted.
     """
-    plan = load_search(find_suite(suite), overrides(settings), trials, _minutes(timeout))
-    show_plugins(plan.expansion.plugins)
+    plan = load_search(find_suite(suite), read_overrides(settings), trials, _minutes(timeout))
+    for plugin in plan.expansion.plugins:
+        say(f"plugin: {plugin}")
 
     from eibench.execution.device import choose_device
 
@@ -119,7 +118,7 @@ def _search(
     from eibench.search.export import write_tuned_suite
 
     total = sum(map(plan.budget, plan.studies))
-    with _Progress(plan.name, total) as progress:
+    with _SearchProgress(plan.name, total) as progress:
         found = find(plan, results, device, progress, jobs)
     say(
         f"{found.trials} of {total} trials"
@@ -130,7 +129,7 @@ def _search(
     if not found.winners:
         return False
     confirming = plan.confirmation(found.winners)
-    well = run_plan(confirming, confirming.runs, results, device, jobs=jobs)
+    well = run_with_progress(confirming, confirming.runs, results, device, jobs=jobs)
     if export is not None:
         write_tuned_suite(plan, found.winners, export)
         say(str(export))
@@ -154,10 +153,11 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
         runs = plan.budget(study) * len(plan.options.seeds) + len(plan.seeds)
         expected = None if seconds is None else seconds * runs
         total += expected or 0.0
-        say(f"  {'will fail' if expected is None else duration(expected):>9}  {study.name}")
+        say(f"  {'will fail' if expected is None else format_duration(expected):>9}  {study.name}")
         for key, known in study.space.items():
             say(f"             {key}: {known.words()}")
-    text = f"about {duration(total)} of one process on {device}, measured on a few training steps"
+    cost = f"about {format_duration(total)} of one process on {device}"
+    text = f"{cost}, measured on a few training steps"
     say(text + (f"; no trial begins after {plan.minutes:g} min" if plan.minutes else ""))
 
 
@@ -165,7 +165,7 @@ def _listed(numbers: Any) -> str:
     return ", ".join(map(str, numbers))
 
 
-class _Progress(Progress):
+class _SearchProgress(ProgressDisplay):
     """Shows a search: a bar for all trials, one for each run under way, a line per trial."""
 
     def ended(self, run: PlannedRun) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import make_console, say
+from eibench.cli.options import AsJson, Plugins, read_overrides
 from eibench.plan import Override
 from eibench.plan.overrides import single_spec
 from eibench.plan.plugins import load_plugins
@@ -37,17 +38,14 @@ def show(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option, such as model.depth=16."),
     ] = None,
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option("--plugin", metavar="FILE|NAME", help="Load a plugin first."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a network: layers, shapes, fan-in, parameters and operations; nothing is trained."""
     load_plugins(plugin or [])
     choices = [("MODEL", "model", model), ("--data", "data", data), ("--method", "method", method)]
     chosen = [Override(option, name, key, name) for option, key, name in choices]
-    spec = single_spec([*chosen, *(Override.read("--set", text) for text in settings or [])])
+    spec = single_spec([*chosen, *read_overrides(settings)])
 
     from eibench.execution.describe import describe
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.listing import Plugins
-from eibench.cli.options import DataDir, finite
-from eibench.cli.run import Device, Where
+from eibench.cli.options import DataDir, Device, DeviceOption, Plugins, finite, read_overrides
 from eibench.plan.options import LARGEST
 from eibench.plan.overrides import Override, single_spec
 from eibench.plan.plugins import load_plugins
@@ -39,7 +37,7 @@ def speed(
         float,
         typer.Option(min=0.1, max=3600, callback=finite, help="How long each rate is measured."),
     ] = 3.0,
-    device: Where = Device.auto,
+    device: DeviceOption = Device.auto,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -52,7 +50,7 @@ def speed(
             *(Override(option, name, key, name) for option, key, name in choices),
             Override("--batch-size", str(batch_size), "train.batch_size", batch_size),
             *(Override.read("by default", text) for text in USUAL),
-            *(Override.read("--set", text) for text in settings or []),
+            *read_overrides(settings),
         ]
     )
 

@@ -8,11 +8,10 @@ the same functions over its own methods, models and data sets.
 from collections.abc import Callable
 from typing import Any
 
-from eibench.contracts.base import Broken
+from eibench.contracts.base import OPTIONS_CONTRACTS, Broken
 from eibench.contracts.data import DATA_CONTRACTS
 from eibench.contracts.methods import METHOD_CONTRACTS
 from eibench.contracts.models import MODEL_CONTRACTS
-from eibench.contracts.options import OPTIONS_CONTRACTS
 
 CONTRACTS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "method": (*OPTIONS_CONTRACTS, *METHOD_CONTRACTS),

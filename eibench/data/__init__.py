@@ -4,17 +4,17 @@ A data set is a function `(**options) -> ImageData`, which raises `DataError` wh
 or damaged. One of events is given the run's `timesteps` as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from eibench.data.base import DataError, ImageData, Split, stratified
+from eibench.data.base import DATASETS, ImageData, Split, stratified
 from eibench.data.checks import check
 from eibench.data.digits import digits
 from eibench.data.events import cifar10_dvs, dvs_gesture, nmnist, shd
 from eibench.data.events_from import digits_dvs, events_from
 from eibench.data.events_sources import EVENT_SOURCES
 from eibench.data.imagefolder import imagefolder
-from eibench.data.sources import Source
+from eibench.data.sources import DataSource
 from eibench.data.tiny_imagenet import TINY_IMAGENET, tiny_imagenet
 from eibench.data.torchvision_sets import (
     TORCHVISION_SOURCES,
@@ -23,8 +23,9 @@ from eibench.data.torchvision_sets import (
     fashion_mnist,
     mnist,
 )
+from eibench.errors import DataError
 
-DATASETS: dict[str, Callable[..., ImageData]] = {
+DATASETS |= {
     "digits": digits,
     "imagefolder": imagefolder,
     "mnist": mnist,
@@ -39,7 +40,7 @@ DATASETS: dict[str, Callable[..., ImageData]] = {
     "nmnist": nmnist,
     "shd": shd,
 }
-SOURCES: dict[str, Source] = {
+SOURCES: dict[str, DataSource] = {
     **TORCHVISION_SOURCES,
     "tiny_imagenet": TINY_IMAGENET,
     **EVENT_SOURCES,
@@ -57,4 +58,13 @@ def load(name: str, options: Mapping[str, Any], timesteps: int | None = None) ->
     return check(DATASETS[name](**options, **frames), timesteps)
 
 
-__all__ = ["DATASETS", "SOURCES", "DataError", "ImageData", "Source", "Split", "load", "stratified"]
+__all__ = [
+    "DATASETS",
+    "SOURCES",
+    "DataError",
+    "DataSource",
+    "ImageData",
+    "Split",
+    "load",
+    "stratified",
+]

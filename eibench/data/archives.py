@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from eibench.data.base import DataError
+from eibench.errors import DataError
 
 SHA256 = {
     # cifar-10-python.tar.gz, cifar-100-python.tar.gz: as Keras has them; tiny-imagenet-200.zip

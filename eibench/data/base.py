@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from eibench.errors import printable
-
-if TYPE_CHECKING:
-    from eibench.data.stream import StreamedImages
+from eibench.data.stream import StreamedImages
+from eibench.errors import DataError
 
 SPLIT_SEED = 20260101
 """Splits are the same for every method, seed and machine."""
-
-
-CHUNK_BYTES = 32 * 2**20
-"""Images that are looked at together take about so much memory."""
-
-
-class DataError(Exception):
-    """A data set that is absent or damaged; the message says which file and what to do."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(printable(text))
 
 
 @dataclass(frozen=True)
@@ -97,6 +82,10 @@ class ImageData:
         return digest if isinstance(self.train.images, Tensor) else f"files-{digest}"
 
 
+DATASETS: dict[str, Callable[..., ImageData]] = {}
+"""Loading functions by the name that suites use."""
+
+
 def picked(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:
     """The images of each index [B], as they are stored; of streamed ones, indices on the CPU."""
     if isinstance(images, Tensor):
@@ -109,11 +98,6 @@ def in_order(images: Tensor | StreamedImages, batch_size: int) -> Iterator[Tenso
     if isinstance(images, Tensor):
         return iter(images.split(batch_size))
     return images.batches(torch.arange(len(images)).split(batch_size))
-
-
-def images_within(images: Tensor | StreamedImages, nbytes: int = CHUNK_BYTES) -> int:
-    """How many of `images` take up to `nbytes` of memory; at least one."""
-    return max(1, nbytes // max(1, math.prod(images.shape[1:])))
 
 
 def as_float(images: Tensor, unit: float = 255.0) -> Tensor:

@@ -13,8 +13,9 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from eibench.data.base import DataError, ImageData, Split
+from eibench.data.base import ImageData, Split
 from eibench.data.stream import StreamedImages
+from eibench.errors import DataError
 
 IMAGES, RECORDINGS = 4, 5
 """Dimensions of images [N, C, H, W], and of recordings [N, T, C, H, W]."""

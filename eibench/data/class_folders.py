@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eibench.data.base import DataError
+from eibench.errors import DataError
 
 OF_SYSTEMS = {
     *("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"),

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eibench.data.archives import check_sha256, unpack
-from eibench.data.base import DataError
-from eibench.data.events_files import (
+from eibench.data.events import (
     CIFAR10_DVS,
     DVS_GESTURE,
     NMNIST,
@@ -23,12 +22,13 @@ from eibench.data.events_files import (
     Recordings,
     reader,
 )
-from eibench.data.sources import FAILURES, Source
+from eibench.data.sources import FAILURES, DataSource
+from eibench.errors import DataError
 
 
-def source(events: EventSet) -> Source:
+def source(events: EventSet) -> DataSource:
     """How `events` are fetched and verified."""
-    return Source(fetch=partial(fetch, events), verify=partial(verify, events))
+    return DataSource(fetch=partial(fetch, events), verify=partial(verify, events))
 
 
 def fetch(events: EventSet, folder: Path) -> None:

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eibench.data.base import DataError, ImageData, Split, set_aside
+from eibench.data.base import ImageData, Split, set_aside
 from eibench.data.class_folders import ClassFolders, Lister, folders_in, kinds, listed
 from eibench.data.machine import memory_limit, worker_count
 from eibench.data.pixels import read_pixels
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
-from eibench.errors import did_you_mean, printable
+from eibench.errors import DataError, did_you_mean, printable
 
 SPLITS = ("train", "validation", "test")
 OTHER_NAMES = {

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from eibench.data.base import DataError
+from eibench.errors import DataError
 
 MEMORY = "EIBENCH_MEMORY_GIB"
 """The environment variable of the largest data set, in GiB, that is held in memory."""

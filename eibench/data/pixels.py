@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageChops, ImageOps
 from torch import Tensor
 
-from eibench.data.base import DataError
+from eibench.errors import DataError
 
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")

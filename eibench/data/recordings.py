@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eibench.data.base import DataError
 from eibench.data.frames import Events
+from eibench.errors import DataError
 
 LATEST = 2**53
 """Microseconds: whole numbers up to here are exact as floats, and 1000 times as much fits in 64

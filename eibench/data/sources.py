@@ -7,6 +7,7 @@ has been fetched and verified.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tarfile
 import zipfile
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from eibench.data.base import DataError
-from eibench.data.folder import VARIABLE, data_folder
+from eibench.errors import DataError
 
+VARIABLE = "EIBENCH_DATA"
+"""The environment variable that names the folder; `--data-dir` sets it for one command."""
 FAILURES = (
     OSError,
     HTTPException,
@@ -30,7 +32,7 @@ FAILURES = (
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """Where a data set comes from that ships with no dependency."""
 
     fetch: Callable[[Path], None]
@@ -44,6 +46,15 @@ class Source:
             return self.verify(folder)
         except OSError as error:
             return [unreadable(error)]
+
+
+def data_folder() -> Path:
+    """The folder of fetched data sets: $EIBENCH_DATA, or `eibench/data` in the user's cache."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(os.path.expanduser(named))  # which, unlike Path's, leaves an unknown ~user
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(cache)) / "eibench" / "data"
 
 
 def unreadable(error: OSError) -> str:
@@ -75,7 +86,7 @@ def folder_of(name: str) -> Path:
     return folder
 
 
-def whole_folder(name: str, source: Source) -> Path:
+def whole_folder(name: str, source: DataSource) -> Path:
     """The folder of the fetched set `name`, verified; raises `DataError` naming what is not."""
     folder = folder_of(name)
     if problems := source.problems(folder):
@@ -83,7 +94,7 @@ def whole_folder(name: str, source: Source) -> Path:
     return folder
 
 
-def acquire(name: str, source: Source) -> bool:
+def acquire(name: str, source: DataSource) -> bool:
     """Bring the set to its folder, in place of a damaged one; False when it was whole already.
 
     An interrupted download goes on from the files that it finished, under `.NAME.partial`.

@@ -29,14 +29,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eibench.data.base import DataError, images_within
 from eibench.data.machine import WORKERS, shared_memory
+from eibench.errors import DataError
 
 log = logging.getLogger(__name__)
 AHEAD = 4
 """Batches that each worker reads ahead."""
 SHARE = 0.8
 """Share of the free shared memory that batches may take."""
+CHUNK_BYTES = 32 * 2**20
+"""Images that are looked at together take about so much memory."""
 CPU = torch.device("cpu")
 SAMPLED, PROBE = 1024, 64
 """Files of a split whose content takes part in a digest, and how many bytes of each."""
@@ -254,3 +256,8 @@ class StreamedImages:
     def fingerprint(self) -> bytes:
         """What stands for the images in a digest; see `ImageFiles.fingerprint`."""
         return self.reader.files.fingerprint(self.index.tolist())
+
+
+def images_within(images: Tensor | StreamedImages, nbytes: int = CHUNK_BYTES) -> int:
+    """How many of `images` take up to `nbytes` of memory; at least one."""
+    return max(1, nbytes // max(1, math.prod(images.shape[1:])))

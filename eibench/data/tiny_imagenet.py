@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from eibench.data.archives import fetch_archive
-from eibench.data.base import DataError, ImageData, Split, set_aside
+from eibench.data.base import ImageData, Split, set_aside
 from eibench.data.pixels import read_image
-from eibench.data.sources import Source, damaged, folder_of, unreadable
+from eibench.data.sources import DataSource, damaged, folder_of, unreadable
+from eibench.errors import DataError
 
 NAME = "tiny_imagenet"
 BASE = "tiny-imagenet-200"
@@ -174,4 +175,4 @@ def _unreadable(images: Iterable[Path]) -> Iterator[str]:
             yield str(error)
 
 
-TINY_IMAGENET = Source(_fetch, _verify)
+TINY_IMAGENET = DataSource(_fetch, _verify)

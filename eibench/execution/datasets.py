@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from eibench.data import SOURCES, DataError, ImageData, Split
-from eibench.data.base import as_float, images_within, in_order, picked
-from eibench.data.batches import RECORDING
-from eibench.data.folder import VARIABLE, data_folder
-from eibench.data.normalize import moments
-from eibench.data.sources import acquire, folder_of
+from eibench.data.base import as_float, in_order, picked
+from eibench.data.batches import RECORDING, moments
+from eibench.data.sources import VARIABLE, acquire, data_folder, folder_of
+from eibench.data.stream import images_within
 from eibench.errors import UserError, pass_on
 from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error

@@ -11,8 +11,7 @@ from torch.optim import Optimizer
 
 from eibench.data import DataError, ImageData, load
 from eibench.data.augment import Augmentation
-from eibench.data.batches import over_time, training_batches
-from eibench.data.normalize import Normalization, normalization
+from eibench.data.batches import Normalization, normalization, over_time, training_batches
 from eibench.errors import UserError
 from eibench.methods import METHODS, Method
 from eibench.models import MODELS

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from eibench.data.base import Split
-from eibench.data.batches import evaluation_batches, over_time
-from eibench.data.normalize import Normalization
+from eibench.data.batches import Normalization, evaluation_batches, over_time
 from eibench.training.probes import FiringProbe
 
 

@@ -21,8 +21,7 @@ from eibench.data.batches import over_time
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
 from eibench.training.evaluate import Evaluation, evaluate
-from eibench.training.optim import learning_rate
-from eibench.training.precision import autocast
+from eibench.training.optim import autocast, learning_rate
 from eibench.training.probes import negative_weights
 
 

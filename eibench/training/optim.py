@@ -1,4 +1,4 @@
-"""Optimizers, and the learning rate as a pure function of the step."""
+"""Optimizer, learning-rate schedule and precision of training."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def learning_rate(step: int, steps_per_epoch: int, options: TrainOptions) -> flo
         return options.lr
     share = (step - warmup) / (options.epochs * steps_per_epoch - warmup)
     return options.lr * (1 + math.cos(math.pi * share)) / 2
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context of forward passes: bfloat16 products for `bf16`, else float32.
+
+    Weights, gradients, membrane potentials, divisors and statistics stay in float32.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

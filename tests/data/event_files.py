@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from eibench.data import events as loaders
-from eibench.data.events_files import CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD
+from eibench.data.events import CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD
 from eibench.data.frames import Events
 
 SETS = {e.name: e for e in (CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD)}

@@ -31,7 +31,7 @@ from tonic import datasets
 
 from eibench.data import SOURCES, DataError, events, events_sources
 from eibench.data.base import stratified
-from eibench.data.events_files import Recordings
+from eibench.data.events import Recordings
 from eibench.data.frames import to_frames
 from eibench.data.sources import acquire
 

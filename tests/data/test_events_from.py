@@ -10,8 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from eibench.contracts.data import DATA_CONTRACTS
 from eibench.data import DATASETS, DataError
 from eibench.data.digits import digits
-from eibench.data.events_from import Camera
-from eibench.data.saccade import record, triangle
+from eibench.data.events_from import Camera, record, triangle
 from eibench.plan.options import DigitsDVSOptions, EventsFromOptions
 
 SPLITS = ("train", "validation", "test")

@@ -12,7 +12,7 @@ import pytest
 import tiny_files
 from tiny_files import KINDS, NAMES
 
-from eibench.data import DATASETS, SOURCES, DataError, Source
+from eibench.data import DATASETS, SOURCES, DataError, DataSource
 from eibench.data.sources import acquire
 
 EACH = pytest.mark.parametrize("name", NAMES)
@@ -151,7 +151,9 @@ def test_an_interrupted_unpacking_begins_anew(name, served):
 
 def test_what_arrives_damaged_is_thrown_away():
     """Kept, it would be what the next download goes on from."""
-    source = Source(lambda folder: Path(folder, "x").touch(), lambda folder: [f"{folder}/x: empty"])
+    source = DataSource(
+        lambda folder: Path(folder, "x").touch(), lambda folder: [f"{folder}/x: empty"]
+    )
     with pytest.raises(DataError, match=r"what was fetched is damaged: .*x: empty"):
         acquire("thing", source)
     assert left() == []

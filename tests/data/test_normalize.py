@@ -6,8 +6,7 @@ import torch
 
 from eibench.data import Split
 from eibench.data.augment import Augmentation
-from eibench.data.batches import evaluation_batches, training_batches
-from eibench.data.normalize import normalization
+from eibench.data.batches import evaluation_batches, normalization, training_batches
 
 
 def split_of(images, unit=255.0):

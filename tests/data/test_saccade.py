@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eibench.data.saccade import OFF, ON, record, triangle
+from eibench.data.events_from import OFF, ON, record, triangle
 
 
 def pictures(seed, n=3, channels=1, height=5, width=6):

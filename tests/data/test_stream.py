@@ -13,11 +13,10 @@ from PIL import Image
 from eibench.contracts.data import DATA_CONTRACTS
 from eibench.data import DataError
 from eibench.data.augment import Augmentation
-from eibench.data.batches import evaluation_batches, training_batches
+from eibench.data.batches import evaluation_batches, normalization, training_batches
 from eibench.data.events_from import events_from
 from eibench.data.imagefolder import imagefolder
 from eibench.data.machine import MEMORY, WORKERS, memory_limit, setting, worker_count
-from eibench.data.normalize import normalization
 from eibench.data.stream import StreamedImages
 from eibench.execution.datasets import describe
 from eibench.plan.options import ImageFolderOptions

@@ -17,7 +17,7 @@ from eibench.nn import (
     initialize,
 )
 from eibench.plan import METHODS
-from eibench.training.precision import autocast
+from eibench.training.optim import autocast
 
 BF16 = 2.0**-8
 """Half the distance from 1 to the next number of bfloat16."""
