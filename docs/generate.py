@@ -21,7 +21,7 @@ from eibench.cli import app
 from eibench.plan.options import LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.space import Parameter, SearchFile
 from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
-from eibench.report.cost import to_text
+from eibench.report.model.profile import to_text
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
 WORDS = {

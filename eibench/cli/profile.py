@@ -176,7 +176,7 @@ def _numbers(option: str, text: str | None, least: int = 1) -> Sequence[int]:
 
 
 def _show(result: dict[str, Any], form: Form) -> None:
-    from eibench.report.cost import to_text
+    from eibench.report.model.profile import to_text
 
     if form is Form.json:
         say(json.dumps(result, indent=2))

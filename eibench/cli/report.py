@@ -76,9 +76,9 @@ def report(
     the confirmed ones, budgets, importances, best trials. A folder NAME/search is the search alone,
     and its CSV has a row for each trial.
     """
-    from eibench.report.escape import missing_signs
     from eibench.report.make import WIDTH, make_tables, render_tables, write_text
-    from eibench.report.searches import read_searches
+    from eibench.report.model.search_results import read_searches
+    from eibench.report.writers.escape import missing_signs
 
     folders = results or [Path("results")]
     tables = make_tables(folders, metric, field_names(rows), field_names(columns), against)

@@ -28,7 +28,7 @@ from eibench.plan.options import LARGEST
 from eibench.plan.read_search import load_search
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
-from eibench.report.words import METRICS, show_value
+from eibench.report.model.labels import METRICS, show_value
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ import pytest
 from eibench.errors import UserError
 from eibench.report.figures.draw import make_figures
 from eibench.report.make import make_tables, render_tables
-from eibench.report.searches import read_searches
+from eibench.report.model.search_results import read_searches
 from eibench.results.frame import load_layers, load_results
 from eibench.search.journal import NAME, open_journal
 from tests.fuzz.mutate import count, mutated_bytes, mutated_data

@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t, ttest_1samp
 
-from eibench.report.exchange import to_csv, to_json
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.tables import caption, draw
-from eibench.report.latex import to_latex
-from eibench.report.layout import Layout, choose_axes, choose_layout
 from eibench.report.make import make_tables
-from eibench.report.notes import footnotes
-from eibench.report.render import to_markdown, to_text
-from eibench.report.source import Run, SuiteResults, read_suites
-from eibench.report.statistics import difference, half_width
-from eibench.report.tables import build_table
-from eibench.report.words import METRICS
+from eibench.report.model.labels import METRICS
+from eibench.report.model.layout import Layout, choose_axes, choose_layout
+from eibench.report.model.notes import footnotes
+from eibench.report.model.pivot import build_pivot
+from eibench.report.model.statistics import difference, half_width
+from eibench.report.model.suite_results import Run, SuiteResults, read_suites
+from eibench.report.writers.export import to_csv, to_json
+from eibench.report.writers.latex import to_latex
+from eibench.report.writers.text import to_markdown, to_text
 from eibench.results.frame import load_results
 
 HARD = {"neuron": {"reset": "hard"}}
@@ -77,7 +77,7 @@ def table_of(suite, metric="test_accuracy", **layout):
 def figure_of(suite):
     results = read_suites([suite.folder])[0]
     x, layout = choose_axes(results)
-    table = build_table(results, METRICS["test_accuracy"], layout)
+    table = build_pivot(results, METRICS["test_accuracy"], layout)
     return table, draw(table, x)
 
 
@@ -192,7 +192,7 @@ def test_differences_whatever_has_a_number(results):
         for (name, seed), x in results.items()
     ]
     suite = SuiteResults(Path(), "x", "y", ("ablation",), None, (), tuple(runs), 0)
-    table = build_table(suite, METRICS["test_accuracy"], Layout((), ("ablation",)))
+    table = build_pivot(suite, METRICS["test_accuracy"], Layout((), ("ablation",)))
     found = {column[0]: difference.values for (_, column), difference in table.differences.items()}
     assert found.keys() == {name for name, _ in results} - {"base"}
     for name, values in found.items():

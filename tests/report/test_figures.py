@@ -12,16 +12,16 @@ from eibench.report.figures.curves import Scale, doubling
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.style import COLOURS, SOLID, series_of
 from eibench.report.figures.tables import caption, draw, write_around
-from eibench.report.layout import choose_axes
-from eibench.report.source import read_suites
-from eibench.report.tables import build_table
-from eibench.report.words import METRICS
+from eibench.report.model.labels import METRICS
+from eibench.report.model.layout import choose_axes
+from eibench.report.model.pivot import build_pivot
+from eibench.report.model.suite_results import read_suites
 
 
 def table_of(suite, metric="test_accuracy"):
     results = read_suites([suite.folder])[0]
     x, layout = choose_axes(results)
-    return build_table(results, METRICS[metric], layout), x
+    return build_pivot(results, METRICS[metric], layout), x
 
 
 def drawn(suite, **options):

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eibench.report.escape import latex as escape
-from eibench.report.escape import missing_signs
-from eibench.report.latex import to_latex
 from eibench.report.make import make_tables, render_tables
+from eibench.report.writers.escape import latex as escape
+from eibench.report.writers.escape import missing_signs
+from eibench.report.writers.latex import to_latex
 
 GOLDEN = r"""\begin{table}
   \centering\small

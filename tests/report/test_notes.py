@@ -3,7 +3,7 @@
 import pytest
 
 from eibench.report.make import make_tables
-from eibench.report.notes import footnotes
+from eibench.report.model.notes import footnotes
 
 
 def notes_of(suite, metric="test_accuracy", **layout):

@@ -17,8 +17,8 @@ from eibench.report.figures.draw import make_figures
 from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map
 from eibench.report.figures.log_axis import Powers
 from eibench.report.make import make_tables, render_tables
-from eibench.report.source import read_suites
-from eibench.report.words import METRICS, find_metric
+from eibench.report.model.labels import METRICS, find_metric
+from eibench.report.model.suite_results import read_suites
 from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
 
 

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from eibench.report.exchange import to_csv, to_json
 from eibench.report.make import make_tables, render_tables
-from eibench.report.render import empty_text, number_text, remark_text, to_markdown, to_text
-from eibench.report.tables import Cell
-from eibench.report.words import METRICS
+from eibench.report.model.labels import METRICS
+from eibench.report.model.pivot import Aggregate
+from eibench.report.writers.export import to_csv, to_json
+from eibench.report.writers.text import empty_text, number_text, remark_text, to_markdown, to_text
 
 TEXT = """\
 Depth & norms: test accuracy (%)
@@ -54,12 +54,12 @@ def table(depth_scaling):
     ],
 )
 def test_cell_text(table, values, absent, number, remark):
-    cell = Cell(values, absent)
+    cell = Aggregate(values, absent)
     assert (number_text(cell, table), remark_text(cell, table)) == (number, remark)
 
 
 def test_empty_cell_text():
-    cell = Cell({}, {"out_of_memory": 2, "not_measured": 1})
+    cell = Aggregate({}, {"out_of_memory": 2, "not_measured": 1})
     assert empty_text(cell, METRICS["test_accuracy"]) == "out of memory (2), not measured (1)"
 
 

@@ -9,12 +9,12 @@ import pytest
 
 import eibench
 from eibench.errors import UserError
-from eibench.report.confirmation import confirmations
 from eibench.report.make import make_tables, render_tables
-from eibench.report.notes import footnotes
-from eibench.report.search_tables import best_trials, search_grids
-from eibench.report.searches import read_searches
-from eibench.report.words import key_words, show_setting
+from eibench.report.model.confirmation import confirmations
+from eibench.report.model.labels import key_words, show_setting
+from eibench.report.model.notes import footnotes
+from eibench.report.model.search_results import read_searches
+from eibench.report.model.search_tables import best_trials, search_grids
 
 RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
 ALONE = {"train.lr": RATE}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eibench.report.statistics import compare, deviation, holm, mean, paired_p
+from eibench.report.model.statistics import compare, deviation, holm, mean, paired_p
 
 
 def sample(*values):

@@ -8,9 +8,9 @@ import pytest
 
 from eibench.errors import UserError
 from eibench.execution.lock import locked
-from eibench.report.escape import csv_cell, markdown
 from eibench.report.figures.draw import make_figures
 from eibench.report.make import make_tables, render_tables
+from eibench.report.writers.escape import csv_cell, markdown
 from eibench.results.frame import load_results
 from eibench.results.store import read_plan
 

@@ -6,7 +6,7 @@ import pytest
 
 from eibench.errors import UserError
 from eibench.report.make import make_tables
-from eibench.report.words import METRICS, find_metric
+from eibench.report.model.labels import METRICS, find_metric
 from eibench.results.numbers import METRICS as FRAME_METRICS
 
 

@@ -2,10 +2,10 @@
 
 import re
 
-from eibench.report import grid
-from eibench.report.grid import Grid
-from eibench.report.latex import to_latex
 from eibench.report.make import make_tables
+from eibench.report.writers import grid
+from eibench.report.writers.grid import Grid
+from eibench.report.writers.latex import to_latex
 
 RATES = [0.01 * n for n in range(1, 11)]
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from eibench.plan import Override, load_plan
-from eibench.report.layout import choose_layout
-from eibench.report.source import read_suite
-from eibench.report.tables import build_table
-from eibench.report.words import METRICS
+from eibench.report.model.labels import METRICS
+from eibench.report.model.layout import choose_layout
+from eibench.report.model.pivot import build_pivot
+from eibench.report.model.suite_results import read_suite
 from eibench.results.plan_file import write_plan
 
 FOLDER = Path("results/tiny")
@@ -70,7 +70,7 @@ def test_what_is_set_becomes_an_axis_beside_what_it_replaces(write):
     assert fields("train.epochs") == [1, 1, 5, 5]
     assert content()["axes"] == ["model.depth", "train.epochs"]
     suite = read_suite(FOLDER)
-    table = build_table(suite, METRICS["test_accuracy"], choose_layout(suite))
+    table = build_pivot(suite, METRICS["test_accuracy"], choose_layout(suite))
     assert len(table.cells) == 4  # no cell mixes epochs
 
 

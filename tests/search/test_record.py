@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from eibench.report.searches import read_searches
+from eibench.report.model.search_results import read_searches
 from eibench.search.outcome import Outcome
 from eibench.search.record import Ledger
 from eibench.search.study import Study

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eibench.report.cost import Profile, heading
 from eibench.report.figures.style import COLOURS, MARKERS, style
 from eibench.report.figures.tables import write_around
+from eibench.report.model.profile import Profile, heading
 
 NARROW = 1e-3
 """Seconds to milliseconds on an axis."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from eibench.report.figures.style import Series
-from eibench.report.layout import Key
-from eibench.report.tables import Cell, Table
-from eibench.report.words import field_heading, show_value
+from eibench.report.model.labels import field_heading, show_value
+from eibench.report.model.layout import Key
+from eibench.report.model.pivot import Aggregate, Pivot
 
 SPREAD = 0.3
 """Share of the least distance on the x axis over which the dots of all series are spread."""
@@ -27,7 +27,7 @@ class Scale:
     """Where each value of the field stands, ascending."""
 
     @classmethod
-    def of(cls, table: Table, x: str) -> Scale:
+    def of(cls, table: Pivot, x: str) -> Scale:
         """The scale of the last column field `x`: binary logarithms where values double."""
         values = sorted({float(column[-1] or 0) for column in table.columns})
         if doubling(values):
@@ -54,12 +54,12 @@ def doubling(values: Sequence[float]) -> bool:
 
 
 def draw_curves(
-    axes: Axes, table: Table, series: Sequence[Series], columns: Sequence[Key], scale: Scale
+    axes: Axes, table: Pivot, series: Sequence[Series], columns: Sequence[Key], scale: Scale
 ) -> None:
     """One panel: the cells of `columns`, whose last value is the place on the x axis."""
     places = [scale.positions[float(column[-1] or 0)] for column in columns]
     for one in series:
-        cells = [table.cells.get((one.row, column), Cell({}, {})) for column in columns]
+        cells = [table.cells.get((one.row, column), Aggregate({}, {})) for column in columns]
         beside = [place + SPREAD * scale.step * one.shift for place in places]
         _curve(axes, one, cells, places)
         _seeds(axes, one, cells, beside)
@@ -67,7 +67,7 @@ def draw_curves(
     scale.apply(axes)
 
 
-def _curve(axes: Axes, one: Series, cells: Sequence[Cell], places: Sequence[float]) -> None:
+def _curve(axes: Axes, one: Series, cells: Sequence[Aggregate], places: Sequence[float]) -> None:
     """Mean line and band, which stop where a cell has no number; a bar shows a lonely spread."""
     means = [math.nan if cell.mean is None else cell.mean for cell in cells]
     spreads = [math.nan if cell.deviation is None else cell.deviation for cell in cells]
@@ -78,7 +78,7 @@ def _curve(axes: Axes, one: Series, cells: Sequence[Cell], places: Sequence[floa
     axes.plot(places, means, **one.look)
 
 
-def _seeds(axes: Axes, one: Series, cells: Sequence[Cell], places: Sequence[float]) -> None:
+def _seeds(axes: Axes, one: Series, cells: Sequence[Aggregate], places: Sequence[float]) -> None:
     for cell, place in zip(cells, places, strict=True):
         if cell.n > 1:
             axes.scatter(
@@ -91,7 +91,7 @@ def _seeds(axes: Axes, one: Series, cells: Sequence[Cell], places: Sequence[floa
             )
 
 
-def _failures(axes: Axes, one: Series, cells: Sequence[Cell], places: Sequence[float]) -> None:
+def _failures(axes: Axes, one: Series, cells: Sequence[Aggregate], places: Sequence[float]) -> None:
     """A cross on the bottom axis where runs of a cell failed."""
     failed = [place for cell, place in zip(cells, places, strict=True) if cell.failed]
     axes.scatter(

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 
 from eibench.plan.suite import BASE
 from eibench.report.figures.style import COLOURS
-from eibench.report.layout import Key
-from eibench.report.render import empty_text, remark_text
-from eibench.report.statistics import Difference
-from eibench.report.tables import Table
-from eibench.report.words import show_value
+from eibench.report.model.labels import show_value
+from eibench.report.model.layout import Key
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.statistics import Difference
+from eibench.report.writers.text import empty_text, remark_text
 
 CLEAR, UNCLEAR, FAILED = COLOURS[0], "#8a8a8a", COLOURS[1]
 """Intervals that exclude zero, those that do not, and words on failures."""
@@ -23,7 +23,7 @@ LABEL = 30
 """Characters to which names and the axis label are wrapped."""
 
 
-def draw_intervals(axes: Axes, table: Table, column: Key) -> None:
+def draw_intervals(axes: Axes, table: Pivot, column: Key) -> None:
     """One panel: the ablations of `column`, the first on top, those without a number in words."""
     rows = [row for row in table.rows if row != (BASE,)]
     axes.axvline(0, color="black", linewidth=1, zorder=1)
@@ -58,7 +58,7 @@ def _draw_one(axes: Axes, y: int, found: Difference, mean: float) -> None:
               markerfacecolor=colour if found.excludes_zero else "white")  # fmt: skip
 
 
-def signs(table: Table) -> list[str]:
+def signs(table: Pivot) -> list[str]:
     """What the figure's signs mean, for its caption, and which base runs are lacking."""
     parts = ["diamond: mean difference over shared seeds"]
     if table.planned > 1:

@@ -23,11 +23,11 @@ from matplotlib.ticker import MaxNLocator
 from eibench.report.figures.log_axis import Powers
 from eibench.report.figures.style import Series, series_of, style
 from eibench.report.figures.tables import PANELS_IN_ROW, equals, machines, write_around
-from eibench.report.layers import DEFAULTS, LAYER, PROBE, layer_table
-from eibench.report.layout import METHOD, Key, Layout, remaining_axes
-from eibench.report.source import SuiteResults
-from eibench.report.tables import Cell, Table, build_table
-from eibench.report.words import Metric, find_metric, show_field
+from eibench.report.model.labels import Metric, find_metric, show_field
+from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
+from eibench.report.model.layout import METHOD, Key, Layout, remaining_axes
+from eibench.report.model.pivot import Aggregate, Pivot, build_pivot
+from eibench.report.model.suite_results import SuiteResults
 from eibench.results.numbers import LAYER_METRICS
 
 MAP_DECADES = 6
@@ -98,45 +98,45 @@ def draw_map(suite: SuiteResults, metric: Metric) -> Figure:
     return figure
 
 
-def _table(suite: SuiteResults, metric: Metric) -> Table:
+def _table(suite: SuiteResults, metric: Metric) -> Pivot:
     """Rows are methods; columns the other axes, and last the layer."""
     columns = (*remaining_axes(suite, [METHOD]), LAYER)
-    return layer_table(suite, metric, Layout((METHOD,), columns))
+    return layer_pivot(suite, metric, Layout((METHOD,), columns))
 
 
 def _series(suite: SuiteResults) -> list[Series]:
     """The methods' looks; beside a name, how many runs have no numbers."""
     layout = Layout((METHOD,), tuple(remaining_axes(suite, [METHOD])))
-    return series_of(build_table(suite, find_metric(DEFAULTS[PROBE]), layout))
+    return series_of(build_pivot(suite, find_metric(DEFAULTS[PROBE]), layout))
 
 
-def _facets(table: Table) -> list[Key]:
+def _facets(table: Pivot) -> list[Key]:
     """The networks: values of all column fields but the layer."""
     return list(dict.fromkeys(column[:-1] for column in table.columns))
 
 
-def _columns(table: Table, facet: Key) -> list[Key]:
+def _columns(table: Pivot, facet: Key) -> list[Key]:
     """The layers of one network."""
     return [column for column in table.columns if column[:-1] == facet]
 
 
-def _facet_text(table: Table, facet: Key) -> str:
+def _facet_text(table: Pivot, facet: Key) -> str:
     fields = zip(table.layout.columns, facet, strict=False)
     return ", ".join(show_field(*pair) for pair in fields)
 
 
-def _title(suite: SuiteResults, table: Table, facet: Key) -> str:
+def _title(suite: SuiteResults, table: Pivot, facet: Key) -> str:
     return ": ".join(filter(None, [suite.title, _facet_text(table, facet)]))
 
 
-def _profile(table: Table, row: Key, facet: Key) -> list[list[float]]:
+def _profile(table: Pivot, row: Key, facet: Key) -> list[list[float]]:
     """Least, median and greatest number over seeds, by layer; NaN where there is none."""
-    cells = [table.cells.get((row, column), Cell({}, {})) for column in _columns(table, facet)]
+    cells = [table.cells.get((row, column), Aggregate({}, {})) for column in _columns(table, facet)]
     found = [list(cell.values.values()) or [math.nan] for cell in cells]
     return [[measure(values) for values in found] for measure in (min, statistics.median, max)]
 
 
-def _draw_panel(axes: Axes, table: Table, facet: Key, series: Sequence[Series]) -> None:
+def _draw_panel(axes: Axes, table: Pivot, facet: Key, series: Sequence[Series]) -> None:
     """One quantity of one network over its layers."""
     layers = [float(column[-1] or 0) for column in _columns(table, facet)]
     profiles = [_profile(table, one.row, facet) for one in series]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from eibench.report.figures.style import Series
-from eibench.report.layout import Key
-from eibench.report.tables import Table
+from eibench.report.model.layout import Key
+from eibench.report.model.pivot import Pivot
 
 
-def draw_dots(axes: Axes, table: Table, series: Sequence[Series], column: Key) -> None:
+def draw_dots(axes: Axes, table: Pivot, series: Sequence[Series], column: Key) -> None:
     """One panel: the cells of `column`, the first row on top."""
     for y, one in enumerate(series):
         cell = table.cells.get((one.row, column))

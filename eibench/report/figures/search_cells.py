@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 
 from eibench.report.figures.search_panels import scored
 from eibench.report.figures.style import COLOURS
-from eibench.report.searches import Study
-from eibench.report.words import Metric
+from eibench.report.model.labels import Metric
+from eibench.report.model.search_results import Study
 
 COLOUR_MAP = "viridis"
 BRIGHT = 0.55

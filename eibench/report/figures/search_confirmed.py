@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report import statistics
-from eibench.report.confirmation import confirmations
 from eibench.report.figures.intervals import ABOVE
 from eibench.report.figures.search_panels import page
 from eibench.report.figures.style import COLOURS, MARKERS, style
-from eibench.report.searches import Search
-from eibench.report.words import Metric
+from eibench.report.model import statistics
+from eibench.report.model.confirmation import confirmations
+from eibench.report.model.labels import Metric
+from eibench.report.model.search_results import Search
 
 LINE = "#777777"
 NARROW = 0.25

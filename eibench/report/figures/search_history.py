@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.budget import DIVERGED, state
 from eibench.report.figures.search_axes import Sight
 from eibench.report.figures.search_panels import (
     add_legend,
@@ -20,8 +19,17 @@ from eibench.report.figures.search_panels import (
     score_of,
 )
 from eibench.report.figures.style import COLOURS, style
-from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Search, Study, Trial
-from eibench.report.words import Metric
+from eibench.report.model.budget import DIVERGED, state
+from eibench.report.model.labels import Metric
+from eibench.report.model.search_results import (
+    COMPLETE,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    Search,
+    Study,
+    Trial,
+)
 
 LOOKS: dict[str, dict[str, Any]] = {
     COMPLETE: {"marker": "o", "s": 20, "color": COLOURS[0], "linewidths": 0},

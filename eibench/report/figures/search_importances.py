@@ -18,8 +18,8 @@ from eibench.report.figures.search_panels import (
     wrap,
 )
 from eibench.report.figures.style import COLOURS, style
-from eibench.report.searches import Search
-from eibench.report.words import key_words
+from eibench.report.model.labels import key_words
+from eibench.report.model.search_results import Search
 
 BAR = ("s",)
 """In the legend."""

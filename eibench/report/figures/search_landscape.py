@@ -21,8 +21,8 @@ from eibench.report.figures.search_panels import (
     with_scores,
 )
 from eibench.report.figures.style import style
-from eibench.report.searches import Search, Study
-from eibench.report.words import Metric, field_heading, field_words
+from eibench.report.model.labels import Metric, field_heading, field_words
+from eibench.report.model.search_results import Search, Study
 
 
 def draw_landscape(search: Search, metric: Metric, pairs: Mapping[str, Pair]) -> Figure | None:

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from eibench.errors import shorten
-from eibench.report.escape import terminal
-from eibench.report.layout import METHOD, Key
-from eibench.report.tables import Table
-from eibench.report.words import show_field, show_value
+from eibench.report.model.labels import show_field, show_value
+from eibench.report.model.layout import METHOD, Key
+from eibench.report.model.pivot import Pivot
+from eibench.report.writers.escape import terminal
 
 DPI = 150
 LONGEST_LINE = 300
@@ -115,7 +115,7 @@ class Series:
         }
 
 
-def series_of(table: Table) -> list[Series]:
+def series_of(table: Pivot) -> list[Series]:
     """The rows of `table`, each with a look of its own."""
     series = []
     for i, row in enumerate(table.rows):
@@ -135,7 +135,7 @@ def series_of(table: Table) -> list[Series]:
     return series
 
 
-def _label(table: Table, row: Key) -> str:
+def _label(table: Pivot, row: Key) -> str:
     """The row's name, and how many of its runs have no number."""
     fields = zip(table.layout.rows, row, strict=True)
     name = ", ".join(show_value(v) if f == METHOD else show_field(f, v) for f, v in fields)
@@ -145,7 +145,7 @@ def _label(table: Table, row: Key) -> str:
     return f"{name} ({lacks})" if lacks else name
 
 
-def _equals(table: Table, row: Key) -> Sequence[Key]:
+def _equals(table: Pivot, row: Key) -> Sequence[Key]:
     """The rows that are the same computation as `row`, itself among them; none if it has none."""
     if table.layout.rows != (METHOD,):
         return []

@@ -20,12 +20,12 @@ from eibench.report.figures.curves import Scale, draw_curves
 from eibench.report.figures.intervals import draw_intervals, signs
 from eibench.report.figures.points import draw_dots
 from eibench.report.figures.style import render, series_of, style
-from eibench.report.layout import Key
-from eibench.report.provenance import machine
-from eibench.report.searches import Search
-from eibench.report.source import SuiteResults
-from eibench.report.tables import Table
-from eibench.report.words import show_field
+from eibench.report.model.labels import show_field
+from eibench.report.model.layout import Key
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.provenance import machine
+from eibench.report.model.search_results import Search
+from eibench.report.model.suite_results import SuiteResults
 from eibench.results.store import write_atomic
 
 PANELS_IN_ROW = 3
@@ -43,7 +43,7 @@ CAPTION_SHARE = 1 / 3
 """... as it would be below a caption of more than this share of the height."""
 
 
-def draw(table: Table, x: str | None) -> Figure:
+def draw(table: Pivot, x: str | None) -> Figure:
     """Figure of `table`: rows are series; the last column field is `x`, earlier ones make panels.
 
     With x = None all column fields make panels, of points, or of intervals for ablations.
@@ -68,7 +68,7 @@ def draw(table: Table, x: str | None) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, table: Table, facet: Key, x: str | None) -> None:
+def _draw_panel(axes: Axes, table: Pivot, facet: Key, x: str | None) -> None:
     series = series_of(table)
     columns = [column for column in table.columns if column[: len(facet)] == facet]
     if _as_differences(table, x):
@@ -81,7 +81,7 @@ def _draw_panel(axes: Axes, table: Table, facet: Key, x: str | None) -> None:
     axes.set_title(", ".join(show_field(*pair) for pair in fields), fontsize=9)
 
 
-def _as_differences(table: Table, x: str | None) -> bool:
+def _as_differences(table: Pivot, x: str | None) -> bool:
     return x is None and table.layout.rows == (ABLATION,)
 
 
@@ -109,7 +109,7 @@ def _first_lines(text: str, most: int) -> str:
     return "\n".join([*lines[: most - 1], f"... and {len(lines) - most + 1} more"])
 
 
-def caption(table: Table, x: str | None = None) -> str:
+def caption(table: Pivot, x: str | None = None) -> str:
     """n, the meaning of what is drawn, and the machines."""
     parts = [f"n = {table.planned}"]
     if _as_differences(table, x):

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eibench.report import search_notes
-from eibench.report.budget import STATES, spent, state
-from eibench.report.confirmation import TEST, Confirmation, confirmations
-from eibench.report.escape import FIXED
-from eibench.report.grid import Grid
-from eibench.report.layout import METHOD
-from eibench.report.render import NO_CELL, absence_text, empty_text, spread_text
-from eibench.report.searches import COMPLETE, PRUNED, Search, Study, Trial
-from eibench.report.tables import Cell
-from eibench.report.words import (
+from eibench.report.model import search_notes
+from eibench.report.model.budget import STATES, spent, state
+from eibench.report.model.confirmation import TEST, Confirmation, confirmations
+from eibench.report.model.labels import (
     Metric,
     field_words,
     find_metric,
@@ -22,6 +16,12 @@ from eibench.report.words import (
     show_setting,
     show_value,
 )
+from eibench.report.model.layout import METHOD
+from eibench.report.model.pivot import Aggregate
+from eibench.report.model.search_results import COMPLETE, PRUNED, Search, Study, Trial
+from eibench.report.writers.escape import FIXED
+from eibench.report.writers.grid import Grid
+from eibench.report.writers.text import NO_CELL, absence_text, empty_text, spread_text
 
 SHOWN, SHOWN_ALONE = 5, 10
 """Best trials shown of each study, and of the only one."""
@@ -61,7 +61,7 @@ def _winner(one: Confirmation, planned: int) -> Iterator[str]:
     yield "no winner" if one.study.best is None else _values(one.study.best.values)
 
 
-def _cell_text(cell: Cell, metric: Metric, planned: int) -> str:
+def _cell_text(cell: Aggregate, metric: Metric, planned: int) -> str:
     if not cell.n:
         return empty_text(cell, metric) or NO_CELL
     return f"{spread_text(cell, metric)} {absence_text(cell, metric, planned)}".rstrip()

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
-from eibench.report.source import Run, SuiteResults, Value, known_fields, read_run, read_suite
+from eibench.report.model.suite_results import (
+    Run,
+    SuiteResults,
+    Value,
+    known_fields,
+    read_run,
+    read_suite,
+)
 from eibench.results.paths import has_plan, suite_folders
 from eibench.results.store import SEARCH, kind_of, read_plan
 

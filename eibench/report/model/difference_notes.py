@@ -7,18 +7,18 @@ import math
 from collections.abc import Iterator
 
 from eibench.plan.suite import ABLATION, BASE, JOIN
-from eibench.report.layout import METHOD
-from eibench.report.provenance import code
-from eibench.report.source import Run, Value
-from eibench.report.statistics import half_width
-from eibench.report.tables import Table
-from eibench.report.words import show_field, show_value
+from eibench.report.model.labels import show_field, show_value
+from eibench.report.model.layout import METHOD
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.provenance import code
+from eibench.report.model.statistics import half_width
+from eibench.report.model.suite_results import Run, Value
 
 EXCLUDES_ZERO = "†"
 """Marks a difference whose interval does not hold 0."""
 
 
-def ablation_notes(table: Table) -> Iterator[str]:
+def ablation_notes(table: Pivot) -> Iterator[str]:
     """All notes on ablations and differences; none for a table without any."""
     if ABLATION in table.layout.fields:
         yield from _changes(table)
@@ -27,7 +27,7 @@ def ablation_notes(table: Table) -> Iterator[str]:
         yield from _lacking_reference(table, *table.layout.reference)
 
 
-def _changes(table: Table) -> Iterator[str]:
+def _changes(table: Pivot) -> Iterator[str]:
     """The values that each single factor changes, from the fields of runs alike in all else."""
     others = [field for field in (*table.layout.fields, "seed") if field != ABLATION]
     runs = table.suite.runs
@@ -54,7 +54,7 @@ def _changed(run: Run, twin: Run) -> Iterator[str]:
             yield f"{code(field)} {'none' if value is None else show_value(value)}"
 
 
-def _differences(table: Table, field: str, name: Value) -> Iterator[str]:
+def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
     found = [d for d in table.differences.values() if d.n]
     intervals = [d.interval for d in found if d.interval]
     unit = f", in {table.metric.difference_unit}" if table.metric.unit == "%" else ""
@@ -86,7 +86,7 @@ def _named(field: str, name: Value) -> str:
     return str(name) if field == ABLATION else code(str(name))
 
 
-def _lacking_reference(table: Table, key: str, name: Value) -> Iterator[str]:
+def _lacking_reference(table: Pivot, key: str, name: Value) -> Iterator[str]:
     """Runs of the reference without a number, whose seeds the differences do without."""
     others = [field for field in table.layout.fields if field != key]
     base = [run for run in table.suite.runs if run.value(key) == name]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from eibench.report.escape import latex as escape
-from eibench.report.escape import markdown, terminal
-from eibench.report.latex import Tabular, floating
-from eibench.report.references import Published, published, reference_notes, sources
-from eibench.report.render import (
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.published import Published, published, reference_notes, sources
+from eibench.report.writers.escape import latex as escape
+from eibench.report.writers.escape import markdown, terminal
+from eibench.report.writers.latex import Tabular, floating
+from eibench.report.writers.text import (
     NARROW,
     NO_CELL,
     STUB,
@@ -20,7 +21,6 @@ from eibench.report.render import (
     remark_text,
     wrapped,
 )
-from eibench.report.tables import Table
 
 TITLE = "Published numbers"
 HEADS = ("cell", "ours", "published", "difference", "what differs: ours for theirs")
@@ -31,7 +31,7 @@ LEAST = 24
 """Characters that the words on protocol have even on a narrow terminal."""
 
 
-def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) -> str:
+def to_text(table: Pivot, width: int = 100, bold: Callable[[str], str] = str) -> str:
     """For a terminal of `width` characters, to stand below the table; empty without numbers."""
     found = published(table)
     if not found:
@@ -45,7 +45,7 @@ def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) ->
     return "\n".join(["", bold(TITLE), "", grid, "", *lines]) + "\n"
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: Pivot) -> str:
     """For GitHub, to stand below the table; empty without numbers."""
     found = published(table)
     if not found:
@@ -56,7 +56,7 @@ def to_markdown(table: Table) -> str:
     return f"\n#### {TITLE}\n\n{grid}\n\n{notes}\n"
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: Pivot) -> str:
     """A floating table of its own; empty without numbers."""
     found = published(table)
     if not found:
@@ -84,7 +84,7 @@ def _latex_row(row: list[str]) -> str:
     return rf"{' & '.join([first, ours, theirs, signed, last])} \tabularnewline"
 
 
-def _rows(table: Table) -> list[list[str]]:
+def _rows(table: Pivot) -> list[list[str]]:
     """The texts below `HEADS`, a row for each published number."""
     found = published(table)
     numbered = {text: i for i, text in enumerate(sources(found), start=1)}
@@ -100,7 +100,7 @@ def _rows(table: Table) -> list[list[str]]:
     ]
 
 
-def _ours(one: Published, table: Table) -> str:
+def _ours(one: Published, table: Pivot) -> str:
     """`85.2 ± 0.3 (n=3)`, or why there is no number."""
     if not one.cell.n:
         return empty_text(one.cell, table.metric)
@@ -108,7 +108,7 @@ def _ours(one: Published, table: Table) -> str:
     return f"{number_text(one.cell, table)} {remark}"
 
 
-def _difference(one: Published, table: Table) -> str:
+def _difference(one: Published, table: Pivot) -> str:
     if one.difference is None:
         return NO_CELL
     return f"{one.difference:+z.{table.metric.digits}f}"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from eibench.report.source import Run
+from eibench.report.model.suite_results import Run
 
 MOST_COMMANDS = 3
 

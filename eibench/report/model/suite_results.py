@@ -119,7 +119,7 @@ class SuiteResults:
 def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
     """The suites at or below `paths` (results folders or suites in them), each once, sorted.
 
-    The trials of searches are no suites; see `eibench.report.searches`.
+    The trials of searches are no suites; see `eibench.report.model.search_results`.
 
     Raises:
         UserError: a path holds no results, or those of another program.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eibench.report.layout import METHOD
-from eibench.report.searches import Search, Study
-from eibench.report.source import Run
-from eibench.report.tables import Cell, make_cell
-from eibench.report.words import METRICS, Metric, find_metric
+from eibench.report.model.labels import METRICS, Metric, find_metric
+from eibench.report.model.layout import METHOD
+from eibench.report.model.pivot import Aggregate, aggregate
+from eibench.report.model.search_results import Search, Study
+from eibench.report.model.suite_results import Run
 
 TEST = METRICS["test_accuracy"]
 
@@ -33,14 +33,14 @@ class Confirmation:
         return None if best is None else best.scores.get(self.metric.name)
 
     @property
-    def confirmed(self) -> Cell:
+    def confirmed(self) -> Aggregate:
         """The same metric under the fresh seeds."""
-        return make_cell(self.runs, self.metric)
+        return aggregate(self.runs, self.metric)
 
     @property
-    def test(self) -> Cell:
+    def test(self) -> Aggregate:
         """Test accuracy under the fresh seeds."""
-        return make_cell(self.runs, TEST)
+        return aggregate(self.runs, TEST)
 
     @property
     def optimism(self) -> float | None:

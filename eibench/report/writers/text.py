@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
 
-from eibench.report.ablation_notes import EXCLUDES_ZERO
-from eibench.report.escape import markdown, markdown_note, terminal
-from eibench.report.layout import Key, Place
-from eibench.report.notes import footnotes
-from eibench.report.tables import UNMEASURED, Cell, Table
-from eibench.report.words import Metric, field_words, show_field, show_value
+from eibench.report.model.difference_notes import EXCLUDES_ZERO
+from eibench.report.model.labels import Metric, field_words, show_field, show_value
+from eibench.report.model.layout import Key, Place
+from eibench.report.model.notes import footnotes
+from eibench.report.model.pivot import UNMEASURED, Aggregate, Pivot
+from eibench.report.writers.escape import markdown, markdown_note, terminal
 
 NARROW = 13
 """Characters to which headers and remarks of a terminal's table are wrapped."""
@@ -23,24 +23,24 @@ NO_CELL = "-"
 """Stands where the plan has no runs, and for the difference of the reference to itself."""
 
 
-def number_text(cell: Cell, table: Table) -> str:
+def number_text(cell: Aggregate, table: Pivot) -> str:
     """`97.2 ± 0.3`, or without the spread where there is none."""
     return spread_text(cell, table.metric)
 
 
-def spread_text(cell: Cell, metric: Metric) -> str:
+def spread_text(cell: Aggregate, metric: Metric) -> str:
     """The same of a cell that stands in no table."""
     assert cell.mean is not None
     show = metric.show
     return show(cell.mean) + ("" if cell.deviation is None else f" ± {show(cell.deviation)}")
 
 
-def remark_text(cell: Cell, table: Table) -> str:
+def remark_text(cell: Aggregate, table: Pivot) -> str:
     """`(n=2, 1 diverged)` behind a number, nothing for a full cell."""
     return absence_text(cell, table.metric, table.planned)
 
 
-def absence_text(cell: Cell, metric: Metric, planned: int) -> str:
+def absence_text(cell: Aggregate, metric: Metric, planned: int) -> str:
     """The same of a cell of `planned` runs that stands in no table."""
     if cell.n == planned:
         return ""
@@ -48,7 +48,7 @@ def absence_text(cell: Cell, metric: Metric, planned: int) -> str:
     return f"({', '.join([f'n={cell.n}', *absent])})"
 
 
-def empty_text(cell: Cell, metric: Metric) -> str:
+def empty_text(cell: Aggregate, metric: Metric) -> str:
     """`diverged (2), missing (1)`: a cell without numbers."""
     return ", ".join(f"{_absence(s, metric)} ({count})" for s, count in cell.absent.items())
 
@@ -58,13 +58,13 @@ def _absence(status: str, metric: Metric) -> str:
     return metric.unmeasured if status == UNMEASURED else status.replace("_", " ")
 
 
-def difference_head(table: Table) -> tuple[str, str]:
+def difference_head(table: Pivot) -> tuple[str, str]:
     """Two lines that head the second half of a column with differences."""
     assert table.layout.reference is not None
     return f"difference to {table.layout.reference[1]}", "[95 % CI]"
 
 
-def difference_text(table: Table, place: Place) -> str:
+def difference_text(table: Pivot, place: Place) -> str:
     """`-4.2 [-5.1, -3.3] †`: mean difference to the reference, interval, mark if it excludes 0.
 
     Without an interval for a single shared seed; a dash for the reference itself, and for a cell
@@ -80,13 +80,13 @@ def difference_text(table: Table, place: Place) -> str:
     return f"{mean}{interval}{f' {EXCLUDES_ZERO}' if found.excludes_zero else ''}"
 
 
-def difference_remark(table: Table, place: Place) -> str:
+def difference_remark(table: Pivot, place: Place) -> str:
     """`(n=2)` behind a difference over fewer seeds than planned."""
     found = table.differences.get(place)
     return f"(n={found.n})" if found is not None and 0 < found.n < table.planned else ""
 
 
-def stub_text(row: Key, table: Table) -> str:
+def stub_text(row: Key, table: Pivot) -> str:
     """What names a row: its values, or the metric when no field spans the rows."""
     if len(row) == 1:
         return show_value(row[0])
@@ -94,13 +94,13 @@ def stub_text(row: Key, table: Table) -> str:
     return ", ".join(show_field(*pair) for pair in fields) or table.metric.words
 
 
-def column_texts(column: Key, table: Table) -> list[str]:
+def column_texts(column: Key, table: Pivot) -> list[str]:
     """What heads a column: each field's value, or the metric when no field spans the columns."""
     fields = zip(table.layout.columns, column, strict=True)
     return [show_field(*pair) for pair in fields] or [table.metric.heading]
 
 
-def stub_heading(table: Table) -> str:
+def stub_heading(table: Pivot) -> str:
     """The heading above the rows' names."""
     return ", ".join(field_words(field) for field in table.layout.rows)
 
@@ -108,7 +108,7 @@ def stub_heading(table: Table) -> str:
 # --------------------------------------------------------------------------------- terminal
 
 
-def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) -> str:
+def to_text(table: Pivot, width: int = 100, bold: Callable[[str], str] = str) -> str:
     """For a terminal of `width` characters: the best carry a `*`, and are passed through `bold`.
 
     A table that is too wide continues below with the rest of its columns.
@@ -119,7 +119,7 @@ def to_text(table: Table, width: int = 100, bold: Callable[[str], str] = str) ->
     return "\n".join([title, "", _blocks(table, width, bold), "", *lines]) + "\n"
 
 
-def _blocks(table: Table, width: int, bold: Callable[[str], str]) -> str:
+def _blocks(table: Pivot, width: int, bold: Callable[[str], str]) -> str:
     def block(columns: Sequence[Key]) -> str:
         body = [
             [
@@ -146,7 +146,7 @@ def width_of(text: str) -> int:
     return max(len(line) for line in re.findall(r"^-[- ]*$", text, re.MULTILINE))
 
 
-def _column_heads(column: Key, table: Table) -> list[str]:
+def _column_heads(column: Key, table: Pivot) -> list[str]:
     """The heads of a column's parts, narrow and one field below the other."""
     first = "\n".join(wrapped(text) for text in column_texts(column, table))
     if not table.layout.reference:
@@ -154,7 +154,7 @@ def _column_heads(column: Key, table: Table) -> list[str]:
     return [first, "\n".join(map(terminal, difference_head(table)))]
 
 
-def _text_cells(table: Table, row: Key, column: Key, bold: Callable[[str], str]) -> list[str]:
+def _text_cells(table: Pivot, row: Key, column: Key, bold: Callable[[str], str]) -> list[str]:
     """The parts of a cell: the number, and for ablations the difference."""
     number = _text_cell(table, row, column, bold)
     if not table.layout.reference:
@@ -164,7 +164,7 @@ def _text_cells(table: Table, row: Key, column: Key, bold: Callable[[str], str])
     return [number, "\n".join(filter(None, parts))]
 
 
-def _text_cell(table: Table, row: Key, column: Key, bold: Callable[[str], str]) -> str:
+def _text_cell(table: Pivot, row: Key, column: Key, bold: Callable[[str], str]) -> str:
     cell = table.cells.get((row, column))
     if cell is None:
         return NO_CELL
@@ -183,7 +183,7 @@ def wrapped(text: str, width: int = NARROW) -> str:
 # --------------------------------------------------------------------------------- Markdown
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: Pivot) -> str:
     """For GitHub: the best in bold, notes as a list."""
     body = [
         [
@@ -200,7 +200,7 @@ def to_markdown(table: Table) -> str:
     return f"### {markdown(table.heading)}\n\n{grid}\n\n{notes}\n"
 
 
-def _markdown_cells(table: Table, row: Key, column: Key) -> list[str]:
+def _markdown_cells(table: Pivot, row: Key, column: Key) -> list[str]:
     """The parts of a cell: the number, and for ablations the difference."""
     number = _markdown_cell(table, row, column)
     if not table.layout.reference:
@@ -209,7 +209,7 @@ def _markdown_cells(table: Table, row: Key, column: Key) -> list[str]:
     return [number, f"{difference_text(table, place)} {difference_remark(table, place)}".rstrip()]
 
 
-def _markdown_cell(table: Table, row: Key, column: Key) -> str:
+def _markdown_cell(table: Pivot, row: Key, column: Key) -> str:
     cell = table.cells.get((row, column))
     if cell is None:
         return NO_CELL

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from eibench.report.layout import METHOD, Place
-from eibench.report.source import Reference, Run
-from eibench.report.tables import Cell, Table
-from eibench.report.words import field_words, show_field, show_value
+from eibench.report.model.labels import field_words, show_field, show_value
+from eibench.report.model.layout import METHOD, Place
+from eibench.report.model.pivot import Aggregate, Pivot
+from eibench.report.model.suite_results import Reference, Run
 
 WORDS = {"selection": "epoch selected on validation, theirs", "other": "theirs"}
 """What stands before a note on theirs, where it is not the note's key; ours are all alike in it."""
@@ -23,7 +23,7 @@ class Published:
     """A cell of a table and a published number of the same method, network and data set."""
 
     place: Place
-    cell: Cell
+    cell: Aggregate
     reference: Reference
     names: tuple[str, ...]
     """What the cell is: method, network, data, and whatever else tells it from other cells."""
@@ -36,7 +36,7 @@ class Published:
         return None if self.cell.mean is None else self.cell.mean - self.reference.value
 
 
-def published(table: Table) -> tuple[Published, ...]:
+def published(table: Pivot) -> tuple[Published, ...]:
     """The cells of `table` beside published numbers of its metric, in the table's order."""
     layout = table.layout
     first: dict[Place, Run] = {}
@@ -58,7 +58,7 @@ def sources(found: tuple[Published, ...]) -> list[str]:
     return list(dict.fromkeys(one.reference.source for one in found))
 
 
-def reference_notes(table: Table, found: tuple[Published, ...]) -> list[str]:
+def reference_notes(table: Pivot, found: tuple[Published, ...]) -> list[str]:
     """What a reader must know to judge the comparison, and the sources."""
     unit = f" in {table.metric.difference_unit}" if table.metric.difference_unit else ""
     note = (
@@ -69,13 +69,13 @@ def reference_notes(table: Table, found: tuple[Published, ...]) -> list[str]:
     return [note, *(f"[{i}] {text}." for i, text in enumerate(sources(found), start=1))]
 
 
-def _published(table: Table, place: Place, run: Run, reference: Reference) -> Published:
+def _published(table: Pivot, place: Place, run: Run, reference: Reference) -> Published:
     cell = table.cells[place]
     protocol = tuple(_protocol(cell, run, reference))
     return Published(place, cell, reference, tuple(_names(table, run, reference)), protocol)
 
 
-def _names(table: Table, run: Run, reference: Reference) -> Iterator[str]:
+def _names(table: Pivot, run: Run, reference: Reference) -> Iterator[str]:
     yield reference.method
     name, *options = reference.model.items()
     yield " ".join([str(name[1]), *(f"{key} {show_value(value)}" for key, value in options)])
@@ -85,7 +85,7 @@ def _names(table: Table, run: Run, reference: Reference) -> Iterator[str]:
             yield show_field(field, run.value(field))
 
 
-def _protocol(cell: Cell, run: Run, reference: Reference) -> Iterator[str]:
+def _protocol(cell: Aggregate, run: Run, reference: Reference) -> Iterator[str]:
     """What differs from the protocol behind the published number, ours first."""
     if reference.data_title is not None:
         yield f"data {reference.data_title} for {reference.data}"

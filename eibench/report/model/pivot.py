@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from eibench.errors import UserError
-from eibench.report import statistics
-from eibench.report.layout import METHOD, Key, Layout, Place, axes, is_numeric
-from eibench.report.source import Run, SuiteResults, Value
-from eibench.report.words import Metric
+from eibench.report.model import statistics
+from eibench.report.model.labels import Metric
+from eibench.report.model.layout import METHOD, Key, Layout, Place, axes, is_numeric
+from eibench.report.model.suite_results import Run, SuiteResults, Value
 from eibench.results.store import INTERRUPTED, MISSING, OK
 
 UNMEASURED = "not_measured"
@@ -18,7 +18,7 @@ UNMEASURED = "not_measured"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Aggregate:
     """The runs of one cell, which differ in nothing but their seed."""
 
     values: Mapping[int, float]
@@ -59,7 +59,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class Pivot:
     """One metric of one suite."""
 
     suite: SuiteResults
@@ -69,7 +69,7 @@ class Table:
     """In the plan's order."""
     columns: tuple[Key, ...]
     """Numbers ascending, words in the plan's order."""
-    cells: Mapping[Place, Cell]
+    cells: Mapping[Place, Aggregate]
     """By row and column; combinations outside the plan have no cell."""
     comparisons: tuple[statistics.Comparison[Place], ...]
     """Empty beside differences: there no best is sought."""
@@ -87,7 +87,7 @@ class Table:
         return max(cell.n + sum(cell.absent.values()) for cell in self.cells.values())
 
 
-def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
+def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
     """Fill the cells of `layout` and compare rivals.
 
     Raises:
@@ -97,10 +97,10 @@ def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
     for run in suite.runs:
         groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
     _refuse_mixtures(suite, layout, groups.values())
-    cells = {place: make_cell(runs, metric) for place, runs in groups.items()}
+    cells = {place: aggregate(runs, metric) for place, runs in groups.items()}
     comparisons = _compare(cells, metric, layout)
     best = {place for comparison in comparisons for place in comparison.best}
-    return Table(
+    return Pivot(
         suite,
         metric,
         layout,
@@ -112,7 +112,7 @@ def build_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
     )
 
 
-def make_cell(runs: Iterable[Run], metric: Metric) -> Cell:
+def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
     """The metric of runs that differ in their seed alone."""
     values: dict[int, float] = {}
     absent: Counter[str] = Counter()
@@ -122,7 +122,7 @@ def make_cell(runs: Iterable[Run], metric: Metric) -> Cell:
             absent[UNMEASURED if run.status == OK else run.status] += 1
         else:
             values[run.seed] = number
-    return Cell(values, absent)
+    return Aggregate(values, absent)
 
 
 def _sorted_columns(
@@ -141,22 +141,24 @@ def _sorted_columns(
 
 
 def _compare(
-    cells: Mapping[Place, Cell], metric: Metric, layout: Layout
+    cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout
 ) -> tuple[statistics.Comparison[Place], ...]:
     """The comparisons of a table: of methods all else equal, or of a column without methods."""
     if metric.better is None or layout.reference is not None:
         return ()
     groups: dict[Hashable, dict[Place, statistics.Sample]] = {}
     for place, cell in cells.items():
-        groups.setdefault(_arena(layout, place), {})[place] = cell.values
+        groups.setdefault(_comparison_group(layout, place), {})[place] = cell.values
     return tuple(statistics.compare(group, metric.better) for group in groups.values())
 
 
-def _differences(cells: Mapping[Place, Cell], layout: Layout) -> dict[Place, statistics.Difference]:
+def _differences(
+    cells: Mapping[Place, Aggregate], layout: Layout
+) -> dict[Place, statistics.Difference]:
     """Each cell less that of the reference under the same seeds."""
     if layout.reference is None:
         return {}
-    nothing = Cell({}, {})
+    nothing = Aggregate({}, {})
     return {
         place: statistics.difference(cell.values, cells.get(base, nothing).values)
         for place, cell in cells.items()
@@ -164,8 +166,8 @@ def _differences(cells: Mapping[Place, Cell], layout: Layout) -> dict[Place, sta
     }
 
 
-def _arena(layout: Layout, place: Place) -> Hashable:
-    """What cells must share to be rivals."""
+def _comparison_group(layout: Layout, place: Place) -> Hashable:
+    """Return the key of a place: cells are compared only if all other fields agree."""
     row, column = place
     if METHOD not in layout.fields:
         return column

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eibench.report import escape
-from eibench.report.csv_text import write_csv
-from eibench.report.layout import Place
-from eibench.report.notes import footnotes
-from eibench.report.references import published
-from eibench.report.search_exchange import search_values
-from eibench.report.searches import Search
-from eibench.report.tables import UNMEASURED, Table
+from eibench.report.model.layout import Place
+from eibench.report.model.notes import footnotes
+from eibench.report.model.pivot import UNMEASURED, Pivot
+from eibench.report.model.published import published
+from eibench.report.model.search_exchange import search_values
+from eibench.report.model.search_results import Search
+from eibench.report.writers import escape
+from eibench.report.writers.csv_text import write_csv
 
 
-def cell_values(table: Table) -> list[dict[str, Any]]:
+def cell_values(table: Pivot) -> list[dict[str, Any]]:
     """The cells row by row: row fields, column fields, and the numbers, unrounded."""
     return [
         {
@@ -37,7 +37,7 @@ def cell_values(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-def _difference(table: Table, place: Place) -> dict[str, float | None]:
+def _difference(table: Pivot, place: Place) -> dict[str, float | None]:
     """What an ablation's cell has beside the others; without values for the base."""
     if table.layout.reference is None:
         return {}
@@ -51,7 +51,7 @@ def _difference(table: Table, place: Place) -> dict[str, float | None]:
     }
 
 
-def to_csv(tables: Sequence[Table]) -> str:
+def to_csv(tables: Sequence[Pivot]) -> str:
     """Tidy rows, one per cell; several suites share the columns that they have in common."""
     rows: list[dict[str, Any]] = []
     for table in tables:
@@ -66,7 +66,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     return write_csv(rows, ["suite", "metric", *fields, *numbers])
 
 
-def _published(table: Table) -> dict[str, Any]:
+def _published(table: Pivot) -> dict[str, Any]:
     """Cells beside published numbers; no key where there are none."""
     found = [
         {
@@ -94,7 +94,7 @@ def _searched(search: Search | None) -> dict[str, Any]:
     return {} if search is None else {"search": search_values(search)}
 
 
-def to_json(tables: Sequence[Table], searches: Sequence[Search] = ()) -> str:
+def to_json(tables: Sequence[Pivot], searches: Sequence[Search] = ()) -> str:
     """A list with one object for each suite: its cells, and the notes of the other formats.
 
     What was searched for a suite stands under its key `search`; where no table of its winners is

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from eibench.errors import printable
-from eibench.report.signs import sign
+from eibench.report.writers.signs import sign
 
 _LATEX = {
     **{char: f"\\{char}" for char in "_%&#${}"},

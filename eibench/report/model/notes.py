@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 
 from eibench.plan.suite import ABLATION
-from eibench.report.ablation_notes import ablation_notes
-from eibench.report.layout import METHOD, is_numeric, varies
-from eibench.report.provenance import code, provenance
-from eibench.report.source import Run, SuiteResults
-from eibench.report.statistics import ALPHA, LEAST_SEEDS
-from eibench.report.tables import Table
-from eibench.report.tuning import own_search, tuned_keys, tuned_values, tuning_notes
-from eibench.report.words import counted, show_value
+from eibench.report.model.difference_notes import ablation_notes
+from eibench.report.model.labels import counted, show_value
+from eibench.report.model.layout import METHOD, is_numeric, varies
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.provenance import code, provenance
+from eibench.report.model.statistics import ALPHA, LEAST_SEEDS
+from eibench.report.model.suite_results import Run, SuiteResults
+from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
 from eibench.results.store import INTERRUPTED, MISSING
 
 LONGEST_REASON = 160
 
 
-def footnotes(table: Table, mark: str) -> list[str]:
+def footnotes(table: Pivot, mark: str) -> list[str]:
     """All notes of `table`, in which best values are marked with `mark`."""
     suite = table.suite
     search = own_search(suite)
@@ -40,7 +40,7 @@ def footnotes(table: Table, mark: str) -> list[str]:
     ]
 
 
-def _spread(table: Table) -> Iterator[str]:
+def _spread(table: Pivot) -> Iterator[str]:
     """n, the seeds, and what stands behind the sign ±."""
     seeds = sorted({run.seed for run in table.suite.runs})
     named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
@@ -55,7 +55,7 @@ def _spread(table: Table) -> Iterator[str]:
         yield "A mean beside failed runs is over the others alone, which flatters the method."
 
 
-def _bold(table: Table, mark: str) -> Iterator[str]:
+def _bold(table: Pivot, mark: str) -> Iterator[str]:
     """The rule by which values are marked."""
     if not any(cell.best for cell in table.cells.values()):
         return
@@ -77,8 +77,8 @@ def _bold(table: Table, mark: str) -> Iterator[str]:
         yield f"Means that share fewer than {LEAST_SEEDS} seeds with the best are not tested."
 
 
-def _scope(table: Table) -> str:
-    """Among which cells the best is sought; see `tables._arena`."""
+def _scope(table: Pivot) -> str:
+    """Among which cells the best is sought; see `pivot._comparison_group`."""
     if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
         return "each column"
     return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
@@ -94,7 +94,7 @@ def _same(suite: SuiteResults) -> Iterator[str]:
         )
 
 
-def _per_method(table: Table, told: Set[str]) -> Iterator[str]:
+def _per_method(table: Pivot, told: Set[str]) -> Iterator[str]:
     """Fields beside the method's own that the method determines, and that the table does not show.
 
     Above all the learning rate, and whatever else keeps the comparison from being one of methods.
@@ -115,7 +115,7 @@ def _per_method(table: Table, told: Set[str]) -> Iterator[str]:
         yield f"Set for each method: {code(field)}: {listed}."
 
 
-def _by_cell(table: Table, field: str) -> Iterator[str]:
+def _by_cell(table: Pivot, field: str) -> Iterator[str]:
     """A number that changes from cell to cell, not within one, without being a row or column."""
     runs = table.suite.unchanged
     if is_numeric(runs, field) and not varies(runs, field, table.layout.fields):

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from eibench.errors import UserError
-from eibench.report.layout import Layout
-from eibench.report.source import Run, SuiteResults
-from eibench.report.tables import Table, build_table
-from eibench.report.words import Metric, find_metric
+from eibench.report.model.labels import Metric, find_metric
+from eibench.report.model.layout import Layout
+from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.suite_results import Run, SuiteResults
 from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
 
 LAYER = "layer"
@@ -58,9 +58,9 @@ def by_layer(suite: SuiteResults) -> SuiteResults:
     return replace(suite, runs=runs, axes=(*suite.axes, LAYER))
 
 
-def layer_table(suite: SuiteResults, metric: Metric, layout: Layout) -> Table:
+def layer_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
     """A table of layers, with `suite` itself behind it: footnotes are about runs."""
-    return replace(build_table(by_layer(suite), metric, layout), suite=suite)
+    return replace(build_pivot(by_layer(suite), metric, layout), suite=suite)
 
 
 def _network(run: Run) -> Hashable:

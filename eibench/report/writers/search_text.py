@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eibench.report import grid
-from eibench.report.escape import markdown, terminal
-from eibench.report.search_tables import search_grids
-from eibench.report.searches import Search
+from eibench.report.model.search_results import Search
+from eibench.report.model.search_tables import search_grids
+from eibench.report.writers import grid
+from eibench.report.writers.escape import markdown, terminal
 
 
 def to_text(search: Search, width: int = 100, bold: Callable[[str], str] = str) -> str:

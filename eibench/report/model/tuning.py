@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from eibench.report.budget import grouped, span, spent, unequal
-from eibench.report.confirmation import confirmations
-from eibench.report.layout import METHOD
-from eibench.report.provenance import code
-from eibench.report.searches import Search, Study, read_search
-from eibench.report.source import SuiteResults
-from eibench.report.words import counted, show_setting
+from eibench.report.model.budget import grouped, span, spent, unequal
+from eibench.report.model.confirmation import confirmations
+from eibench.report.model.labels import counted, show_setting
+from eibench.report.model.layout import METHOD
+from eibench.report.model.provenance import code
+from eibench.report.model.search_results import Search, Study, read_search
+from eibench.report.model.suite_results import SuiteResults
 from eibench.results.paths import has_plan, member
 from eibench.results.store import SEARCH, read_plan
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from eibench.report.budget import spent, state
-from eibench.report.confirmation import TEST, Confirmation, confirmations
-from eibench.report.csv_text import write_csv
-from eibench.report.search_tables import search_grids
-from eibench.report.searches import Search
-from eibench.report.tables import Cell
+from eibench.report.model.budget import spent, state
+from eibench.report.model.confirmation import TEST, Confirmation, confirmations
+from eibench.report.model.pivot import Aggregate
+from eibench.report.model.search_results import Search
+from eibench.report.model.search_tables import search_grids
+from eibench.report.writers.csv_text import write_csv
 
 
 def to_csv(searches: Sequence[Search]) -> str:
@@ -88,7 +88,7 @@ def _study(one: Confirmation) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: Aggregate) -> dict[str, Any]:
     return {
         "mean": cell.mean,
         "std": cell.deviation,

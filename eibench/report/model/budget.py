@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from eibench.report.provenance import code
-from eibench.report.searches import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial
-from eibench.report.words import counted
+from eibench.report.model.labels import counted
+from eibench.report.model.provenance import code
+from eibench.report.model.search_results import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial
 
 DIVERGED = "diverged"
 """Stands beside the states of a trial: it is complete, and its score is that of chance."""

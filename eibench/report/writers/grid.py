@@ -1,6 +1,6 @@
 """A table of plain texts in each format for people: heads, rows, and notes below.
 
-Results over seeds are `eibench.report.tables`; this is for whatever else is told in rows.
+Results over seeds are `eibench.report.model.pivot`; this is for whatever else is told in rows.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
-from eibench.report.escape import FIXED, markdown, markdown_note, terminal
-from eibench.report.escape import latex as escape
-from eibench.report.latex import (
+from eibench.report.writers.escape import FIXED, markdown, markdown_note, terminal
+from eibench.report.writers.escape import latex as escape
+from eibench.report.writers.latex import (
     PAGE,
     Tabular,
     column_width,
@@ -24,7 +24,7 @@ from eibench.report.latex import (
     stacked_head,
     typeset,
 )
-from eibench.report.render import NARROW, STUB, width_of, wrapped
+from eibench.report.writers.text import NARROW, STUB, width_of, wrapped
 
 HEAD = 8
 """Characters to which heads are wrapped, where their words are no longer."""

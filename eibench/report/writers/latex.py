@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from eibench.report.escape import latex as escape
-from eibench.report.escape import latex_label
-from eibench.report.layout import Key
-from eibench.report.notes import footnotes
-from eibench.report.render import (
+from eibench.report.model.labels import field_words, show_field, show_value
+from eibench.report.model.layout import Key
+from eibench.report.model.notes import footnotes
+from eibench.report.model.pivot import Pivot
+from eibench.report.writers.escape import latex as escape
+from eibench.report.writers.escape import latex_label
+from eibench.report.writers.text import (
     NO_CELL,
     column_texts,
     difference_head,
@@ -23,9 +25,7 @@ from eibench.report.render import (
     remark_text,
     stub_text,
 )
-from eibench.report.render import stub_heading as heading
-from eibench.report.tables import Table
-from eibench.report.words import field_words, show_field, show_value
+from eibench.report.writers.text import stub_heading as heading
 
 T = TypeVar("T")
 PAGE = 345.0
@@ -62,7 +62,7 @@ class Tabular:
         ]
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: Pivot) -> str:
     """Return a floating table: caption, columns, and the notes in small type below.
 
     Columns that are too many for a page go on below the first ones.
@@ -111,7 +111,7 @@ def column_width(texts: Iterable[str]) -> float:
     return LETTER * max(map(len, texts), default=0) + GAP
 
 
-def _parts(table: Table) -> list[Table]:
+def _parts(table: Pivot) -> list[Pivot]:
     """Return the table with some columns each, as many as fit on a page."""
     stub = column_width([heading(table), *(stub_text(row, table) for row in table.rows)])
     widths = {column: sum(map(column_width, _texts(table, column))) for column in table.columns}
@@ -119,7 +119,7 @@ def _parts(table: Table) -> list[Table]:
     return [replace(table, columns=tuple(columns)) for columns in parts]
 
 
-def _texts(table: Table, column: Key) -> list[list[str]]:
+def _texts(table: Pivot, column: Key) -> list[list[str]]:
     """Return the texts of a column, in parts: the number, and for ablations the difference."""
     places = [(row, column) for row in table.rows if (row, column) in table.cells]
     cells = [table.cells[place] for place in places]
@@ -132,12 +132,12 @@ def _texts(table: Table, column: Key) -> list[list[str]]:
     return [*texts, [*difference_head(table), *differences]]
 
 
-def _tabular(table: Table) -> Tabular:
+def _tabular(table: Pivot) -> Tabular:
     width = len(table.columns) * (2 if table.layout.reference else 1)
     return Tabular(f"l{'c' * width}", _head(table), [_row(table, row) for row in table.rows])
 
 
-def _head(table: Table) -> list[str]:
+def _head(table: Pivot) -> list[str]:
     """The lines of column heads, each wide one underlined."""
     *upper, lowest = _headers(table)
     lines = []
@@ -150,7 +150,7 @@ def _head(table: Table) -> list[str]:
     return [*lines, rf"{names} \\"]
 
 
-def _headers(table: Table) -> list[Header]:
+def _headers(table: Pivot) -> list[Header]:
     """Heads from the outermost to the innermost; for ablations the lowest name a column's parts."""
     fields = table.layout.columns
     first = "mean" if fields else escape(table.metric.heading)
@@ -167,7 +167,7 @@ def stacked_head(lines: Sequence[str]) -> str:
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{text}\end{{tabular}}"
 
 
-def _field_headers(table: Table) -> list[Header]:
+def _field_headers(table: Pivot) -> list[Header]:
     """The columns' values, neighbours with equal heads joined.
 
     A single field stands in words above its values.
@@ -182,14 +182,14 @@ def _field_headers(table: Table) -> list[Header]:
     return [*headers, [(show_field(fields[-1], column[-1]), 1) for column in table.columns]]
 
 
-def _joined(table: Table, depth: int) -> Header:
+def _joined(table: Pivot, depth: int) -> Header:
     """The heads of the field at `depth` (from 1), one for all columns that agree up to it."""
     field = table.layout.columns[depth - 1]
     groups = itertools.groupby(table.columns, key=lambda column: column[:depth])
     return [(show_field(field, prefix[-1]), len(list(group))) for prefix, group in groups]
 
 
-def _row(table: Table, row: Key) -> str:
+def _row(table: Pivot, row: Key) -> str:
     cells = [text for column in table.columns for text in _cells(table, row, column)]
     return line([escape(stub_text(row, table)), *cells])
 
@@ -201,7 +201,7 @@ def line(cells: Sequence[str], end: str = r"\\") -> str:
     return f"{guard}{text} {end}"
 
 
-def _cells(table: Table, row: Key, column: Key) -> list[str]:
+def _cells(table: Pivot, row: Key, column: Key) -> list[str]:
     """The parts of a cell: the number, and for ablations the difference, with signs set as such."""
     number = _cell(table, row, column)
     if not table.layout.reference:
@@ -212,7 +212,7 @@ def _cells(table: Table, row: Key, column: Key) -> list[str]:
     return [number, _stacked(signed, difference_remark(table, place))]
 
 
-def _cell(table: Table, row: Key, column: Key) -> str:
+def _cell(table: Pivot, row: Key, column: Key) -> str:
     cell = table.cells.get((row, column))
     if cell is None:
         return NO_CELL

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from eibench.report.budget import by_name, span, unequal
-from eibench.report.confirmation import TEST, Confirmation
-from eibench.report.layout import METHOD
-from eibench.report.notes import shortened
-from eibench.report.provenance import code, provenance
-from eibench.report.searches import FAILED, PRUNED, RUNNING, Search, Study
-from eibench.report.words import counted, find_metric, show_setting
+from eibench.report.model.budget import by_name, span, unequal
+from eibench.report.model.confirmation import TEST, Confirmation
+from eibench.report.model.labels import counted, find_metric, show_setting
+from eibench.report.model.layout import METHOD
+from eibench.report.model.notes import shortened
+from eibench.report.model.provenance import code, provenance
+from eibench.report.model.search_results import FAILED, PRUNED, RUNNING, Search, Study
 
 # ---------------------------------------------------------------------- winners, confirmed
 

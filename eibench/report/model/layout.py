@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE
-from eibench.report.source import Run, SuiteResults, Value
+from eibench.report.model.suite_results import Run, SuiteResults, Value
 
 METHOD = "method"
 Key = tuple[Value, ...]

@@ -1,0 +1,1 @@
+"""From results to documents: tables of cells, notes, statistics and labels."""

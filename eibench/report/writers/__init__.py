@@ -1,0 +1,1 @@
+"""From documents to text: terminal, Markdown, LaTeX, CSV and JSON."""
