@@ -98,7 +98,7 @@ def profile(
 
     from eibench.execution.device import choose_device
     from eibench.execution.memory import keep_freed_memory
-    from eibench.execution.profiling import Request, profile
+    from eibench.profile.step_cost import Request, profile
 
     keep_freed_memory()
     chosen = {axis: listed for axis, listed in axes.items() if listed}

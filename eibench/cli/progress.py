@@ -110,7 +110,7 @@ def run_with_progress(
     jobs: int = 1,
 ) -> bool:
     """Run `runs` with progress on the terminal; return whether all are ok."""
-    from eibench.execution.local import run_plan
+    from eibench.execution.run_suite import run_plan
 
     with ProgressDisplay(plan.name, len(runs)) as progress:
         statuses = run_plan(plan, runs, results, device, progress, fail_fast, jobs)

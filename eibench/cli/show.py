@@ -17,8 +17,8 @@ from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
-    from eibench.execution.describe import Part
     from eibench.plan.options import DataShape
+    from eibench.profile.model_summary import LayerSummary
 
 COLUMNS = ("layer", "kind", "output", "fan-in", "parameters", "operations")
 WIDTH = 100
@@ -47,9 +47,9 @@ def show(
     chosen = [Override(option, name, key, name) for option, key, name in choices]
     spec = single_spec([*chosen, *read_overrides(settings)])
 
-    from eibench.execution.describe import describe
+    from eibench.profile.model_summary import model_summary
 
-    network, shape = describe(spec)
+    network, shape = model_summary(spec)
     if as_json:
         values = {**shape._asdict(), "network": dataclasses.asdict(network)}
         say(json.dumps({"run": spec.to_dict(), **values}, indent=2))
@@ -57,7 +57,7 @@ def show(
         _print(spec, network, shape)
 
 
-def _print(spec: RunSpec, network: Part, shape: DataShape) -> None:
+def _print(spec: RunSpec, network: LayerSummary, shape: DataShape) -> None:
     from rich.table import Table
 
     console = make_console()
@@ -80,7 +80,7 @@ def _print(spec: RunSpec, network: Part, shape: DataShape) -> None:
     console.print(COUNTED.format(steps=spec.timesteps))
 
 
-def _rows(parts: tuple[Part, ...], stem: str = "") -> Iterator[tuple[str, ...]]:
+def _rows(parts: tuple[LayerSummary, ...], stem: str = "") -> Iterator[tuple[str, ...]]:
     """A row of the table for each part, with the branches of the tree before its name."""
     for i, part in enumerate(parts, start=1):
         last = i == len(parts)

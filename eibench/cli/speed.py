@@ -16,7 +16,7 @@ from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
-    from eibench.execution.loading import Rate, Speed
+    from eibench.profile.throughput import Rate, Speed
 
 USUAL = ("input.crop=4", "input.flip=true", "input.cutout=8")
 """Augmentation, where `--set` says nothing else: that of the paper for 32x32 images."""
@@ -55,7 +55,7 @@ def speed(
     )
 
     from eibench.execution.device import choose_device
-    from eibench.execution.loading import measure
+    from eibench.profile.throughput import measure
 
     found = measure(spec, choose_device(device), seconds)
     if as_json:

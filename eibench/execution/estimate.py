@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from eibench.errors import pass_on
-from eibench.execution.loaded import Datasets, check_buildable
+from eibench.execution.dataset_cache import Datasets, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.store import RunFolder

@@ -24,11 +24,11 @@ from typing import Any, Self, TypeVar
 import torch
 
 from eibench.errors import Control, described
+from eibench.execution.dataset_cache import Datasets
 from eibench.execution.environment import SuiteSource
-from eibench.execution.loaded import Datasets
 from eibench.execution.lock import attend
 from eibench.execution.memory import keep_freed_memory
-from eibench.execution.single import EpochListener, execute, failure
+from eibench.execution.run_one import EpochListener, execute, failure
 from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
@@ -106,7 +106,7 @@ class Workers:
     def execute(
         self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
     ) -> dict[str, Any]:
-        """Train or probe `run`; see `eibench.execution.single.execute`.
+        """Train or probe `run`; see `eibench.execution.run_one.execute`.
 
         Raises:
             Stop: `on_epoch` raised it.

@@ -98,7 +98,7 @@ def relay_(weight: Tensor, strength: float) -> None:
     if strength == 0:
         return
     others = (weight.square().mean() * weight[0].numel()).sqrt()
-    F.relay_(weight, strength * others)
+    F.add_identity_weight_(weight, strength * others)
     weight.div_((1 + strength**2) ** 0.5)
 
 

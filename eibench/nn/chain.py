@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.functional.tracing import tracing
 from eibench.nn.homeostasis import HomeostaticLIF
 from eibench.nn.hooks import watched
 from eibench.nn.lif import LIF
 from eibench.nn.time import copies, repeat, through
+from eibench.nn.tracing import tracing
 
 NEURONS = (LIF, HomeostaticLIF)
 

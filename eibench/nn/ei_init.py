@@ -68,7 +68,7 @@ def draw_synapses(
         moments = F.profiled(moments, profile)
     relay = init.relay * math.sqrt(fan_in * moments[1])
     if relay > 0:
-        F.relay_(weights[0], relay)
+        F.add_identity_weight_(weights[0], relay)
     return Drawn(gain, stats, moments, relay)
 
 

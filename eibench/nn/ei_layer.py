@@ -15,10 +15,14 @@ from torch import Generator, Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei_init import Drawn, calibrate_, draw_lateral, draw_synapses
-from eibench.nn.functional.tracing import tracing
+from eibench.nn.kernels.ei_fold import fold_weights, worth_folding
+from eibench.nn.kernels.ei_fused import Parts, ei_current
+from eibench.nn.kernels.ei_lif import Size, ei_lif
+from eibench.nn.kernels.recompute import recompute_in_backward
 from eibench.nn.lif import LIF
 from eibench.nn.readiness import DrawnFromData, NotInitializedError
 from eibench.nn.time import copies, laid_out, merge_time, repeats, split_time
+from eibench.nn.tracing import tracing
 
 __all__ = ["EILayer", "NotInitializedError"]
 
@@ -158,7 +162,7 @@ class EILayer(DrawnFromData):
         self._require_usable(x)
         once = x[:1] if repeats(x) else x
         drive, parts, parameters = self._drive(laid_out(merge_time(once), self))
-        return F.fired(drive, F.Size(*x.shape[:2]), parts, neuron.constants, *parameters)
+        return ei_lif(drive, Size(*x.shape[:2]), parts, neuron.constants, *parameters)
 
     def _integrated(self, x: Tensor) -> Tensor:
         return split_time(self._circuit(laid_out(merge_time(x), self), steps=x.shape[0]), like=x)
@@ -189,9 +193,9 @@ class EILayer(DrawnFromData):
     def _fused(self, x: Tensor) -> Tensor:
         """The same in one function, where the layer is the paper's but for what can be left out."""
         drive, parts, parameters = self._drive(x)
-        return F.inhibited(drive, parts, *parameters)
+        return ei_current(drive, parts, *parameters)
 
-    def _drive(self, x: Tensor) -> tuple[Tensor, F.Parts, tuple[Tensor, ...]]:
+    def _drive(self, x: Tensor) -> tuple[Tensor, Parts, tuple[Tensor, ...]]:
         """Both synapses in one product, and what the rest of the circuit is computed by."""
         weight_ee, weight_ie, weight_ei = (
             self._learning("ee"),
@@ -199,25 +203,25 @@ class EILayer(DrawnFromData):
             self._lateral(),
         )
         circuit = self.circuit
-        worth = F.worth_folding(x, self._positions(x), self.fan_in)
+        worth = worth_folding(x, self._positions(x), self.fan_in)
         folded = self.subtracts and circuit.linear_cells and worth
-        parts = F.Parts(self.subtracts, folded, not circuit.linear_cells, circuit.stabilize)
+        parts = Parts(self.subtracts, folded, not circuit.linear_cells, circuit.stabilize)
 
         def stacked() -> Tensor:
             if parts.folded:
-                return F.folded(weight_ee, weight_ie, weight_ei, self.gain_e)
+                return fold_weights(weight_ee, weight_ie, weight_ei, self.gain_e)
             return torch.cat([weight_ee, weight_ie])
 
         weight = stacked()
         sources = [self.weight_ee, self.weight_ie, self.weight_ei, self.gain_e]
-        with F.made_again(weight, stacked, sources):
+        with recompute_in_backward(weight, stacked, sources):
             drive = self._synapse(x, weight)
         return drive, parts, (weight_ei, self.gain_i, self.gain_e, self.bias)
 
     def _through_one_synapse(self, x: Tensor) -> Tensor:
         """g_E (I_EE - I_sub) + b_E where both are linear in the activity."""
         weights = self._learning("ee"), self._learning("ie"), self._lateral(), self.gain_e
-        return self._synapse(x, F.folded(*weights, cells=False), self.bias)
+        return self._synapse(x, fold_weights(*weights, cells=False), self.bias)
 
     def _activity(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """I_EE [N, n_E, ...] and s_I [N, n_I, ...], both synapses in one product."""

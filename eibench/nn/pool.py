@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from eibench.nn.functional.tracing import tracing
+from eibench.nn.tracing import tracing
 
 
 class _AvgPool(torch.autograd.Function):

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from eibench.nn.checks import require_activity
 from eibench.nn.ei_init import InitializationError
-from eibench.nn.functional.tracing import tracing
+from eibench.nn.tracing import tracing
 
 
 class NotInitializedError(RuntimeError):

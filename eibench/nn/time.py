@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from eibench.nn.checks import shape_of
-from eibench.nn.functional.tracing import tracing
 from eibench.nn.hooks import made_in, watched
+from eibench.nn.tracing import tracing
 
 ALIKE = (nn.Conv2d, nn.Linear, nn.AvgPool2d)
 """Modules that do the same to equal samples and keep no count of them; their subclasses may not."""

@@ -29,7 +29,7 @@ PROBE_METRICS = (
     "seconds",
     "peak_memory_mib",
 )
-"""Numbers of a probe, over all layers; see `eibench.training.propagation`."""
+"""Numbers of a probe, over all layers; see `eibench.probe.propagation`."""
 NUMBERS = {"train": METRICS, "probe": PROBE_METRICS, "search": METRICS}
 """The numbers of a run, by the kind of its suite."""
 LAYER_METRICS = (

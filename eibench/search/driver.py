@@ -12,8 +12,8 @@ import optuna
 import torch
 
 from eibench.errors import UserError
+from eibench.execution.dataset_cache import Datasets, as_user_error, check_buildable, local_data
 from eibench.execution.environment import SuiteSource, suite_source
-from eibench.execution.loaded import Datasets, check_buildable, failing_in_words, local_data
 from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Stop, Workers
@@ -76,7 +76,7 @@ def search(
     _check_buildable(plan, datasets)
     chance = {}
     for study in plan.studies:
-        with failing_in_words(study.base.spec):
+        with as_user_error(study.base.spec):
             chance[study.name] = 100 / len(datasets.get(study.base.spec).classes)
     folder = member(root, plan.name, SEARCH)
     with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:

@@ -20,9 +20,8 @@ from eibench.data.base import ImageData
 from eibench.data.batches import over_time
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
-from eibench.training.evaluate import Evaluation, evaluate
+from eibench.training.evaluate import Evaluation, evaluate, negative_weights
 from eibench.training.optim import autocast, learning_rate
-from eibench.training.probes import negative_weights
 
 
 class Diverged(Exception):

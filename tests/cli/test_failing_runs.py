@@ -47,13 +47,13 @@ def break_tdbn(monkeypatch):
                 if broken and record["epoch"] >= after:
                     raise error
 
-        monkeypatch.setattr("eibench.execution.single.fit", fit)
+        monkeypatch.setattr("eibench.execution.run_one.fit", fit)
 
     return set_up
 
 
 def mend(monkeypatch):
-    monkeypatch.setattr("eibench.execution.single.fit", real_fit)
+    monkeypatch.setattr("eibench.execution.run_one.fit", real_fit)
 
 
 def by_method(project):
@@ -232,7 +232,7 @@ def test_interrupted_before_the_first_run(cli, project, tiny, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eibench.execution.local.check_buildable", interrupt)
+    monkeypatch.setattr("eibench.execution.run_suite.check_buildable", interrupt)
     before = project.files()
     assert cli("run", tiny).code == 130
     assert project.files() == before

@@ -90,7 +90,7 @@ def test_a_failed_run_is_a_row_with_its_reason(cli, project, monkeypatch, status
         raise error
         yield
 
-    monkeypatch.setattr("eibench.execution.single.fit", fit)
+    monkeypatch.setattr("eibench.execution.run_one.fit", fit)
     cli("run", project.suite(grid={}))
     (row,) = eibench.load_results("results").to_dict("records")
     assert row["status"] == status

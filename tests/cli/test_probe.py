@@ -150,7 +150,7 @@ def test_what_is_not_finite_is_a_diverged_run_with_its_layers(cli, project, prob
         prepare(experiment)
         experiment.model.conv0.weight_ee.data.fill_(float("nan"))
 
-    monkeypatch.setattr("eibench.execution.probing.prepare", spoil)
+    monkeypatch.setattr("eibench.probe.run.prepare", spoil)
     assert cli("run", probes, "--only", "model.depth=1").code == 1
     (record,) = project.records().values()
     assert (record["status"], record["result"]) == ("diverged", {})
@@ -167,7 +167,7 @@ def test_a_failed_probe_is_a_row_with_its_reason(cli, project, probes, monkeypat
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("eibench.execution.probing.measure", fail)
+        patch.setattr("eibench.probe.run.measure", fail)
         assert cli("run", probes, "--fail-fast").code == 1
     (record,) = project.records().values()
     assert (record["status"], record["reason"]) == (status, f"{type(error).__name__}: boom")

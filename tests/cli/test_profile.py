@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from eibench.execution.profiling.parts import PARTS
-from eibench.execution.profiling.peak import peak_mib
-from eibench.execution.profiling.subjects import (
+from eibench.plan.options import DataShape
+from eibench.plan.spec import RunSpec
+from eibench.profile.attribution import PARTS
+from eibench.profile.peak_memory import peak_mib
+from eibench.profile.subjects import (
     Subject,
     bare_subject,
     make_experiment,
     own_subject,
 )
-from eibench.execution.profiling.timing import fit, ratio, summary
-from eibench.plan.options import DataShape
-from eibench.plan.spec import RunSpec
+from eibench.profile.timing import fit, ratio, summary
 
 SMALL = ("--model", "plain2", "--set", "model.width=4", "--set", "model.pools=1")
 QUICK = (*SMALL, "--image", "1x8x8", "--batch-size", "4", "--steps", "3", "--device", "cpu")
@@ -167,7 +167,7 @@ def test_peak_is_what_is_held_and_what_a_step_adds():
 def products(monkeypatch) -> list[tuple]:
     """Collects what products are made of: shapes of the input and the weights, whether first."""
     made: list[tuple] = []
-    from eibench.execution.profiling import subjects
+    from eibench.profile import subjects
 
     class Noted(subjects._Product):
         def __init__(self, x, weight, first, *reach):

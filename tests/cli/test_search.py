@@ -44,7 +44,7 @@ def break_lr(monkeypatch):
                 raise error
             yield from real_fit(experiment, progress)
 
-        monkeypatch.setattr("eibench.execution.single.fit", fit)
+        monkeypatch.setattr("eibench.execution.run_one.fit", fit)
 
     return set_up
 
@@ -273,7 +273,7 @@ def test_the_others_are_confirmed_where_one_study_has_no_winner(cli, project, su
             raise RuntimeError("it broke")
         yield from real_fit(experiment, progress)
 
-    monkeypatch.setattr("eibench.execution.single.fit", fit)
+    monkeypatch.setattr("eibench.execution.run_one.fit", fit)
     done = cli("search", suite(grid={"method": ["ei", "tdbn"]}), "--export", "tuned.yaml")
     assert done.code == 1
     assert "6 of 6 trials, 3 failed; 1 of 2 winners to confirm" in done.out
@@ -287,7 +287,7 @@ def test_a_confirming_run_that_fails(cli, suite, monkeypatch):
             raise RuntimeError("it broke")
         yield from real_fit(experiment, progress)
 
-    monkeypatch.setattr("eibench.execution.single.fit", fit)
+    monkeypatch.setattr("eibench.execution.run_one.fit", fit)
     done = cli("search", suite())
     assert done.code == 1
     assert "0 of 1 runs ok, 1 failed" in done.out
@@ -381,7 +381,7 @@ def test_interrupted_at_any_epoch_it_goes_on_to_the_same_trials(cli, suite, monk
             if count % 4 == 0:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("eibench.execution.single.fit", fit)
+    monkeypatch.setattr("eibench.execution.run_one.fit", fit)
     codes = []
     while not codes or codes[-1] == 130:
         done = cli("search", path)
@@ -538,7 +538,7 @@ def test_files_that_are_deleted_while_it_runs(cli, suite, monkeypatch, what):
             else:
                 (folder / what).unlink()
 
-    monkeypatch.setattr("eibench.execution.single.fit", fit)
+    monkeypatch.setattr("eibench.execution.run_one.fit", fit)
     done = cli("search", path)
     assert done.code == 2
     (error,) = done.errors

@@ -9,7 +9,7 @@ from PIL import Image
 
 from eibench.cli.speed import verdicts
 from eibench.data.machine import MEMORY, WORKERS
-from eibench.execution.loading import Rate, Speed
+from eibench.profile.throughput import Rate, Speed
 
 FAST = ("--model", "plain", "--set", "model={depth: 1, width: 4, pools: 1}", "--seconds", "0.1")
 

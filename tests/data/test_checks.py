@@ -10,7 +10,7 @@ import eibench.data
 from eibench.data import DATASETS, DataError, ImageData, Split, load
 from eibench.data.checks import check
 from eibench.errors import UserError
-from eibench.execution.loaded import Datasets
+from eibench.execution.dataset_cache import Datasets
 from eibench.plan.spec import RunSpec
 
 SPLITS = ("train", "validation", "test")

@@ -52,7 +52,7 @@ search:
 SERVER = """
 import os, sys, traceback
 import torch, optuna
-import eibench.cli, eibench.execution.local, eibench.search.driver, eibench.search.export
+import eibench.cli, eibench.execution.run_suite, eibench.search.driver, eibench.search.export
 from eibench.data.digits import digits
 torch.set_num_threads(1)
 digits()

@@ -174,7 +174,7 @@ def row_means(layer: EILayer) -> float:
 def test_fused_folded_and_in_bf16(fold: bool, precision: torch.dtype, monkeypatch) -> None:
     """The fused path makes its stacked weights again on the way back; with few positions or many
     it folds inhibition into them. Gradients are float32 in either precision."""
-    monkeypatch.setattr(F, "worth_folding", lambda *_: fold)
+    monkeypatch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: fold)
     layer = EIConv2d(*CONV, balance=Balance(**CENTRED))
     x = torch.rand(3, 4, 2, 8, 8)
     layer.initialize(x)

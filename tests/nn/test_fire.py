@@ -16,7 +16,6 @@ from test_fused import assert_float32, error, float32, layer_like, shapes, spiki
 from torch import Tensor, nn
 
 from eibench.nn import LIF, Chain, Circuit, EIConv2d, EILinear, HomeostaticLIF, initialize
-from eibench.nn import functional as F
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 
 TOO_NEAR = 1e-6
@@ -68,7 +67,7 @@ def test_equations(shape, seed, density, sign, reset, surrogate, detach, folded)
     d_x, d_p = layer_backward(d_current, x, p, shape.geometry)
     options = {"reset": reset, "surrogate": surrogate, "detach_reset": detach}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(F, "worth_folding", lambda *_: folded)
+        patch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: folded)
         model = network(shape, p, torch.float64, **options)
         activity = torch.from_numpy(x).requires_grad_()
         found = model(activity)
@@ -92,7 +91,7 @@ def test_float32(seed, channels, steps, rate, kernel, folded):
     grad = float32(np.random.default_rng(seed).normal(size=current.shape))
     activity = torch.from_numpy(x).float().requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(F, "worth_folding", lambda *_: folded)
+        patch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: folded)
         found = Chain(layer, LIF())(activity)
         found.backward(torch.from_numpy(grad).float())
     np.testing.assert_array_equal(found.detach().numpy(), spikes)
@@ -132,7 +131,7 @@ def both_ways(model: Chain, x: Tensor) -> list[list[Tensor]]:
 @pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("piece", [7, 2**19])
 def test_as_one_and_apart(name, static, piece, fires, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("eibench.nn.functional.ei_fire"), "PIECE", piece)
+    monkeypatch.setattr(importlib.import_module("eibench.nn.kernels.ei_lif"), "PIECE", piece)
     x = (torch.rand(4, 5, 3, 8, 8) < 0.2).double()
     x[:, 2] = 0.0
     if static:

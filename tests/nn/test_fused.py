@@ -57,8 +57,8 @@ FLOAT32 = 1e-6
 @pytest.fixture(params=[7, 2**17], ids=["small", "large"])
 def piece(request, monkeypatch):
     """Pieces so small that every loop turns, and pieces as they are."""
-    for name in ("ei_fused", "lif"):  # modules; `functional.lif` is the function
-        module = importlib.import_module(f"eibench.nn.functional.{name}")
+    for name in ("kernels.ei_fused", "functional.lif"):  # modules; `functional.lif` is a function
+        module = importlib.import_module(f"eibench.nn.{name}")
         monkeypatch.setattr(module, "PIECE", request.param)
 
 
@@ -136,7 +136,7 @@ def test_equations(shape, seed, density, kept, sign, folded):
     p["weight_ie"] -= sign * p["weight_ie"].max() * (rng.random(p["weight_ie"].shape) < 0.5)
     x = rng.random(shape.input) * (rng.random(shape.input) < density)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(F, "worth_folding", lambda *_: folded)
+        patch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: folded)
         assert max(errors(shape, p, x, torch.float64).values()) <= 1e-8
 
 
@@ -186,7 +186,7 @@ def test_float32(seed, channels, steps, rate, kernel, folded):
     grad = float32(np.random.default_rng(seed).normal(size=expected.shape))
     activity = torch.from_numpy(x).float().requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(F, "worth_folding", lambda *_: folded)
+        patch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: folded)
         current = layer(activity)
         current.backward(torch.from_numpy(grad).float())
     assert error(current, expected) <= FLOAT32
@@ -196,7 +196,7 @@ def test_float32(seed, channels, steps, rate, kernel, folded):
 @pytest.mark.usefixtures("piece")
 @pytest.mark.parametrize("folded", [True, False])
 def test_pieces(folded, monkeypatch):
-    monkeypatch.setattr(F, "worth_folding", lambda *_: folded)
+    monkeypatch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: folded)
     rng = np.random.default_rng(3)
     shape = Shape(Geometry(3, 1, 1), 3, 8)
     x = rng.random(shape.input) * (rng.random(shape.input) < 0.3)

@@ -44,7 +44,7 @@ def test_nothing_else_changes() -> None:
 def test_the_middle_of_even_and_dense_kernels() -> None:
     for shape, middle in [((2, 3, 4, 2), (2, 1)), ((2, 3), ())]:
         weight = torch.zeros(shape, dtype=torch.float64)
-        F.relay_(weight, 2.0)
+        F.add_identity_weight_(weight, 2.0)
         assert weight[0, 0][middle].item() == weight[1, 1][middle].item() == 2.0
         assert weight.count_nonzero() == 2
 

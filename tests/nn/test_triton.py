@@ -179,7 +179,7 @@ def test_layer_and_neuron_in_bfloat16(monkeypatch):
     """A drive in bfloat16, the same on both ways; membrane and divisor in float32."""
     from test_fused import error
 
-    monkeypatch.setattr(F, "worth_folding", lambda *_: False)
+    monkeypatch.setattr("eibench.nn.ei_layer.worth_folding", lambda *_: False)
     model = Chain(EIConv2d(2, 8, 3, padding=1), LIF())
     x = (torch.rand(3, 4, 2, 5, 5) < 0.3).float()
     initialize(model, x, torch.Generator().manual_seed(0))
@@ -203,7 +203,7 @@ def test_an_empty_batch_of_a_layer():
 
 
 def test_choice(monkeypatch):
-    from eibench.nn.functional.kernels import use_triton
+    from eibench.nn.kernels.dispatch import use_triton
 
     monkeypatch.delenv("EIBENCH_KERNELS", raising=False)
     assert not use_triton(torch.zeros(1))
@@ -217,9 +217,9 @@ def test_choice(monkeypatch):
 @needs_gpu
 def test_no_step_waits_for_the_gpu():
     """torch reports an error where the host would wait for the device."""
-    from eibench.execution.profiling.subjects import make_experiment
     from eibench.plan.options import DataShape
     from eibench.plan.spec import RunSpec
+    from eibench.profile.subjects import make_experiment
     from eibench.training.fit import train_step
 
     device = torch.device("cuda")

@@ -15,12 +15,12 @@ from torch.nn.functional import cross_entropy
 from eibench.data.base import ImageData, Split
 from eibench.nn import LIF, HomeostaticLIF, initialize
 from eibench.plan import METHODS, RunSpec
+from eibench.probe.balance import class_signal, common_modes, drift, imbalances, signal_share
+from eibench.probe.propagation import advance, imbalances_of, measure
 from eibench.results.numbers import LAYER_METRICS
 from eibench.training import checkpoint
-from eibench.training.balance import class_signal, common_modes, drift, imbalances, signal_share
 from eibench.training.build import build, prepare
 from eibench.training.fit import Progress, fit
-from eibench.training.propagation import advance, imbalances_of, measure
 from eibench.training.seeds import generator
 
 T = 3

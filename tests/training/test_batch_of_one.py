@@ -163,7 +163,7 @@ def test_a_search(cli, project, known, found):
 
 def test_a_run_that_was_not_looked_at_before(cli, project, monkeypatch):
     """The run itself looks too, before its first epoch."""
-    monkeypatch.setattr("eibench.execution.loaded.check_batches", lambda *_: None)
+    monkeypatch.setattr("eibench.execution.dataset_cache.check_batches", lambda *_: None)
     done = cli("run", suite(project), "--set", f"train.batch_size={SIZE}")
     assert done.code == 1
     (record,) = [json.loads(p.read_text()) for p in project.path.rglob("record.json")]

@@ -12,7 +12,7 @@ import torch
 
 from eibench.data.base import ImageData, Split
 from eibench.execution.environment import SuiteSource
-from eibench.execution.single import execute
+from eibench.execution.run_one import execute
 from eibench.plan import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import RunFolder
@@ -143,7 +143,7 @@ def test_a_file_that_was_cut_or_altered(half_way, fresh, tmp_path, share):
 
 
 def test_a_whole_checkpoint_goes_on(half_way, fresh, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("eibench.execution.single.prepare", None)  # it would start over
+    monkeypatch.setattr("eibench.execution.run_one.prepare", None)  # it would start over
     assert run_in(tmp_path) == fresh
     assert not caplog.text
 

@@ -10,9 +10,9 @@ from eibench.data.batches import evaluation_batches, over_time
 from eibench.execution.estimate import _shape
 from eibench.plan import RunSpec
 from eibench.plan.options import METHODS
+from eibench.probe.propagation import measure
 from eibench.training.build import build, epoch_batches, first_batch, prepare
 from eibench.training.fit import Progress, final_result, fit
-from eibench.training.propagation import measure
 
 EVERYTHING = {
     **{"crop": 1, "flip": True, "rotate": 10.0, "roll": 1, "cutout": 2},

@@ -11,9 +11,9 @@ from torch.nn.functional import avg_pool2d, conv2d, cross_entropy
 
 from eibench.data.base import ImageData, Split
 from eibench.plan import METHODS, RunSpec
+from eibench.probe.propagation import advance, balance, measure, summarize
 from eibench.training.build import build, prepare
 from eibench.training.fit import train_epoch
-from eibench.training.propagation import advance, balance, measure, summarize
 from eibench.training.seeds import generator
 
 T = 3

@@ -14,10 +14,9 @@ from eibench.plan import RunSpec
 from eibench.plan.options import METHODS, TrainOptions
 from eibench.training import checkpoint
 from eibench.training.build import build, prepare
-from eibench.training.evaluate import evaluate
+from eibench.training.evaluate import FiringProbe, evaluate, negative_weights
 from eibench.training.fit import Diverged, Progress, final_result, fit
 from eibench.training.optim import learning_rate, make_optimizer
-from eibench.training.probes import FiringProbe, negative_weights
 from eibench.training.seeds import generator, stream_seed
 
 

@@ -10,12 +10,10 @@ from eibench.nn.functional.ei import (
     scale_shift,
     stabilize,
 )
-from eibench.nn.functional.ei_fire import Size, fired
-from eibench.nn.functional.ei_fold import folded, worth_folding
-from eibench.nn.functional.ei_fused import Parts, inhibited
 from eibench.nn.functional.ei_init import (
     CurrentMoments,
     InitStatistics,
+    add_identity_weight_,
     bernoulli_statistics,
     divisive_gain,
     draw_weights_,
@@ -23,37 +21,29 @@ from eibench.nn.functional.ei_init import (
     intended_current,
     law_moments,
     profiled,
-    relay_,
     topographic,
     weight_scale,
 )
 from eibench.nn.functional.lif import Neuron, fire, lif
-from eibench.nn.functional.recompute import made_again
 
 __all__ = [
     "CurrentMoments",
     "InitStatistics",
     "Neuron",
-    "Parts",
-    "Size",
     "Stabilization",
+    "add_identity_weight_",
     "bernoulli_statistics",
     "divisive_gain",
     "draw_weights_",
     "fire",
-    "fired",
-    "folded",
     "inhibit",
-    "inhibited",
     "input_statistics",
     "integrate",
     "intended_current",
     "law_moments",
     "lif",
-    "made_again",
     "mix_channels",
     "profiled",
-    "relay_",
     "rescale_rows_",
     "row_means",
     "row_sums",
@@ -63,5 +53,4 @@ __all__ = [
     "stabilize",
     "topographic",
     "weight_scale",
-    "worth_folding",
 ]

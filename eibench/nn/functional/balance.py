@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eibench.nn.functional.tracing import backward_of, tracing
+from eibench.nn.tracing import backward_of, tracing
 
 NEAR = 100
 """Row sums this many units of rounding (eps) apart count as equal: a sum of some thousand numbers

@@ -31,9 +31,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from eibench.nn.functional.kernels import use_triton
-from eibench.nn.functional.precision import as_it_came
-from eibench.nn.functional.tracing import backward_of, tracing
+from eibench.nn.kernels.dispatch import use_triton
+from eibench.nn.kernels.precision import autocast_disabled
+from eibench.nn.tracing import backward_of, tracing
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -68,9 +68,9 @@ def stabilize(divisor: Tensor) -> Tensor:
     """
     learns = torch.is_grad_enabled() and divisor.requires_grad
     if not learns and not tracing() and use_triton(divisor):
-        from eibench.nn.functional import triton_kernels
+        from eibench.nn.kernels import triton_lif
 
-        return triton_kernels.stabilize(divisor)
+        return triton_lif.stabilize(divisor)
     if divisor.device.type == "cpu" and divisor.numel() and not tracing():
         lowest = divisor.amin()
         if lowest > 0:
@@ -116,7 +116,7 @@ def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
 
     In the precision of `weight`, under autocast too.
     """
-    with as_it_came(x):
+    with autocast_disabled(x):
         x = x.to(weight.dtype)
         if x.dim() == 2:
             return torch.nn.functional.linear(x, weight)

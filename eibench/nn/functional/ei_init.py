@@ -194,7 +194,7 @@ def profiled(moments: tuple[float, float], profile: Tensor) -> tuple[float, floa
 
 
 @torch.no_grad()
-def relay_(weight: Tensor, relay: float | Tensor) -> None:
+def add_identity_weight_(weight: Tensor, relay: float | Tensor) -> None:
     """Add `relay` to one synapse of each row i of `weight` [n, C, ...]: that from channel i mod C
     at the kernel's middle."""
     rows = torch.arange(len(weight), device=weight.device)

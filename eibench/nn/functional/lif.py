@@ -27,9 +27,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from eibench.nn.functional import surrogate as surrogates
-from eibench.nn.functional.kernels import use_triton
-from eibench.nn.functional.layout import PIECE, TimeMajor, pieces
-from eibench.nn.functional.tracing import backward_of, tracing
+from eibench.nn.kernels.dispatch import use_triton
+from eibench.nn.kernels.layout import PIECE, TimeMajor, pieces
+from eibench.nn.tracing import backward_of, tracing
 
 RESETS = ("soft", "hard")
 
@@ -70,9 +70,9 @@ class _LIF(torch.autograd.Function):
         width = flat.shape[1] if kept or not spans else spans[0].stop  # else those of one piece
         u = torch.empty((len(flat), width), dtype=dtype, device=flat.device)
         if use_triton(flat):
-            from eibench.nn.functional import triton_kernels
+            from eibench.nn.kernels import triton_lif
 
-            triton_kernels.fire_over_time(flat, u, spikes, neuron)
+            triton_lif.fire_over_time(flat, u, spikes, neuron)
             spans = []
         for piece in spans:
             charged = u[:, piece] if kept else u[:, : piece.stop - piece.start]
@@ -88,13 +88,13 @@ class _LIF(torch.autograd.Function):
         flat = ctx.layout.flatten(grads[0])
         grad_u = torch.empty(flat.shape, dtype=u.dtype, device=u.device)
         if use_triton(u):
-            from eibench.nn.functional import triton_kernels
+            from eibench.nn.kernels import triton_lif
 
-            triton_kernels.pull_back(flat, u, grad_u, ctx.neuron)
+            triton_lif.lif_backward(flat, u, grad_u, ctx.neuron)
         else:
             for piece in pieces(u, 1, PIECE):
                 arriving = flat[:, piece].to(u.dtype)
-                pull_back(arriving, u[:, piece], grad_u[:, piece], ctx.neuron)
+                lif_backward(arriving, u[:, piece], grad_u[:, piece], ctx.neuron)
         return ctx.layout.restore(grad_u).to(grads[0].dtype), None
 
 
@@ -117,7 +117,7 @@ def fire_over_time(current: Steps, u: Steps, spikes: Steps, neuron: Neuron) -> N
             v = torch.sub(charged, fired, alpha=neuron.threshold)
 
 
-def pull_back(grad: Steps, u: Steps, grad_u: Steps, neuron: Neuron) -> None:
+def lif_backward(grad: Steps, u: Steps, grad_u: Steps, neuron: Neuron) -> None:
     """Fill `grad_u` from the gradient of the spikes and `u`, last step first."""
     later: Tensor | None = None
     for arriving, charged, out in reversed(list(zip(grad, u, grad_u, strict=True))):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eibench.execution.profiling.subjects import Subject
+from eibench.profile.subjects import Subject
 
 WARM_UP = 2
 """Rounds that are not counted."""

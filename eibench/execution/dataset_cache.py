@@ -57,7 +57,7 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
     for run in runs:
         spec = run.spec
         key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
-        with contextlib.suppress(PluginExit), failing_in_words(spec):  # the run says so itself
+        with contextlib.suppress(PluginExit), as_user_error(spec):  # the run says so itself
             if key not in seen:
                 seen.add(key)
                 data = datasets.get(spec)
@@ -73,7 +73,7 @@ class PluginExit(UserError):
 
 
 @contextlib.contextmanager
-def failing_in_words(spec: RunSpec) -> Iterator[None]:
+def as_user_error(spec: RunSpec) -> Iterator[None]:
     """Within it, what a plugin's code raises, and a size without end, become `UserError`; an exit
     becomes `PluginExit`."""
     try:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from eibench.nn.functional.tracing import tracing
+from eibench.nn.tracing import tracing
 
 
-def made_again(
+def recompute_in_backward(
     tensor: Tensor, make: Callable[[], Tensor], sources: Sequence[Tensor]
 ) -> AbstractContextManager[object]:
     """While entered, an operation that would keep `tensor` makes it again on the way back.

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from eibench.data import ImageData
-from eibench.execution.memory import reset_peak
 from eibench.plan.spec import RunSpec
-from eibench.results.store import DIVERGED, RunFolder
+from eibench.probe.propagation import advance, imbalances_of, measure, summarize
+from eibench.results.store import DIVERGED
 from eibench.training.build import build, prepare
-from eibench.training.propagation import advance, imbalances_of, measure, summarize
 
 
-def probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
-    """Measure the network of `spec`: the part of its record that says what was found.
+def probe(spec: RunSpec, data: ImageData, begin: Callable[[], None]) -> dict[str, Any]:
+    """Measure the network of `spec`; return its record's status, result, layers and seconds.
+
+    `begin` is called when the network is prepared, before it is measured.
 
     A network with a number that is not finite has diverged; its layers are recorded all the same.
     """
     assert spec.probe is not None
     start = time.perf_counter()
-    device = data.train.labels.device
-    peak = reset_peak(device)
     experiment = build(spec, data)
     torch.manual_seed(spec.seed)  # as for training
     prepare(experiment)
-    folder.begin({**spec.to_dict(), **spec.sources()})
+    begin()
     before = imbalances_of(experiment) if spec.probe.steps else None
     advance(experiment, spec.probe.steps)
     loss, layers = measure(experiment, before)
-    cost = {"seconds": time.perf_counter() - start, "peak_memory_mib": peak.mib()}
+    cost = {"seconds": time.perf_counter() - start}
     if reason := _not_finite(loss, layers):
         return {"status": DIVERGED, "reason": reason, "cost": cost, "layers": layers}
     result = {

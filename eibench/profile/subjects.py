@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from eibench.data import ImageData, Split
 from eibench.data.batches import evaluation_batches
 from eibench.nn import LIF, EILayer
-from eibench.nn.functional.layout import rows
+from eibench.nn.kernels.layout import rows
 from eibench.nn.time import laid_out, merge_time, repeats
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec

@@ -16,13 +16,13 @@ import torch
 import eibench
 from eibench.data import ImageData
 from eibench.errors import Control, UserError, described, pass_on, text_of
+from eibench.execution.dataset_cache import Datasets
 from eibench.execution.device import device_name
 from eibench.execution.environment import SuiteSource, environment
-from eibench.execution.loaded import Datasets
 from eibench.execution.memory import reset_peak
-from eibench.execution.probing import probe
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
+from eibench.probe.run import probe
 from eibench.results.schema import SCHEMA
 from eibench.results.store import (
     DIVERGED,
@@ -71,7 +71,7 @@ def execute(
         data = datasets.get(run.spec)
         images = len(data.train)
         if run.spec.probe is not None:
-            outcome = probe(run.spec, folder, data)
+            outcome = _probe(run.spec, folder, data)
         else:
             outcome["result"] = _train(run, folder, data, progress, _apart(on_epoch))
         status, reason = OK, None
@@ -177,6 +177,14 @@ def _train(
         on_epoch(record)
     folder.begin(spec)  # again: the folder may have been deleted in the meantime
     return final_result(experiment, progress)
+
+
+def _probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
+    """Probe and return what its record says, peak memory included."""
+    peak = reset_peak(data.train.labels.device)
+    outcome = probe(spec, data, lambda: folder.begin({**spec.to_dict(), **spec.sources()}))
+    outcome["cost"]["peak_memory_mib"] = peak.mib()
+    return outcome
 
 
 def _fresh(spec: RunSpec, data: ImageData) -> Experiment:

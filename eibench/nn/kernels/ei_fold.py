@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eibench.nn.functional import precision
-from eibench.nn.functional.kernels import use_triton
-from eibench.nn.functional.tracing import tracing
+from eibench.nn.kernels import precision
+from eibench.nn.kernels.dispatch import use_triton
+from eibench.nn.tracing import tracing
 
 
-class _Folded(torch.autograd.Function):
-    """`folded` with its backward pass by hand; nothing but the weights themselves is kept."""
+class _FoldWeights(torch.autograd.Function):
+    """`fold_weights` with its backward pass by hand; nothing but the weights themselves is kept."""
 
     @staticmethod
     def forward(
@@ -67,18 +67,18 @@ class _Folded(torch.autograd.Function):
         )
 
 
-def folded(
+def fold_weights(
     weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tensor, cells: bool = True
 ) -> Tensor:
     """W [n_E + n_I, ...] of W_EE [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I], g_E [n_E]; without
     the inhibitory `cells` its upper half alone."""
-    with precision.as_it_came(weight_ee):
+    with precision.autocast_disabled(weight_ee):
         if tracing():
             gain = gain_e.view(-1, *[1] * (weight_ee.dim() - 1))
             inhibition = (weight_ei @ weight_ie.flatten(1)).view_as(weight_ee)
             upper = gain * (weight_ee - inhibition)
             return torch.cat([upper, weight_ie]) if cells else upper
-        out = _Folded.apply(cells, weight_ee, weight_ie, weight_ei, gain_e)
+        out = _FoldWeights.apply(cells, weight_ee, weight_ie, weight_ei, gain_e)
     assert isinstance(out, Tensor)
     return out
 

@@ -15,10 +15,12 @@ import torch
 from eibench.errors import UserError
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
-from eibench.execution.profiling.parts import shares
-from eibench.execution.profiling.peak import peak_mib
-from eibench.execution.profiling.peer import peer_subject
-from eibench.execution.profiling.subjects import (
+from eibench.plan.options import DataShape
+from eibench.plan.spec import RunSpec
+from eibench.profile.attribution import shares
+from eibench.profile.peak_memory import peak_mib
+from eibench.profile.peer import peer_subject
+from eibench.profile.subjects import (
     BARE,
     Subject,
     bare_subject,
@@ -26,9 +28,7 @@ from eibench.execution.profiling.subjects import (
     method_subject,
     own_subject,
 )
-from eibench.execution.profiling.timing import durations, fit, ratio, summary
-from eibench.plan.options import DataShape
-from eibench.plan.spec import RunSpec
+from eibench.profile.timing import durations, fit, ratio, summary
 
 REFERENCE = "batchnorm"
 """What the others are held against, where it takes part."""

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from eibench.nn import LIF, EILayer
-from eibench.training.balance import class_signal, common_modes, drift, imbalances, signal_share
+from eibench.probe.balance import class_signal, common_modes, drift, imbalances, signal_share
 from eibench.training.build import Experiment, first_batch
 from eibench.training.fit import loss_on, scheduled, train_step
 

@@ -33,9 +33,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from eibench.nn.functional import precision
 from eibench.nn.functional.ei import Stabilization
-from eibench.nn.functional.layout import PIECE, pieces, rows
+from eibench.nn.kernels import precision
+from eibench.nn.kernels.layout import PIECE, pieces, rows
 
 threshold_backward = torch.ops.aten.threshold_backward.grad_input
 TINY = 1e-30
@@ -112,7 +112,7 @@ def current_of(piece: Piece, weights: Weights, out: Tensor | None = None) -> Ten
     return torch.addcdiv(weights.bias, piece.net, piece.stable, out=out)
 
 
-class Sums:
+class GradientSums:
     """The gradients of the parameters, gathered from one piece after another."""
 
     def __init__(self, weights: Weights, parts: Parts) -> None:
@@ -157,8 +157,8 @@ class Sums:
         return grad_ei, grad_gain_i, self.gain_e, self.bias
 
 
-class _Inhibited(torch.autograd.Function):
-    """`inhibited` with its backward pass by hand; see the module."""
+class _EICurrent(torch.autograd.Function):
+    """`ei_current` with its backward pass by hand; see the module."""
 
     @staticmethod
     def forward(ctx: Any, drive: Tensor, parts: Parts, *parameters: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class _Inhibited(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         drive, *parameters = ctx.saved_tensors
         weights = Weights(*parameters)
-        sums = Sums(weights, ctx.parts)
+        sums = GradientSums(weights, ctx.parts)
         grad_drive = channels_last(drive, len(drive), drive.shape[1], drive.dtype)
         arriving, leaving = rows(grads[0]), rows(grad_drive)
         for place, piece in _pieces(drive, weights, ctx.parts):
@@ -202,7 +202,7 @@ def channels_last(like: Tensor, samples: int, channels: int, dtype: torch.dtype)
     return torch.empty_strided((samples, channels, *size), strides, dtype=dtype, device=like.device)
 
 
-def inhibited(
+def ei_current(
     drive: Tensor,
     parts: Parts,
     weight_ei: Tensor,
@@ -223,7 +223,7 @@ def inhibited(
     Returns:
         I, in the dtype of the parameters, its channels side by side in memory (channels_last).
     """
-    with precision.as_it_came(drive):
-        out = _Inhibited.apply(drive, parts, weight_ei, gain_i, gain_e, bias)
+    with precision.autocast_disabled(drive):
+        out = _EICurrent.apply(drive, parts, weight_ei, gain_i, gain_e, bias)
     assert isinstance(out, Tensor)
     return out

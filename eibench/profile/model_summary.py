@@ -20,18 +20,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from eibench.execution.dataset_cache import as_user_error
 from eibench.nn import LIF, EILayer
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
-from eibench.training.build import make_method, make_network
-from eibench.training.propagation import SYNAPSES
+from eibench.probe.propagation import SYNAPSES
+from eibench.training.build import load_data, make_method, make_network
 
 RESHAPING = (nn.Flatten, nn.Unflatten)
 """What is left out: it computes nothing and has nothing."""
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerSummary:
     """A part of a network, or a group of parts and their sums."""
 
     name: str
@@ -45,10 +46,28 @@ class Part:
     operations: int
     neurons: int
     neuron_layers: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[LayerSummary, ...] = ()
 
 
-def network_on_paper(spec: RunSpec, shape: DataShape) -> Part:
+def model_summary(spec: RunSpec) -> tuple[LayerSummary, DataShape]:
+    """Return the network of `spec` as one group, and the shape of its data.
+
+    Data are loaded only where their shape is not known without.
+
+    Raises:
+        UserError: data are absent or damaged, the network does not suit them, a plugin fails.
+    """
+    with as_user_error(spec):
+        shape = spec.data.shape() or _loaded_shape(spec)
+        return summarize_network(spec, shape), shape
+
+
+def _loaded_shape(spec: RunSpec) -> DataShape:
+    data = load_data(spec.data, spec.timesteps)
+    return DataShape(data.image, len(data.classes))
+
+
+def summarize_network(spec: RunSpec, shape: DataShape) -> LayerSummary:
     """The network of `spec` for data of `shape`, as one group.
 
     Raises:
@@ -96,13 +115,13 @@ class _Watch:
         if isinstance(out, Tensor):
             self.outputs[module] = tuple(out.shape[2:])
 
-    def part(self, name: str, module: nn.Module, whole: bool = False) -> Part:
+    def part(self, name: str, module: nn.Module, whole: bool = False) -> LayerSummary:
         """`module` as a part, and those inside it where it is a group."""
         synapses = [m for m in module.modules() if isinstance(m, SYNAPSES)]
         neurons = [m for m in module.modules() if isinstance(m, LIF)]
         group = whole or len(synapses) + len(neurons) > 1
         inside = [(n, m) for n, m in module.named_children() if not isinstance(m, RESHAPING)]
-        return Part(
+        return LayerSummary(
             name=name,
             kind=_group(module) if group else " + ".join(map(_layer, _layers(module))),
             output=self.outputs.get(module, ()),

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity
 from torch.profiler import profile as record
 
 from eibench.execution.memory import MIB
-from eibench.execution.profiling.subjects import Subject
+from eibench.profile.subjects import Subject
 
 
 def peak_mib(subject: Subject, device: torch.device) -> float:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 
 from eibench.errors import UserError
+from eibench.execution.dataset_cache import Datasets, check_buildable, local_data
 from eibench.execution.environment import SuiteSource, suite_source
-from eibench.execution.loaded import Datasets, check_buildable, local_data
 from eibench.execution.lock import locked
 from eibench.execution.memory import keep_freed_memory
 from eibench.execution.workers import Workers

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def as_it_came(x: Tensor) -> AbstractContextManager[object]:
+def autocast_disabled(x: Tensor) -> AbstractContextManager[object]:
     """Autocast off on the device of `x`; `meta` has none."""
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
@@ -23,7 +23,7 @@ def backward(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def in_its_precision(ctx: Any, *grads: Tensor) -> Any:
-        with as_it_came(grads[0]):
+        with autocast_disabled(grads[0]):
             return function(ctx, *grads)
 
     decorated: Callable[..., Any] = once_differentiable(in_its_precision)

@@ -1,4 +1,4 @@
-"""`fired` with Triton kernels: divide, stabilise and fire over all steps in one pass over memory.
+"""`ei_lif` with Triton kernels: divide, stabilise and fire over all steps in one pass over memory.
 
 Forward, products of matrices give both inhibitory currents; a kernel reads them and the excitation
 once and writes the spikes. S takes a pass of its own before, for the smallest positive divisor of
@@ -7,7 +7,7 @@ steps forward for the potentials, which it leaves in a scratch tensor, and back 
 the three currents, which it leaves in their place; products of matrices give the rest. Nothing
 waits for the device. The drive is not folded.
 
-The equations are those of `functional.ei_fused` and `functional.lif`. Importing this needs Triton.
+The equations are those of `kernels.ei_fused` and `functional.lif`. Importing this needs Triton.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from eibench.nn.functional import precision
-from eibench.nn.functional.ei_fused import Parts, channels_last
-from eibench.nn.functional.layout import rows
 from eibench.nn.functional.lif import Neuron
-from eibench.nn.functional.triton_kernels import ATAN
+from eibench.nn.kernels import precision
+from eibench.nn.kernels.ei_fused import Parts, channels_last
+from eibench.nn.kernels.layout import rows
+from eibench.nn.kernels.triton_lif import ATAN
 
 ROWS, CHANNELS = 32, 64
 """Positions and channels of a program at a time."""
@@ -225,8 +225,8 @@ class _Layer:
         return grad_ei, (divisive * self.weight_ei).sum(0)
 
 
-class Fired(torch.autograd.Function):
-    """What `functional.fired` applies where Triton computes."""
+class EILIF(torch.autograd.Function):
+    """What `kernels.ei_lif` applies where Triton computes."""
 
     @staticmethod
     def forward(

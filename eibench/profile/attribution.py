@@ -21,10 +21,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as record
 
-from eibench.execution.profiling.subjects import Subject
-from eibench.execution.profiling.timing import wait_for
 from eibench.nn import EILayer
 from eibench.nn.sequence_norms import StepBoundNorm2d
+from eibench.profile.subjects import Subject
+from eibench.profile.timing import wait_for
 
 PARTS = ("conv", "circuit", "neuron", "norm", "optimizer", "other")
 PREFIX = "part:"

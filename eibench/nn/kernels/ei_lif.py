@@ -4,7 +4,7 @@ Currents and membrane potentials exist for a few samples at a time, over all ste
 again on the way back; of a layer the drive alone is kept. The equations are those of `ei_fused` and
 `lif`, piece by piece. A drive that is the same at every step, as of a static image, is given for
 one step; its current drives all of them, and their gradients are added up. On a GPU with Triton
-`triton_fire` takes the place of what is here.
+`triton_ei_lif` takes the place of what is here.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from eibench.nn.functional import precision
-from eibench.nn.functional.ei_fused import (
+from eibench.nn.functional.lif import Neuron, fire_over_time, lif_backward
+from eibench.nn.kernels import precision
+from eibench.nn.kernels.dispatch import use_triton
+from eibench.nn.kernels.ei_fused import (
+    GradientSums,
     Parts,
     Piece,
-    Sums,
     Weights,
     channels_last,
     current_of,
     piece_of,
 )
-from eibench.nn.functional.kernels import use_triton
-from eibench.nn.functional.layout import pieces, rows
-from eibench.nn.functional.lif import Neuron, fire_over_time, pull_back
+from eibench.nn.kernels.layout import pieces, rows
 
 PIECE = 2**19
 """Numbers of a piece for each thread, over all steps: an operation has a T-th of them."""
@@ -40,8 +40,8 @@ class Size(NamedTuple):
     batch: int
 
 
-class _Fired(torch.autograd.Function):
-    """`fired` with its backward pass by hand."""
+class _EILIF(torch.autograd.Function):
+    """`ei_lif` with its backward pass by hand."""
 
     @staticmethod
     def forward(
@@ -49,7 +49,7 @@ class _Fired(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(drive, *parameters)
         ctx.about = size, parts, neuron
-        way = _Way(drive, size, parts, Weights(*parameters))
+        way = _ChunkedDrive(drive, size, parts, Weights(*parameters))
         out = channels_last(drive, size.steps * size.batch, way.neurons, drive.dtype)
         into = rows(out)
         for span in way.spans():
@@ -62,8 +62,8 @@ class _Fired(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         drive, *parameters = ctx.saved_tensors
         size, parts, neuron = ctx.about
-        way = _Way(drive, size, parts, Weights(*parameters))
-        sums = Sums(way.weights, parts)
+        way = _ChunkedDrive(drive, size, parts, Weights(*parameters))
+        sums = GradientSums(way.weights, parts)
         grad_drive = channels_last(drive, len(drive), drive.shape[1], drive.dtype)
         arriving, leaving = rows(grads[0]), rows(grad_drive)
         for span in way.spans():
@@ -72,7 +72,7 @@ class _Fired(torch.autograd.Function):
             fire_over_time(current, u, [torch.empty_like(u[0])] * size.steps, neuron)
             grad = [part.to(u[0].dtype) for part in way.at_each_step(arriving, span)]
             grad_u = [torch.empty_like(part) for part in u]
-            pull_back(grad, u, grad_u, neuron)
+            lif_backward(grad, u, grad_u, neuron)
             for later in grad_u[len(through) :]:  # of equal steps
                 grad_u[0] += later
             out = way.at_each_step(leaving, span)
@@ -81,7 +81,7 @@ class _Fired(torch.autograd.Function):
         return grad_drive, None, None, None, *sums.parameters()
 
 
-class _Way:
+class _ChunkedDrive:
     """A layer's `drive` [T * B, C, ...], or [B, C, ...] of T equal steps, a span at a time."""
 
     def __init__(self, drive: Tensor, size: Size, parts: Parts, weights: Weights) -> None:
@@ -116,7 +116,7 @@ class _Way:
         return [*current, *[current[0]] * equal], u
 
 
-def fired(drive: Tensor, size: Size, parts: Parts, neuron: Neuron, *parameters: Tensor) -> Tensor:
+def ei_lif(drive: Tensor, size: Size, parts: Parts, neuron: Neuron, *parameters: Tensor) -> Tensor:
     """Spikes [T, B, n_E, ...] of the neurons that the circuit's current drives.
 
     Args:
@@ -124,17 +124,17 @@ def fired(drive: Tensor, size: Size, parts: Parts, neuron: Neuron, *parameters: 
         size: T and B.
         parts: which circuit it is.
         neuron: the neuron's constants.
-        parameters: W_EI, g_I, g_E and b_E, as for `inhibited`.
+        parameters: W_EI, g_I, g_E and b_E, as for `ei_current`.
 
     Returns:
         Spikes, 0 or 1, in the dtype of the drive, channels side by side in memory.
     """
-    function: Any = _Fired
+    function: Any = _EILIF
     if use_triton(drive):
-        from eibench.nn.functional import triton_fire
+        from eibench.nn.kernels import triton_ei_lif
 
-        function = triton_fire.Fired
-    with precision.as_it_came(drive):
+        function = triton_ei_lif.EILIF
+    with precision.autocast_disabled(drive):
         out = function.apply(drive, size, parts, neuron, *parameters)
     spikes: Tensor = out.unflatten(0, size)
     return spikes

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from eibench.errors import UserError
-from eibench.execution.profiling.subjects import LEARNING_RATE, Subject, whole
 from eibench.nn import LIF, BatchNorm2d, Current, TimeDistributed
+from eibench.profile.subjects import LEARNING_RATE, Subject, whole
 from eibench.training.build import Experiment
 
 PEER = "SpikingJelly LIF + torch batch norm"

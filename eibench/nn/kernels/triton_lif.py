@@ -4,7 +4,7 @@ A program of the neuron's kernels takes some neurons through all steps with thei
 registers: forward it reads the current and writes potentials and spikes, backward it reads the
 spikes' gradient and the potentials and writes the current's gradient. S takes a pass for the
 smallest positive divisor of each sample and one to put it in the place of zeros. Nothing waits for
-the device. Importing this needs Triton; `functional.kernels` decides when it is used.
+the device. Importing this needs Triton; `kernels.dispatch` decides when it is used.
 
 The equations are those of `functional.lif` and `functional.ei`.
 """
@@ -96,7 +96,7 @@ def fire_over_time(current: Tensor, u: Tensor, spikes: Tensor, neuron: Neuron) -
         )  # fmt: skip
 
 
-def pull_back(grad: Tensor, u: Tensor, out: Tensor, neuron: Neuron) -> None:
+def lif_backward(grad: Tensor, u: Tensor, out: Tensor, neuron: Neuron) -> None:
     """Fill `out` [T, M] with the current's gradient, from that of the spikes and from `u`."""
     steps, size = u.shape
     grad = _in_rows(grad)

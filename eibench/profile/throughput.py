@@ -16,10 +16,10 @@ from eibench.data import DataError, ImageData
 from eibench.data.augment import Augmentation
 from eibench.data.machine import MEMORY, WORKERS, setting, worker_count
 from eibench.errors import UserError
+from eibench.execution.dataset_cache import Datasets
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
 from eibench.execution.estimate import fastest_step
-from eibench.execution.loaded import Datasets
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, build, epoch_batches, first_batch, prepare
 

@@ -1,0 +1,1 @@
+"""Fast computation of the equations in `functional`: fused passes, memory layout, Triton."""

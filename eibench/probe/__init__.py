@@ -1,0 +1,1 @@
+"""Measurements of a network that is not trained: signal propagation, balance."""
