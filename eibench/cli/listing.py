@@ -15,6 +15,7 @@ from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
 from eibench.plan.plugins import installed_plugins, load_plugins
 from eibench.plan.suite import read_suite, suite_files
+from eibench.results.metrics import METRICS
 
 list_app = typer.Typer(no_args_is_help=True, help="List what a suite can name.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list of name and summary.")]
@@ -61,6 +62,12 @@ def models(as_json: AsJson = False, plugin: Plugins = None) -> None:
 def datasets(as_json: AsJson = False, plugin: Plugins = None) -> None:
     """List the data sets."""
     _show(_choices(DATASETS, plugin), as_json)
+
+
+@list_app.command()
+def metrics(as_json: AsJson = False) -> None:
+    """List the metrics that tables and figures can show."""
+    _show([{"name": name, "summary": one.summary} for name, one in METRICS.items()], as_json)
 
 
 @list_app.command()

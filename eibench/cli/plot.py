@@ -16,7 +16,8 @@ def plot(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="The number to draw.", show_default="test_accuracy, or gradient_decades of probes"
+            help="The number to draw; `eibench list metrics` names all.",
+            show_default="test_accuracy, or gradient_decades of probes",
         ),
     ] = None,
     x: Annotated[

@@ -32,7 +32,7 @@ def report(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="The number to report.",
+            help="The number to report; `eibench list metrics` names all.",
             show_default="test_accuracy, or gradient_decades of probes",
         ),
     ] = None,

@@ -28,7 +28,8 @@ from eibench.plan.options import LARGEST
 from eibench.plan.read_search import load_search
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
-from eibench.report.model.labels import METRICS, show_value
+from eibench.report.model.labels import show_value
+from eibench.results.metrics import METRICS
 
 if TYPE_CHECKING:
     import torch

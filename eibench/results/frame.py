@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from eibench.errors import UserError
-from eibench.results.numbers import LAYER_METRICS, NUMBERS
+from eibench.results.metrics import LAYER_METRICS, METRICS_OF
 from eibench.results.paths import suite_folders
 from eibench.results.store import SEARCH, RunFolder, kind_of, read_plan, recorded_runs
 
@@ -22,19 +22,21 @@ def load_results(path: str | Path) -> pd.DataFrame:
     The trials of searches are left out, unless there is nothing else: those of one search are at
     `results/NAME/search`, where the columns `study` and `trial` tell which trial a run is of.
 
-    Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of `METRICS`
-    (test_accuracy in percent, seconds ...) or, of probes, of `PROBE_METRICS`, and one column, named
-    by its dotted path such as `model.depth`, for every field that differs between runs that have
-    it. A planned run without a record has the status `missing` or `interrupted` and no numbers.
-    `planned` tells runs of the current plan from older ones.
+    Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of training
+    runs (test_accuracy in percent, seconds ...) or of probes, and one column, named by its dotted
+    path such as `model.depth`, for every field that differs between runs that have it. A planned
+    run without a record has the status `missing` or `interrupted` and no numbers. `planned` tells
+    runs of the current plan from older ones.
 
     Raises:
         UserError: there are no results at `path`.
     """
     rows = _rows(Path(path))
-    kinds = {row["kind"] for row in rows}
+    kinds = sorted({row["kind"] for row in rows}, key=list(METRICS_OF).index)
     of_trial = TRIAL if SEARCH in kinds else ()
-    numbers = dict.fromkeys(name for kind in NUMBERS if kind in kinds for name in NUMBERS[kind])
+    numbers = dict.fromkeys(
+        name for kind in METRICS_OF if kind in kinds for name in METRICS_OF[kind]
+    )
     return _frame(rows, (*of_trial, *numbers))
 
 
@@ -121,6 +123,6 @@ def _row(
         "planned": planned,
         **leading,
         "layers": record.get("layers", []),
-        **{metric: numbers.get(metric) for names in NUMBERS.values() for metric in names},
+        **{metric: numbers.get(metric) for names in METRICS_OF.values() for metric in names},
         **inner,
     }

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from eibench.plan.options.base import LARGEST_SEED
 from eibench.plan.suite import NAME
 from eibench.plan.validate import show
-from eibench.results.numbers import METRICS
+from eibench.results.metrics import TRAIN_METRICS
 
 SCHEMA = 1
 LARGEST_NUMBER = 1e100
@@ -41,8 +41,8 @@ DEEPEST = 6
 
 def _metric(name: str) -> str:
     """Return `name` if it is a training run's number."""
-    if name not in METRICS:
-        raise ValueError(f"must be one of {', '.join(METRICS)}, not {show(name)}")
+    if name not in TRAIN_METRICS:
+        raise ValueError(f"must be one of {', '.join(TRAIN_METRICS)}, not {show(name)}")
     return name
 
 

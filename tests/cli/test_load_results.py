@@ -10,7 +10,7 @@ import eibench
 from eibench.errors import UserError
 from eibench.plan import load_plan
 from eibench.results.frame import LEADING, load_results
-from eibench.results.numbers import METRICS
+from eibench.results.metrics import TRAIN_METRICS
 
 
 def test_it_is_public():
@@ -20,7 +20,7 @@ def test_it_is_public():
 
 def test_columns(half):
     frame = eibench.load_results("results")
-    leading = [*LEADING, *METRICS]
+    leading = [*LEADING, *TRAIN_METRICS]
     assert list(frame.columns[: len(leading)]) == leading
     assert set(frame.columns[len(leading) :]) == {
         "reason",
@@ -50,7 +50,7 @@ def test_missing_runs_are_visible(half):
     assert list(frame["status"]) == ["ok", "missing", "ok", "missing"]
     missing = frame[frame["status"] == "missing"]
     assert list(missing["reason"]) == ["not run"] * 2
-    assert missing[list(METRICS)].isna().all(axis=None)
+    assert missing[list(TRAIN_METRICS)].isna().all(axis=None)
     assert list(missing["model.depth"]) == [2, 2]
 
 
@@ -58,7 +58,7 @@ def test_numbers_are_those_of_the_records(half, project):
     frame = eibench.load_results("results").set_index("run_id")
     for run_id, record in project.records("half").items():
         row = frame.loc[run_id]
-        for name in METRICS:
+        for name in TRAIN_METRICS:
             expected = {**record["result"], **record["cost"]}[name]
             assert row[name] == expected or (expected is None and row[name] != row[name])
     done = frame[frame["status"] == "ok"]

@@ -8,7 +8,7 @@ import yaml
 
 import eibench
 from eibench.plan import METHODS, RunSpec, load_plan, load_probe
-from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
+from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS
 from eibench.training.build import prepare
 
 

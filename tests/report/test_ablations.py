@@ -17,7 +17,6 @@ from scipy.stats import t, ttest_1samp
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.tables import caption, draw
 from eibench.report.make import make_tables
-from eibench.report.model.labels import METRICS
 from eibench.report.model.layout import Layout, choose_axes, choose_layout
 from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import build_pivot
@@ -27,6 +26,7 @@ from eibench.report.writers.export import to_csv, to_json
 from eibench.report.writers.latex import to_latex
 from eibench.report.writers.text import to_markdown, to_text
 from eibench.results.frame import load_results
+from eibench.results.metrics import METRICS
 
 HARD = {"neuron": {"reset": "hard"}}
 SLOW = {"neuron": {"tau": 4.0}}

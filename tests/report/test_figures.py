@@ -12,10 +12,10 @@ from eibench.report.figures.curves import Scale, doubling
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.style import COLOURS, SOLID, series_of
 from eibench.report.figures.tables import caption, draw, write_around
-from eibench.report.model.labels import METRICS
 from eibench.report.model.layout import choose_axes
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.suite_results import read_suites
+from eibench.results.metrics import METRICS
 
 
 def table_of(suite, metric="test_accuracy"):

@@ -17,9 +17,8 @@ from eibench.report.figures.draw import make_figures
 from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map
 from eibench.report.figures.log_axis import Powers
 from eibench.report.make import make_tables, render_tables
-from eibench.report.model.labels import METRICS, find_metric
 from eibench.report.model.suite_results import read_suites
-from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
+from eibench.results.metrics import PROBE_METRICS, find_metric
 
 
 def table_of(suite, metric=None, rows=None, columns=None):
@@ -31,10 +30,6 @@ def suite_of(fake):
 
 
 # --------------------------------------------------------------------------------- tables
-
-
-def test_every_number_of_probes_and_layers_can_be_reported():
-    assert {*PROBE_METRICS, *LAYER_METRICS} <= METRICS.keys()
 
 
 def test_the_default_metric_is_that_of_the_kind(propagation, depth_scaling):

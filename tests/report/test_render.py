@@ -8,10 +8,10 @@ import re
 import pytest
 
 from eibench.report.make import make_tables, render_tables
-from eibench.report.model.labels import METRICS
 from eibench.report.model.pivot import Aggregate
 from eibench.report.writers.export import to_csv, to_json
 from eibench.report.writers.text import empty_text, number_text, remark_text, to_markdown, to_text
+from eibench.results.metrics import METRICS
 
 TEXT = """\
 Depth & norms: test accuracy (%)

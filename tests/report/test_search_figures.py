@@ -22,8 +22,8 @@ from eibench.report.figures.search_panels import arrange, budget, groups, labels
 from eibench.report.figures.search_parallel import draw_parallel
 from eibench.report.figures.search_slices import draw_slices
 from eibench.report.figures.style import COLOURS
-from eibench.report.model.labels import METRICS
 from eibench.report.model.search_results import read_searches
+from eibench.results.metrics import METRICS
 
 ACCURACY, SECONDS = METRICS["validation_accuracy"], METRICS["seconds"]
 RATE = {"low": 0.01, "high": 1.0, "log": True, "step": None}

@@ -6,21 +6,10 @@ import pytest
 
 from eibench.errors import UserError
 from eibench.report.make import make_tables
-from eibench.report.model.labels import METRICS, find_metric
-from eibench.results.numbers import METRICS as FRAME_METRICS
 
 
 def table_of(suite, metric="test_accuracy", rows=None, columns=None):
     return make_tables([suite.folder], metric, rows, columns)[0]
-
-
-def test_every_metric_of_the_results_can_be_reported():
-    assert set(FRAME_METRICS) <= METRICS.keys()
-
-
-def test_unknown_metric():
-    with pytest.raises(UserError, match=r"allowed: .*did you mean 'test_accuracy'"):
-        find_metric("test_acuracy")
 
 
 def test_cells(depth_scaling):

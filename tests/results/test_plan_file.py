@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from eibench.plan import Override, load_plan
-from eibench.report.model.labels import METRICS
 from eibench.report.model.layout import choose_layout
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.suite_results import read_suite
+from eibench.results.metrics import METRICS
 from eibench.results.plan_file import write_plan
 
 FOLDER = Path("results/tiny")

@@ -17,7 +17,7 @@ from eibench.nn import LIF, HomeostaticLIF, initialize
 from eibench.plan import METHODS, RunSpec
 from eibench.probe.balance import class_signal, common_modes, drift, imbalances, signal_share
 from eibench.probe.propagation import advance, imbalances_of, measure
-from eibench.results.numbers import LAYER_METRICS
+from eibench.results.metrics import LAYER_METRICS
 from eibench.training import checkpoint
 from eibench.training.build import build, prepare
 from eibench.training.fit import Progress, fit

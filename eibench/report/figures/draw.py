@@ -13,12 +13,12 @@ from eibench.plan.suite import ABLATION
 from eibench.report.figures.layers import draw_lines, draw_map
 from eibench.report.figures.search import draw_search
 from eibench.report.figures.tables import draw, save
-from eibench.report.model.labels import find_metric
 from eibench.report.model.layers import LAYER, PROBE, choose_metric
 from eibench.report.model.layout import choose_axes
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.suite_results import SuiteResults, read_suites
+from eibench.results.metrics import find_metric
 from eibench.results.paths import member
 
 

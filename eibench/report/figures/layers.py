@@ -23,12 +23,12 @@ from matplotlib.ticker import MaxNLocator
 from eibench.report.figures.log_axis import Powers
 from eibench.report.figures.style import Series, series_of, style
 from eibench.report.figures.tables import PANELS_IN_ROW, equals, machines, write_around
-from eibench.report.model.labels import Metric, find_metric, show_field
+from eibench.report.model.labels import show_field
 from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
 from eibench.report.model.layout import METHOD, Key, Layout, remaining_axes
 from eibench.report.model.pivot import Aggregate, Pivot, build_pivot
 from eibench.report.model.suite_results import SuiteResults
-from eibench.results.numbers import LAYER_METRICS
+from eibench.results.metrics import LAYER_METRICS, Metric, find_metric
 
 MAP_DECADES = 6
 """Powers of ten that a map's colours tell apart; smaller numbers have the last colour."""
@@ -141,7 +141,7 @@ def _draw_panel(axes: Axes, table: Pivot, facet: Key, series: Sequence[Series]) 
     layers = [float(column[-1] or 0) for column in _columns(table, facet)]
     profiles = [_profile(table, one.row, facet) for one in series]
     powers = None
-    if table.metric.spans_powers:
+    if table.metric.scientific:
         powers = Powers.of(v for profile in profiles for line in profile for v in line)
     for one, profile in zip(series, profiles, strict=True):
         placed = [[powers.place(v) for v in line] for line in profile] if powers else profile

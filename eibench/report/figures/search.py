@@ -16,8 +16,8 @@ from eibench.report.figures.search_importances import draw_importances
 from eibench.report.figures.search_landscape import draw_landscape
 from eibench.report.figures.search_parallel import draw_parallel
 from eibench.report.figures.search_slices import draw_slices
-from eibench.report.model.labels import Metric, find_metric
 from eibench.report.model.search_results import Search, Study
+from eibench.results.metrics import Metric, find_metric
 
 
 def draw_search(

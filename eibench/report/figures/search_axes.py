@@ -16,7 +16,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.model.labels import Metric, field_heading, show_setting, show_value
+from eibench.report.model.labels import field_heading, show_setting, show_value
+from eibench.results.metrics import Metric
 
 REACH = 3.0
 """Distances from the best score to the median that are in sight."""

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 
 from eibench.report.figures.search_panels import scored
 from eibench.report.figures.style import COLOURS
-from eibench.report.model.labels import Metric
 from eibench.report.model.search_results import Study
+from eibench.results.metrics import Metric
 
 COLOUR_MAP = "viridis"
 BRIGHT = 0.55

@@ -16,8 +16,8 @@ from eibench.report.figures.search_panels import page
 from eibench.report.figures.style import COLOURS, MARKERS, style
 from eibench.report.model import statistics
 from eibench.report.model.confirmation import confirmations
-from eibench.report.model.labels import Metric
 from eibench.report.model.search_results import Search
+from eibench.results.metrics import Metric
 
 LINE = "#777777"
 NARROW = 0.25

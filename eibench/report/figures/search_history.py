@@ -20,7 +20,6 @@ from eibench.report.figures.search_panels import (
 )
 from eibench.report.figures.style import COLOURS, style
 from eibench.report.model.budget import DIVERGED, state
-from eibench.report.model.labels import Metric
 from eibench.report.model.search_results import (
     COMPLETE,
     FAILED,
@@ -30,6 +29,7 @@ from eibench.report.model.search_results import (
     Study,
     Trial,
 )
+from eibench.results.metrics import Metric
 
 LOOKS: dict[str, dict[str, Any]] = {
     COMPLETE: {"marker": "o", "s": 20, "color": COLOURS[0], "linewidths": 0},

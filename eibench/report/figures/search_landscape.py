@@ -21,8 +21,9 @@ from eibench.report.figures.search_panels import (
     with_scores,
 )
 from eibench.report.figures.style import style
-from eibench.report.model.labels import Metric, field_heading, field_words
+from eibench.report.model.labels import field_heading, field_words
 from eibench.report.model.search_results import Search, Study
+from eibench.results.metrics import Metric
 
 
 def draw_landscape(search: Search, metric: Metric, pairs: Mapping[str, Pair]) -> Figure | None:
@@ -58,9 +59,9 @@ def draw_landscape(search: Search, metric: Metric, pairs: Mapping[str, Pair]) ->
 def _about(metric: Metric, pairs: Sequence[Pair]) -> str:
     """The axes where they are the same in all panels."""
     if len(set(pairs)) > 1:
-        return f"{metric.words} over two parameters"
+        return f"{metric.label} over two parameters"
     x, y = pairs[0]
-    return f"{metric.words} over {field_words(x)} and {field_words(y)}"
+    return f"{metric.label} over {field_words(x)} and {field_words(y)}"
 
 
 def _words(studies: Sequence[Study], cells: Mapping[str, Cells | None]) -> list[str]:

@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 from eibench.report.figures.style import COLOURS
 from eibench.report.figures.tables import PANELS_IN_ROW, machines, write_around
 from eibench.report.model.budget import spent
-from eibench.report.model.labels import Metric, show_field
+from eibench.report.model.labels import show_field
 from eibench.report.model.search_results import COMPLETE, Search, Study, Trial
+from eibench.results.metrics import Metric
 
 CAPTION_WIDTH = 20
 """Characters of an inch of the caption."""

@@ -20,8 +20,9 @@ from eibench.report.figures.search_panels import (
     with_scores,
 )
 from eibench.report.figures.style import COLOURS, style
-from eibench.report.model.labels import Metric, key_words
+from eibench.report.model.labels import key_words
 from eibench.report.model.search_results import Search, Study
+from eibench.results.metrics import Metric
 
 COLOUR_MAP = "viridis_r"
 """Reversed: on white the best lines must be the dark ones."""

@@ -28,8 +28,8 @@ from eibench.report.figures.search_panels import (
     wrap,
 )
 from eibench.report.figures.style import COLOURS, MARKERS, style
-from eibench.report.model.labels import Metric
 from eibench.report.model.search_results import Search, Study
+from eibench.results.metrics import Metric
 
 DIVERGED = "X"
 """Its marker."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eibench.report.model.labels import METRICS, Metric, find_metric
 from eibench.report.model.layout import METHOD
 from eibench.report.model.pivot import Aggregate, aggregate
 from eibench.report.model.search_results import Search, Study
 from eibench.report.model.suite_results import Run
+from eibench.results.metrics import METRICS, Metric, find_metric
 
 TEST = METRICS["test_accuracy"]
 

@@ -6,11 +6,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from eibench.errors import UserError
-from eibench.report.model.labels import Metric, find_metric
 from eibench.report.model.layout import Layout
 from eibench.report.model.pivot import Pivot, build_pivot
 from eibench.report.model.suite_results import Run, SuiteResults
-from eibench.results.numbers import LAYER_METRICS, PROBE_METRICS
+from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 
 LAYER = "layer"
 """The field: 1 is nearest to the input."""

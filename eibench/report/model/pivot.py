@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from eibench.errors import UserError
 from eibench.report.model import statistics
-from eibench.report.model.labels import Metric
 from eibench.report.model.layout import METHOD, Key, Layout, Place, axes, is_numeric
 from eibench.report.model.suite_results import Run, SuiteResults, Value
+from eibench.results.metrics import Metric
 from eibench.results.store import INTERRUPTED, MISSING, OK
 
 UNMEASURED = "not_measured"

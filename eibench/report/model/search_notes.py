@@ -7,11 +7,12 @@ from typing import Any
 
 from eibench.report.model.budget import by_name, span, unequal
 from eibench.report.model.confirmation import TEST, Confirmation
-from eibench.report.model.labels import counted, find_metric, show_setting
+from eibench.report.model.labels import counted, show_setting
 from eibench.report.model.layout import METHOD
 from eibench.report.model.notes import shortened
 from eibench.report.model.provenance import code, provenance
 from eibench.report.model.search_results import FAILED, PRUNED, RUNNING, Search, Study
+from eibench.results.metrics import find_metric
 
 # ---------------------------------------------------------------------- winners, confirmed
 
@@ -22,7 +23,7 @@ def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[s
     unit = f", in {metric.difference_unit}" if metric.difference_unit else ""
     mean = ", the mean" * (len(search.seeds) > 1)
     yield (
-        f"Search score: {metric.words} of the winner{mean} under {_seeds(search.seeds)}. Confirmed:"
+        f"Search score: {metric.label} of the winner{mean} under {_seeds(search.seeds)}. Confirmed:"
         f" its setting run anew under {_seeds(search.confirm_seeds)}, which the search never saw;"
         f" {TEST.heading} is of these runs too.{_spread(search)}"
     )
@@ -180,7 +181,7 @@ def of_importances(search: Search) -> Iterator[str]:
     """What a share is of, and how far to trust it."""
     metric = find_metric(search.objectives[0])
     yield (
-        f"Share of each key in the variance of {metric.words} over the trials of a study (fANOVA)."
+        f"Share of each key in the variance of {metric.label} over the trials of a study (fANOVA)."
         " Few trials tell it badly, and only within the space that was searched."
     )
 

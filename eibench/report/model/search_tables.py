@@ -8,20 +8,14 @@ from typing import Any
 from eibench.report.model import search_notes
 from eibench.report.model.budget import STATES, spent, state
 from eibench.report.model.confirmation import TEST, Confirmation, confirmations
-from eibench.report.model.labels import (
-    Metric,
-    field_words,
-    find_metric,
-    key_words,
-    show_setting,
-    show_value,
-)
+from eibench.report.model.labels import field_words, key_words, show_setting, show_value
 from eibench.report.model.layout import METHOD
 from eibench.report.model.pivot import Aggregate
 from eibench.report.model.search_results import COMPLETE, PRUNED, Search, Study, Trial
 from eibench.report.writers.escape import FIXED
 from eibench.report.writers.grid import Grid
 from eibench.report.writers.text import NO_CELL, absence_text, empty_text, spread_text
+from eibench.results.metrics import Metric, find_metric
 
 SHOWN, SHOWN_ALONE = 5, 10
 """Best trials shown of each study, and of the only one."""
@@ -41,7 +35,7 @@ def _confirmed(search: Search) -> Grid:
     found = confirmations(search)
     planned = len(search.confirm_seeds)
     axes = _axes(search.studies)
-    heads = ("search score", "confirmed", "optimism", TEST.words, "tuned values")
+    heads = ("search score", "confirmed", "optimism", TEST.label, "tuned values")
     return Grid(
         f"Search against confirmed, {find_metric(search.objectives[0]).heading}",
         f"{search.name}-search",
@@ -134,7 +128,7 @@ def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) 
     axes = [axis for axis in _axes(studies) if axis != METHOD]
     words = key_words(dict.fromkeys(key for study in studies for key in study.space))
     metrics = [find_metric(name) for name in search.objectives]
-    heads = ("trial", *(metric.words for metric in metrics), *words.values())
+    heads = ("trial", *(metric.label for metric in metrics), *words.values())
     return Grid(
         "Best trials" + ("" if method is None else f" of {method}"),
         f"{search.name}-trials-{number}",

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from eibench.report.model.difference_notes import EXCLUDES_ZERO
-from eibench.report.model.labels import Metric, field_words, show_field, show_value
+from eibench.report.model.labels import field_words, show_field, show_value
 from eibench.report.model.layout import Key, Place
 from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import UNMEASURED, Aggregate, Pivot
 from eibench.report.writers.escape import markdown, markdown_note, terminal
+from eibench.results.metrics import Metric
 
 NARROW = 13
 """Characters to which headers and remarks of a terminal's table are wrapped."""
@@ -91,7 +92,7 @@ def stub_text(row: Key, table: Pivot) -> str:
     if len(row) == 1:
         return show_value(row[0])
     fields = zip(table.layout.rows, row, strict=True)
-    return ", ".join(show_field(*pair) for pair in fields) or table.metric.words
+    return ", ".join(show_field(*pair) for pair in fields) or table.metric.label
 
 
 def column_texts(column: Key, table: Pivot) -> list[str]:

@@ -1,0 +1,140 @@
+"""Registry of metrics: the numbers that records hold, with label, unit, digits and direction.
+
+A metric that is registered here is known to tables, figures, CSV, JSON, `load_results`, the option
+`--metric` and `eibench list metrics`. Each is measured by training runs, by probes (over all
+layers), or in each layer of a probe.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+from eibench.errors import UserError, did_you_mean
+
+Scope = Literal["train", "probe", "layer"]
+"""What a metric is measured on."""
+SCOPES: tuple[Scope, ...] = ("train", "probe", "layer")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a run or of a layer."""
+
+    name: str
+    """Key in records, CSV and JSON."""
+    label: str
+    """Name in tables and figures."""
+    unit: str = ""
+    digits: int = 1
+    better: Literal["higher", "lower"] | None = None
+    """Direction of improvement; None where neither is better."""
+    scopes: tuple[Scope, ...] = ("train",)
+    scientific: bool = False
+    """Rounded to significant digits and drawn on a log scale, as it spans many powers of ten."""
+    unmeasured: str = "not measured"
+    """Reason why a run that is ok may lack the number."""
+
+    def show(self, number: float) -> str:
+        """Return `number` as rounded text."""
+        return f"{number:.{self.digits}{'g' if self.scientific else 'f'}}"
+
+    @property
+    def heading(self) -> str:
+        """Label and unit: `test accuracy (%)`."""
+        return with_unit(self.label, self.unit)
+
+    @property
+    def summary(self) -> str:
+        """Heading, direction, and what has the metric if training runs do not."""
+        direction = f", {self.better} is better" if self.better else ""
+        scope = "" if "train" in self.scopes else f"; of {self.scopes[0]}s"
+        return f"{self.heading}{direction}{scope}"
+
+    @property
+    def difference_unit(self) -> str:
+        """Unit of a difference of two such numbers."""
+        return "percentage points" if self.unit == "%" else self.unit
+
+    def difference_heading(self, name: object) -> str:
+        """Return label and unit of a difference to `name`."""
+        return with_unit(f"difference to {name} in {self.label}", self.difference_unit)
+
+
+def with_unit(label: str, unit: str) -> str:
+    """Return `label (unit)`, or the label alone where there is no unit."""
+    return f"{label} ({unit})" if unit else label
+
+
+_of_probe = functools.partial(Metric, scopes=("probe",))
+_of_layer = functools.partial(Metric, scopes=("layer",))
+_of_run = functools.partial(Metric, scopes=("train", "probe"))
+_RATE = "spikes per neuron and time step"
+_NO_CIRCUIT = "no E-I layer"
+_NO_MODE = "no E-I layer, or an older record"
+_COMMON = "common-mode share of the gradient of"
+_DRIFT = "drift of the E/I balance since initialisation"
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("test_accuracy", "test accuracy", "%", 1, "higher"),
+        Metric("test_loss", "test loss", "nats", 3, "lower"),
+        Metric("test_accuracy_last", "test accuracy after the last epoch", "%", 1, "higher"),
+        Metric("validation_accuracy", "validation accuracy", "%", 1, "higher"),
+        Metric("best_epoch", "epoch with the best validation accuracy"),
+        _of_probe(
+            "gradient_decades",
+            "spread of the relative gradient over layers",
+            "powers of ten",
+            2,
+            unmeasured="a gradient is 0",
+        ),
+        _of_probe("gradient_min", "least relative gradient of a layer", "", 3, scientific=True),
+        _of_probe("gradient_max", "greatest relative gradient of a layer", "", 3, scientific=True),
+        _of_probe("dead_gradient_layers", "layers whose gradient is exactly 0"),
+        _of_probe("live_layers", "layers with any spike"),
+        _of_probe("rate_min", "least firing rate of a layer", _RATE, 3),
+        _of_probe("rate_last", "firing rate of the last layer", _RATE, 3),
+        _of_probe("current_std_last", "deviation of the last layer's current", "", 3),
+        Metric("firing_rate", "firing rate", _RATE, 3, scopes=("train", "layer")),
+        Metric("silent_share", "share of silent neurons", "", 3, scopes=SCOPES),
+        Metric("negative_weights", "negative weights among those held to Dale's law"),
+        _of_layer("current_std", "deviation of the current", "", 3),
+        _of_layer("signal_share", "share of the current's variance driven by the input", "", 3),
+        _of_layer("class_signal", "variance of rates between classes over that within", "", 2),
+        _of_layer("balance", "E/I imbalance", "", 3, unmeasured=_NO_CIRCUIT),
+        _of_layer("balance_drift", _DRIFT, "deviations of excitation", 3, unmeasured=_NO_MODE),
+        _of_layer("gradient", "relative gradient", "", 3, scientific=True),
+        _of_layer("common_mode_ee", f"{_COMMON} W_EE", "", 3, unmeasured=_NO_MODE),
+        _of_layer("common_mode_ie", f"{_COMMON} W_IE", "", 3, unmeasured=_NO_MODE),
+        _of_layer("common_mode_ei", f"{_COMMON} W_EI", "", 3, unmeasured=_NO_MODE),
+        _of_run("parameters", "parameters", "", 0),
+        _of_run("seconds", "training and evaluation time", "s", 1, "lower"),
+        Metric("images_per_second", "training throughput", "images/s", 0, "higher"),
+        _of_run("peak_memory_mib", "peak memory", "MiB", 0, "lower"),
+    )
+}
+
+
+def measured_on(scope: Scope) -> tuple[str, ...]:
+    """Return the names of the metrics that are measured on `scope`."""
+    return tuple(name for name, metric in METRICS.items() if scope in metric.scopes)
+
+
+TRAIN_METRICS = measured_on("train")
+"""Numbers of a training run; accuracies in percent."""
+PROBE_METRICS = measured_on("probe")
+"""Numbers of a probe, over all layers."""
+LAYER_METRICS = measured_on("layer")
+"""Numbers of each layer of a probe; older results may lack some."""
+METRICS_OF = {"train": TRAIN_METRICS, "probe": PROBE_METRICS, "search": TRAIN_METRICS}
+"""Numbers of a run, by the kind of its suite."""
+
+
+def find_metric(name: str) -> Metric:
+    """Return the metric called `name`; raise `UserError` with the nearest name otherwise."""
+    if name not in METRICS:
+        hint = f"allowed: {', '.join(METRICS)}{did_you_mean(name, METRICS)}"
+        raise UserError(f"--metric {name}: no such metric; {hint}")
+    return METRICS[name]
