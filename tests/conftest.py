@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from command_server import CommandServer
 from hypothesis import settings
 from typer.testing import CliRunner
 
@@ -21,6 +23,13 @@ from eibench.plan.spec import CHOICES
 
 settings.register_profile("eibench", deadline=None, database=None, derandomize=True)
 settings.load_profile("eibench")
+
+
+def pytest_collection_finish() -> None:
+    """Look for no garbage among libraries and tests, which stay."""
+    gc.collect()
+    gc.freeze()
+
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -144,3 +153,11 @@ def cli() -> Callable[..., Outcome]:
         return Outcome(done.exit_code, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[CommandServer]:
+    """Real commands in processes of their own; see `command_server`."""
+    server = CommandServer()
+    yield server
+    server.close()

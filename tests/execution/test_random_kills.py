@@ -1,16 +1,13 @@
 """Twenty kills at random instants of runs, searches and several runs at a time: what is left goes
 on to the files of an undisturbed command, in every field that is not of the clock or the machine.
 
-A server imports torch once and forks for each command, so that a kill costs what it interrupts.
+Commands are forks of a server, so that a kill costs what it interrupts.
 """
 
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,7 +21,7 @@ title: Killed at random
 base:
   model: {name: plain, depth: 1, width: 4, pools: 1}
   data: digits
-  train: {epochs: 3, batch_size: 256, optimizer: adamw}
+  train: {epochs: 3, batch_size: 512, optimizer: adamw}
   timesteps: 2
 """
 SUITES = {
@@ -49,80 +46,7 @@ search:
   pruner: hyperband
 """,
 }
-SERVER = """
-import os, sys, traceback
-import torch, optuna
-import eibench.cli, eibench.execution.run_suite, eibench.search.driver, eibench.search.export
-from eibench.data.digits import digits
-torch.set_num_threads(1)
-digits()
-for line in sys.stdin:
-    words = line.split()
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(null, 0), os.dup2(log, 1), os.dup2(log, 2)
-        sys.argv = ["eibench", *words]
-        code = 70
-        try:
-            eibench.cli.app(words)
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    print(child, flush=True)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-JOBS = """
-import multiprocessing
-context = multiprocessing.get_context("fork")
-multiprocessing.get_context = lambda method=None: context
-"""
-"""Worker processes as forks: new ones would import torch at every kill."""
 CLOCK = ("finished", "environment", "cost", "seconds")
-
-
-class Server:
-    """Starts commands; `kill_after` seconds they are killed, with all that they started."""
-
-    def __init__(self, jobs: bool) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", (JOBS if jobs else "") + SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-
-    def start(self, *words: str) -> int:
-        self.process.stdin.write(" ".join(words) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def code(self) -> int:
-        return int(self.process.stdout.readline())
-
-    def call(self, *words: str, kill_after: float | None = None) -> int:
-        child = self.start(*words)
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):  # it has ended, or not begun
-                os.killpg(child, signal.SIGKILL)
-        return self.code()
-
-
-@pytest.fixture
-def server(request):
-    made = Server(jobs=request.param.endswith("jobs"))
-    yield made
-    made.process.kill()
-    made.process.communicate()
 
 
 def without_clock(value):
@@ -146,37 +70,42 @@ def files(results):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("server", "kind"), [(k, k) for k in KILLS], indirect=["server"])
-def test_a_command_killed_at_any_instant_goes_on_to_the_same_files(
-    tmp_path, monkeypatch, server, kind
-):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("kind", KILLS)
+def test_a_command_killed_at_any_instant_goes_on_to_the_same_files(tmp_path, commands, kind):
     verb, *several = kind.split("-")
     base = BASE.replace("adamw", "sgd") if kind == "search-jobs" else BASE  # which has momentum
     Path("s.yaml").write_text(f"name: killed{base}{SUITES.get(kind, SUITES[verb])}")
-    words = [verb, "s.yaml", "--device", "cpu", *(["--jobs", "2"] if several else [])]
-    chance = random.Random(kind)
-    server.process.stdin.flush()
-    server.call(*words, "--results", "warm")
-    start = time.monotonic()
-    assert server.call(*words, "--results", "timed") == 0, Path("log").read_text()
-    lasts = time.monotonic() - start
-    alone = [*words[:-1], "1"] if several else words
-    assert server.call(*alone, "--results", "whole") == 0, Path("log").read_text()
-    whole = files("whole")
-    killed, attempt, begun = 0, 0, time.monotonic()
-    while killed < KILLS[kind] and time.monotonic() - begun < LIMIT:
-        results = f"broken{attempt}"
-        attempt += 1
-        code = -signal.SIGKILL
-        while code == -signal.SIGKILL and killed < KILLS[kind]:
-            code = server.call(*words, "--results", results, kill_after=chance.uniform(0, lasts))
-            killed += code == -signal.SIGKILL
-        assert code in (0, -signal.SIGKILL), Path("log").read_text()
-        assert server.call(*words, "--results", results) == 0, Path("log").read_text()
-        assert leftover(files(results)) == leftover(whole)
-    assert killed == KILLS[kind]
-    assert "Traceback" not in Path("log").read_text()
+    words = [verb, "s.yaml", "--device", "cpu", "--jobs"]
+
+    def complete(results, jobs):
+        """The files of the command, which ends well, and the seconds that it takes."""
+        begun = time.monotonic()
+        code, out, errors = commands.run(*words, jobs, "--results", results)
+        assert code == 0, out + errors
+        assert "Traceback" not in errors
+        return leftover(files(results)), time.monotonic() - begun
+
+    def killed(results, after):
+        """Whether the command, killed `after` seconds, had not ended by then."""
+        command = commands.start(*words, jobs, "--results", results)
+        time.sleep(after)
+        command.kill()
+        out, errors = command.communicate()
+        assert command.returncode in (0, -signal.SIGKILL), out + errors
+        assert "Traceback" not in errors
+        return command.returncode != 0
+
+    jobs = len(several) + 1
+    whole, lasts = complete("whole", 1)
+    if several:
+        _, lasts = complete("timed", jobs)
+    chance, kills, begun = random.Random(kind), 0, time.monotonic()
+    while kills < KILLS[kind] and time.monotonic() - begun < LIMIT:
+        results = f"broken{kills}"
+        while kills < KILLS[kind] and killed(results, chance.uniform(0, lasts)):
+            kills += 1
+        assert complete(results, jobs)[0] == whole
+    assert kills == KILLS[kind]
     assert not list(Path().rglob("checkpoint.pt"))
 
 

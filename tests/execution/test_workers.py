@@ -1,6 +1,6 @@
 """Several runs at a time: the same results, and processes that die, are interrupted or left alone.
 
-All are slow: each process imports torch anew.
+Where a process is as a user starts it, each of its processes imports torch anew.
 """
 
 import json
@@ -30,22 +30,37 @@ grid: {method: [ei, batchnorm, tdbn, no_norm]}
 seeds: [3]
 """
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+RESULTS = ("--results", "results", "--jobs", "2")
 
 
-def start(*options, epochs=2, results="results"):
-    """The command in a process group of its own, as a terminal starts it."""
+def words(*options, epochs=2):
     Path("several.yaml").write_text(SUITE.replace("EPOCHS", str(epochs)))
-    words = ["-m", "eibench", "run", "several.yaml", "--results", results, "--device", "cpu"]
-    return subprocess.Popen(
-        [sys.executable, *words, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ONE_THREAD,
-        start_new_session=True,
-        # whoever started the tests in the background has made them, and so this, deaf to it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    return ["run", "several.yaml", "--device", "cpu", *options]
+
+
+@pytest.fixture
+def start(commands):
+    """`start(*RESULTS, epochs=2)`: the command in a process group of its own."""
+    return lambda *options, **size: commands.start(*words(*options, **size))
+
+
+@pytest.fixture
+def start_anew():
+    """The same with a new interpreter for each process, as a terminal starts it."""
+
+    def call(*options, **size):
+        return subprocess.Popen(
+            [sys.executable, "-m", "eibench", *words(*options, **size)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ONE_THREAD,
+            start_new_session=True,
+            # whoever started the tests in the background has made them, and so this, deaf to it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    return call
 
 
 def records(results="results"):
@@ -83,7 +98,10 @@ def children(parent):
     """Processes of `parent` that execute runs (not the one that tidies up after them)."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
-        if stat(path.name)[1] == str(parent) and b"spawn_main" in (path / "cmdline").read_bytes():
+        if stat(path.name)[1] != str(parent):
+            continue
+        begun_as = (path / "cmdline").read_bytes()
+        if b"spawn_main" in begun_as or b"command_server" in begun_as:
             found.append(int(path.name))
     return found
 
@@ -93,11 +111,10 @@ def alive(pid):
 
 
 @pytest.fixture
-def whole(tmp_path):
+def whole(tmp_path, commands):
     """The results of one run after another."""
-    process = start(results="whole")
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    code, _, errors = commands.run(*words("--results", "whole"))
+    assert code == 0, errors
     return results_of(records("whole"))
 
 
@@ -106,8 +123,8 @@ def training(count):
     return lambda: len(list(Path("results").glob("several/*/checkpoint.pt"))) >= count
 
 
-def test_two_at_a_time_give_the_results_of_one(whole):
-    process = start("--jobs", "2")
+def test_two_at_a_time_give_the_results_of_one(whole, start_anew):
+    process = start_anew(*RESULTS)
     out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "4 of 4 runs ok" in out
@@ -115,8 +132,8 @@ def test_two_at_a_time_give_the_results_of_one(whole):
     assert results_of(records()) == whole
 
 
-def test_a_process_that_is_killed_takes_one_run_with_it(tmp_path):
-    process = start("--jobs", "2", epochs=60)
+def test_a_process_that_is_killed_takes_one_run_with_it(start):
+    process = start(*RESULTS, epochs=60)
     until(training(2), process)
     victims = children(process.pid)
     assert len(victims) == 2
@@ -132,7 +149,7 @@ def test_a_process_that_is_killed_takes_one_run_with_it(tmp_path):
     )
     assert broken["cost"]["seconds"] is None
 
-    again = start("--jobs", "2", epochs=60)
+    again = start(*RESULTS, epochs=60)
     out, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert out.count("already there") == 3
@@ -140,9 +157,9 @@ def test_a_process_that_is_killed_takes_one_run_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_an_interrupt_ends_all_at_once_and_they_go_on_later(tmp_path, early):
+def test_an_interrupt_ends_all_at_once_and_they_go_on_later(start, start_anew, early):
     """From the keyboard it reaches the whole group: early, while the children import torch."""
-    process = start("--jobs", "2", epochs=400)
+    process = (start_anew if early else start)(*RESULTS, epochs=400)
     until((lambda: children(process.pid)) if early else training(2), process)
     left = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
@@ -158,8 +175,8 @@ def test_an_interrupt_ends_all_at_once_and_they_go_on_later(tmp_path, early):
         assert 1 <= min(ends) <= max(ends) < 400
 
 
-def test_children_end_when_the_parent_is_killed(tmp_path):
-    process = start("--jobs", "2", epochs=400)
+def test_children_end_when_the_parent_is_killed(start):
+    process = start(*RESULTS, epochs=400)
     until(training(2), process)
     left = children(process.pid)
     assert len(left) == 2
@@ -171,12 +188,12 @@ def test_children_end_when_the_parent_is_killed(tmp_path):
     assert not any(alive(pid) for pid in left)
 
 
-def test_interrupted_and_gone_on_the_results_are_those_of_one(whole):
-    process = start("--jobs", "2")
+def test_interrupted_and_gone_on_the_results_are_those_of_one(whole, start):
+    process = start(*RESULTS)
     until(training(1), process)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=300)
-    again = start("--jobs", "2")
+    again = start(*RESULTS)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert results_of(records()) == whole
