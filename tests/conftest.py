@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import json
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.testing
 import yaml
 from command_server import CommandServer
 from hypothesis import settings
@@ -23,6 +25,7 @@ from eibench.plan.spec import CHOICES
 
 settings.register_profile("eibench", deadline=None, database=None, derandomize=True)
 settings.load_profile("eibench")
+typer.testing._get_command = functools.cache(typer.testing._get_command)  # builds all verbs anew
 
 
 def pytest_collection_finish() -> None:

@@ -133,7 +133,7 @@ def test_two_at_a_time_give_the_results_of_one(whole, start_anew):
 
 
 def test_a_process_that_is_killed_takes_one_run_with_it(start):
-    process = start(*RESULTS, epochs=60)
+    process = start(*RESULTS, epochs=24)
     until(training(2), process)
     victims = children(process.pid)
     assert len(victims) == 2
@@ -149,7 +149,7 @@ def test_a_process_that_is_killed_takes_one_run_with_it(start):
     )
     assert broken["cost"]["seconds"] is None
 
-    again = start(*RESULTS, epochs=60)
+    again = start(*RESULTS, epochs=24)
     out, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert out.count("already there") == 3
