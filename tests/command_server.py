@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -108,19 +110,17 @@ class CommandServer:
 
 
 def prepare() -> None:
-    """Import what commands need, load what they read, and start no thread."""
+    """Import all that commands need, and start no thread."""
     import optuna  # noqa: F401
     import pandas  # noqa: F401
-    import torch._dynamo
+    import torch._dynamo  # noqa: F401
 
-    import eibench.cli
-    import eibench.execution.local
-    import eibench.search.driver
-    import eibench.search.export  # noqa: F401
-    from eibench.data.digits import digits
+    import eibench
 
-    torch.set_num_threads(1)
-    digits()
+    for module in pkgutil.walk_packages(eibench.__path__, "eibench."):
+        if not module.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):  # Triton is not everywhere
+                importlib.import_module(module.name)
     context = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: context
     gc.freeze()
