@@ -1,8 +1,8 @@
 """eibench: can inhibition replace normalization in deep spiking networks?
 
 `eibench.nn` is the torch package (layers, E-I Init, Dale's law); `load_results` and `load_layers`
-read results. All are imported on first use, so that `import eibench` and the command line start at
-once.
+read results. All are imported on first use, so that `import eibench` and the command line start
+quickly.
 """
 
 from __future__ import annotations

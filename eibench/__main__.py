@@ -1,4 +1,4 @@
-"""`python -m eibench` is the `eibench` command."""
+"""Entry point of `python -m eibench`."""
 
 from eibench.cli import main
 

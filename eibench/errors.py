@@ -1,8 +1,8 @@
-"""The two ways eibench says no.
+"""Exceptions for users, and functions that make their text safe to print.
 
-`UserError` is for what a person can mend (a typo, a missing file): the command line prints its
-message and exits with code 2. `BadSuite` is the same for a suite file, and carries every problem
-found, each with file, line and key. Anything else that escapes is a bug and keeps its traceback.
+`UserError` is for problems that a user can solve (a typo, a missing file): the command line prints
+its message and exits with code 2. `BadSuite` is a `UserError` of a suite file; it lists every
+problem with file, line and key. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import itertools
 from collections.abc import Iterable
 
 LONGEST_LINE = 2000
-"""Characters of a line of a message; what is longer is cut in the middle."""
+"""Maximal length of a line of a message in characters; longer lines are shortened in the middle."""
 MOST_LINES = 50
 LONGEST_WORD = 200
-"""Characters of a name for which a near one is looked for."""
+"""Length in characters above which no similar name is searched for."""
 MOST_KNOWN = 1000
-"""Names among which one is looked for."""
+"""Number of names among which a similar one is searched for."""
 
 
 class UserError(Exception):
-    """Something the user can mend; its text is all they need to see.
+    """Problem that the user can solve; the text is all they need to see.
 
-    The text quotes files and options, and so is made printable and of bounded length.
+    The text may quote files and options, so it is made printable and its length is bounded.
     """
 
     def __init__(self, text: str) -> None:
@@ -33,7 +33,7 @@ class UserError(Exception):
 
 
 class BadSuite(UserError):
-    """A suite that cannot be planned; `problems` lists every reason, one line each."""
+    """Suite that cannot be planned; `problems` lists every reason, one line each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(dict.fromkeys(problems))
@@ -44,7 +44,7 @@ class BadSuite(UserError):
 
 
 class DataError(Exception):
-    """A data set that is absent or damaged; the message says which file and what to do."""
+    """Data set that is missing or damaged; the message names the file and the remedy."""
 
     def __init__(self, text: str) -> None:
         super().__init__(printable(text))
@@ -58,7 +58,7 @@ def printable(text: str) -> str:
 
 
 def _escape(char: str) -> str:
-    """The escape of a character; of a byte that was no UTF-8, as Python reads names, its value."""
+    """Return the escape sequence of a character, or of a byte that is not valid UTF-8."""
     byte = ord(char) - 0xDC00
     if 0x80 <= byte <= 0xFF:
         return f"\\x{byte:02x}"
@@ -66,7 +66,7 @@ def _escape(char: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """Return `text`, cut in the middle where it is longer than `length` characters."""
+    """Return `text`, shortened in the middle if it has more than `length` characters."""
     if len(text) <= length:
         return text
     head = (length - 5) * 2 // 3
@@ -74,12 +74,12 @@ def shorten(text: str, length: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A line of a message; cut before it is escaped too, which may take time."""
+    """Return a printable line of bounded length; shortened first, since escaping may take time."""
     return shorten(printable(shorten(text, LONGEST_LINE)), LONGEST_LINE)
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """`; did you mean 'depth'?` for the nearest known name, or nothing when none is near."""
+    """Return `; did you mean 'depth'?` for the most similar known name, or an empty text."""
     if len(str(word)) > LONGEST_WORD:
         return ""
     near = difflib.get_close_matches(
@@ -89,14 +89,14 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
 
 class Control(BaseException):
-    """Ends a run on eibench's own behalf; no failure of the code that runs."""
+    """Base of exceptions by which eibench ends a run; not a failure of the code that runs."""
 
 
 def pass_on(error: BaseException) -> None:
-    """Raise `error` again where it is an interrupt or eibench's own, and so no failure.
+    """Raise `error` again if it is an interrupt or a `Control`, and so no failure.
 
-    For handlers of `BaseException` around code that may be a plugin's: that can raise `SystemExit`,
-    or an exception of its own kind, and none of them may end eibench.
+    For handlers of `BaseException` around code that may belong to a plugin. Such code can raise
+    `SystemExit` or exceptions derived from `BaseException`, and none of them may end eibench.
     """
     if isinstance(error, KeyboardInterrupt | Control):
         raise error
@@ -113,6 +113,6 @@ def text_of(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return `Type: text` of an exception; of a `UserError` the text alone, which says all."""
+    """Return `Type: text` of an exception; of a `UserError` only the text."""
     text = text_of(error)
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

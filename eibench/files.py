@@ -1,6 +1,6 @@
-"""Reading files that may come from elsewhere: regular files alone, of bounded size.
+"""Safe reading of files from elsewhere: regular files only, of bounded size.
 
-A device or a FIFO in place of a file would be read for ever, or would never answer.
+Reading a device or a FIFO in place of a file could block or never end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eibench.errors import UserError
 
 MEBIBYTE = 2**20
 LARGEST_TEXT = 64 * MEBIBYTE
-"""Size of a file of text that is read, unless the caller says another."""
+"""Default of the largest text file that is read, in bytes."""
 MOST_NAMES = 1000
 _FLAGS = sum(
     getattr(os, flag, 0) for flag in ("O_RDONLY", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
@@ -56,7 +56,8 @@ def read_text(path: Path, largest: int = LARGEST_TEXT, *, follow_links: bool = T
 
 
 def names_beside(path: Path, pattern: str) -> list[str]:
-    """Return the names in the folder of `path`, the first of many, that match `pattern`."""
+    """Return the sorted names, at most `MOST_NAMES`, that match `pattern` in the folder of
+    `path`."""
     if not path.parent.is_dir():
         return []
     return sorted(p.name for p in itertools.islice(path.parent.glob(pattern), MOST_NAMES))
@@ -74,7 +75,7 @@ def check_path(path: Path) -> Path:
 
 
 def _in_words(size: int) -> str:
-    """A size with its unit."""
+    """Return a size with its unit."""
     for unit, count in (("MiB", MEBIBYTE), ("KiB", 1024)):
         if size >= count:
             return f"{size / count:g} {unit}"
@@ -96,7 +97,7 @@ def _unreadable(path: Path, error: OSError | ValueError, follow_links: bool) -> 
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """The system's words; those of a `ValueError` are of a name with NUL or a lone surrogate."""
+    """Return the system's reason; a `ValueError` means a name with NUL or a lone surrogate."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return "its name has a character that no file name can have"

@@ -1,8 +1,8 @@
-"""What a plugin calls to add a method, a model or a data set: options, and what carries them out.
+"""Functions by which a plugin adds a method, a model or a data set, with its options class.
 
-A plugin is a Python file named under `plugins` in a suite, or an installed package with an entry
-point in the group `eibench.plugins` (a module, or a function without arguments). Runs of what it
-adds carry a hash of its source in their identity, so that an edited plugin runs anew.
+A plugin is a Python file listed under `plugins` in a suite, or an installed package with an entry
+point in the group `eibench.plugins` (a module, or a function without arguments). The identity of a
+run includes a hash of its plugins' source, so that an edited plugin runs again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eibench.plan.spec import CHOICES
 
 KINDS = {"method": MethodOptions, "model": ModelOptions, "data": DataOptions}
 GIVEN = {"method": ["lif", "timesteps"], "model": ["method", "image", "classes"], "data": []}
-"""Arguments that do not come from the options; a data set of events is given `timesteps` too."""
+"""Arguments that do not come from the options; a data set of events also receives `timesteps`."""
 
 
 def add_method(options: type[MethodOptions], method: type[Method]) -> None:
@@ -63,7 +63,7 @@ def add_dataset(options: type[DataOptions], load: Callable[..., data.ImageData])
 
 
 def _add(kind: str, options: Any, build: Any, registry: dict[str, Any]) -> None:
-    """Check, note where it comes from, and register; the same thing again changes nothing."""
+    """Check, record the origin, and register; adding the same thing twice has no effect."""
     _check_options(kind, options)
     _check_arguments(kind, options, build)
     plugin = _source(options, build)
@@ -101,7 +101,8 @@ def _check_options(kind: str, options: Any) -> None:
 
 
 def _check_arguments(kind: str, options: type[Choice], build: Any) -> None:
-    """What `build` takes must be what eibench gives it and the options' fields, no less or more."""
+    """Check that the arguments of `build` are those that eibench passes plus the options'
+    fields."""
     try:
         arguments = list(inspect.signature(build).parameters)
     except (TypeError, ValueError):
@@ -128,7 +129,7 @@ def _name(thing: Any) -> str:
 
 
 def _source(options: Any, build: Any) -> Plugin:
-    """Where the code of both stands, and its hash: of one file, or of a whole package's files."""
+    """Return the origin of the code and its hash, over one file or all files of a package."""
     modules = list(dict.fromkeys(_modules(options, build)))
     if not modules:
         raise UserError(f"{_name(options)} is eibench's own; write a subclass with another name")
@@ -139,7 +140,7 @@ def _source(options: Any, build: Any) -> Plugin:
 
 
 def _modules(*things: Any) -> Iterator[str]:
-    """Names of the modules that define `things`, without eibench's own."""
+    """Yield the names of the modules that define `things`, except eibench's own."""
     own = __name__.partition(".")[0]
     for thing in things:
         name = str(getattr(thing, "__module__", ""))
@@ -148,7 +149,7 @@ def _modules(*things: Any) -> Iterator[str]:
 
 
 def _files(module: str) -> list[Path]:
-    """The module's file; all files of its package, if it is part of one."""
+    """Return the module's file, or all files of its package."""
     package = sys.modules[module.partition(".")[0]]
     if hasattr(package, "__path__"):
         return sorted(path for folder in package.__path__ for path in Path(folder).rglob("*.py"))
@@ -158,7 +159,7 @@ def _files(module: str) -> list[Path]:
 
 
 def _distribution(module: str) -> str | None:
-    """The installed package and version that `module` belongs to; None for a file of the user."""
+    """Return the installed package and version that `module` belongs to; None for a user's file."""
     top = module.partition(".")[0]
     if top.startswith(FILE_MODULE):
         return None

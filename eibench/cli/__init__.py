@@ -1,4 +1,4 @@
-"""The command line: one small file per verb, which parses, calls one function and prints."""
+"""Command line: one file per command, which parses options, calls one function and prints."""
 
 from eibench.cli.app import app, main
 

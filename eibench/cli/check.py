@@ -70,7 +70,8 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
     """Print the line of a contract; return whether it fails."""
     from eibench.contracts import Broken
 
-    title = " ".join((contract.__doc__ or "").split()).removesuffix(".")
+    title = " ".join((contract.__doc__ or "").split()).removeprefix("Check that ")
+    title = title[:1].upper() + title[1:].removesuffix(".")
     try:
         contract(choice)
     except Broken as broken:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(no_args_is_help=True, help="Fetch, verify and look at data sets.")
 CLASSES, PICTURES = 10, 8
-"""Rows and columns of a contact sheet, at most."""
+"""Maximal numbers of rows and columns of a contact sheet."""
 TIMESTEPS = int(NUMBERS["timesteps"][0])
 
 Name = Annotated[str, typer.Argument(help="A data set, as `eibench list datasets` has it.")]

@@ -1,4 +1,4 @@
-"""`eibench doctor`: what this machine can do."""
+"""`eibench doctor`: check the installation and the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def doctor() -> None:
 
 
 def _findings() -> Iterator[tuple[bool, str]]:
-    """Each thing looked at: whether training can do with it, and what was found."""
+    """Yield each finding, and whether training can work with it."""
     from eibench.execution.environment import environment, source_commit
 
     known = environment()
@@ -42,7 +42,7 @@ def _findings() -> Iterator[tuple[bool, str]]:
 
 
 def _devices() -> Iterator[tuple[bool, str]]:
-    """torch's devices, each tried with a training step of a small E-I network."""
+    """Yield torch's devices, each tested with a training step of a small E-I network."""
     import torch
 
     yield True, f"torch {torch.__version__}, {torch.get_num_threads()} CPU threads"
@@ -54,7 +54,7 @@ def _devices() -> Iterator[tuple[bool, str]]:
 
 
 def _tried(device: object, name: str) -> tuple[bool, str]:
-    """Run a forward and a backward pass on `device`; return whether it works, and the words."""
+    """Run a forward and a backward pass on `device`; return whether it works, and a message."""
     import torch
 
     from eibench.nn import LIF, EIConv2d, initialize

@@ -1,8 +1,8 @@
-"""What every method, model and data set must do: functions that say in words what does not hold.
+"""Contracts: requirements of every method, model and data set, as functions.
 
-A contract takes options, builds what they name, and raises `Broken`, or whatever the code under
-test raises. Its docstring is its name in the output of `eibench check`. The tests of eibench run
-the same functions over its own methods, models and data sets.
+A contract builds what its options name and raises `Broken`, or the error of the code under test.
+Its docstring is its title in the output of `eibench check`. The tests of eibench run the same
+contracts on its own methods, models and data sets.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,6 @@ CONTRACTS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "model": (*OPTIONS_CONTRACTS, *MODEL_CONTRACTS),
     "data": (*OPTIONS_CONTRACTS, *DATA_CONTRACTS),
 }
-"""For each kind of choice, what must hold of it."""
+"""Contracts of each kind of choice."""
 
 __all__ = ["CONTRACTS", "DATA_CONTRACTS", "METHOD_CONTRACTS", "MODEL_CONTRACTS", "Broken"]

@@ -13,39 +13,39 @@ from torch import Tensor
 from eibench.plan.options import Choice
 
 SHORTEST, LONGEST = 10, 100
-"""Characters of a summary."""
+"""Range of a summary's length in characters."""
 
 
 class Broken(Exception):
-    """A contract that does not hold; the text says what is wrong and how to mend it."""
+    """Violation of a contract; its text says what is wrong and how to repair it."""
 
 
 def require(holds: bool, text: str) -> None:
-    """Raise `Broken` with `text` unless it `holds`."""
+    """Raise `Broken` with `text` unless `holds`."""
     if not holds:
         raise Broken(text)
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first three names, and how many more there are."""
+    """Join the first three names; say how many more there are."""
     names = list(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
 def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that are not the same in both, to the bit."""
+    """Return the names of tensors that are not bitwise equal in both."""
     same = {k for k in before.keys() & after.keys() if torch.equal(before[k], after[k])}
     return sorted((before.keys() | after.keys()) - same)
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict that no longer follows its network."""
+    """Return an independent copy of a state dict."""
     return {name: value.clone() for name, value in state.items()}
 
 
 def options_are_documented(choice: Choice) -> None:
-    """The options begin with a sentence that says what is chosen."""
+    """Check that the options begin with a sentence that says what is chosen."""
     summary = type(choice).summary()
     require(
         summary.endswith(".") and SHORTEST < len(summary) < LONGEST,
@@ -55,7 +55,7 @@ def options_are_documented(choice: Choice) -> None:
 
 
 def values_are_valid(choice: Choice) -> None:
-    """The defaults keep to their own rules, and YAML can write every value."""
+    """Check that the defaults keep to their own rules, and YAML can write every value."""
     values: dict[str, Any] = choice.model_dump()
     try:
         type(choice).model_validate(values)

@@ -1,4 +1,4 @@
-"""What must hold of every data set."""
+"""Contracts of data sets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from eibench.data.checks import check_images, check_labels
 from eibench.plan.options import DataOptions
 
 T = 4
-"""Frames that recordings are binned into."""
+"""Number of frames into which recordings are binned."""
 BATCH = 256
-"""Images that are looked at together."""
+"""Number of images hashed together."""
 REPEATS = 0.01
-"""Share of a split's images that may stand in another too: photographs taken twice, no more."""
+"""Share of a split's images that may occur in another split too, such as duplicate photographs."""
 
 
 def load(choice: DataOptions) -> ImageData:
-    """The data set, of which the three splits are checked to be splits."""
+    """Load the data set of `choice`."""
     frames = {"timesteps": T} if choice.events else {}
     data = DATASETS[choice.name](**choice.model_dump(), **frames)
     require(isinstance(data, ImageData), f"it gives a {type(data).__name__}, not an ImageData")
@@ -28,21 +28,22 @@ def load(choice: DataOptions) -> ImageData:
 
 
 def images_are_images(choice: DataOptions) -> None:
-    """Images are [N, C, H, W] of one size, uint8 or float32 in [0, 1] (recordings [N, T, C, H, W],
-    float32 of at least 0); no split is empty."""
+    """Check that images are [N, C, H, W] of one size, uint8 or float32 in [0, 1] (recordings [N,
+    T, C, H, W], float32 of at least 0); no split is empty."""
     with _breaking():
         check_images(load(choice), T if choice.events else None)
 
 
 def labels_are_classes(choice: DataOptions) -> None:
-    """Labels are int64 from 0 to classes - 1, one for each image; every class is in training."""
+    """Check that labels are int64 from 0 to classes - 1, one for each image; every class is in
+    training."""
     with _breaking():
         check_labels(load(choice))
 
 
 @contextlib.contextmanager
 def _breaking() -> Iterator[None]:
-    """Within it, what is wrong with a data set is a broken contract."""
+    """Raise `DataError` as `Broken` within the context."""
     try:
         yield
     except DataError as error:
@@ -50,7 +51,7 @@ def _breaking() -> Iterator[None]:
 
 
 def splits_are_disjoint(choice: DataOptions) -> None:
-    """No image of one split stands in another."""
+    """Check that no image of one split occurs in another."""
     data = load(choice)
     found = {
         name: {
@@ -70,7 +71,7 @@ def splits_are_disjoint(choice: DataOptions) -> None:
 
 
 def loading_is_repeatable(choice: DataOptions) -> None:
-    """Loaded twice it has the same images, labels and splits, in the same order."""
+    """Check that loading twice gives the same images, labels and splits, in the same order."""
     require(
         load(choice).digest == load(choice).digest,
         "two calls give different data: draw and split with a generator of a fixed seed",

@@ -1,4 +1,4 @@
-"""What must hold of every method."""
+"""Contracts of methods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DECAY = 0.5
 
 
 def parts_have_their_shapes(choice: MethodOptions) -> None:
-    """`conv`, `neuron` and `readout` give the shapes that a model relies on."""
+    """Check that `conv`, `neuron` and `readout` give the shapes that a model relies on."""
     for timesteps in (1, 4):
         method = make_method(choice, timesteps=timesteps)
         network = Branches(method)
@@ -38,7 +38,7 @@ def parts_have_their_shapes(choice: MethodOptions) -> None:
 
 
 def gradients_are_finite(choice: MethodOptions) -> None:
-    """Logits are [T, B, classes], and every parameter has a finite gradient."""
+    """Check that logits are [T, B, classes], and every parameter has a finite gradient."""
     for model, timesteps, batch in settings():
         where = f"in {model.label} with T = {timesteps} and B = {batch}"
         _, network = prepared(choice, activity(timesteps), model=model, timesteps=timesteps)
@@ -61,7 +61,7 @@ def _require_finite_gradients(network: nn.Module, where: str, hint: str = "") ->
 
 
 def gradient_reaches_the_first_layer(choice: MethodOptions) -> None:
-    """The loss has a gradient at the first layer's weights."""
+    """Check that the loss has a gradient at the first layer's weights."""
     _, network = prepared(choice, activity())
     loss(network, activity()).backward()
     name, first = next((name, p) for name, p in network.named_parameters() if p.dim() > 1)
@@ -70,7 +70,8 @@ def gradient_reaches_the_first_layer(choice: MethodOptions) -> None:
 
 
 def evaluation_leaves_no_trace(choice: MethodOptions) -> None:
-    """In evaluation mode equal inputs give equal outputs, and nothing in the network changes."""
+    """Check that in evaluation mode equal inputs give equal outputs, and nothing in the network
+    changes."""
     _, network = prepared(choice, activity())
     network.eval()
     before = copied(network.state_dict())
@@ -87,7 +88,8 @@ def evaluation_leaves_no_trace(choice: MethodOptions) -> None:
 
 
 def state_dict_holds_everything(choice: MethodOptions) -> None:
-    """A fresh network with the saved state, preparation included, gives the same outputs."""
+    """Check that a fresh network with the saved state, preparation included, gives the same
+    outputs."""
     _, network = prepared(choice, activity())
     network(activity())
     _, fresh = make(choice)
@@ -108,7 +110,8 @@ def state_dict_holds_everything(choice: MethodOptions) -> None:
 
 
 def param_groups_are_a_partition(choice: MethodOptions) -> None:
-    """`param_groups` has each trained parameter once; matrices and kernels decay, vectors not."""
+    """Check that `param_groups` has each trained parameter once; matrices and kernels decay,
+    vectors not."""
     method, network = make(choice)
     names = {id(p): name for name, p in network.named_parameters() if p.requires_grad}
     groups = method.param_groups(network, weight_decay=DECAY)
@@ -129,7 +132,7 @@ def param_groups_are_a_partition(choice: MethodOptions) -> None:
 
 
 def project_is_idempotent(choice: MethodOptions) -> None:
-    """`project` a second time changes nothing."""
+    """Check that `project` a second time changes nothing."""
     method, network = prepared(choice, activity())
     with torch.no_grad():
         for parameter in network.parameters():
@@ -146,7 +149,7 @@ def project_is_idempotent(choice: MethodOptions) -> None:
 
 
 def silence_gives_no_nan(choice: MethodOptions) -> None:
-    """Silent input gives finite logits and gradients, in training and in evaluation."""
+    """Check that silent input gives finite logits and gradients, in training and in evaluation."""
     for training in (True, False):
         _, network = prepared(choice, activity())
         mode = "training" if training else "evaluation"
@@ -160,7 +163,7 @@ def silence_gives_no_nan(choice: MethodOptions) -> None:
 
 
 def neurons_are_the_same(choice: MethodOptions) -> None:
-    """A network has as many neurons, of the same shapes, as under any other method."""
+    """Check that a network has as many neurons, of the same shapes, as under any other method."""
     for model in MODEL_VARIANTS:
         found, wanted = _spikes(choice, model), _spikes(NoNormOptions(), model)
         require(
@@ -171,7 +174,7 @@ def neurons_are_the_same(choice: MethodOptions) -> None:
 
 
 def _spikes(choice: MethodOptions, model: ModelOptions) -> list[list[int]]:
-    """Shapes of what the neurons of a network give, sorted."""
+    """Return the sorted output shapes of a network's neurons."""
     method = make_method(choice)
     spy = Spy(method)
     network = MODELS[model.name](spy, IMAGE, CLASSES, **model.model_dump())
@@ -184,14 +187,15 @@ def _spikes(choice: MethodOptions, model: ModelOptions) -> list[list[int]]:
 
 
 def builds_without_memory(choice: MethodOptions) -> None:
-    """Networks can be built on the `meta` device, which is how a suite is tried before it runs."""
+    """Check that networks can be built on the `meta` device, which is how a suite is tried
+    before it runs."""
     for model in MODEL_VARIANTS:
         with torch.device("meta"):
             make(choice, model)
 
 
 def same_as_tells_the_truth(choice: MethodOptions) -> None:
-    """The method that `same_as` names gives the same logits."""
+    """Check that the method that `same_as` names gives the same logits."""
     for timesteps in (1, 4):
         other = choice.same_as(MODEL_VARIANTS[0], validate(NeuronOptions, {}), timesteps)
         x = activity(timesteps)

@@ -1,4 +1,4 @@
-"""What must hold of every architecture."""
+"""Contracts of model architectures."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from eibench.models import MODELS
 from eibench.plan.options import METHODS, MethodOptions, ModelOptions, NoNormOptions
 
 SIDES = (1, 2, 4, 8, 16, 32, 64)
-"""Heights of the square images that a model is tried with."""
+"""Heights of the square images that a model is tested with."""
 T, B = 2, 3
 
 
 def methods() -> Iterator[MethodOptions]:
-    """Every method that needs no options."""
+    """Yield every method that needs no options."""
     for cls in METHODS.values():
         if not any(field.is_required() for field in cls.model_fields.values()):
             yield cls()
 
 
 def build(choice: ModelOptions, method: Any, image: Size, classes: int = 4) -> nn.Module:
-    """The network of `choice`, with the same random draws at every call."""
+    """Build the network of `choice`, with the same random draws at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return MODELS[choice.name](method, image, classes, **choice.model_dump())
 
 
 def run(network: nn.Module, method: Method, image: Size) -> torch.Tensor:
-    """The logits after preparation."""
+    """Return the logits of a network after preparation."""
     x = activity(T, B, image)
     method.prepare(network, x, torch.Generator().manual_seed(1))
     logits: torch.Tensor = network(x)
@@ -43,7 +43,7 @@ def run(network: nn.Module, method: Method, image: Size) -> torch.Tensor:
 
 
 def smallest(choice: ModelOptions) -> int:
-    """The side of the smallest images that the model takes."""
+    """Return the side of the smallest images that the model accepts."""
     method = make_method(NoNormOptions(), timesteps=T)
     for side in SIDES:
         with contextlib.suppress(Exception):
@@ -53,7 +53,8 @@ def smallest(choice: ModelOptions) -> int:
 
 
 def small_images_are_refused(choice: ModelOptions) -> None:
-    """Images of every size either work or are refused with a ValueError when it is built."""
+    """Check that images of every size either work or are refused with a ValueError when it is
+    built."""
     method = make_method(NoNormOptions(), timesteps=T)
     hint = "raise a ValueError, in words, for images that are too small"
     for side in SIDES[: SIDES.index(smallest(choice)) + 2]:
@@ -71,7 +72,8 @@ def small_images_are_refused(choice: ModelOptions) -> None:
 
 
 def logits_have_their_shape(choice: ModelOptions) -> None:
-    """Logits are [T, B, classes], for one and three channels and for images that are not square."""
+    """Check that logits are [T, B, classes], for one and three channels and for images that are
+    not square."""
     side = smallest(choice)
     method = make_method(NoNormOptions(), timesteps=T)
     for image, classes in [((1, side, side), 2), ((3, side, 2 * side), 7)]:
@@ -83,7 +85,7 @@ def logits_have_their_shape(choice: ModelOptions) -> None:
 
 
 def every_method_fits(choice: ModelOptions) -> None:
-    """It works over every method, with a finite gradient for each parameter."""
+    """Check that it works over every method, with a finite gradient for each parameter."""
     side = max(8, smallest(choice))  # E-I Init needs activity that varies
     image = (3, side, side)  # weight standardisation needs kernels of more than one weight
     for options in methods():
@@ -103,7 +105,8 @@ def every_method_fits(choice: ModelOptions) -> None:
 
 
 def it_is_written_over_a_method(choice: ModelOptions) -> None:
-    """Synapses, neurons and readout are the method's, and every weight belongs to one of them."""
+    """Check that synapses, neurons and readout are the method's, and every weight belongs to one
+    of them."""
     side = smallest(choice)
     spy = Spy(make_method(NoNormOptions(), timesteps=T))
     network = build(choice, spy, (1, side, side))
@@ -126,7 +129,7 @@ def it_is_written_over_a_method(choice: ModelOptions) -> None:
 
 
 def weights_follow_the_seed(choice: ModelOptions) -> None:
-    """Built twice under one seed of torch it has the same weights."""
+    """Check that built twice under one seed of torch it has the same weights."""
     side = smallest(choice)
     method = make_method(NoNormOptions(), timesteps=T)
     first, second = (build(choice, method, (1, side, side)).state_dict() for _ in range(2))
@@ -135,7 +138,8 @@ def weights_follow_the_seed(choice: ModelOptions) -> None:
 
 
 def builds_without_memory(choice: ModelOptions) -> None:
-    """It can be built on the `meta` device, which is how a suite is tried before it runs."""
+    """Check that it can be built on the `meta` device, which is how a suite is tried before it
+    runs."""
     side = smallest(choice)
     with torch.device("meta"):
         build(choice, make_method(NoNormOptions(), timesteps=T), (1, side, side))

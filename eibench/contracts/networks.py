@@ -1,4 +1,4 @@
-"""Small networks to try a method in, and what goes into them."""
+"""Small networks in which methods are tested, and their inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODEL_VARIANTS: list[ModelOptions] = [
 
 
 def make_method(choice: MethodOptions, threshold: float = 1.0, timesteps: int = 4) -> Method:
-    """The method over a LIF neuron that is default but for its threshold."""
+    """Build the method with a LIF neuron that is default except for its threshold."""
     neuron = validate(NeuronOptions, {"threshold": threshold}).model_dump()
     return METHODS[choice.name](lif=neuron, timesteps=timesteps, **choice.model_dump())
 
@@ -38,7 +38,7 @@ def make(
     threshold: float = 1.0,
     timesteps: int = 4,
 ) -> tuple[Method, nn.Module]:
-    """The method, and the model over it with the same random draws at every call."""
+    """Build the method and a model over it, with the same random draws at every call."""
     method = make_method(choice, threshold, timesteps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -46,7 +46,7 @@ def make(
 
 
 def prepared(choice: MethodOptions, batch: Tensor, **kwargs: Any) -> tuple[Method, nn.Module]:
-    """As `make`, for images like those of `batch` [T, B, C, H, W], which it is prepared on."""
+    """Build a method and model as `make` does, and prepare them on `batch` [T, B, C, H, W]."""
     channels, height, width = batch.shape[2:]
     method, model = make(choice, image=(channels, height, width), **kwargs)
     method.prepare(model, batch, torch.Generator().manual_seed(1))
@@ -54,12 +54,12 @@ def prepared(choice: MethodOptions, batch: Tensor, **kwargs: Any) -> tuple[Metho
 
 
 def activity(timesteps: int = 4, batch: int = 3, image: Size = IMAGE) -> Tensor:
-    """Values [T, B, C, H, W] in [0, 1), the same at every call."""
+    """Return values [T, B, C, H, W] in [0, 1), the same at every call."""
     return torch.rand(timesteps, batch, *image, generator=torch.Generator().manual_seed(2))
 
 
 def settings() -> Iterator[tuple[ModelOptions, int, int]]:
-    """Model, T and B: every pair of numbers under every model."""
+    """Yield model, T and B: every pair of numbers under every model."""
     for model in MODEL_VARIANTS:
         for timesteps in (1, 4):
             for batch in (1, 3):
@@ -67,13 +67,13 @@ def settings() -> Iterator[tuple[ModelOptions, int, int]]:
 
 
 def loss(network: nn.Module, x: Tensor) -> Tensor:
-    """A number that every logit takes part in."""
+    """Return a scalar that depends on every logit."""
     total: Tensor = network(x).mean(0).logsumexp(1).sum()
     return total
 
 
 class Spy:
-    """Stands in for a method before a model, and keeps the parts that it hands out."""
+    """Wrapper of a method that records the parts it creates for a model."""
 
     def __init__(self, method: Method) -> None:
         self.method = method
@@ -94,7 +94,7 @@ class Spy:
         branches: int = 1,
         summed: int = 1,
     ) -> nn.Module:
-        """The method's synapse."""
+        """Return the method's synapse."""
         self.branches.add(branches)
         part = self.method.conv(
             c_in, c_out, kernel, stride=stride, branches=branches, summed=summed
@@ -102,11 +102,11 @@ class Spy:
         return self._kept("conv", part)
 
     def neuron(self, channels: int) -> nn.Module:
-        """The method's neuron."""
+        """Return the method's neuron."""
         return self._kept("neuron", self.method.neuron(channels))
 
     def readout(self, features: int, classes: int) -> nn.Module:
-        """The method's readout."""
+        """Return the method's readout."""
         return self._kept("readout", self.method.readout(features, classes))
 
     def __getattr__(self, name: str) -> Any:
@@ -115,13 +115,13 @@ class Spy:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a part is called, and the shape that it must give for an input of a shape."""
+    """Expected output shape of a part, and its name in messages."""
 
     call: str
     shape: Callable[[tuple[int, ...]], tuple[int, ...]]
 
     def check(self, part: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        """A forward hook."""
+        """Check the output shape, as a forward hook."""
         entered, wanted = tuple(inputs[0].shape), self.shape(tuple(inputs[0].shape))
         found = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         require(
@@ -131,8 +131,8 @@ class Expected:
 
 
 class Branches(nn.Module):
-    """A network in which spikes are added to spikes, then two branches of stride 2 whose currents
-    are added; it checks each part."""
+    """Network that adds spikes to spikes, then the currents of two branches of stride 2; each
+    part's output shape is checked."""
 
     def __init__(self, method: Method) -> None:
         super().__init__()
@@ -181,7 +181,8 @@ def _neuron(method: Method, channels: int) -> nn.Module:
 
 
 def neurons(spy: Spy, network: nn.Module) -> list[nn.Module]:
-    """What fires in `network`: the method's neurons, and LIF layers outside of these."""
+    """Return the spiking modules of `network`: the method's neurons, and LIF layers outside of
+    these."""
     own = spy.parts["neuron"]
     inside = {id(m) for part in own for m in part.modules()}
     return [*own, *(m for m in network.modules() if isinstance(m, LIF) and id(m) not in inside)]

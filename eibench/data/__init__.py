@@ -1,7 +1,7 @@
-"""Data sets, behind a registry. The keys are the names that suites use.
+"""Data sets, registered under the names that suites use.
 
-A data set is a function `(**options) -> ImageData`, which raises `DataError` when files are absent
-or damaged. One of events is given the run's `timesteps` as well.
+A data set is a function `(**options) -> ImageData`. It raises `DataError` when files are missing or
+damaged. A data set of events also receives the run's `timesteps`.
 """
 
 from collections.abc import Mapping
@@ -45,14 +45,14 @@ SOURCES: dict[str, DataSource] = {
     "tiny_imagenet": TINY_IMAGENET,
     **EVENT_SOURCES,
 }
-"""How to fetch and verify the data sets that ship with no dependency."""
+"""Download and verification of the data sets that no dependency ships."""
 
 
 def load(name: str, options: Mapping[str, Any], timesteps: int | None = None) -> ImageData:
-    """The data set `name`, checked; one of events in `timesteps` frames, of images without.
+    """Load and check the data set `name`; event data are binned into `timesteps` frames.
 
     Raises:
-        DataError: it is absent or damaged, or not what a data set must be.
+        DataError: it is missing or damaged, or violates the requirements of `checks`.
     """
     frames = {} if timesteps is None else {"timesteps": timesteps}
     return check(DATASETS[name](**options, **frames), timesteps)

@@ -1,7 +1,7 @@
-"""Archives that were fetched: compared with their checksums, measured, and unpacked in one folder.
+"""Downloaded archives: verified, checked for size and names, and unpacked into one folder.
 
-A checksum is compared before anything is unpacked: the MD5 that a distributor or reader publishes,
-and SHA-256 where it is known. Nothing is written before sizes and names of all members are known.
+Checksums are compared before anything is unpacked: the published MD5, and SHA-256 where it is
+known. Nothing is written before the sizes and names of all members have been checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from eibench.errors import DataError
 
 SHA256 = {
-    # cifar-10-python.tar.gz, cifar-100-python.tar.gz: as Keras has them; tiny-imagenet-200.zip
+    # cifar-10-python.tar.gz and cifar-100-python.tar.gz (from Keras), tiny-imagenet-200.zip
     "c58f30108f718f92721af3b95e74349a": (
         "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
     ),
@@ -27,20 +27,21 @@ SHA256 = {
         "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
     ),
 }
-"""By the published MD5."""
+"""SHA-256 by published MD5."""
 MOST_FILES = 1_000_000
 MOST_TIMES = 100
-"""Bytes that come out of an archive for each of its own: no data set has nearly as many."""
+"""Maximal ratio of unpacked to packed bytes; real data sets are far below it."""
 Member = tuple[str, int]
 """Name and size."""
 
 
 def fetch_archive(url: str, folder: Path, name: str, md5: str) -> None:
-    """Download `url` to `folder / name` unless it is there, compare, unpack in `folder`, remove.
+    """Download `url` to `folder / name` unless present, verify, unpack into `folder`, and delete
+    it.
 
     Raises:
-        DataError: it is not what was published, or not what a data set's archive holds.
-        OSError, RuntimeError and others of `sources.FAILURES`: a download that fails.
+        DataError: the archive is not the published one, or holds what no data set does.
+        OSError, RuntimeError and others of `sources.FAILURES`: the download failed.
     """
     from torchvision.datasets.utils import download_url
 
@@ -51,7 +52,7 @@ def fetch_archive(url: str, folder: Path, name: str, md5: str) -> None:
 
 
 def check_sha256(path: Path, md5: str) -> None:
-    """Raise `DataError` for a file of a published `md5` whose SHA-256 is known to be another."""
+    """Raise `DataError` and delete the file if its SHA-256 is known and differs."""
     if (known := SHA256.get(md5)) is None:
         return
     with path.open("rb") as file:
@@ -62,10 +63,10 @@ def check_sha256(path: Path, md5: str) -> None:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive into `folder`, and nothing beside it.
+    """Unpack a zip or tar archive into `folder`, and nowhere else.
 
     Raises:
-        DataError: it holds links, devices, names outside of the folder, or more than there is room.
+        DataError: it holds links, devices or names outside `folder`, or does not fit on the disk.
         tarfile.TarError, zipfile.BadZipFile: it is damaged.
     """
     if path.suffix == ".zip":
@@ -81,7 +82,7 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def _check(path: Path, folder: Path, members: Iterable[Member]) -> None:
-    """Refuse names that lead out of `folder`, and sizes without end; stops where it is clear."""
+    """Raise `DataError` for member names outside `folder` and for excessive sizes."""
     most = min(MOST_TIMES * path.stat().st_size, shutil.disk_usage(folder).free)
     total = 0
     for count, (name, size) in enumerate(members, start=1):

@@ -37,28 +37,29 @@ import torch
 from torch import Generator, Tensor
 
 from eibench.data.base import as_float
-from eibench.data.colour import OPERATIONS, RGB, jittered
-from eibench.data.geometry import cut, filled, moved, resized, rotated
+from eibench.data.colour import OPERATIONS, RGB, color_jitter
+from eibench.data.geometry import crop_and_resize, fill_box, rotate, shift_flip_roll, zero_square
 
 DRAWS = 8
-"""Random numbers of an image from the stream itself: two for crop, one for flip, two for roll, two
+"""Random numbers per image from the main stream: two for crop, one for flip, two for roll, two
 for cutout, one for rotate."""
-OWN_STREAMS = ("resized_crop", "one_of", "jitter", "erase", "drop_frames")
-"""What draws from a stream of its own, in the order of their seeds; new ones go to the end."""
-SIDES = (3 / 4, 4 / 3)
-"""Width over height of a `resized_crop`, even on a log scale."""
-ATTEMPTS = 10
-"""After so many random crops that do not fit into the image, its middle is taken."""
-LEAST_ERASED = 0.02
-ERASED_SIDES = (0.4, 2.5)
-"""Height over width of what is erased."""
+STREAMS = ("resized_crop", "one_of", "jitter", "erase", "drop_frames")
+"""Operations with a random stream of their own, in the order of their seeds; append new ones."""
+ASPECT_RATIOS = (3 / 4, 4 / 3)
+"""Range of width over height of a `resized_crop`, uniform on a log scale."""
+MAX_ATTEMPTS = 10
+"""Random crops tried before the centre of the image is used."""
+MIN_ERASED_AREA = 0.02
+ERASED_ASPECT_RATIOS = (0.4, 2.5)
+"""Range of height over width of an erased rectangle."""
 FRAMES = 5
-"""Dimensions of a batch of recordings."""
+"""Number of dimensions of a batch of recordings."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images; nothing unless asked for. Pixels, degrees for `rotate`."""
+    """Augmentation of training images; by default none. Lengths are in pixels, `rotate` in
+    degrees."""
 
     crop: int = 0
     flip: bool = False
@@ -77,11 +78,11 @@ class Augmentation:
 
     @property
     def jitter(self) -> tuple[float, ...]:
-        """The amounts of the operations on colour, by number."""
+        """Return the amounts of the colour operations, by number."""
         return tuple(getattr(self, name) for name in OPERATIONS)
 
     def draw(self, count: int, image: tuple[int, ...], stream: Generator) -> Draws | None:
-        """An epoch's chance for `count` images [..., H, W]; None where nothing is to be done.
+        """Draw an epoch's random values for `count` images [..., H, W]; None without augmentation.
 
         Raises:
             ValueError: saturation or hue of images that are not RGB.
@@ -90,57 +91,57 @@ class Augmentation:
             return None
         if (self.saturation or self.hue) and image[-3] != RGB:
             raise ValueError(f"input.saturation and input.hue need RGB, not {image[-3]} channels")
-        return Draws(self, _drawn(self, count, (image[-2], image[-1]), stream))
+        return Draws(self, _draw_values(self, count, (image[-2], image[-1]), stream))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """One epoch's chance: what `values` has by name, for each image in the last dimension.
+    """Random values of one epoch, by name, for each image in the last dimension.
 
-    `shift` and `roll` [2, N], down and right; `mirrored` [N]; `centre` [2, N] of the square hole,
-    row and column; `angle` [N], clockwise, in radians; `box` [4, N] of the resized crop and `hole`
-    [4, N] of what is erased, top, left, height and width, and its `grey` [N]; `order` and `factor`
-    [4, N] of the operations on colour; `gap` [2, N], from which the lost frames follow.
+    `shift` and `roll` [2, N], down and right; `mirrored` [N]; `centre` [2, N] of the cutout, row
+    and column; `angle` [N], clockwise, in radians; `box` [4, N] of the resized crop and `hole` [4,
+    N] of the erased rectangle, top, left, height and width, and its `grey` [N]; `order` and
+    `factor` [4, N] of the colour operations; `gap` [2, N], which determines the dropped frames.
     """
 
     options: Augmentation
     values: dict[str, Tensor]
 
     def to(self, device: torch.device) -> Draws:
-        """The same on `device`."""
+        """Return the values on `device`."""
         return Draws(self.options, {name: v.to(device) for name, v in self.values.items()})
 
     def apply(self, images: Tensor, chosen: Tensor, unit: float) -> Tensor:
-        """The images numbered `chosen` [B] of the split, augmented, as float32.
+        """Augment the images numbered `chosen` [B] of the split; return float32.
 
-        `images` are [B, C, H, W] or [B, T, C, H, W]; of 8-bit ones, `unit` stands for 1.
+        `images` are [B, C, H, W] or [B, T, C, H, W]; in 8-bit ones `unit` represents 1.
         """
         options, form = self.options, images.shape
         own = {name: value[..., chosen] for name, value in self.values.items()}
-        images = images.flatten(1, -3)  # a recording's frames are channels that move together
+        images = images.flatten(1, -3)  # frames as channels: they share one transform
         if options.resized_crop is not None:
-            images = resized(as_float(images, unit), own["box"])
+            images = crop_and_resize(as_float(images, unit), own["box"])
         if options.crop or options.flip or options.roll:
-            images = moved(images, own["shift"], own["mirrored"], own["roll"])
+            images = shift_flip_roll(images, own["shift"], own["mirrored"], own["roll"])
         images = as_float(images, unit)
         if options.rotate:
-            turned = rotated(images, own["angle"])
+            turned = rotate(images, own["angle"])
             still = (own["angle"] == 0)[:, None, None, None]
             images = torch.where(still, images, turned) if options.one_of else turned
         if any(options.jitter):
-            images = jittered(images, own["order"], own["factor"], options.hue > 0)
+            images = color_jitter(images, own["order"], own["factor"], options.hue > 0)
         if options.cutout:
-            images = cut(images, own["centre"], options.cutout)
+            images = zero_square(images, own["centre"], options.cutout)
         if options.erase:
-            images = filled(images, own["hole"], own["grey"])
+            images = fill_box(images, own["hole"], own["grey"])
         images = images.reshape(form)
         if options.drop_frames and len(form) == FRAMES:
-            images = without_frames(images, own["gap"], options.drop_frames)
+            images = zero_frames(images, own["gap"], options.drop_frames)
         return images
 
 
-def without_frames(recordings: Tensor, gap: Tensor, share: float) -> Tensor:
-    """Recordings [B, T, C, H, W] with some frames in a row set to zero.
+def zero_frames(recordings: Tensor, gap: Tensor, share: float) -> Tensor:
+    """Set some consecutive frames of recordings [B, T, C, H, W] to zero.
 
     `gap` [2, B] in [0, 1): the first chooses how many, from none to `share` of T; the second where.
     """
@@ -152,38 +153,37 @@ def without_frames(recordings: Tensor, gap: Tensor, share: float) -> Tensor:
     return recordings * kept[:, :, None, None, None]
 
 
-def _drawn(
+def _draw_values(
     options: Augmentation, count: int, size: tuple[int, int], stream: Generator
 ) -> dict[str, Tensor]:
-    """The values of `Draws`; those with a stream of their own only where they are asked for."""
-    u = _even(DRAWS, count, stream)
+    """Draw the values of `Draws`; those with a stream of their own only if they are used."""
+    u = _uniform(DRAWS, count, stream)
     crop, roll = options.crop, options.roll
     values = {
-        "shift": _whole(u[0:2], 2 * crop + 1, 2 * crop + 1) - crop,
+        "shift": _to_integers(u[0:2], 2 * crop + 1, 2 * crop + 1) - crop,
         "mirrored": u[2] >= 0.5,
-        "roll": _whole(u[3:5], 2 * roll + 1, 2 * roll + 1) - roll,
-        "centre": _whole(u[5:7], *size),
+        "roll": _to_integers(u[3:5], 2 * roll + 1, 2 * roll + 1) - roll,
+        "centre": _to_integers(u[5:7], *size),
         "angle": (2 * u[7] - 1) * math.radians(options.rotate),
     }
-    seeds = torch.randint(2**62, (len(OWN_STREAMS),), generator=stream).tolist()
-    own = {
-        name: Generator().manual_seed(seed) for name, seed in zip(OWN_STREAMS, seeds, strict=True)
-    }
+    seeds = torch.randint(2**62, (len(STREAMS),), generator=stream).tolist()
+    own = {name: Generator().manual_seed(seed) for name, seed in zip(STREAMS, seeds, strict=True)}
     if options.one_of:
-        _choose_one(options, values, _even(1, count, own["one_of"])[0])
+        _choose_one(options, values, _uniform(1, count, own["one_of"])[0])
     if options.resized_crop is not None:
-        values["box"] = _boxes(options.resized_crop, count, size, own["resized_crop"])
+        values["box"] = _draw_crops(options.resized_crop, count, size, own["resized_crop"])
     if any(options.jitter):
-        values |= _colours(options, count, own["jitter"])
+        values |= _draw_jitter(options, count, own["jitter"])
     if options.erase:
-        values |= _holes(options, count, size, own["erase"])
+        values |= _draw_erasures(options, count, size, own["erase"])
     if options.drop_frames:
-        values["gap"] = _even(2, count, own["drop_frames"])
+        values["gap"] = _uniform(2, count, own["drop_frames"])
     return values
 
 
 def _choose_one(options: Augmentation, values: dict[str, Tensor], u: Tensor) -> None:
-    """Leave each image one of roll, rotate and cutout; a hole far outside covers nothing."""
+    """Keep one of roll, rotate and cutout per image; a hole far outside the image covers
+    nothing."""
     without = {
         "roll": ("roll", 0),
         "rotate": ("angle", 0),
@@ -196,18 +196,20 @@ def _choose_one(options: Augmentation, values: dict[str, Tensor], u: Tensor) -> 
         values[key] = torch.where(chosen == i, values[key], idle)
 
 
-def _boxes(least: float, count: int, size: tuple[int, int], stream: Generator) -> Tensor:
-    """[4, N]: top, left, height and width of random crops, by torchvision's law.
+def _draw_crops(least: float, count: int, size: tuple[int, int], stream: Generator) -> Tensor:
+    """Draw random crops [4, N]: top, left, height and width, distributed as in torchvision.
 
-    The area is even between `least` and 1; of what does not fit into the image, another is drawn.
+    The area is uniform between `least` and 1; crops that do not fit into the image are drawn again.
     """
     height, width = size
-    place = _even(2, count, stream)
-    rows, columns = (torch.full((count,), x, dtype=torch.int64) for x in _middle(height, width))
-    low, high = (math.log(side) for side in SIDES)
+    place = _uniform(2, count, stream)
+    rows, columns = (
+        torch.full((count,), x, dtype=torch.int64) for x in _centre_crop_size(height, width)
+    )
+    low, high = (math.log(side) for side in ASPECT_RATIOS)
     fallback = torch.ones(count, dtype=torch.bool)
-    for _ in range(ATTEMPTS):
-        u = _even(2, count, stream)
+    for _ in range(MAX_ATTEMPTS):
+        u = _uniform(2, count, stream)
         area = (least + u[0] * (1 - least)) * height * width
         sides = (low + u[1] * (high - low)).exp()
         tall, wide = (area / sides).sqrt().round().long(), (area * sides).sqrt().round().long()
@@ -219,30 +221,32 @@ def _boxes(least: float, count: int, size: tuple[int, int], stream: Generator) -
     return torch.cat([start, torch.stack([rows, columns])])
 
 
-def _middle(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the largest part of an image whose sides are within `SIDES`."""
-    if width < SIDES[0] * height:
-        return round(width / SIDES[0]), width
-    return height, min(width, round(height * SIDES[1]))
+def _centre_crop_size(height: int, width: int) -> tuple[int, int]:
+    """Return height and width of the largest crop with an aspect within `ASPECT_RATIOS`."""
+    if width < ASPECT_RATIOS[0] * height:
+        return round(width / ASPECT_RATIOS[0]), width
+    return height, min(width, round(height * ASPECT_RATIOS[1]))
 
 
-def _colours(options: Augmentation, count: int, stream: Generator) -> dict[str, Tensor]:
-    """The order of the operations on colour and the factor of each, from 1 - amount (at least 0) to
-    1 + amount; for hue, from -amount to amount."""
-    places, u = _even(2 * len(OPERATIONS), count, stream).chunk(2)
+def _draw_jitter(options: Augmentation, count: int, stream: Generator) -> dict[str, Tensor]:
+    """Draw the order of the colour operations and the factor of each.
+
+    Factors are between 1 - amount (at least 0) and 1 + amount; for hue, between -amount and amount.
+    """
+    places, u = _uniform(2 * len(OPERATIONS), count, stream).chunk(2)
     *amounts, hue = options.jitter
     low = _column([*(max(0.0, 1 - amount) for amount in amounts), -hue])
     high = _column([*(1 + amount for amount in amounts), hue])
     return {"order": places.argsort(0), "factor": low + u * (high - low)}
 
 
-def _holes(
+def _draw_erasures(
     options: Augmentation, count: int, size: tuple[int, int], stream: Generator
 ) -> dict[str, Tensor]:
-    """What is erased: `hole`, of no height where nothing is, and its `grey`."""
-    u, (height, width) = _even(6, count, stream), size
-    area = (LEAST_ERASED + u[1] * (options.erase_area - LEAST_ERASED)) * height * width
-    sides = ERASED_SIDES[0] + u[2] * (ERASED_SIDES[1] - ERASED_SIDES[0])
+    """Draw erased rectangles: `hole`, of height 0 where nothing is erased, and their `grey`."""
+    u, (height, width) = _uniform(6, count, stream), size
+    area = (MIN_ERASED_AREA + u[1] * (options.erase_area - MIN_ERASED_AREA)) * height * width
+    sides = ERASED_ASPECT_RATIOS[0] + u[2] * (ERASED_ASPECT_RATIOS[1] - ERASED_ASPECT_RATIOS[0])
     tall = (area * sides).sqrt().floor().clamp(max=height)
     wide = (area / sides).sqrt().floor().clamp(max=width)
     top, left = (u[3] * (height - tall + 1)).floor(), (u[4] * (width - wide + 1)).floor()
@@ -251,13 +255,13 @@ def _holes(
     return {"hole": hole, "grey": (u[5] * 256).floor() / 255}
 
 
-def _even(rows: int, count: int, stream: Generator) -> Tensor:
-    """[rows, count] numbers from [0, 1)."""
+def _uniform(rows: int, count: int, stream: Generator) -> Tensor:
+    """Draw [rows, count] uniform numbers from [0, 1)."""
     return torch.rand(rows, count, dtype=torch.float64, generator=stream)
 
 
-def _whole(u: Tensor, *kinds: int) -> Tensor:
-    """Whole numbers from 0 to below `kinds`, one for each row of `u`."""
+def _to_integers(u: Tensor, *kinds: int) -> Tensor:
+    """Convert uniform numbers to integers from 0 to below `kinds`, one bound per row of `u`."""
     return (u * _column([*kinds])).floor().long()
 
 

@@ -1,4 +1,4 @@
-"""A data set: images, labels, three splits, and a digest of what was loaded."""
+"""Data sets in memory or on disk: images, labels, three splits, and a digest of their content."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from eibench.data.stream import StreamedImages
 from eibench.errors import DataError
 
 SPLIT_SEED = 20260101
-"""Splits are the same for every method, seed and machine."""
+"""Seed of all splits; the same for every method, seed and machine."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Images [N, C, H, W] or recordings [N, T, C, H, W], and labels [N], int64.
 
-    Values are float32, at least 0, or uint8; of the latter, `unit` stands for 1. Images that do not
-    fit in memory are streamed from their files.
+    Values are non-negative float32, or uint8 in which `unit` represents 1. Images that do not fit
+    into memory are streamed from their files.
     """
 
     images: Tensor | StreamedImages
@@ -35,43 +35,43 @@ class Split:
         return len(self.labels)
 
     def take(self, index: np.ndarray) -> Split:
-        """The split of those numbered `index`."""
+        """Return the split restricted to `index`."""
         chosen = torch.from_numpy(index)
         return Split(self.images[chosen], self.labels[chosen], self.unit)
 
     def to(self, device: torch.device) -> Split:
-        """The same split on `device`."""
+        """Return the split on `device`."""
         return Split(self.images.to(device), self.labels.to(device), self.unit)
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Train, validation and test split of a data set, and its class names."""
+    """Training, validation and test split of a data set, and its class names."""
 
     classes: tuple[str, ...]
     train: Split
     validation: Split
     test: Split
     notes: tuple[str, ...] = field(default=(), kw_only=True)
-    """What a user should know of the files, such as how many were passed over."""
+    """Remarks for the user, such as the number of skipped files."""
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The three splits by name."""
+        """Return the three splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
     def image(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image, or frame of a recording."""
+        """Return (C, H, W) of an image, or of a frame of a recording."""
         channels, height, width = self.train.images.shape[-3:]
         return channels, height, width
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all splits: equal digests mean equal images, labels and split.
+        """Return a SHA-256 over all splits: equal digests mean equal images, labels and splits.
 
-        Of streamed images, names and sizes of the files and some of their bytes stand for the
-        pixels: `files-` and a hash.
+        Streamed images are represented by the names, sizes and some bytes of their files; the
+        digest then begins with `files-`.
         """
         hasher = hashlib.sha256()
         for split in self.splits.values():
@@ -86,23 +86,26 @@ DATASETS: dict[str, Callable[..., ImageData]] = {}
 """Loading functions by the name that suites use."""
 
 
-def picked(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-    """The images of each index [B], as they are stored; of streamed ones, indices on the CPU."""
+def select_batches(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the stored images of each index [B]; indices of streamed images are on the CPU."""
     if isinstance(images, Tensor):
         return (images[chosen] for chosen in batches)
     return images.batches(batches)
 
 
 def in_order(images: Tensor | StreamedImages, batch_size: int) -> Iterator[Tensor]:
-    """All images, as they are stored, in batches."""
+    """Yield all images, as stored, in batches."""
     if isinstance(images, Tensor):
         return iter(images.split(batch_size))
     return images.batches(torch.arange(len(images)).split(batch_size))
 
 
 def as_float(images: Tensor, unit: float = 255.0) -> Tensor:
-    """Images as float32; 8-bit ones are divided by `unit`. Nothing is centred or scaled further:
-    the E-I circuit needs activity that is not negative, and all methods see the same input."""
+    """Return images as float32; 8-bit images are divided by `unit`.
+
+    Images are not centred or scaled further: the E-I circuit needs non-negative activity, and all
+    methods receive the same input.
+    """
     return images.float().div_(unit) if images.dtype == torch.uint8 else images
 
 
@@ -111,7 +114,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (kept, held out), class shares preserved, by the fixed `SPLIT_SEED`."""
+    """Split stratified by class under `SPLIT_SEED`; return the indices (kept, held out)."""
     everything = np.arange(len(labels))
     kept, held = train_test_split(
         everything, test_size=held_out, random_state=SPLIT_SEED, stratify=labels
@@ -119,11 +122,13 @@ def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, n
     return np.sort(kept), np.sort(held)
 
 
-def set_aside(labels: np.ndarray, share: float, where: object) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (training, validation) of the training images of `where`, by `stratified`.
+def split_validation(
+    labels: np.ndarray, share: float, where: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return stratified indices (training, validation) of the training images of `where`.
 
     Raises:
-        DataError: so small or large a share that a class would be left out.
+        DataError: `share` is so small or large that a class would be missing from a part.
     """
     try:
         return stratified(labels, share)

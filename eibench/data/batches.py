@@ -1,7 +1,9 @@
-"""Batches of a split: order and augmentation depend on seed and epoch alone, so methods share them.
+"""Batches of a split, and the normalization of their channels.
 
-A batch is what the first layer sees: uint8 or float32 images of memory or of files, brought to the
-device of the labels, augmented in training, as float32, normalized where that is asked for.
+Order and augmentation depend on seed and epoch alone, so all methods see the same batches. A batch
+is the input of the first layer: float32 images on the device of the labels, augmented in training,
+normalized if requested. Normalization follows augmentation, so padding is black like any other
+black pixel.
 """
 
 from __future__ import annotations
@@ -13,31 +15,31 @@ import torch
 from torch import Generator, Tensor
 
 from eibench.data.augment import Draws
-from eibench.data.base import Split, as_float, in_order, picked
-from eibench.data.stream import images_within
+from eibench.data.base import Split, as_float, in_order, select_batches
+from eibench.data.stream import images_per_chunk
 
 CHUNK = 1024
-"""Images that are summed at once, at most."""
+"""Maximal number of images summed at once."""
 LEAST = 1e-12
-"""Variance over mean square that is no more than rounding."""
+"""Ratio of variance to mean square below which the variance is rounding error."""
 RECORDING = 5
-"""Dimensions of a batch of recordings; a batch of images has one less."""
+"""Number of dimensions of a batch of recordings; a batch of images has one less."""
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Mean and deviation of each channel [C, 1, 1], float32, of images as float32."""
+    """Mean and standard deviation per channel [C, 1, 1], float32."""
 
     mean: Tensor
     deviation: Tensor
 
     def apply(self, images: Tensor) -> Tensor:
-        """Images [..., C, H, W], normalized."""
+        """Normalize images [..., C, H, W]."""
         return (images - self.mean) / self.deviation
 
 
 def normalization(split: Split) -> Normalization:
-    """That of the images of `split`, on its device; a channel that never varies is only centred."""
+    """Return the normalization of the images of `split`; a constant channel is only centred."""
     mean, deviation = moments(split)
     deviation = torch.where(deviation > 0, deviation, 1.0)
     shaped = [x.float()[:, None, None] for x in (mean, deviation)]
@@ -45,13 +47,13 @@ def normalization(split: Split) -> Normalization:
 
 
 def moments(split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel [C], float64, of the images of `split` as they are seen.
+    """Return mean and standard deviation per channel [C], float64, of the images of `split`.
 
-    Sums of 8-bit images are whole numbers, so they do not depend on where images are held.
+    Sums of 8-bit images are integers, so they do not depend on whether images are streamed.
     """
     exact = torch.int64 if split.images.dtype == torch.uint8 else torch.float64
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for images in in_order(split.images, min(CHUNK, images_within(split.images))):
+    for images in in_order(split.images, min(CHUNK, images_per_chunk(split.images))):
         values = images.to(exact).movedim(-3, 0).flatten(1)
         count += values.shape[1]
         total, squares = (
@@ -72,7 +74,7 @@ def training_batches(
     draws: Draws | None = None,
     normalization: Normalization | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images [B, C, H, W] and labels [B], shuffled; the last batch may be smaller.
+    """Yield shuffled images [B, C, H, W] and labels [B]; the last batch may be smaller.
 
     Images are float32, in [0, 1] unless normalized; `draws` augment them.
     """
@@ -80,7 +82,7 @@ def training_batches(
     batches = index.to(device).split(batch_size)
     draws = draws and draws.to(device)
     held = isinstance(split.images, Tensor)
-    stored = picked(split.images, batches if held else index.split(batch_size))
+    stored = select_batches(split.images, batches if held else index.split(batch_size))
     for chosen, images in zip(batches, stored, strict=True):
         floats = draws.apply(images, chosen, split.unit) if draws else as_float(images, split.unit)
         yield _normalized(floats, normalization), split.labels[chosen]
@@ -89,17 +91,17 @@ def training_batches(
 def evaluation_batches(
     split: Split, batch_size: int, normalization: Normalization | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels in the split's own order, never augmented."""
+    """Yield images and labels in the order of the split, without augmentation."""
     batches = in_order(split.images, batch_size), split.labels.split(batch_size)
     for images, labels in zip(*batches, strict=True):
         yield _normalized(as_float(images, split.unit), normalization), labels
 
 
 def over_time(images: Tensor, timesteps: int) -> Tensor:
-    """The network's input [T, B, C, H, W] (no copy).
+    """Return the network's input [T, B, C, H, W], without a copy.
 
-    An image [B, C, H, W] is the input at each of T steps (direct coding); the frames of recordings
-    [B, T, C, H, W] follow one another.
+    An image [B, C, H, W] is repeated at each of T steps (direct coding). The frames of recordings
+    [B, T, C, H, W] are the steps.
     """
     if images.dim() == RECORDING:
         return images.transpose(0, 1)

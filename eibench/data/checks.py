@@ -1,8 +1,8 @@
-"""What must hold of every data set that is loaded, at a cost that nobody notices.
+"""Checks of every data set that is loaded, cheap enough to run always.
 
-Values are looked at once where images are in memory. Streamed images are 8-bit and of one size by
-the way they are read (`stream.ImageFiles`); of them the first are looked at, and the others when
-they come. `eibench check` asks more of a plugin (`eibench.contracts`).
+Values of images in memory are checked once. Streamed images are 8-bit and of one size by
+construction (`stream.ImageFiles`); the first are checked now, the others when they are read.
+`eibench check` asks more of a plugin (`eibench.contracts`).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from eibench.data.stream import StreamedImages
 from eibench.errors import DataError
 
 IMAGES, RECORDINGS = 4, 5
-"""Dimensions of images [N, C, H, W], and of recordings [N, T, C, H, W]."""
+"""Number of dimensions of images [N, C, H, W], and of recordings [N, T, C, H, W]."""
 FEW = 32
-"""Images that are compared at once."""
+"""Number of images compared at once."""
 
 
 def require(holds: bool, text: str) -> None:
-    """Raise `DataError` with `text` unless it `holds`."""
+    """Raise `DataError` with `text` unless `holds`."""
     if not holds:
         raise DataError(text)
 
 
 def check(data: object, frames: int | None) -> ImageData:
-    """Return `data`, which is an image set, or one of recordings in `frames` frames.
+    """Return `data` after checking it; `frames` is T of recordings, None for images.
 
     Raises:
-        DataError: it is not; naming the split, the first image and the value.
+        DataError: a requirement is violated; the message names split, image and value.
     """
     if not isinstance(data, ImageData):
         raise DataError(f"it gives a {type(data).__name__}, not an ImageData")
@@ -44,8 +44,11 @@ def check(data: object, frames: int | None) -> ImageData:
 
 
 def check_images(data: ImageData, frames: int | None) -> None:
-    """Images are [N, C, H, W] of one size (recordings [N, T, C, H, W]), uint8 or float32 in [0, 1]
-    (recordings: of at least 0); no split is empty."""
+    """Check shape, type and range of the images; no split may be empty.
+
+    Images are [N, C, H, W] of one size, uint8 or float32 in [0, 1]. Recordings are
+    [N, T, C, H, W], uint8 or non-negative float32.
+    """
     for name, split in data.splits.items():
         require(isinstance(split, Split), f"{name} is a {type(split).__name__}, not a Split")
         _check_form(name, split, frames)
@@ -79,7 +82,7 @@ def _check_form(name: str, split: Split, frames: int | None) -> None:
 
 
 def _check_values(name: str, images: Tensor, unit: float, *, recordings: bool) -> None:
-    """Numbers of at least 0, and of images no more than 1."""
+    """Check that values are finite and non-negative, and those of images at most 1."""
     eight_bits = images.dtype == torch.uint8
     if eight_bits and (recordings or unit >= torch.iinfo(torch.uint8).max):
         return
@@ -103,7 +106,8 @@ def _check_values(name: str, images: Tensor, unit: float, *, recordings: bool) -
 
 
 def check_labels(data: ImageData) -> None:
-    """Labels are int64 from 0 to classes - 1, one for each image; every class is in training."""
+    """Check that labels are int64 in [0, classes), one per image, and every class is in
+    training."""
     names = data.classes
     require(
         isinstance(names, tuple | list) and all(isinstance(name, str) for name in names),
@@ -141,7 +145,7 @@ def _count(names: tuple[str, ...]) -> str:
 
 
 def _check_variety(split: Split) -> None:
-    """Not all images are the same; a few are read as a rule, all of them only where they are."""
+    """Check that training images differ; usually this reads only the first few."""
     images = split.images
     first = _read(images, slice(0, 1))
     for start in range(0, len(images), FEW):
@@ -152,4 +156,4 @@ def _check_variety(split: Split) -> None:
 
 
 def _read(images: Tensor | StreamedImages, part: slice) -> Tensor:
-    return images[part] if isinstance(images, Tensor) else images.read_here(part)
+    return images[part] if isinstance(images, Tensor) else images.read_slice(part)

@@ -1,7 +1,8 @@
-"""Which files a folder of class folders holds: FOLDER/CLASS/*.png, at any depth below CLASS.
+"""Image files in class folders: FOLDER/CLASS/*.png, at any depth below CLASS.
 
-Files and folders of systems (hidden ones, previews, recycle bins) are passed over. What else is no
-image is counted, so that a user can be told. Links are followed, but no folder counts twice.
+Files and folders of operating systems (hidden files, previews, recycle bins) are skipped. Other
+files that are not images are counted, for a note to the user. Links are followed, but no folder is
+read twice.
 """
 
 from __future__ import annotations
@@ -14,52 +15,51 @@ from pathlib import Path
 
 from eibench.errors import DataError
 
-OF_SYSTEMS = {
+SYSTEM_FILES = {
     *("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"),
     *("#snapshot", "@recently-snapshot", "recycler", "found.000", "network trash folder"),
     *("system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
 }
-"""Names, in small letters, that systems leave in folders, beside those that begin with a dot."""
+"""Lower-case names that operating systems leave in folders, beside names that begin with a dot."""
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Files that are read: torchvision's list."""
+"""Extensions that are read: torchvision's list."""
 MOST = 5
-"""Names or kinds that a message lists."""
+"""Number of names or kinds that a message lists."""
 
 
 @dataclass
 class ClassFolders:
-    """What was found, in the order of names."""
+    """Classes and files of a folder, sorted by name."""
 
     classes: list[str] = field(default_factory=list)
     """Names of the folders."""
     samples: list[tuple[str, int]] = field(default_factory=list)
-    """Files, and the numbers of their classes."""
+    """Files with the numbers of their classes."""
     passed_over: Counter[str] = field(default_factory=Counter)
-    """Files that are no images, by kind."""
+    """Numbers of files that are not images, by extension."""
     loose: int = 0
-    """Images that lie outside of the class folders."""
+    """Number of images outside the class folders."""
 
 
 class Lister:
-    """Lists the folders of a data set; one lister for all its splits."""
+    """Lister of the folders of a data set, shared by its splits to find duplicates."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[int, int], str] = {}
         """Folders by what the system knows them by."""
 
     def list(self, folder: Path) -> ClassFolders:
-        """The classes and images of `folder`.
+        """Return the classes and images of `folder`.
 
         Raises:
-            DataError: no class folder is there, one holds no image, a folder counts twice, or what
-                is called an image is no file.
+            DataError: there is no class folder, one is empty or read twice, or an image is no file.
         """
         found = ClassFolders()
         self._enter(str(folder))
         inside = list(_entries(str(folder)))
-        found.loose = sum(not _is(entry.is_dir) and _is_image(entry.name) for entry in inside)
+        found.loose = sum(not _ask(entry.is_dir) and _is_image(entry.name) for entry in inside)
         for entry in inside:
-            if _is(entry.is_dir):
+            if _ask(entry.is_dir):
                 self._add_class(found, entry)
         if not found.classes:
             raise DataError(f"{folder}: no class folders; an imagefolder is ROOT/train/CLASS/*")
@@ -67,8 +67,9 @@ class Lister:
         empty = [name for i, name in enumerate(found.classes) if i not in filled]
         if empty:
             raise DataError(
-                f"{folder}: no images in {listed(empty)}{kinds(found.passed_over, ' ({})')}; read "
-                f"are {', '.join(IMG_EXTENSIONS)}"
+                f"{folder}: no images in {shorten_list(empty)}"
+                f"{describe_skipped(found.passed_over, ' ({})')}; "
+                f"allowed extensions: {', '.join(IMG_EXTENSIONS)}"
             )
         return found
 
@@ -83,14 +84,14 @@ class Lister:
                 found.passed_over[os.path.splitext(name)[1].lower() or "no ending"] += 1
 
     def _walk(self, folder: str) -> Iterator[str]:
-        """All files below `folder`."""
+        """Yield all files below `folder`."""
         waiting = [folder]
         while waiting:
             self._enter(folder := waiting.pop())
             for entry in _entries(folder):
-                if _is(entry.is_dir):
+                if _ask(entry.is_dir):
                     waiting.append(entry.path)
-                elif _is(entry.is_file) or not _is_image(entry.name):
+                elif _ask(entry.is_file) or not _is_image(entry.name):
                     yield entry.path
                 else:
                     kind = "a link that leads nowhere" if entry.is_symlink() else "no regular file"
@@ -110,46 +111,46 @@ class Lister:
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, in order, without those of systems."""
-    return [entry.name for entry in _entries(str(folder)) if _is(entry.is_dir)]
+    """Return the sorted names of the folders in `folder`, without those of operating systems."""
+    return [entry.name for entry in _entries(str(folder)) if _ask(entry.is_dir)]
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
+def shorten_list(names: Iterable[str]) -> str:
+    """Join the first names; say how many more there are."""
     names = list(names)
     return ", ".join(names[:MOST]) + f" and {len(names) - MOST} more" * (len(names) > MOST)
 
 
-def kinds(passed_over: Counter[str], form: str = "{}") -> str:
-    """`30 files of kinds that are not read: .gif (10), .jfif (20)`; empty where there are none."""
+def describe_skipped(passed_over: Counter[str], form: str = "{}") -> str:
+    """Return `30 files of kinds that are not read: .gif (10), .jfif (20)`, or an empty text."""
     if not passed_over:
         return ""
     count = passed_over.total()
-    shown = listed(f"{kind} ({n})" for kind, n in sorted(passed_over.items()))
+    shown = shorten_list(f"{kind} ({n})" for kind, n in sorted(passed_over.items()))
     files = "1 file of a kind that is" if count == 1 else f"{count} files of kinds that are"
     return form.format(f"{files} not read: {shown}")
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in `folder`, in the order of names, but for what systems leave there."""
+    """Return the sorted entries of `folder`, without those of operating systems."""
     try:
         with os.scandir(folder) as found:
-            entries = [entry for entry in found if not _is_of_a_system(entry.name)]
+            entries = [entry for entry in found if not _is_system_file(entry.name)]
     except OSError as error:
         raise DataError(f"{folder}: unreadable ({error.strerror})") from None
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is(question: Callable[[], bool]) -> bool:
-    """The answer on an entry; no for a link to itself, which the system cannot follow."""
+def _ask(question: Callable[[], bool]) -> bool:
+    """Return the answer of an entry's test; False for a link to itself."""
     try:
         return question()
     except OSError:
         return False
 
 
-def _is_of_a_system(name: str) -> bool:
-    return name.startswith(".") or name.lower() in OF_SYSTEMS
+def _is_system_file(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def _is_image(name: str) -> bool:

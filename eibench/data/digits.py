@@ -16,7 +16,7 @@ TEST, VALIDATION = 360, 270
 
 
 def digits() -> ImageData:
-    """The digits, scaled from 0..16 to [0, 1]."""
+    """Load the digits, scaled from 0..16 to [0, 1]."""
     raw, labels = load_digits(return_X_y=True)
     images = (raw.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
     rest, test = stratified(labels, TEST)

@@ -1,6 +1,8 @@
-"""Recordings of event cameras as data sets: `cifar10_dvs`, `dvs_gesture`, `nmnist`, `shd`.
+"""Data sets of event-camera recordings: `cifar10_dvs`, `dvs_gesture`, `nmnist`, `shd`.
 
-Each is binned into the run's T frames once, which is kept; see `events_cache`.
+Recordings are in `data_folder() / NAME / CLASS`, as tonic's CLASS stores them. They are binned into
+the run's T frames once; the frames are cached (`frames.cached`). tonic is an optional dependency
+that takes seconds to import, so only functions import it.
 """
 
 from __future__ import annotations
@@ -15,30 +17,32 @@ from typing import Any
 import numpy as np
 import torch
 
-from eibench.data.base import ImageData, Split, set_aside
+from eibench.data.base import ImageData, Split, split_validation
 from eibench.data.frames import Events, cached, to_frames
 from eibench.data.machine import require_memory
 from eibench.data.recordings import read_recording
-from eibench.data.sources import folder_of
+from eibench.data.sources import dataset_folder
 from eibench.errors import DataError
 
 TEST_SHARE = 0.1
-"""Of a set without an official split: 1000 recordings of CIFAR10-DVS, 100 of each class."""
+"""Test share of a data set without an official split: 1000 recordings of CIFAR10-DVS, 100 a
+class."""
 
 
 @dataclass(frozen=True)
 class EventSet:
-    """A data set that tonic can fetch and read."""
+    """Data set that tonic can fetch and read."""
 
     name: str
     reader: str
-    """Its class in `tonic.datasets`."""
+    """Name of its class in `tonic.datasets`."""
     sensor: tuple[int, int, int]
     """Polarities, height and width."""
     parts: Mapping[str, int]
-    """Recordings of the official `train` and `test`; of `whole` where there is no such split."""
+    """Numbers of recordings of the official `train` and `test`; of `whole` without an official
+    split."""
     one_file: bool = False
-    """Whether a part is one HDF5 file, in place of a file for each recording."""
+    """True if a part is one HDF5 file rather than a file per recording."""
 
 
 CIFAR10_DVS = EventSet("cifar10_dvs", "CIFAR10DVS", (2, 128, 128), {"whole": 10000})
@@ -48,13 +52,13 @@ SHD = EventSet("shd", "SHD", (1, 1, 700), {"train": 8156, "test": 2264}, one_fil
 
 
 def reader(events: EventSet, present: bool) -> Any:
-    """tonic's class, told whether the files are there: it fetches what is not, when it is made.
+    """Return tonic's class, told whether the files are `present`; if not, its constructor fetches.
 
     Raises:
         DataError: tonic is not installed.
     """
     try:
-        import aedat  # noqa: F401  (what tonic reads CIFAR10-DVS with, and does not install)
+        import aedat  # noqa: F401  (tonic needs it for CIFAR10-DVS, and does not install it)
         from tonic import datasets
     except ImportError as error:
         raise DataError(f'event data need {error.name}: pip install "eibench[events]"') from None
@@ -63,18 +67,18 @@ def reader(events: EventSet, present: bool) -> Any:
 
 
 def arguments(part: str) -> dict[str, bool]:
-    """What tonic's classes call a part."""
+    """Return the arguments by which tonic's classes select a part."""
     return {} if part == "whole" else {"train": part == "train"}
 
 
 class Recordings:
-    """One part of an event set, in the order of its files' names."""
+    """Recordings of one part of an event set, sorted by file name."""
 
     def __init__(self, events: EventSet, part: str, folder: Path) -> None:
-        """Lists the recordings under `folder`, all of which must be there.
+        """List the recordings under `folder`, all of which must be present.
 
         Raises:
-            DataError: tonic or recordings are absent, or what lists them is damaged.
+            DataError: tonic or recordings are missing, or an index file is damaged.
         """
         self.events, self.part = events, part
         self.base = folder / events.reader
@@ -90,7 +94,7 @@ class Recordings:
         self._check()
 
     def _listed(self) -> tuple[list[Path], list[int]]:
-        """For each recording, the file that holds it and its class."""
+        """Return the file and the class of each recording."""
         if not self.events.one_file:
             return [Path(path) for path in self.source.data], list(self.source.targets)
         import h5py
@@ -98,13 +102,13 @@ class Recordings:
         path = self.base / self.source.data_filename
         if not path.is_file():
             raise OSError(f"{path}: no regular file")
-        most = self.events.parts[self.part] + 1  # a file may claim any number
+        most = self.events.parts[self.part] + 1  # bounds what a damaged file can claim
         with h5py.File(path) as file:
             labels = [int(label) for label in file["labels"][:most]]
         return [path] * len(labels), labels
 
     def _check(self) -> None:
-        """That no recording is missing, and that each is of a class."""
+        """Check that all recordings are present, and that each has a valid class."""
         found, expected = len(self), self.events.parts[self.part]
         if found != expected:
             name = self.events.name
@@ -122,19 +126,19 @@ class Recordings:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names; label i is the i-th."""
+        """Return the class names; label i is the i-th."""
         names = (name.decode() if isinstance(name, bytes) else name for name in self.source.classes)
         return tuple(map(str, names))
 
     def stamps(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of change of each file, by which an edited one is known."""
+        """Return name, size and modification time of each file, to detect edited files."""
         files = [(path, path.stat()) for path in dict.fromkeys(self.paths)]
         return tuple(
             (str(path.relative_to(self.base)), s.st_size, s.st_mtime_ns) for path, s in files
         )
 
     def read(self, index: int) -> Events:
-        """The events of one recording.
+        """Read the events of one recording.
 
         Raises:
             DataError: the file is damaged.
@@ -143,34 +147,34 @@ class Recordings:
 
 
 def cifar10_dvs(size: int, by: str, validation_share: float, timesteps: int) -> ImageData:
-    """CIFAR-10 on a moving screen (Li et al., 2017), seen by a camera of 128x128."""
+    """Load CIFAR10-DVS: CIFAR-10 on a moving screen, recorded at 128x128 (Li et al., 2017)."""
     return _load(CIFAR10_DVS, (size, size), by, validation_share, timesteps)
 
 
 def dvs_gesture(size: int, by: str, validation_share: float, timesteps: int) -> ImageData:
-    """Eleven gestures of hands and arms (Amir et al., 2017), seen by a camera of 128x128."""
+    """Load DVS-Gesture: eleven hand and arm gestures, recorded at 128x128 (Amir et al., 2017)."""
     return _load(DVS_GESTURE, (size, size), by, validation_share, timesteps)
 
 
 def nmnist(size: int, by: str, validation_share: float, timesteps: int) -> ImageData:
-    """MNIST seen by a camera that makes three saccades (Orchard et al., 2015)."""
+    """Load N-MNIST: MNIST recorded by a camera that makes three saccades (Orchard et al., 2015)."""
     return _load(NMNIST, (size, size), by, validation_share, timesteps)
 
 
 def shd(by: str, validation_share: float, timesteps: int) -> ImageData:
-    """Spoken digits as spikes of 700 channels of a model cochlea (Cramer et al., 2020)."""
+    """Load SHD: spoken digits as spikes of 700 cochlea channels (Cramer et al., 2020)."""
     return _load(SHD, SHD.sensor[1:], by, validation_share, timesteps)
 
 
 def _load(
     events: EventSet, size: tuple[int, int], by: str, validation_share: float, timesteps: int
 ) -> ImageData:
-    """All splits of a set.
+    """Load all splits of an event set.
 
     Raises:
-        DataError: recordings or tonic are absent, or a file is damaged.
+        DataError: recordings or tonic are missing, or a file is damaged.
     """
-    folder = folder_of(events.name)
+    folder = dataset_folder(events.name)
     parts = {part: Recordings(events, part, folder) for part in events.parts}
     splits = {part: _split(found, size, by, timesteps) for part, found in parts.items()}
     if "whole" in splits:
@@ -181,14 +185,14 @@ def _load(
 
 
 def _split(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -> Split:
-    """The frames of a part, from the cache if they are there."""
+    """Return the frames of a part, from the cache where possible."""
     key = (found.part, size, by, timesteps, found.stamps())
     frames = cached(found.events.name, key, lambda: _binned(found, size, by, timesteps))
     return Split(torch.from_numpy(frames), torch.from_numpy(found.labels), unit=1.0)
 
 
 def _binned(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -> np.ndarray:
-    """Counts [N, T, C, H, W], uint8."""
+    """Return counts [N, T, C, H, W], uint8."""
     events = found.events
     print(f"{events.name}: binning {len(found)} recordings, once", file=sys.stderr)
     shape = (len(found), timesteps, events.sensor[0], *size)
@@ -200,7 +204,7 @@ def _binned(found: Recordings, size: tuple[int, int], by: str, timesteps: int) -
 
 
 def _divide(split: Split, share: float, folder: object) -> tuple[Split, Split]:
-    """What is kept and a stratified `share`, by the fixed seed of all splits."""
-    indices = set_aside(split.labels.numpy(), share, folder)
+    """Divide a split into the kept part and a stratified `share`, under the fixed seed."""
+    indices = split_validation(split.labels.numpy(), share, folder)
     kept, held = (split.take(index) for index in indices)
     return kept, held

@@ -1,6 +1,10 @@
-"""`events_from` and `digits_dvs`: recordings of still images, by the simulated camera of `saccade`.
+"""`events_from` and `digits_dvs`: still images recorded by a simulated event camera.
 
-The splits are those of the images.
+The protocol is that of N-MNIST (Orchard et al., 2015): three saccades along an isosceles triangle
+that end where they began. The pixel model is that of ESIM (Rebecq et al., 2018), without noise: a
+pixel stores a level of log intensity. It emits an event each time the log intensity has left that
+level by `contrast`, which then becomes the new level. Nothing is random. Splits are those of the
+images.
 """
 
 from __future__ import annotations
@@ -24,17 +28,17 @@ from eibench.data.machine import require_memory
 from eibench.errors import DataError
 
 OFF, ON = 0, 1
-"""Channels of a frame: the light fell, the light rose."""
-FINEST = 2**20
-"""Log light is known to so small a part of `contrast`: light that comes back to what it was, is
-what it was, on every machine, although it was computed in other ways."""
+"""Channels of a frame: the intensity decreased, the intensity increased."""
+RESOLUTION = 2**20
+"""Resolution of log intensity, as a fraction of `contrast`: an intensity that returns to its
+earlier value compares equal on every machine, although rounding errors differ."""
 CHUNK = 512
-"""Images that are moved at once."""
+"""Number of images moved at once."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """The simulated camera and how it moves; the options of both data sets, which say more."""
+    """Simulated camera and its movement; fields are options of both data sets."""
 
     contrast: float
     amplitude: float
@@ -45,18 +49,18 @@ class Camera:
     timesteps: int
 
     def __call__(self, split: Split) -> np.ndarray:
-        """The recordings of a split's images, uint8 [N, T, 2, H, W].
+        """Return the recordings of a split's images, uint8 [N, T, 2, H, W].
 
         Raises:
-            DataError: the path has fewer steps than there are frames, or these are too large.
+            DataError: the path has fewer steps than frames, or the frames do not fit into memory.
         """
         height, width = (side + 2 * self.margin for side in split.images.shape[-2:])
         frames = f"{len(split)} recordings in {self.timesteps} frames of {height}x{width}"
         require_memory(len(split) * self.timesteps * 2 * height * width, frames)
-        path = triangle(self.amplitude, self.saccades, self.steps)
+        path = saccade_path(self.amplitude, self.saccades, self.steps)
         try:
             seen = [
-                record(images, path, self.timesteps, self.contrast, self.margin, self.dark)
+                simulate_events(images, path, self.timesteps, self.contrast, self.margin, self.dark)
                 for images in (as_float(c, split.unit) for c in in_order(split.images, CHUNK))
             ]
         except ValueError as error:
@@ -74,7 +78,7 @@ def digits_dvs(
     dark: float,
     timesteps: int,
 ) -> ImageData:
-    """scikit-learn's digits, seen by the camera."""
+    """Record scikit-learn's digits with the simulated camera."""
     camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
     still = digits()
     splits = (_recorded(split, camera(split)) for split in still.splits.values())
@@ -91,10 +95,10 @@ def events_from(
     dark: float,
     timesteps: int,
 ) -> ImageData:
-    """The images of `source`, a data set's name and options, seen by the camera.
+    """Record the images of `source`, the name and options of a data set, with the simulated camera.
 
     Raises:
-        DataError: the images are absent or damaged, or T is too large.
+        DataError: the images are missing or damaged, or T is too large.
     """
     camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
     options = {key: value for key, value in source.items() if key != "name"}
@@ -111,11 +115,11 @@ def _recorded(split: Split, frames: np.ndarray) -> Split:
     return Split(torch.from_numpy(frames), split.labels, unit=1.0)
 
 
-def triangle(amplitude: float, saccades: int, steps: int) -> Tensor:
-    """Where the image is, in pixels (down, right) of its middle: [saccades * steps + 1, 2].
+def saccade_path(amplitude: float, saccades: int, steps: int) -> Tensor:
+    """Return the offset of the image in pixels (down, right): [saccades * steps + 1, 2].
 
-    From the top left of a square of side `amplitude` to the middle of its lower side, to its top
-    right, and back; each saccade in `steps` equal steps.
+    The path leads from the top left of a square of side `amplitude` to the middle of its lower
+    side, to its top right, and back, each saccade in `steps` equal steps.
     """
     half = amplitude / 2
     corners = torch.tensor([(-half, -half), (half, 0.0), (-half, half)], dtype=torch.float64)
@@ -125,14 +129,14 @@ def triangle(amplitude: float, saccades: int, steps: int) -> Tensor:
     return torch.cat([turns[:1], between.flatten(0, 1)])
 
 
-def record(
+def simulate_events(
     images: Tensor, path: Tensor, timesteps: int, contrast: float, margin: int, dark: float
 ) -> Tensor:
-    """The events of images [N, C, H, W] in [0, 1] that move along `path` [K + 1, 2] at a steady
-    pace: counts uint8 [N, T, 2, H + 2 margin, W + 2 margin] in T equal spans of time.
+    """Return the event counts of images [N, C, H, W] in [0, 1] that move along `path` [K + 1, 2].
 
-    Light is the mean over channels, moved by bilinear interpolation over black; a pixel sees
-    log(light + dark).
+    Counts are uint8 [N, T, 2, H + 2 margin, W + 2 margin] in T equal intervals of a constant speed.
+    Intensity is the mean over channels, moved by bilinear interpolation over black; a pixel sees
+    log(intensity + dark).
 
     Raises:
         ValueError: the path has fewer than T steps.
@@ -140,25 +144,25 @@ def record(
     if len(path) - 1 < timesteps:
         raise ValueError(f"{len(path) - 1} steps of the image are too few for {timesteps} frames")
     chunks = [
-        _record(chunk.mean(1, dtype=torch.float64), path, timesteps, contrast, margin, dark)
+        _simulate_chunk(chunk.mean(1, dtype=torch.float64), path, timesteps, contrast, margin, dark)
         for chunk in images.split(CHUNK)
     ]
     return torch.cat(chunks)
 
 
-def _record(
+def _simulate_chunk(
     light: Tensor, path: Tensor, timesteps: int, contrast: float, margin: int, dark: float
 ) -> Tensor:
-    """`record` of a few images; light [N, H, W]."""
+    """Apply `simulate_events` to a chunk of images; `light` is [N, H, W]."""
     reach = margin + math.ceil(float(path.abs().max())) + 1
     wide = pad(light, (reach,) * 4)
     places = path.tolist()
-    start = _seen(wide, reach - margin, *places[0]).add_(dark).log_()
-    level = torch.zeros_like(start)  # in whole contrasts above `start`: rounding cannot add up
+    start = _shift_2d(wide, reach - margin, *places[0]).add_(dark).log_()
+    level = torch.zeros_like(start)  # in whole contrasts above `start`: no rounding errors add up
     counts = torch.zeros(len(light), timesteps, 2, *start.shape[1:], dtype=torch.int32)
     for step, place in enumerate(places[1:]):
-        now = _seen(wide, reach - margin, *place).add_(dark).log_().sub_(start).div_(contrast)
-        crossed = now.mul_(FINEST).round_().div_(FINEST).sub_(level).trunc_()
+        now = _shift_2d(wide, reach - margin, *place).add_(dark).log_().sub_(start).div_(contrast)
+        crossed = now.mul_(RESOLUTION).round_().div_(RESOLUTION).sub_(level).trunc_()
         level += crossed
         frame = counts[:, step * timesteps // (len(places) - 1)]
         frame[:, ON] += crossed.clamp(0, MOST).int()
@@ -166,13 +170,13 @@ def _record(
     return counts.clamp_(max=MOST).to(torch.uint8)
 
 
-def _seen(wide: Tensor, edge: int, down: float, right: float) -> Tensor:
-    """What is seen of `wide` [N, H, W] without `edge` pixels on each side, when it is moved."""
-    return _slide(_slide(wide, edge, down, 1), edge, right, 2)
+def _shift_2d(wide: Tensor, edge: int, down: float, right: float) -> Tensor:
+    """Shift `wide` [N, H, W] by a vector, and crop `edge` pixels on each side."""
+    return _shift_1d(_shift_1d(wide, edge, down, 1), edge, right, 2)
 
 
-def _slide(wide: Tensor, edge: int, offset: float, dim: int) -> Tensor:
-    """`wide` moved by `offset` pixels along `dim`, linearly interpolated, without its edges."""
+def _shift_1d(wide: Tensor, edge: int, offset: float, dim: int) -> Tensor:
+    """Shift `wide` by `offset` pixels along `dim` with linear interpolation, and crop its edges."""
     whole = math.floor(offset)
     part, length = offset - whole, wide.shape[dim] - 2 * edge
     near = wide.narrow(dim, edge - whole, length)

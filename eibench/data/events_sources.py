@@ -1,4 +1,4 @@
-"""How event sets are fetched, and how what was fetched is verified; both by tonic."""
+"""Download and verification of event sets, both through tonic."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from eibench.errors import DataError
 
 
 def source(events: EventSet) -> DataSource:
-    """How `events` are fetched and verified."""
+    """Return the download and verification functions of `events`."""
     return DataSource(fetch=partial(fetch, events), verify=partial(verify, events))
 
 
 def fetch(events: EventSet, folder: Path) -> None:
-    """Download and unpack into `folder`; an archive that is there and whole is used again.
+    """Download and unpack into `folder`; a complete archive that is present is reused.
 
     Raises:
         DataError: tonic is not installed; or one of `sources.FAILURES`.
@@ -46,8 +46,10 @@ def fetch(events: EventSet, folder: Path) -> None:
 
 
 def verify(events: EventSet, folder: Path) -> list[str]:
-    """Problems, each naming a file: archives by their MD5, files by the archives, and then every
-    recording is read."""
+    """Return problems, each naming a file.
+
+    Archives are compared with their MD5, files with the archives, and every recording is read.
+    """
     base = folder / events.reader
     problems = [text for archive in _archives(events, base) for text in archive.problems(base)]
     for part in events.parts:
@@ -56,14 +58,14 @@ def verify(events: EventSet, folder: Path) -> list[str]:
 
 
 class _Archive(NamedTuple):
-    """A file that was fetched, its published MD5 and address; without these from within another."""
+    """Downloaded file with published MD5 and address; an archive within another has neither."""
 
     path: Path
     md5: str | None = None
     url: str = ""
 
     def fetch(self, base: Path) -> None:
-        """Download it unless it is there and whole, and unpack it into `base`."""
+        """Download unless present and complete, and unpack into `base`."""
         from tonic.download_utils import download_url
 
         download_url(self.url, str(base), self.path.name, self.md5)
@@ -71,7 +73,7 @@ class _Archive(NamedTuple):
         unpack(self.path, base)
 
     def problems(self, base: Path) -> list[str]:
-        """What is wrong with it, or with what was unpacked from it into `base`."""
+        """Return the problems of the archive and of the files unpacked from it into `base`."""
         from tonic.download_utils import check_md5
 
         if self.md5 is not None and not check_md5(str(self.path), self.md5):
@@ -84,7 +86,7 @@ class _Archive(NamedTuple):
     def _differences(self, base: Path) -> Iterator[str]:
         for name, size in self._members():
             path = base / name
-            if path.suffix == ".zip":  # an archive of its own, needed no longer
+            if path.suffix == ".zip":  # an inner archive; it may have been deleted
                 continue
             if not path.is_file():
                 yield f"{path}: is missing; it is in {self.path.name}"
@@ -92,7 +94,7 @@ class _Archive(NamedTuple):
                 yield f"{path}: has {path.stat().st_size} bytes, in {self.path.name} it has {size}"
 
     def _members(self) -> list[tuple[str, int]]:
-        """Names and sizes of the files in it."""
+        """Return names and sizes of the files in the archive."""
         if self.path.suffix == ".zip":
             with zipfile.ZipFile(self.path) as packed:
                 return [(m.filename, m.file_size) for m in packed.infolist() if not m.is_dir()]
@@ -101,7 +103,7 @@ class _Archive(NamedTuple):
 
 
 def _published(events: EventSet, base: Path) -> list[_Archive]:
-    """The archives of a set, as tonic knows them."""
+    """Return the published archives of a data set, as tonic lists them."""
     known = reader(events, present=True)
     if "whole" in events.parts:
         return [_Archive(base / known.filename, known.file_md5, known.url)]
@@ -118,7 +120,7 @@ def _published(events: EventSet, base: Path) -> list[_Archive]:
 
 
 def _inner(events: EventSet, base: Path) -> list[_Archive]:
-    """Archives that are unpacked from the published one."""
+    """Return the archives that are unpacked from the published one."""
     known = reader(events, present=True)
     return (
         [_Archive(base / name) for name in known.data_filename] if "whole" in events.parts else []
@@ -126,13 +128,13 @@ def _inner(events: EventSet, base: Path) -> list[_Archive]:
 
 
 def _archives(events: EventSet, base: Path) -> list[_Archive]:
-    """Those that are still there; without them, missing recordings can be counted, not named."""
+    """Return the archives that are present; without them, missing recordings are only counted."""
     found = [*_published(events, base), *_inner(events, base)]
     return [archive for archive in found if archive.path.is_file()]
 
 
 def _unreadable(events: EventSet, part: str, folder: Path) -> list[str]:
-    """What loading a part would say, of every recording."""
+    """Return the errors of loading a part and of reading each recording."""
     try:
         recordings = Recordings(events, part, folder)
     except DataError as error:

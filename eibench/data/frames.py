@@ -1,7 +1,11 @@
-"""Events to frames: the number of events at each pixel, of each polarity, in each of T time bins.
+"""Events to frames: counts of events per pixel, polarity and time bin; and a cache of frames.
 
-Frames hold counts, not shares: they are divided by nothing. The E-I circuit and every normaliser
-are free of scale (`no_norm` is not), and all methods see the same numbers.
+Frames hold raw counts. The E-I circuit and every normalizer are scale-free (`no_norm` is not), and
+all methods receive the same numbers.
+
+Frames that take minutes to compute are kept in `data_folder() / "cache"`, which is safe to delete.
+A file's name contains a hash of everything its content depends on, so an outdated file is never
+used; a damaged one is computed again.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ import numpy as np
 from eibench.data.sources import data_folder
 
 MOST = 255
-"""Counts are clipped here, to fit into 8 bits."""
+"""Largest count; larger counts are clipped to fit into 8 bits."""
 
 
 class Events(NamedTuple):
-    """One recording: columns, rows, times and polarities (1: brighter) of n events, each [n]."""
+    """Columns, rows, times and polarities (1: brighter) of the n events of one recording, each
+    [n]."""
 
     x: np.ndarray
     y: np.ndarray
@@ -37,11 +42,11 @@ def to_frames(
     timesteps: int,
     by: str,
 ) -> np.ndarray:
-    """Counts [T, C, H, W], uint8.
+    """Return counts [T, C, H, W], uint8.
 
-    `sensor` is the camera's polarities, height and width; `size` the height and width of a frame,
-    to which coordinates are scaled down (column x becomes x * W // sensor width) and counts added.
-    `by` is a key of `BINS`.
+    `sensor` holds the camera's polarities, height and width. `size` is the height and width of a
+    frame: coordinates are scaled down to it (column x becomes x * W // sensor width), and counts of
+    merged pixels are added. `by` is a key of `BINS`.
 
     Raises:
         ValueError: an event lies outside the sensor.
@@ -60,8 +65,11 @@ def to_frames(
 
 
 def by_time(t: np.ndarray, timesteps: int) -> np.ndarray:
-    """The bin of each event: T equal spans from the first event to the last, which is in the last
-    bin. Events that all have one time are in the first."""
+    """Return each event's bin: T equal intervals from the first event to the last, which is
+    included.
+
+    Events that all have the same time are in the first bin.
+    """
     if not len(t) or t.max() == t.min():
         return np.zeros(len(t), np.int64)
     first, last = t.min(), t.max()
@@ -70,25 +78,27 @@ def by_time(t: np.ndarray, timesteps: int) -> np.ndarray:
 
 
 def by_count(t: np.ndarray, timesteps: int) -> np.ndarray:
-    """The bin of each event: in order of time, event i of n is in bin i * T // n, so that bins
-    differ by at most one event."""
+    """Return each event's bin: event i of n, in order of time, is in bin i * T // n.
+
+    The sizes of the bins differ by at most one event.
+    """
     step = np.empty(len(t), np.int64)
     step[np.argsort(t, kind="stable")] = np.arange(len(t)) * timesteps // max(len(t), 1)
     return step
 
 
 BINS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"time": by_time, "count": by_count}
-"""How a recording is cut into T frames."""
+"""Ways to divide a recording into T frames."""
 
 VERSION = 1
-"""To be raised when events become other frames than before."""
+"""Version of the computation; raise it when the same events give different frames."""
 
 
 def cached(name: str, depends_on: object, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array that `compute` gives, from the file of an earlier call where there is one.
+    """Return the array that `compute` returns, read from the cache where an earlier call stored it.
 
-    `depends_on` is a value of plain numbers, text and tuples. A folder that cannot be written to
-    costs the time of computing again, nothing else.
+    `depends_on` is a value of numbers, text and tuples. Without write access the array is computed
+    at every call.
     """
     digest = hashlib.sha256(repr((VERSION, depends_on)).encode()).hexdigest()[:16]
     path = data_folder() / "cache" / f"{name}-{digest}.npy"
@@ -102,7 +112,7 @@ def cached(name: str, depends_on: object, compute: Callable[[], np.ndarray]) -> 
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    """By rename, so that no other process ever sees half a file."""
+    """Write by rename, so that no other process reads an incomplete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:

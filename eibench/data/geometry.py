@@ -1,7 +1,6 @@
-"""Geometry of augmentation: images [B, C, H, W], each moved or covered by its own numbers.
+"""Geometric augmentation of images [B, C, H, W], each with its own parameters.
 
-Every function works through a batch at once on its device, and an image's result does not depend
-on the others.
+Every function processes a batch on its device; an image's result does not depend on the others.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 
-def resized(images: Tensor, box: Tensor) -> Tensor:
-    """Float images cropped to `box`, which is resized to the images' own size, bilinear.
+def crop_and_resize(images: Tensor, box: Tensor) -> Tensor:
+    """Crop float images to `box` and resize the crop to the original size, bilinear.
 
-    `box` [4, B]: top, left, height and width. At the border of the box its outermost pixels count,
-    as in torchvision's `resized_crop`.
+    `box` [4, B] holds top, left, height and width. Beyond its border the box's outermost pixels are
+    repeated, as in torchvision's `resized_crop`.
     """
     height, width = images.shape[-2:]
     top, bottom, share_down = _neighbours(height, box[0], box[2])
@@ -23,7 +22,7 @@ def resized(images: Tensor, box: Tensor) -> Tensor:
     flat, share = images.flatten(2), share_right[:, None, None, :]
 
     def row(rows: Tensor) -> Tensor:
-        """Interpolated along the rows numbered `rows` [B, H]."""
+        """Interpolate along the rows numbered `rows` [B, H]."""
         ends = [(rows[:, :, None] * width + c[:, None, :]).flatten(1) for c in (left, right)]
         first, last = (flat.gather(2, i[:, None].expand_as(flat)).view_as(images) for i in ends)
         return first.lerp_(last, share)
@@ -31,10 +30,10 @@ def resized(images: Tensor, box: Tensor) -> Tensor:
     return row(top).lerp_(row(bottom), share_down[:, None, :, None])
 
 
-def moved(images: Tensor, shift: Tensor, mirrored: Tensor, roll: Tensor) -> Tensor:
-    """Images shifted, then mirrored, then rolled, in one gather.
+def shift_flip_roll(images: Tensor, shift: Tensor, mirrored: Tensor, roll: Tensor) -> Tensor:
+    """Shift, then mirror, then roll images, in one gather.
 
-    `shift` and `roll` [2, B]: pixels down and right; `mirrored` [B], bool.
+    `shift` and `roll` [2, B] are pixels down and right; `mirrored` [B] is bool.
     """
     height, width = images.shape[-2:]
     rows, columns = _places(height, roll[0]), _places(width, roll[1])
@@ -42,17 +41,17 @@ def moved(images: Tensor, shift: Tensor, mirrored: Tensor, roll: Tensor) -> Tens
     rows, columns = rows - shift[0][:, None], columns - shift[1][:, None]
     inside = _outer(_within(rows, height), _within(columns, width))
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    # one flat index over the pixels: of eight ways that were timed, the fastest on a CPU
+    # one flat index over the pixels was the fastest of eight variants on a CPU
     source = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)[:, None]
     flat = images.flatten(2)
     return flat.gather(2, source.expand_as(flat)).view_as(images).mul_(inside)
 
 
-def rotated(images: Tensor, angle: Tensor) -> Tensor:
-    """Images turned clockwise by `angle` [B], in radians, about their centre."""
+def rotate(images: Tensor, angle: Tensor) -> Tensor:
+    """Rotate images clockwise by `angle` [B], in radians, about their centre."""
     height, width = images.shape[-2:]
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # where each pixel comes from, in coordinates that run from -1 to 1 along both axes
+    # inverse map: the source of each pixel, in coordinates from -1 to 1 along both axes
     down = torch.stack([cos, sin * height / width, zero], 1)
     right = torch.stack([-sin * width / height, cos, zero], 1)
     turn = torch.stack([down, right], 1).to(images.dtype)
@@ -60,24 +59,24 @@ def rotated(images: Tensor, angle: Tensor) -> Tensor:
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def cut(images: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Images with a square of zeros: `side` pixels from `side // 2` before `centre`.
+def zero_square(images: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Set a square of `side` pixels to zero, starting `side // 2` before `centre`.
 
-    `centre` [2, B]: row and column.
+    `centre` [2, B] holds row and column.
     """
     start = centre - side // 2
     side_of_each = torch.full_like(start, side)
     return images * ~_rectangle(images, torch.cat([start, side_of_each]))
 
 
-def filled(images: Tensor, box: Tensor, grey: Tensor) -> Tensor:
-    """Images in whose `box` [4, B] (top, left, height, width) every value is `grey` [B]."""
+def fill_box(images: Tensor, box: Tensor, grey: Tensor) -> Tensor:
+    """Set the values in `box` [4, B] (top, left, height, width) to `grey` [B]."""
     grey = grey.to(images.dtype)[:, None, None, None]
     return torch.where(_rectangle(images, box), grey, images)
 
 
 def _rectangle(images: Tensor, box: Tensor) -> Tensor:
-    """[B, 1, H, W], true inside `box` [4, B], which may reach beyond the border."""
+    """Return [B, 1, H, W], True inside `box` [4, B], which may reach beyond the border."""
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device) - box[0][:, None]
     columns = torch.arange(width, device=images.device) - box[1][:, None]
@@ -85,10 +84,11 @@ def _rectangle(images: Tensor, box: Tensor) -> Tensor:
 
 
 def _neighbours(size: int, start: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For `size` places over `extent` pixels from `start` [B]: the pixels before and after, and the
-    share of the one after, each [B, size].
+    """Return the pixels before and after each sampling point, and the weight of the latter [B,
+    size].
 
-    Place i lies at (i + 1/2) extent / size - 1/2, kept between the first pixel and the last.
+    `size` points are spread over `extent` pixels from `start` [B]. Point i lies at (i + 1/2) extent
+    / size - 1/2, clamped to the first and last pixel.
     """
     places = torch.arange(size, device=start.device) + 0.5
     extent = extent[:, None].double()
@@ -101,7 +101,7 @@ def _neighbours(size: int, start: Tensor, extent: Tensor) -> tuple[Tensor, Tenso
 
 
 def _places(size: int, roll: Tensor) -> Tensor:
-    """Where each of `size` places comes from under `roll` [B]: [B, size]."""
+    """Return the source of each of `size` positions under `roll` [B]: [B, size]."""
     return (torch.arange(size, device=roll.device) - roll[:, None]) % size
 
 
@@ -110,5 +110,5 @@ def _within(places: Tensor, size: int | Tensor) -> Tensor:
 
 
 def _outer(rows: Tensor, columns: Tensor) -> Tensor:
-    """[B, 1, H, W], true where both [B, H] and [B, W] are."""
+    """Return [B, 1, H, W], True where both [B, H] and [B, W] are."""
     return (rows[:, :, None] & columns[:, None, :])[:, None]

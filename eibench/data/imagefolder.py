@@ -2,10 +2,10 @@
 
     ROOT/train/CLASS/*.png      ROOT/test/CLASS/*.png      optionally ROOT/validation/CLASS/*.png
 
-Without a validation folder, a stratified share of the training images is set aside by a fixed
-seed. Images become 8-bit RGB (`pixels`). Without `size` all must have one size; with it, the
-shorter side is resized to `size` (bilinear, antialiased) and the middle square is kept. They are
-held in memory where they fit (`machine.memory_limit`), else read from their files, batch by batch.
+Without a validation folder, a stratified share of the training images is held out under a fixed
+seed. Images become 8-bit RGB (`pixels`). Without `size` all images must have one size. With it, the
+shorter side is resized to `size` (bilinear, antialiased) and the centre square is kept. Images are
+held in memory if they fit (`machine.memory_limit`), else streamed from their files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eibench.data.base import ImageData, Split, set_aside
-from eibench.data.class_folders import ClassFolders, Lister, folders_in, kinds, listed
+from eibench.data.base import ImageData, Split, split_validation
+from eibench.data.class_folders import (
+    ClassFolders,
+    Lister,
+    describe_skipped,
+    folders_in,
+    shorten_list,
+)
 from eibench.data.machine import memory_limit, worker_count
 from eibench.data.pixels import read_pixels
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
@@ -34,18 +40,18 @@ OTHER_NAMES = {
     "valid": "validation",
     "dev": "validation",
 }
-"""Names by which others call the splits' folders."""
+"""Other common names of the splits' folders."""
 Numbered = tuple[Tensor, Tensor]
-"""Numbers of a split's files, and their labels."""
+"""File numbers of a split, and their labels."""
 FEW = 5000
-"""Images that are read as fast as processes start."""
+"""Largest number of images that are read without worker processes."""
 
 
 def imagefolder(root: str, validation_share: float, size: int | None = None) -> ImageData:
-    """The images under `root`.
+    """Load the images under `root`.
 
     Raises:
-        DataError: a folder or class is missing, a file is damaged or of another size.
+        DataError: a folder or class is missing, or a file is damaged or of another size.
     """
     try:
         base = Path(root).expanduser()
@@ -55,12 +61,12 @@ def imagefolder(root: str, validation_share: float, size: int | None = None) -> 
     parts = ["train", "test"] + ["validation"] * (base / "validation").is_dir()
     listings = {part: _listing(base, part, lister) for part in parts}
     classes = listings["train"].classes
-    _several_classes(base, listings["train"])
+    _require_several_classes(base, listings["train"])
     for part in parts:
-        _same_classes(base, classes, listings[part].classes, part)
+        _require_same_classes(base, classes, listings[part].classes, part)
     files, splits = _files(base, listings, size)
     if "validation" not in splits:
-        splits |= _set_aside(base, *splits["train"], validation_share)
+        splits |= _split_validation(base, *splits["train"], validation_share)
     held = files.nbytes <= memory_limit()
     reader = Reader(files, 0 if held and len(files) <= FEW else worker_count())
     return ImageData(
@@ -71,13 +77,13 @@ def imagefolder(root: str, validation_share: float, size: int | None = None) -> 
 
 
 def _split(reader: Reader, index: Tensor, labels: Tensor, held: bool) -> Split:
-    """The images of `reader` that are numbered `index`, in memory if they are to be `held`."""
+    """Return the split of the images numbered `index`; read them now if `held`."""
     images = StreamedImages(reader, index)
     return Split(images.in_memory() if held else images, labels)
 
 
 def _listing(base: Path, part: str, lister: Lister) -> ClassFolders:
-    """Classes and files of one split's folder."""
+    """Return classes and files of one split's folder."""
     if (base / part).is_dir():
         return lister.list(base / part)
     there = folders_in(base) if base.is_dir() else []
@@ -92,30 +98,30 @@ def _listing(base: Path, part: str, lister: Lister) -> ClassFolders:
     )
 
 
-def _several_classes(base: Path, train: ClassFolders) -> None:
-    """Refuse a single class, whose folder may hold those that are meant."""
+def _require_several_classes(base: Path, train: ClassFolders) -> None:
+    """Raise `DataError` for a single class; the message names subfolders that may be meant."""
     if len(train.classes) > 1:
         return
     folder = base / "train" / train.classes[0]
     inside = folders_in(folder)
-    holds = f"; {folder} holds the folders {listed(inside)}: is that the level meant?"
+    holds = f"; {folder} holds the folders {shorten_list(inside)}: is that the level meant?"
     raise DataError(
         f"{base / 'train'}: one class, {train.classes[0]!r}, and there is nothing to tell apart"
         f"{holds * bool(inside)}"
     )
 
 
-def _same_classes(base: Path, expected: list[str], found: list[str], split: str) -> None:
+def _require_same_classes(base: Path, expected: list[str], found: list[str], split: str) -> None:
     if expected != found:
-        differ = listed(sorted(set(expected) ^ set(found)))
+        differ = shorten_list(sorted(set(expected) ^ set(found)))
         raise DataError(f"{base / split}: its classes are not those of train: {differ}")
 
 
 def _notes(base: Path, listings: dict[str, ClassFolders]) -> Iterator[str]:
-    """What was passed over, and what may not be meant."""
+    """Yield notes on skipped files and on folders that may be misnamed."""
     passed_over = sum((found.passed_over for found in listings.values()), Counter[str]())
     if passed_over:
-        yield kinds(passed_over)
+        yield describe_skipped(passed_over)
     for part, found in listings.items():
         if found.loose:
             yield f"{part}: images outside of class folders, not read: {found.loose}"
@@ -125,16 +131,16 @@ def _notes(base: Path, listings: dict[str, ClassFolders]) -> Iterator[str]:
         if meant in SPLITS and meant not in listings:
             yield f"{name}: did you mean {meant}? A folder of this name is not read"
     if unread := [n for n in others if OTHER_NAMES.get(n.lower(), n.lower()) in listings]:
-        yield f"folders beside {', '.join(listings)} that are not read: {listed(unread)}"
+        yield f"folders beside {', '.join(listings)} that are not read: {shorten_list(unread)}"
     alike = Counter(name.casefold() for name in listings["train"].classes)
     if twins := [name for name in listings["train"].classes if alike[name.casefold()] > 1]:
-        yield f"classes whose names differ in capitals alone: {listed(twins)}"
+        yield f"classes whose names differ in capitals alone: {shorten_list(twins)}"
 
 
 def _files(
     base: Path, listings: dict[str, ClassFolders], size: int | None
 ) -> tuple[ImageFiles, dict[str, Numbered]]:
-    """All files, of which the first of each folder has been looked at, and the folders' shares."""
+    """Return all files, with the image size of the first of each folder checked, and the splits."""
     firsts = {part: listing.samples[0][0] for part, listing in listings.items()}
     shapes = {part: read_pixels(path, size).shape for part, path in firsts.items()}
     if len(set(shapes.values())) > 1:
@@ -152,15 +158,18 @@ def _files(
     return files, dict(zip(listings, shares, strict=True))
 
 
-def _set_aside(base: Path, index: Tensor, labels: Tensor, share: float) -> dict[str, Numbered]:
-    """Training and validation part of the training files."""
-    parts = set_aside(labels.numpy(), share, base / "train")
+def _split_validation(
+    base: Path, index: Tensor, labels: Tensor, share: float
+) -> dict[str, Numbered]:
+    """Divide the training files into training and validation."""
+    parts = split_validation(labels.numpy(), share, base / "train")
     kept, held = (torch.from_numpy(part) for part in parts)
     return {"train": (index[kept], labels[kept]), "validation": (index[held], labels[held])}
 
 
 def _read(path: str, size: int | None, shape: tuple[int, ...], first: str) -> np.ndarray:
-    """The pixels at `path`, which must be of `shape` [H, W, 3], as those of the file `first`."""
+    """Read the pixels at `path`; raise `DataError` unless they have the `shape` of the file
+    `first`."""
     pixels = read_pixels(path, size)
     if pixels.shape != shape:
         raise DataError(
@@ -171,5 +180,5 @@ def _read(path: str, size: int | None, shape: tuple[int, ...], first: str) -> np
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    """Height and width of a `shape` [H, W, 3]."""
+    """Return height and width of a `shape` [H, W, 3] as text."""
     return f"{shape[0]}x{shape[1]}"

@@ -1,4 +1,4 @@
-"""What reading images may take of this machine. It changes no number, so no run knows of it."""
+"""Limits on memory and worker processes for reading images; they change no result."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from contextlib import contextmanager
 from eibench.errors import DataError
 
 MEMORY = "EIBENCH_MEMORY_GIB"
-"""The environment variable of the largest data set, in GiB, that is held in memory."""
+"""Environment variable: size in GiB of the largest data set that is held in memory."""
 WORKERS = "EIBENCH_WORKERS"
-"""The environment variable of the number of processes that read images."""
+"""Environment variable: number of processes that read images."""
 DEFAULT_GIB = 4.0
 MOST = 16
 GIB = 2**30
 SHARED = "/dev/shm"
-"""Where Linux keeps what processes share."""
+"""Linux' file system of shared memory."""
 
 
 def memory_limit() -> float:
-    """Bytes that a data set may take in memory; a larger one is read batch by batch."""
+    """Return the largest data set in bytes that is held in memory; larger ones are streamed."""
     return GIB * _number(MEMORY, DEFAULT_GIB)
 
 
 def worker_count() -> int:
-    """Processes that read images: one for each usable core, at most `MOST`."""
+    """Return the number of processes that read images: one per usable core, at most `MOST`."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return int(_number(WORKERS, min(cores, MOST)))
 
 
 def shared_memory() -> int | None:
-    """Free bytes for what processes share; None where the system does not tell."""
+    """Return the free bytes of shared memory; None where the system does not report them."""
     try:
         found = os.statvfs(SHARED)
     except (OSError, AttributeError):
@@ -41,7 +41,7 @@ def shared_memory() -> int | None:
 
 
 def require_memory(nbytes: int, what: str) -> None:
-    """Raise `DataError` where `what` needs more memory than the machine has."""
+    """Raise `DataError` if `what` needs more memory than the machine has."""
     try:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
@@ -53,8 +53,8 @@ def require_memory(nbytes: int, what: str) -> None:
 
 
 @contextmanager
-def setting(**values: float) -> Iterator[None]:
-    """Environment variables with other values for a while."""
+def environment_variables(**values: float) -> Iterator[None]:
+    """Set environment variables within the context."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update({name: str(value) for name, value in values.items()})
     try:
@@ -68,7 +68,8 @@ def setting(**values: float) -> Iterator[None]:
 
 
 def _number(name: str, default: float) -> float:
-    """The number in the environment variable `name`; raises `DataError` when it holds none."""
+    """Return the number in the environment variable `name`; raise `DataError` for any other
+    text."""
     text = os.environ.get(name) or str(default)
     try:
         number = float(text)

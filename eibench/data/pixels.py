@@ -1,13 +1,13 @@
-"""One image file as 8-bit RGB, as a viewer shows it on a white page.
+"""Image files as 8-bit RGB, as a viewer shows them on a white page.
 
     1-bit, grey, palette, CMYK, YCbCr, LAB        as Pillow converts them to RGB
-    transparency (LA, PA, RGBA, RGBa, tRNS)       put on white
+    transparency (LA, PA, RGBA, RGBa, tRNS)       composed on white
     orientation in EXIF                           applied
-    several pictures of one file (MPO)            the first, which is the photograph
+    several pictures in one file (MPO)            the first, which is the photograph
 
-Refused by name: more than 8 bits of grey (converting would clip them), animations and files of
-several pages, pictures that are white on transparency (nothing of them is left on white), and what
-is damaged, no image, or no regular file.
+Rejected with a message: more than 8 bits per grey value (conversion would clip them), animations
+and files of several pages, white pictures on transparency (on white nothing of them is left), and
+files that are damaged, not images, or not regular.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from eibench.errors import DataError
 
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that are read, whatever a file is called: for others Pillow may start another program,
-as Ghostscript for PostScript, which is a program itself. MPO is read as JPEG."""
+"""Formats that are read, whatever a file's extension. For others Pillow may start another
+program, such as Ghostscript for PostScript. MPO is read as JPEG."""
 SEVERAL = ("MPO",)
-"""Formats of photographs with previews or maps of depth behind the picture."""
+"""Formats of photographs that carry previews or depth maps after the picture."""
 LARGEST = 2**28
-"""Pixels that an image may be resized to, before the middle is kept."""
+"""Maximal number of pixels after resizing, before the centre is cropped."""
 
 
 def read_image(path: str, size: int | None = None) -> Tensor:
-    """The image at `path` as uint8 [3, H, W]; [3, size, size] if there is a size.
+    """Read the image at `path` as uint8 [3, H, W], or [3, size, size] with a `size`.
 
     Raises:
-        DataError: it is damaged, or no image that can be read.
+        DataError: it is damaged, or not a readable image.
     """
     return torch.from_numpy(read_pixels(path, size).copy()).permute(2, 0, 1)
 
 
 def read_pixels(path: str, size: int | None = None) -> np.ndarray:
-    """The same as [H, W, 3], which may not be written to."""
+    """Read the image at `path` as a read-only array [H, W, 3]; see `read_image`."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device may never answer
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO or device may block
             raise DataError(f"{path}: not a readable image (it is no regular file)")
         with Image.open(path, formats=FORMATS) as image:
             picture = _rgb(path, image)
@@ -53,13 +53,13 @@ def read_pixels(path: str, size: int | None = None) -> np.ndarray:
             return np.asarray(picture)
     except DataError:
         raise
-    except Exception as error:  # Pillow raises whatever a damaged file makes of its readers
+    except Exception as error:  # Pillow raises many types for damaged files
         text = str(error) or type(error).__name__
         raise DataError(f"{path}: not a readable image ({text})") from None
 
 
 def _rgb(path: str, image: Image.Image) -> Image.Image:
-    """The picture in RGB."""
+    """Return the picture in RGB."""
     if image.mode.startswith(("I", "F")):
         raise DataError(f"{path}: has more than 8 bits for a channel ({image.mode})")
     pictures = getattr(image, "n_frames", 1)
@@ -73,7 +73,7 @@ def _rgb(path: str, image: Image.Image) -> Image.Image:
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Apply the orientation that a camera noted; where the note is damaged, there is none."""
+    """Apply the orientation in EXIF; ignore a damaged one."""
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except Exception:
@@ -81,10 +81,10 @@ def _turn_upright(image: Image.Image) -> None:
 
 
 def _on_white(path: str, image: Image.Image) -> Image.Image:
-    """An image with transparency, on white.
+    """Compose an image with transparency on white.
 
     Raises:
-        DataError: what can be seen of it is white.
+        DataError: its visible part is white.
     """
     straight = image.convert("LA") if image.mode == "La" else image
     straight = straight.convert("RGBA")
@@ -101,7 +101,7 @@ def _on_white(path: str, image: Image.Image) -> Image.Image:
 
 
 def _square(path: str, picture: Image.Image, size: int) -> Image.Image:
-    """The middle square of `picture`, the shorter side of which becomes `size`."""
+    """Resize the shorter side of `picture` to `size`, and crop the centre square."""
     from torchvision.transforms.functional import center_crop, resize
 
     shorter, longer = sorted(picture.size)

@@ -1,12 +1,12 @@
-"""Recordings of event cameras as they lie in files, and what makes one unusable.
+"""Readers of event-camera recordings, and the checks of their content.
 
     .npy      rows of x, y, polarity and milliseconds (DVS-Gesture, as tonic publishes it)
     .bin      five bytes an event: x, y, then a bit of polarity and 23 of microseconds (N-MNIST)
     .aedat4   packets, read by tonic and aedat (CIFAR10-DVS)
     .h5       a row of seconds and of units for each recording (SHD)
 
-Columns are looked at as they are stored: whatever is cast first would look like a number. Events
-may come in any order, since bins depend on their times alone (`frames`).
+Columns are checked in their stored type, before a cast could hide invalid values. Events may be in
+any order, since bins depend on times alone (`frames`).
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from eibench.data.frames import Events
 from eibench.errors import DataError
 
 LATEST = 2**53
-"""Microseconds: whole numbers up to here are exact as floats, and 1000 times as much fits in 64
-bits. Times since 1970 are a fifth of it."""
+"""Largest time in microseconds: integers up to it are exact as floats, and 1000 times as much
+fits into 64 bits. Times since 1970 are about a fifth of it."""
 WRAP, WRAPPED = 240, 2**13
-"""In a .bin file, the row that stands for a counter that began anew, and by how much it had run."""
+"""In a .bin file: the row that marks an overflow of the time counter, and the length of its
+period."""
 
 
-class _Unusable(Exception):
-    """Why a recording cannot be used."""
+class _BadRecording(Exception):
+    """Error of a recording that cannot be used."""
 
 
 def read_recording(path: Path, row: int, sensor: tuple[int, int, int]) -> Events:
-    """The events of the recording at `path`; of an .h5 file, of its `row`.
+    """Read the events of the recording at `path`; of an .h5 file, its row `row`.
 
-    `sensor` is the camera's polarities, height and width.
+    `sensor` holds the camera's polarities, height and width.
 
     Raises:
         DataError: the file is damaged.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device may never answer
-            raise _Unusable("it is no regular file")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO or device may block
+            raise _BadRecording("it is no regular file")
         return _checked(READERS[path.suffix](path, row), sensor)
     except (KeyboardInterrupt, SystemExit):
         raise
@@ -54,7 +55,7 @@ def read_recording(path: Path, row: int, sensor: tuple[int, int, int]) -> Events
 def _npy(path: Path, _: int) -> Events:
     rows = np.load(path, allow_pickle=False)
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] < 4:
-        raise _Unusable("it does not hold rows of x, y, polarity and time")
+        raise _BadRecording("it does not hold rows of x, y, polarity and time")
     x, y, p, t = rows.T[:4]
     return Events(x, y, t.astype(np.result_type(t, np.int64)) * 1000, p)
 
@@ -62,7 +63,7 @@ def _npy(path: Path, _: int) -> Events:
 def _bin(path: Path, _: int) -> Events:
     found = np.fromfile(path, np.uint8)
     if len(found) % 5:
-        raise _Unusable("it ends within an event")
+        raise _BadRecording("it ends within an event")
     x, y, *word = found.reshape(-1, 5).T.astype(np.int64)
     t = (word[0] & 127) << 16 | word[1] << 8 | word[2]
     seen = y != WRAP
@@ -84,7 +85,7 @@ def _h5(path: Path, row: int) -> Events:
     with h5py.File(path) as file:
         seconds, units = file["spikes/times"][row], file["spikes/units"][row]
     if len(seconds) != len(units):
-        raise _Unusable(f"{len(seconds)} times for {len(units)} units")
+        raise _BadRecording(f"{len(seconds)} times for {len(units)} units")
     zeros = np.zeros(len(units), np.int64)
     return Events(units, zeros, np.asarray(seconds, np.float64) * 1e6, zeros)
 
@@ -98,15 +99,15 @@ READERS: dict[str, Callable[[Path, int], Events]] = {
 
 
 def _checked(events: Events, sensor: tuple[int, int, int]) -> Events:
-    """Whole numbers, of events that the camera can have seen."""
+    """Return events as int64 after checking that they are whole numbers within the sensor."""
     _, height, width = sensor
     if not len(events.t):
-        raise _Unusable("it holds no events")
+        raise _BadRecording("it holds no events")
     for name, values in events._asdict().items():
         if values.dtype.kind not in "buif":
-            raise _Unusable(f"{NAMES[name]} is of type {values.dtype}")
+            raise _BadRecording(f"{NAMES[name]} is of type {values.dtype}")
         if not np.isfinite(values).all():
-            raise _Unusable(f"{NAMES[name]} is not a number")
+            raise _BadRecording(f"{NAMES[name]} is not a number")
     camera = f"outside the sensor of {width}x{height}"
     _within(events.x, width - 1, f"an event lies {camera}")
     _within(events.y, height - 1, f"an event lies {camera}")
@@ -115,7 +116,7 @@ def _checked(events: Events, sensor: tuple[int, int, int]) -> Events:
     for name in "xyp":
         values = getattr(events, name)
         if values.dtype.kind == "f" and (values != np.floor(values)).any():
-            raise _Unusable(f"{NAMES[name]} is no whole number")
+            raise _BadRecording(f"{NAMES[name]} is no whole number")
     return Events(*(np.asarray(column, np.int64) for column in events))
 
 
@@ -125,4 +126,4 @@ NAMES = {"x": "a column", "y": "a row", "t": "a time", "p": "a polarity"}
 def _within(values: np.ndarray, most: int, text: str) -> None:
     least, greatest = values.min(), values.max()
     if least < 0 or greatest > most:
-        raise _Unusable(f"{text}: {least if least < 0 else greatest:g}")
+        raise _BadRecording(f"{text}: {least if least < 0 else greatest:g}")

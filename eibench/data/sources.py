@@ -1,7 +1,7 @@
-"""Where data sets come from that ship with no dependency: how each is fetched and verified.
+"""Download and verification of data sets that no dependency ships.
 
-Each lies in a folder of its own, `data_folder() / NAME`, which appears there only when all of it
-has been fetched and verified.
+Each data set has a folder of its own, `data_folder() / NAME`. The folder appears only when
+everything has been fetched and verified.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from eibench.errors import DataError
 
 VARIABLE = "EIBENCH_DATA"
-"""The environment variable that names the folder; `--data-dir` sets it for one command."""
+"""Environment variable that names the folder; `--data-dir` sets it for one command."""
 FAILURES = (
     OSError,
     HTTPException,
@@ -28,20 +28,20 @@ FAILURES = (
     tarfile.TarError,
     zipfile.BadZipFile,
 )
-"""What a download raises on no network, a short or wrong file, or a full disk."""
+"""Exceptions of a download: no network, a truncated or wrong file, or a full disk."""
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where a data set comes from that ships with no dependency."""
+    """Functions that download and verify one data set."""
 
     fetch: Callable[[Path], None]
-    """Download into the set's own folder; raises `DataError` or one of `FAILURES`."""
+    """Download into the given folder; raises `DataError` or one of `FAILURES`."""
     verify: Callable[[Path], list[str]]
-    """Problems, each naming a file; empty when everything is whole. May raise `OSError`."""
+    """Return problems, each naming a file; may raise `OSError`."""
 
     def problems(self, folder: Path) -> list[str]:
-        """What `verify` finds; a file that cannot be read is one more problem."""
+        """Return the problems that `verify` finds; an unreadable file is a problem too."""
         try:
             return self.verify(folder)
         except OSError as error:
@@ -49,58 +49,59 @@ class DataSource:
 
 
 def data_folder() -> Path:
-    """The folder of fetched data sets: $EIBENCH_DATA, or `eibench/data` in the user's cache."""
+    """Return the folder of fetched data sets: $EIBENCH_DATA, or `eibench/data` in the user's
+    cache."""
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(os.path.expanduser(named))  # which, unlike Path's, leaves an unknown ~user
+        return Path(os.path.expanduser(named))  # unlike Path.expanduser, accepts an unknown ~user
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.path.expanduser(cache)) / "eibench" / "data"
 
 
 def unreadable(error: OSError) -> str:
-    """The problem of a file that the system does not give."""
+    """Return the problem text of a file that cannot be read."""
     return f"{error.filename}: unreadable ({error.strerror})"
 
 
-def absent(name: str, folder: Path) -> DataError:
-    """The one message for a data set that is not there, for its loader to raise."""
+def absent_error(name: str, folder: Path) -> DataError:
+    """Return the error of a data set that is not there, for its loader to raise."""
     return DataError(
         f"{folder}: no such folder; get it with `eibench data fetch {name}`, or name the folder "
         f"that holds {name}/ with --data-dir or {VARIABLE}"
     )
 
 
-def damaged(name: str, problems: list[str]) -> DataError:
-    """The message for a data set with `problems`, of which it holds the first."""
+def damaged_error(name: str, problems: list[str]) -> DataError:
+    """Return the error of a data set with `problems`; its message shows the first."""
     more = f" (and {len(problems) - 1} more: `eibench data verify {name}`)"
     return DataError(
         f"{problems[0]}{more * (len(problems) > 1)}; `eibench data fetch {name}` gets it anew"
     )
 
 
-def folder_of(name: str) -> Path:
-    """The folder of the fetched set `name`; raises `DataError` when it is not there."""
+def dataset_folder(name: str) -> Path:
+    """Return the folder of the fetched data set `name`; raise `DataError` when it is missing."""
     folder = data_folder() / name
     if not folder.is_dir():
-        raise absent(name, folder)
+        raise absent_error(name, folder)
     return folder
 
 
-def whole_folder(name: str, source: DataSource) -> Path:
-    """The folder of the fetched set `name`, verified; raises `DataError` naming what is not."""
-    folder = folder_of(name)
+def verified_folder(name: str, source: DataSource) -> Path:
+    """Return the verified folder of the data set `name`; raise `DataError` when it is damaged."""
+    folder = dataset_folder(name)
     if problems := source.problems(folder):
-        raise damaged(name, problems)
+        raise damaged_error(name, problems)
     return folder
 
 
 def acquire(name: str, source: DataSource) -> bool:
-    """Bring the set to its folder, in place of a damaged one; False when it was whole already.
+    """Fetch a data set into its folder, replacing a damaged one; return False if it was complete.
 
-    An interrupted download goes on from the files that it finished, under `.NAME.partial`.
+    An interrupted download resumes from the files that it completed, under `.NAME.partial`.
 
     Raises:
-        DataError: it cannot be fetched, or what came is damaged.
+        DataError: it cannot be fetched, or the fetched files are damaged.
     """
     folder = data_folder() / name
     partial = folder.with_name(f".{name}.partial")
@@ -114,12 +115,12 @@ def acquire(name: str, source: DataSource) -> bool:
             raise DataError(f"what was fetched is damaged: {problems[0]}")
         _replace(folder, partial)
     except FAILURES as error:
-        raise DataError(f"{folder}: cannot be fetched: {_in_a_line(error)}") from None
+        raise DataError(f"{folder}: cannot be fetched: {_one_line(error)}") from None
     return True
 
 
 def _replace(folder: Path, partial: Path) -> None:
-    """Put `partial` in the place of `folder`; a link that stood there is left behind alone."""
+    """Move `partial` to `folder`; of a link only the link itself is removed."""
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
@@ -127,12 +128,12 @@ def _replace(folder: Path, partial: Path) -> None:
     partial.rename(folder)
 
 
-def _in_a_line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def md5_problems(path: Path, md5: str) -> list[str]:
-    """What is wrong with the file at `path`: nothing, or one problem; may raise `OSError`."""
+    """Return the problem of the file at `path`, if any, as a list; may raise `OSError`."""
     if not path.is_file():
         return [f"{path}: missing"]
     with path.open("rb") as file:

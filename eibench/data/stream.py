@@ -1,12 +1,12 @@
-"""Images that stay in their files, and are read when a batch asks for them.
+"""Images that stay in their files and are read batch by batch.
 
-Worker processes read ahead and stay from one pass to the next. What they give is what memory would:
-uint8 images in the order of the index, so that all that comes after, augmentation included, is the
-same code with the same numbers.
+Worker processes prefetch batches and stay alive between passes. They return uint8 images in the
+order of the index, so all later steps, augmentation included, use the same code and give the same
+numbers as for images in memory.
 
-A batch comes from a worker through shared memory. Where that is small (a container has 64 MiB of it
-unless told otherwise) fewer batches are read ahead; a batch that cannot be sent is read in this
-process. A worker that dies ends the pass with a `DataError`.
+Batches travel through shared memory. Where that is small (a container has 64 MiB by default), fewer
+batches are prefetched. A batch that cannot be sent is read in the main process. A worker that dies
+ends the pass with a `DataError`.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ from eibench.data.machine import WORKERS, shared_memory
 from eibench.errors import DataError
 
 log = logging.getLogger(__name__)
-AHEAD = 4
-"""Batches that each worker reads ahead."""
-SHARE = 0.8
-"""Share of the free shared memory that batches may take."""
+PREFETCH = 4
+"""Batches that each worker prefetches."""
+MEMORY_SHARE = 0.8
+"""Fraction of the free shared memory that batches may use."""
 CHUNK_BYTES = 32 * 2**20
-"""Images that are looked at together take about so much memory."""
+"""Approximate memory of images that are processed together."""
 CPU = torch.device("cpu")
-SAMPLED, PROBE = 1024, 64
-"""Files of a split whose content takes part in a digest, and how many bytes of each."""
+SAMPLED_FILES, SAMPLED_BYTES = 1024, 64
+"""Number of files per split whose content enters a digest, and the number of bytes of each."""
 
 
 class ImageFiles:
-    """Files under `root`, each an image of `shape` [C, H, W]; `read` gives its pixels [H, W, C]."""
+    """Image files under `root`, all of `shape` [C, H, W]; `read` returns the pixels [H, W, C] of
+    one."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class ImageFiles:
         return len(self.names)
 
     def batch(self, chosen: np.ndarray) -> Tensor:
-        """Images [B, C, H, W] of the files numbered `chosen` [B]; raises `DataError`."""
+        """Read the images [B, C, H, W] of the files numbered `chosen` [B]; raise `DataError`."""
         channels, *size = self.shape
         images = np.empty((len(chosen), channels, *size), dtype=np.uint8)
         for image, i in zip(images, chosen.tolist(), strict=True):
@@ -70,22 +71,24 @@ class ImageFiles:
 
     @property
     def nbytes(self) -> int:
-        """What all images take in memory."""
+        """Return the size of all images in memory."""
         return len(self) * math.prod(self.shape)
 
     def path(self, i: int) -> str:
-        """Where image `i` is."""
+        """Return the path of image `i`."""
         return os.path.join(self.root, os.fsdecode(self.names[i]))  # a Path is 10 us slower
 
     def fingerprint(self, chosen: Sequence[int]) -> bytes:
-        """SHA-256 over shape, names and sizes in bytes of the files numbered `chosen`, and over
-        some bytes from the middle of up to `SAMPLED` of them.
+        """Return a SHA-256 over shape, file names and sizes of `chosen`, and bytes of a sample
+        of them.
+
+        The bytes are taken from the middle of up to `SAMPLED_FILES` files.
 
         Raises:
-            DataError: a file is gone.
+            DataError: a file is missing.
         """
         hasher = hashlib.sha256(repr(self.shape).encode())
-        every = -(-len(chosen) // SAMPLED)
+        every = -(-len(chosen) // SAMPLED_FILES)
         for order, i in enumerate(chosen):
             try:
                 size = os.path.getsize(self.path(i))
@@ -99,35 +102,35 @@ class ImageFiles:
 
 def _middle(path: str, size: int) -> bytes:
     with open(path, "rb") as file:
-        file.seek(max(0, (size - PROBE) // 2))
-        return file.read(PROBE)
+        file.seek(max(0, (size - SAMPLED_BYTES) // 2))
+        return file.read(SAMPLED_BYTES)
 
 
-_to_read: list[ImageFiles] = []
-"""In a worker process: the files that it reads."""
+_worker_files: list[ImageFiles] = []
+"""In a worker process: the files to read."""
 
 
-def _begin(files: ImageFiles) -> None:
-    """Make this process a worker."""
-    _to_read[:] = [files]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
+def _init_worker(files: ImageFiles) -> None:
+    """Initialize a worker process."""
+    _worker_files[:] = [files]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
 
 
-def _batch(chosen: np.ndarray) -> Tensor:
-    return _to_read[0].batch(chosen)
+def _read_batch(chosen: np.ndarray) -> Tensor:
+    return _worker_files[0].batch(chosen)
 
 
 class Reader:
-    """Reads batches of `files` in `workers` processes; 0: in this one."""
+    """Reader of batches of `files` with `workers` processes; 0 reads in the calling process."""
 
     def __init__(self, files: ImageFiles, workers: int) -> None:
         self.files, self.workers = files, workers
@@ -135,26 +138,27 @@ class Reader:
         self.warned = False
 
     def read(self, batches: Sequence[Tensor], device: torch.device) -> Iterator[Tensor]:
-        """The images of each index [B], on `device`.
+        """Yield the images of each index [B], on `device`.
 
         Raises:
             DataError: a file is damaged, or a worker process has died.
         """
         indices = [chosen.numpy() for chosen in batches]
-        ahead = min(self._ahead(indices), len(indices))
-        read = self._ahead_of_time(indices, ahead) if ahead else map(self.files.batch, indices)
+        ahead = min(self._prefetch_count(indices), len(indices))
+        read = self._prefetch(indices, ahead) if ahead else map(self.files.batch, indices)
         for images in read:
             pinned = images.pin_memory() if device.type == "cuda" else images
             yield pinned.to(device, non_blocking=True)
 
-    def _ahead(self, indices: Sequence[np.ndarray]) -> int:
-        """Batches to read ahead: as many as keep the workers busy and fit in shared memory."""
-        wanted = AHEAD * self.workers
+    def _prefetch_count(self, indices: Sequence[np.ndarray]) -> int:
+        """Return the number of batches to prefetch: enough for the workers, within shared
+        memory."""
+        wanted = PREFETCH * self.workers
         largest = max(map(len, indices), default=0) * math.prod(self.files.shape)
         free = shared_memory()
         if not wanted or not largest or free is None:
             return wanted
-        fit = int(SHARE * free // largest)
+        fit = int(MEMORY_SHARE * free // largest)
         if fit < min(wanted, len(indices)):
             self._warn(
                 f"shared memory has {free / 2**20:.0f} MiB free, room for {fit} of the {wanted} "
@@ -162,15 +166,15 @@ class Reader:
             )
         return min(wanted, fit)
 
-    def _ahead_of_time(self, indices: Sequence[np.ndarray], ahead: int) -> Iterator[Tensor]:
-        """The images of each of `indices`, of which `ahead` are on their way at any time."""
+    def _prefetch(self, indices: Sequence[np.ndarray], ahead: int) -> Iterator[Tensor]:
+        """Yield the images of each of `indices`, keeping `ahead` batches in flight."""
         pending: deque[Future[Tensor]] = deque()
         try:
-            pool = self._started()
+            pool = self._start_pool()
             for order, chosen in enumerate(indices):
                 for later in indices[order + len(pending) : order + ahead]:
-                    pending.append(pool.submit(_batch, later))
-                yield self._received(pending.popleft(), chosen)
+                    pending.append(pool.submit(_read_batch, later))
+                yield self._result(pending.popleft(), chosen)
         except BrokenProcessPool:
             self.pool = None
             raise DataError(
@@ -181,26 +185,26 @@ class Reader:
             for future in pending:
                 future.cancel()
 
-    def _received(self, future: Future[Tensor], chosen: np.ndarray) -> Tensor:
-        """The result of `future`; read here where it could not be sent."""
+    def _result(self, future: Future[Tensor], chosen: np.ndarray) -> Tensor:
+        """Return the result of `future`; read it here if it could not be sent."""
         try:
             return future.result()
         except (DataError, BrokenProcessPool):
             raise
-        except (RuntimeError, OSError) as error:  # no room, no file handles, no folder for a socket
+        except (RuntimeError, OSError) as error:  # no memory, file handles or socket folder
             self._warn(f"images cannot be sent between processes ({error})")
             return self.files.batch(chosen)
 
-    def _started(self) -> ProcessPoolExecutor:
-        """The workers, which begin when they are first asked."""
+    def _start_pool(self) -> ProcessPoolExecutor:
+        """Return the pool of workers, started on first use."""
         if self.pool is None:
             self.pool = ProcessPoolExecutor(
-                self.workers, initializer=_begin, initargs=(self.files,)
+                self.workers, initializer=_init_worker, initargs=(self.files,)
             )
         return self.pool
 
     def _warn(self, text: str) -> None:
-        """Say once that reading is slow, and the remedy."""
+        """Log once that reading is slow, and the remedy."""
         if not self.warned:
             log.warning(
                 f"{self.files.root}: {text}; reading is slower. Give a container more shared "
@@ -210,9 +214,9 @@ class Reader:
 
 
 class StreamedImages:
-    """Images [N, C, H, W], uint8, of a `reader`'s files; those numbered `index` [N].
+    """Images [N, C, H, W], uint8, in files; used in place of a tensor of images.
 
-    It stands where a tensor of images would; batches come to `device`.
+    `index` [N] numbers the files of `reader`; batches are returned on `device`.
     """
 
     dtype = torch.uint8
@@ -225,39 +229,39 @@ class StreamedImages:
 
     @property
     def shape(self) -> torch.Size:
-        """[N, C, H, W]."""
+        """Return [N, C, H, W]."""
         return torch.Size([len(self), *self.reader.files.shape])
 
     def to(self, device: torch.device) -> StreamedImages:
-        """The same images, which will come to `device`."""
+        """Return the same images, with batches on `device`."""
         return StreamedImages(self.reader, self.index, device)
 
     def __getitem__(self, chosen: Tensor) -> StreamedImages:
-        """The images numbered `chosen`, not read yet."""
+        """Return the images numbered `chosen`, still unread."""
         return StreamedImages(self.reader, self.index[chosen], self.device)
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The images of each index [B], on the device; raises as `Reader.read`."""
+        """Yield the images of each index [B], on the device; raise as `Reader.read`."""
         return self.reader.read([self.index[chosen] for chosen in batches], self.device)
 
-    def read_here(self, part: slice) -> Tensor:
-        """The images of a part of the split, read at once, in this process."""
+    def read_slice(self, part: slice) -> Tensor:
+        """Read a slice of the split in the calling process."""
         return self.reader.files.batch(self.index[part].numpy())
 
     def in_memory(self) -> Tensor:
-        """All images, read now; raises `DataError` for the first file that is damaged."""
+        """Read all images; raise `DataError` for the first damaged file."""
         images = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        size = images_within(self)
+        size = images_per_chunk(self)
         chunks = torch.arange(len(self)).split(size)
         for into, read in zip(images.split(size), self.batches(chunks), strict=True):
             into.copy_(read)
         return images
 
     def fingerprint(self) -> bytes:
-        """What stands for the images in a digest; see `ImageFiles.fingerprint`."""
+        """Return the bytes that represent the images in a digest; see `ImageFiles.fingerprint`."""
         return self.reader.files.fingerprint(self.index.tolist())
 
 
-def images_within(images: Tensor | StreamedImages, nbytes: int = CHUNK_BYTES) -> int:
-    """How many of `images` take up to `nbytes` of memory; at least one."""
+def images_per_chunk(images: Tensor | StreamedImages, nbytes: int = CHUNK_BYTES) -> int:
+    """Return how many of `images` fit into `nbytes` of memory; at least one."""
     return max(1, nbytes // max(1, math.prod(images.shape[1:])))

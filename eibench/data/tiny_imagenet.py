@@ -1,4 +1,4 @@
-"""Tiny ImageNet (Stanford CS231n): 200 classes of ImageNet in 64x64 RGB, as it is distributed.
+"""Tiny ImageNet (Stanford CS231n): 200 classes of ImageNet in 64x64 RGB, as distributed.
 
     tiny_imagenet/tiny-imagenet-200/wnids.txt           the classes
                                     words.txt           WNID <tab> names
@@ -6,8 +6,8 @@
                                     val/images/*.JPEG                10000
                                     val/val_annotations.txt          file <tab> WNID <tab> box
 
-Its test images have no labels. So `val` is the test split, as in the literature, and validation is
-carved from `train` by a fixed stratified seed. With a `size` below 64 the images are resized,
+The test images have no labels. So `val` is the test split, as in the literature, and validation is
+a stratified part of `train` under a fixed seed. With a `size` below 64 the images are resized,
 bilinear and antialiased.
 """
 
@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from eibench.data.archives import fetch_archive
-from eibench.data.base import ImageData, Split, set_aside
+from eibench.data.base import ImageData, Split, split_validation
 from eibench.data.pixels import read_image
-from eibench.data.sources import DataSource, damaged, folder_of, unreadable
+from eibench.data.sources import DataSource, damaged_error, dataset_folder, unreadable
 from eibench.errors import DataError
 
 NAME = "tiny_imagenet"
@@ -37,24 +37,24 @@ IMAGE = (3, 64, 64)
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of the set, in a fixed order, and what they show."""
+    """Files of the data set in a fixed order, with their classes."""
 
     wnids: list[str]
-    """Classes, ascending."""
+    """Class identifiers, ascending."""
     names: dict[str, str]
-    """What words.txt calls each of them."""
+    """Words of each class, from words.txt."""
     train: list[tuple[Path, str]]
     test: list[tuple[Path, str]]
 
 
 def tiny_imagenet(validation_share: float, size: int = IMAGE[1]) -> ImageData:
-    """Both labelled parts, in memory (1.4 GB as they are); raises `DataError`."""
-    folder = folder_of(NAME)
+    """Load both labelled parts into memory (1.4 GB at full size); raise `DataError`."""
+    folder = dataset_folder(NAME)
     if problems := _misfits(folder):
-        raise damaged(NAME, problems)
+        raise damaged_error(NAME, problems)
     listing = _list(folder / BASE)
     train, test = _labels(listing, listing.train), _labels(listing, listing.test)
-    kept, held = set_aside(train.numpy(), validation_share, folder)
+    kept, held = split_validation(train.numpy(), validation_share, folder)
     return ImageData(
         _class_names(listing),
         Split(_read([listing.train[i] for i in kept], size), train[kept]),
@@ -64,7 +64,7 @@ def tiny_imagenet(validation_share: float, size: int = IMAGE[1]) -> ImageData:
 
 
 def _list(base: Path) -> Listing:
-    """What the text files and folders say; raises `DataError` when one is missing."""
+    """Read the text files and list the images; raise `DataError` when one is missing."""
     wnids = sorted({word for line in _lines(base / "wnids.txt") for word in line.split()})
     wnids = [wnid for wnid in wnids if wnid.isalnum()]
     rows = [line.partition("\t") for line in _lines(base / "words.txt")]
@@ -80,14 +80,15 @@ def _list(base: Path) -> Listing:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a text file; what is no text cannot be found in another file, and is named then."""
+    """Return the lines of a text file; bytes that are not UTF-8 are replaced, and reported
+    later."""
     if not path.is_file():
         raise DataError(f"{path}: missing")
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _misfits(folder: Path) -> list[str]:
-    """What is wrong with files and annotations, short of looking into the images."""
+    """Return the problems of files and annotations, without decoding images."""
     try:
         return list(_layout_problems(folder / BASE, _list(folder / BASE)))
     except DataError as error:
@@ -97,7 +98,7 @@ def _misfits(folder: Path) -> list[str]:
 
 
 def _layout_problems(base: Path, listing: Listing) -> Iterator[str]:
-    """Files that are missing, or that do not suit one another."""
+    """Yield missing files and inconsistencies between files."""
     if len(listing.wnids) != CLASSES:
         yield f"{base / 'wnids.txt'}: {len(listing.wnids)} classes, not {CLASSES}"
     for wnid in listing.wnids:
@@ -112,7 +113,7 @@ def _layout_problems(base: Path, listing: Listing) -> Iterator[str]:
 
 
 def _annotation_problems(val: Path, listing: Listing) -> Iterator[str]:
-    """Annotations without an image, images without one, classes that are not the set's."""
+    """Yield annotations without image, images without annotation, and unknown classes."""
     annotations, annotated = val / "val_annotations.txt", {path for path, _ in listing.test}
     if len(annotated) != TESTED or len(listing.test) != TESTED:
         yield f"{annotations}: {len(listing.test)} lines on {len(annotated)} images, not {TESTED}"
@@ -126,7 +127,7 @@ def _annotation_problems(val: Path, listing: Listing) -> Iterator[str]:
 
 
 def _class_names(listing: Listing) -> tuple[str, ...]:
-    """The first of the words for each class, with its id where another has the same."""
+    """Return the first word of each class, with the identifier where two classes share it."""
     first = [listing.names[wnid].partition(",")[0].strip() for wnid in listing.wnids]
     count = Counter(first)
     both = zip(first, listing.wnids, strict=True)
@@ -139,8 +140,8 @@ def _labels(listing: Listing, files: Iterable[tuple[Path, str]]) -> Tensor:
 
 
 def _read(files: list[tuple[Path, str]], size: int) -> Tensor:
-    """uint8 [N, 3, size, size], filled in place: a list of images to stack would take twice as
-    much."""
+    """Return uint8 [N, 3, size, size], filled in place: stacking a list would need twice the
+    memory."""
     from torchvision.transforms.functional import resize
 
     images = torch.empty(len(files), IMAGE[0], size, size, dtype=torch.uint8)
@@ -161,7 +162,7 @@ def _fetch(folder: Path) -> None:
 
 
 def _verify(folder: Path) -> list[str]:
-    """Every file is looked at, and every image decoded."""
+    """Return the problems of all files; every image is decoded."""
     images = sorted((folder / BASE).glob("train/*/images/*.JPEG"))
     images += sorted((folder / BASE).glob("val/images/*.JPEG"))
     return [*_misfits(folder), *_unreadable(images)]

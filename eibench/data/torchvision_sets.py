@@ -5,9 +5,13 @@
     cifar10/cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}
     cifar100/cifar-100-python/{train,test,meta}
 
-Test is the published test part; validation is carved from the training part by a fixed stratified
-seed. Nothing is read before it is verified: a file of CIFAR is a pickle, which could run code, and
-is opened only when its md5 is that of the published file.
+Test is the published test part; validation is a stratified part of training under a fixed seed.
+Files are verified before they are read: a CIFAR file is a pickle, which could run code, and is
+opened only if its MD5 is the published one.
+
+An idx file of MNIST is a big-endian header (magic number, one size per dimension) and 8-bit values.
+The published MD5 are those of the compressed files; where these are present, as after a download,
+they verify every byte.
 """
 
 from __future__ import annotations
@@ -24,34 +28,34 @@ import torch
 from torch import Tensor
 
 from eibench.data.archives import fetch_archive
-from eibench.data.base import ImageData, Split, set_aside
-from eibench.data.sources import DataSource, md5_problems, whole_folder
+from eibench.data.base import ImageData, Split, split_validation
+from eibench.data.sources import DataSource, md5_problems, verified_folder
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, MNIST
 
 MAGIC = {1: 0x0801, 3: 0x0803}
-"""By number of dimensions, for unsigned 8-bit values."""
+"""Magic numbers of unsigned 8-bit values, by number of dimensions."""
 IMAGE = (28, 28)
 
 
 def mnist(validation_share: float) -> ImageData:
-    """MNIST (LeCun et al. 1998): 60000 and 10000 images [1, 28, 28]; raises `DataError`."""
+    """Load MNIST (LeCun et al. 1998): 60000 and 10000 images [1, 28, 28]; raise `DataError`."""
     return _mnist("mnist", "MNIST", validation_share)
 
 
 def fashion_mnist(validation_share: float) -> ImageData:
-    """Fashion-MNIST (Xiao et al. 2017), in the form of MNIST; raises `DataError`."""
+    """Load Fashion-MNIST (Xiao et al. 2017), in the format of MNIST; raise `DataError`."""
     return _mnist("fashion_mnist", "FashionMNIST", validation_share)
 
 
 def cifar10(validation_share: float) -> ImageData:
-    """CIFAR-10 (Krizhevsky 2009): 50000 and 10000 images [3, 32, 32]; raises `DataError`."""
+    """Load CIFAR-10 (Krizhevsky 2009): 50000 and 10000 images [3, 32, 32]; raise `DataError`."""
     return _cifar("cifar10", "CIFAR10", validation_share)
 
 
 def cifar100(validation_share: float) -> ImageData:
-    """CIFAR-100 (Krizhevsky 2009), its 100 fine classes; raises `DataError`."""
+    """Load CIFAR-100 (Krizhevsky 2009) with its 100 fine classes; raise `DataError`."""
     return _cifar("cifar100", "CIFAR100", validation_share)
 
 
@@ -64,36 +68,38 @@ def _class(name: str) -> Any:
 
 def _mnist(name: str, class_name: str, share: float) -> ImageData:
     kind = _class(class_name)
-    folder = whole_folder(name, TORCHVISION_SOURCES[name])
+    folder = verified_folder(name, TORCHVISION_SOURCES[name])
     train, test = (kind(folder, train=part) for part in (True, False))
-    classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST's are `7 - seven`
+    classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST: `7 - seven`
     splits = [Split(part.data.unsqueeze(1), part.targets) for part in (train, test)]
     return _carved(folder, classes, share, *splits)
 
 
 def _cifar(name: str, class_name: str, share: float) -> ImageData:
     kind = _class(class_name)
-    folder = whole_folder(name, TORCHVISION_SOURCES[name])
+    folder = verified_folder(name, TORCHVISION_SOURCES[name])
     train, test = (kind(folder, train=part) for part in (True, False))
     splits = [Split(_channels_first(p.data), torch.tensor(p.targets)) for p in (train, test)]
     return _carved(folder, train.classes, share, *splits)
 
 
 def _channels_first(images: np.ndarray) -> Tensor:
-    """[N, H, W, C] to [N, C, H, W]."""
+    """Convert [N, H, W, C] to [N, C, H, W]."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def _carved(folder: Path, classes: list[str], share: float, train: Split, test: Split) -> ImageData:
-    """The three splits: `share` of `train` becomes the validation split."""
-    parts = set_aside(train.labels.numpy(), share, folder)
+    """Return the three splits; `share` of `train` becomes the validation split."""
+    parts = split_validation(train.labels.numpy(), share, folder)
     kept, held = (train.take(index) for index in parts)
     return ImageData(tuple(classes), kept, held, test)
 
 
 def _fetch_mnist(class_name: str, folder: Path) -> None:
-    """The compressed files, and what they hold: unpacked anew, since torchvision takes for whole
-    what an interrupted call left half unpacked."""
+    """Download the compressed files and unpack them again.
+
+    torchvision would accept files that an interrupted call left incomplete.
+    """
     kind = _class(class_name)
     for half in (folder / kind.__name__ / "raw").glob("*-ubyte"):
         half.unlink()
@@ -101,14 +107,14 @@ def _fetch_mnist(class_name: str, folder: Path) -> None:
 
 
 def _fetch_cifar(class_name: str, folder: Path) -> None:
-    """The batches; the archive, which holds nothing else, is not kept."""
+    """Download the batches; the archive is deleted."""
     kind = _class(class_name)
     if _cifar_problems(class_name, folder):
         fetch_archive(kind.url, folder, kind.filename, kind.tgz_md5)
 
 
 def _cifar_problems(class_name: str, folder: Path) -> list[str]:
-    """The batches and the class names that are not the published files."""
+    """Return the batches and class names that differ from the published files."""
     kind: type[CIFAR10] = _class(class_name)
     files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
     base = folder / kind.base_folder
@@ -126,12 +132,12 @@ def _source(
 
 
 def mnist_problems(kind: type[MNIST], folder: Path) -> list[str]:
-    """What is wrong with the files of `kind` under `folder`, each problem naming one."""
+    """Return the problems of the files of `kind` under `folder`, each naming a file."""
     return list(_problems(kind, folder / kind.__name__))
 
 
 def _problems(kind: type[MNIST], base: Path) -> Iterator[str]:
-    for old in sorted(base.glob("processed/*.pt")):  # which torchvision would read in their stead
+    for old in sorted(base.glob("processed/*.pt")):  # torchvision would read these instead
         yield f"{old}: from an old torchvision, cannot be verified; remove it"
     for archive, md5 in kind.resources:
         yield from _archive_problems(base / "raw" / archive, md5)
@@ -143,20 +149,20 @@ def _problems(kind: type[MNIST], base: Path) -> Iterator[str]:
 
 
 def _archive_problems(archive: Path, md5: str) -> Iterator[str]:
-    """A damaged archive, or a file that is not what it holds; an archive need not be there."""
+    """Yield a damaged archive, or a file that differs from its archive; the archive is optional."""
     if not archive.exists():
         return
     if wrong := md5_problems(archive, md5):
         yield from wrong
         return
-    crc = int.from_bytes(archive.read_bytes()[-8:-4], "little")  # of the content, says gzip
+    crc = int.from_bytes(archive.read_bytes()[-8:-4], "little")  # gzip ends with CRC-32 and size
     file = archive.with_suffix("")
     if file.is_file() and zlib.crc32(file.read_bytes()) != crc:
         yield f"{file}: damaged, it is not what {archive.name} holds"
 
 
 def _idx_problems(path: Path, dims: int) -> Iterator[str]:
-    """A missing file, or one whose header and size do not agree."""
+    """Yield a missing file, or one whose header and size disagree."""
     if not path.is_file():
         yield f"{path}: missing"
         return
@@ -171,7 +177,7 @@ def _idx_problems(path: Path, dims: int) -> Iterator[str]:
 
 
 def _sizes(path: Path, dims: int) -> tuple[int, ...]:
-    """The sizes in the header; none when it is not the header of an idx file of `dims`."""
+    """Return the sizes in the header; empty if it is not an idx header of `dims` dimensions."""
     with path.open("rb") as file:
         header = file.read(4 * (1 + dims))
     words = [int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4)]
@@ -179,7 +185,7 @@ def _sizes(path: Path, dims: int) -> tuple[int, ...]:
 
 
 def _pair_problems(images: Path, labels: Path, classes: int) -> Iterator[str]:
-    """Labels that do not suit the images or the classes."""
+    """Yield labels that do not fit the images or the classes."""
     (count,), (pictures, *_) = _sizes(labels, 1), _sizes(images, 3)
     if count != pictures:
         yield f"{labels}: {count} labels for {pictures} images"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from eibench.data import SOURCES, DataError, ImageData, Split
-from eibench.data.base import as_float, in_order, picked
+from eibench.data.base import as_float, in_order, select_batches
 from eibench.data.batches import RECORDING, moments
-from eibench.data.sources import VARIABLE, acquire, data_folder, folder_of
-from eibench.data.stream import images_within
+from eibench.data.sources import VARIABLE, acquire, data_folder, dataset_folder
+from eibench.data.stream import images_per_chunk
 from eibench.errors import UserError, pass_on
 from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
@@ -84,7 +84,7 @@ def fetch(name: str) -> tuple[Path, bool]:
     """The folder of the data set, and whether anything had to be fetched; raises `UserError`."""
     try:
         fetched = acquire(name, SOURCES[name])
-        return folder_of(name), fetched
+        return dataset_folder(name), fetched
     except DataError as error:
         raise UserError(f"data set {name}: {error}") from None
 
@@ -100,7 +100,7 @@ def verify(options: DataOptions, timesteps: int) -> list[str]:
         if source is None:
             _read_all(_load(options, timesteps))
             return []
-        return source.problems(folder_of(options.name))
+        return source.problems(dataset_folder(options.name))
     except DataError as error:
         raise UserError(f"data set {options.name}: {error}") from None
 
@@ -121,7 +121,7 @@ def describe(options: DataOptions, timesteps: int, classes: int, pictures: int) 
 def _described(data: ImageData, classes: int, pictures: int) -> Description:
     images = data.train.images
     mean, deviation = (tuple(x.tolist()) for x in moments(data.train))
-    ranges = [chunk.aminmax() for chunk in in_order(images, min(CHUNK, images_within(images)))]
+    ranges = [chunk.aminmax() for chunk in in_order(images, min(CHUNK, images_per_chunk(images)))]
     return Description(
         image=data.image,
         frames=images.shape[1] if len(images.shape) == RECORDING else None,
@@ -156,7 +156,7 @@ def _read_all(data: ImageData) -> None:
     """Read the images that loading has left in their files."""
     for split in data.splits.values():
         if not isinstance(split.images, Tensor):
-            for _ in in_order(split.images, images_within(split.images)):
+            for _ in in_order(split.images, images_per_chunk(split.images)):
                 pass
 
 
@@ -177,6 +177,6 @@ def _samples(data: ImageData, classes: int, pictures: int) -> dict[str, np.ndarr
 def _sample(split: Split, label: int, pictures: int) -> Tensor:
     """The first `pictures` images of a class, or the frames of its first recording."""
     found = (split.labels == label).nonzero().flatten()
-    stored = next(picked(split.images, [found[:pictures]]))
+    stored = next(select_batches(split.images, [found[:pictures]]))
     samples = as_float(stored, split.unit)
     return samples[0] if samples.dim() == RECORDING else samples

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eibench.data import DataError, ImageData
 from eibench.data.augment import Augmentation
-from eibench.data.machine import MEMORY, WORKERS, setting, worker_count
+from eibench.data.machine import MEMORY, WORKERS, environment_variables, worker_count
 from eibench.errors import UserError
 from eibench.execution.dataset_cache import Datasets
 from eibench.execution.device import device_name
@@ -87,7 +87,7 @@ def _places(
     except DataError as error:
         raise UserError(str(error)) from None
     for workers in (0, most):
-        with setting(**{MEMORY: 0, WORKERS: workers}):
+        with environment_variables(**{MEMORY: 0, WORKERS: workers}):
             streamed = Datasets(device).get(spec)
         if not isinstance(streamed.train.images, Tensor):
             yield workers, streamed

@@ -1,1 +1,1 @@
-"""Training one run: build, prepare, fit, evaluate, checkpoint."""
+"""Training of one run: build, prepare, fit, evaluate, checkpoint."""

@@ -1,8 +1,8 @@
-"""Batches of one image, and whether a network can be trained and evaluated on them.
+"""Check whether a network can be trained and evaluated on a batch of one image.
 
-A norm over a batch has one value for each channel where the batch holds one image, the map one
-position, and the norm takes each step by itself or T is 1: it has no variance, and torch refuses
-it. The network itself is asked, on paper (torch's `meta` device), so no method is named here.
+A norm over the batch has no variance if it sees one value per channel: one image, a feature map of
+one position, and one time step. torch then raises an error. The check runs the network itself on
+torch's `meta` device, so no method is named here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eibench.training.build import make_method, make_network
 
 
 def check_batches(spec: RunSpec, data: ImageData) -> None:
-    """Raise `UserError` where some batch of a run holds one image, and one is too few."""
+    """Raise `UserError` if a batch of the run holds one image and the network cannot process it."""
     size = spec.train.batch_size
     for name, training in (("train", True), ("validation", False), ("test", False)):
         count = len(getattr(data, name))
@@ -42,7 +42,7 @@ def check_batches(spec: RunSpec, data: ImageData) -> None:
 
 
 def has_batch_of_one(spec: RunSpec, split: str, count: int) -> bool:
-    """Whether some batch of a run holds one of the `count` images of `split` alone."""
+    """Return whether a batch of the run holds only one of the `count` images of `split`."""
     size = spec.train.batch_size
     last = count % size or size
     if split != "train":
@@ -53,7 +53,8 @@ def has_batch_of_one(spec: RunSpec, split: str, count: int) -> bool:
 
 
 def sizes_that_leave_one(data: ImageData, among: Callable[[int], bool]) -> list[int]:
-    """The batch sizes, of those `among`, with which a split of `data` has a batch of one image."""
+    """Return the batch sizes accepted by `among` for which a split of `data` has a batch of one
+    image."""
     found = {1}
     for split in data.splits.values():
         rest = len(split) - 1
@@ -63,19 +64,19 @@ def sizes_that_leave_one(data: ImageData, among: Callable[[int], bool]) -> list[
 
 
 def _other_size(size: int, data: ImageData) -> int:
-    """The nearest larger batch size without a batch of one image."""
+    """Return the nearest larger batch size without a batch of one image."""
     alone = sizes_that_leave_one(data, lambda n: n > size)
     return next(n for n in itertools.count(size + 1) if n not in alone)
 
 
 def _too_few(spec: RunSpec, data: ImageData, training: bool) -> str | None:
-    """The network's objection to one image, if it has none to two."""
+    """Return the network's error for one image, if it has none for two."""
     one, two = (_objection(spec, data, count, training) for count in (1, 2))
     return one if two is None else None
 
 
 def _objection(spec: RunSpec, data: ImageData, count: int, training: bool) -> str | None:
-    """What goes wrong with a batch of `count` images, in words; None: nothing."""
+    """Return the error text for a batch of `count` images, or None."""
     shape = DataShape(data.image, len(data.classes))
     with torch.device("meta"), torch.no_grad():
         images = torch.empty(count, *data.train.images.shape[1:])

@@ -1,4 +1,4 @@
-"""From a spec to objects: the one place that reads a spec and makes networks of it."""
+"""Construction of data, method, network and optimizer from the spec of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from eibench.training.seeds import generator, stream_seed
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that training one run needs."""
+    """Spec, data, network and optimizer of one run."""
 
     spec: RunSpec
     data: ImageData
@@ -35,10 +35,10 @@ class Experiment:
 
 
 def load_data(options: DataOptions, timesteps: int) -> ImageData:
-    """The data set that `options` name; recordings are binned into `timesteps` frames.
+    """Load the data set of `options`; recordings are binned into `timesteps` frames.
 
     Raises:
-        UserError: it is absent or damaged, or not what a data set must be.
+        UserError: it is missing or damaged, or violates the requirements of data sets.
     """
     frames = timesteps if options.events else None
     try:
@@ -48,10 +48,10 @@ def load_data(options: DataOptions, timesteps: int) -> ImageData:
 
 
 def make_method(spec: RunSpec) -> Method:
-    """The spec's method, over the spec's neuron.
+    """Build the spec's method with the spec's neuron.
 
     Raises:
-        UserError: the method does not exist for this neuron.
+        UserError: the method does not support this neuron.
     """
     method, neuron = METHODS[spec.method.name], spec.neuron.model_dump()
     try:
@@ -61,16 +61,16 @@ def make_method(spec: RunSpec) -> Method:
 
 
 def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:
-    """The spec's network with freshly drawn weights, on the CPU.
+    """Build the spec's network for `data` with newly drawn weights, on the CPU.
 
     Raises:
-        UserError: the network does not suit the data.
+        UserError: the network does not fit the data.
     """
     return make_network(spec, method, DataShape(data.image, len(data.classes)))
 
 
 def make_network(spec: RunSpec, method: Method, shape: DataShape) -> nn.Module:
-    """The same for data of which only the `shape` is known."""
+    """Build the spec's network for data of the given `shape`; see `make_model`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(spec.seed, "weights"))
         build = MODELS[spec.model.name]
@@ -82,7 +82,7 @@ def make_network(spec: RunSpec, method: Method, shape: DataShape) -> nn.Module:
 
 
 def build(spec: RunSpec, data: ImageData) -> Experiment:
-    """The experiment of `spec` on the device that holds `data`; not yet prepared."""
+    """Build the experiment of `spec` on the device of `data`, without the method's preparation."""
     method = make_method(spec)
     model = make_model(spec, method, data).to(data.train.labels.device)
     groups = method.param_groups(model, spec.train.weight_decay)
@@ -91,13 +91,13 @@ def build(spec: RunSpec, data: ImageData) -> Experiment:
 
 
 def make_input(spec: RunSpec, data: ImageData) -> tuple[Augmentation, Normalization | None]:
-    """What is done to training images, and to all images after that."""
+    """Return the augmentation of training images, and the normalization of all images."""
     augmentation = Augmentation(**spec.input.model_dump(exclude={"normalize"}))
     return augmentation, normalization(data.train) if spec.input.normalize else None
 
 
 def epoch_batches(experiment: Experiment, size: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Training images and labels in batches of `size`, as the first layer sees them.
+    """Yield training images and labels in batches of `size`, as the first layer receives them.
 
     Order and augmentation depend on seed and epoch (from 0) alone.
     """
@@ -109,12 +109,12 @@ def epoch_batches(experiment: Experiment, size: int, epoch: int) -> Iterator[tup
 
 
 def first_batch(experiment: Experiment, size: int) -> tuple[Tensor, Tensor]:
-    """The `size` images and labels that training will see first; the seed alone decides which."""
+    """Return the first `size` training images and labels, which the seed alone determines."""
     return next(epoch_batches(experiment, size, epoch=0))
 
 
 def prepare(experiment: Experiment) -> None:
-    """The method's data-dependent initialisation, on the first batch that training will see."""
+    """Apply the method's data-dependent initialization, on the first training batch."""
     spec = experiment.spec
     images, _ = first_batch(experiment, spec.train.init_batch_size or spec.train.batch_size)
     batch = over_time(images, spec.timesteps)

@@ -1,11 +1,11 @@
-"""The state of a run between two epochs, saved whole and read back whole or not at all.
+"""Checkpoints of a run between two epochs; a checkpoint is restored completely or not at all.
 
-All randomness of training is derived from seed and epoch, except what a network itself may draw
-from torch's global generators; their states are saved too.
+All randomness of training derives from seed and epoch, except draws of a network from torch's
+global generators; their states are saved.
 
-A checkpoint goes on only where the rest of the run would be that of an undisturbed one: with the
-spec, the data (by digest), the code of eibench and of plugins, torch's version and the kind of
-device that it was saved with. The number of CPU threads may differ, as rounding does then.
+A checkpoint is used only if the rest of the run would equal that of an uninterrupted one. Spec,
+data digest, code of eibench and plugins, torch version and device type must be those it was saved
+with. The number of CPU threads may differ, and rounding with it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from eibench.training.build import Experiment
 from eibench.training.fit import Progress
 
 VERSION = 2
-"""Of the file; older ones do not say what they depend on."""
+"""Version of the file format; older versions do not list their dependencies."""
 CODE = ("data", "methods", "models", "nn", "training")
-"""The packages of eibench whose code makes a run's numbers."""
+"""Packages of eibench whose code determines a run's numbers."""
 CHANGED = {
     "version": "it was saved by another version of eibench",
     "eibench": "eibench's code has changed since it was saved",
@@ -38,17 +38,17 @@ CHANGED = {
     "data": "the data set has changed since it was saved",
     "spec": "it is of a run with other settings",
 }
-"""What is to be said where a dependency differs, the first one first."""
+"""Message for each dependency that differs; the first that differs is shown."""
 SHOWN = 300
-"""Characters of an error that are shown."""
+"""Number of characters of an error that are shown."""
 
 
 class Unusable(ValueError):
-    """A checkpoint from which the run cannot go on; the text says why."""
+    """Error of a checkpoint from which the run cannot continue; its text says why."""
 
 
 def save(path: Path, experiment: Experiment, progress: Progress) -> None:
-    """Write the state after an epoch; the file is complete or absent, never half."""
+    """Write the state after an epoch, atomically."""
     state: dict[str, Any] = {
         "depends": dependencies(experiment),
         "model": experiment.model.state_dict(),
@@ -63,11 +63,11 @@ def save(path: Path, experiment: Experiment, progress: Progress) -> None:
 
 
 def restore(path: Path, experiment: Experiment) -> Progress:
-    """Put the saved state into `experiment`; returns how far it had come.
+    """Load the saved state into `experiment`, and return its progress.
 
     Raises:
-        Unusable: the file is damaged, or depends on what is no longer so. The experiment may be
-            half changed then: whoever starts over has to build it again.
+        Unusable: the file is damaged, or a dependency has changed. The experiment may be partly
+            overwritten, so the caller must build it again.
     """
     try:
         return _restored(path, experiment)
@@ -101,7 +101,7 @@ def _restored(path: Path, experiment: Experiment) -> Progress:
 
 
 def dependencies(experiment: Experiment) -> dict[str, Any]:
-    """What the rest of a run depends on beside its state, as plain values."""
+    """Return everything else that the rest of a run depends on, as plain values."""
     spec = experiment.spec
     return {
         "version": VERSION,
@@ -114,7 +114,7 @@ def dependencies(experiment: Experiment) -> dict[str, Any]:
 
 
 def _source_digest() -> str:
-    """SHA-256 over the version and the sources of `CODE`."""
+    """Return a SHA-256 over the version and the sources of `CODE`."""
     root = Path(eibench.__file__).parent
     hasher = hashlib.sha256(eibench.__version__.encode())
     for path in sorted(path for name in CODE for path in (root / name).rglob("*.py")):
@@ -123,11 +123,11 @@ def _source_digest() -> str:
 
 
 CODE_DIGEST = _source_digest()
-"""Read when the code is, not when it may have been edited since."""
+"""Computed at import, before the files can be edited."""
 
 
 def _digest(state: Mapping[str, Any]) -> str:
-    """SHA-256 over every value of a state, with its type and place."""
+    """Return a SHA-256 over every value of a state, with its type and position."""
     hasher = hashlib.sha256()
     _feed(hasher, state)
     return hasher.hexdigest()

@@ -16,7 +16,7 @@ from eibench.nn.kernels.precision import autocast_disabled
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass over a split showed."""
+    """Loss, accuracy and firing over one pass of a split."""
 
     loss: float
     accuracy: float
@@ -25,7 +25,7 @@ class Evaluation:
     """Spikes per neuron and time step, over the whole network."""
     firing_rate_by_layer: list[float]
     silent_share: float
-    """Share of neurons that never fired on the split."""
+    """Fraction of neurons that never fired on the split."""
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def evaluate(
     batch_size: int,
     normalization: Normalization | None = None,
 ) -> Evaluation:
-    """`model` in evaluation mode on `split`, not augmented; its training mode is restored."""
+    """Evaluate `model` on `split` without augmentation; restore its training mode."""
     was_training = model.training
     model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)

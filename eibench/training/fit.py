@@ -1,7 +1,7 @@
-"""The training loop: one generator that yields a record after each epoch.
+"""Training loop: a generator that yields a record after each epoch.
 
-It writes nothing: whoever iterates keeps the records and saves the state. The test split is read
-once, by `final_result`, after training.
+It writes no files; the caller stores records and checkpoints. The test split is read once, by
+`final_result`, after training.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from eibench.training.optim import autocast, learning_rate
 
 
 class Diverged(Exception):
-    """The loss left the finite numbers."""
+    """Error of a loss that is not finite."""
 
 
 @dataclass
 class Progress:
-    """How far a run has come: its epoch records, and the best weights on validation."""
+    """Epoch records of a run so far, and the best weights by validation."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def note(self, record: dict[str, Any], model: nn.Module) -> None:
-        """Append an epoch; keep its weights if validation accuracy, then loss, improved."""
+        """Append an epoch's record; keep the weights if validation accuracy, then loss,
+        improved."""
         self.history.append(record)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
         if best is None or _merit(record) > _merit(best):
@@ -50,7 +51,7 @@ def _merit(record: dict[str, Any]) -> tuple[float, float]:
 
 
 def fit(experiment: Experiment, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Train from where `progress` stands to the last epoch; yield each epoch's record.
+    """Train from the state of `progress` to the last epoch; yield each epoch's record.
 
     Raises:
         Diverged: a loss is not finite.
@@ -82,9 +83,10 @@ def fit(experiment: Experiment, progress: Progress) -> Iterator[dict[str, Any]]:
 
 
 def train_epoch(experiment: Experiment, epoch: int) -> tuple[float, float, float]:
-    """One pass over the training split: mean loss, accuracy in percent, last learning rate.
+    """Run one pass over the training split; return mean loss, accuracy in percent, last learning
+    rate.
 
-    Totals stay on the device until the end, so no step waits for it.
+    Sums stay on the device until the end, so that no step synchronizes with it.
     """
     data = experiment.data.train
     experiment.model.train()
@@ -98,17 +100,17 @@ def train_epoch(experiment: Experiment, epoch: int) -> tuple[float, float, float
 
 
 def steps_per_epoch(spec: RunSpec, data: ImageData) -> int:
-    """Optimizer steps in one pass over the training split."""
+    """Return the number of optimizer steps in one pass over the training split."""
     return math.ceil(len(data.train) / spec.train.batch_size)
 
 
 def total_steps(spec: RunSpec, data: ImageData) -> int:
-    """Optimizer steps of a whole run."""
+    """Return the number of optimizer steps of a whole run."""
     return spec.train.epochs * steps_per_epoch(spec, data)
 
 
 def scheduled(experiment: Experiment, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
-    """The batches of an epoch (from 1), each with its learning rate."""
+    """Yield the batches of an epoch (from 1), each with its learning rate."""
     spec = experiment.spec
     steps = steps_per_epoch(spec, experiment.data)
     for i, batch in enumerate(epoch_batches(experiment, spec.train.batch_size, epoch - 1)):
@@ -118,7 +120,8 @@ def scheduled(experiment: Experiment, epoch: int) -> Iterator[tuple[tuple[Tensor
 def train_step(
     experiment: Experiment, batch: tuple[Tensor, Tensor], lr: float
 ) -> tuple[Tensor, Tensor]:
-    """One optimizer step on cross-entropy of the time-averaged logits: loss and hits."""
+    """Take one optimizer step on the cross-entropy of time-averaged logits; return loss and
+    hits."""
     spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -136,14 +139,14 @@ def train_step(
 def loss_on(
     model: nn.Module, batch: tuple[Tensor, Tensor], timesteps: int
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the time-averaged logits on images and labels, and these logits."""
+    """Return the cross-entropy of the time-averaged logits of a batch, and the logits."""
     images, labels = batch
     logits = model(over_time(images, timesteps)).float().mean(0)
     return nn.functional.cross_entropy(logits, labels), logits
 
 
 def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
-    """What a finished run reports: the test split, at the last epoch and at the chosen one."""
+    """Evaluate the test split with the last and the best weights; return the result of a run."""
     model = experiment.model
     last = _evaluate(experiment, "test")
     violations = negative_weights(model)

@@ -12,7 +12,10 @@ from eibench.plan.options import TrainOptions
 
 
 def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> Optimizer:
-    """SGD with momentum, or AdamW, over parameter `groups`, of which all decay if so asked."""
+    """Return SGD with momentum, or AdamW, over parameter `groups`.
+
+    With `weight_decay_on: all` every group decays.
+    """
     if options.weight_decay_on == "all":
         groups = [{**group, "weight_decay": options.weight_decay} for group in groups]
     if options.optimizer == "adamw":
@@ -21,9 +24,9 @@ def make_optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> Optim
 
 
 def learning_rate(step: int, steps_per_epoch: int, options: TrainOptions) -> float:
-    """The rate of optimizer step `step` (from 0).
+    """Return the learning rate of optimizer step `step` (from 0).
 
-    Linear warm-up over the first epochs, then constant or a cosine that reaches zero one step
+    Linear warm-up over the first epochs, then constant, or a cosine that reaches zero one step
     after the last (Loshchilov and Hutter 2017, without restarts).
     """
     warmup = options.warmup_epochs * steps_per_epoch

@@ -139,7 +139,7 @@ def test_bad_only(refused, tiny, only, message):
         ("1.5", "--seeds 1.5: must be whole numbers, such as 0,1,2"),
         ("0 1", "--seeds 0 1: must be whole numbers, such as 0,1,2"),
         ("-1", "--seeds -1: a seed is "),
-        ("3,1,3", "--seeds 3,1,3: a seed stands twice"),
+        ("3,1,3", "--seeds 3,1,3: a seed is listed twice"),
         (str(2**63), f"--seeds {2**63}: a seed is "),
     ],
 )

@@ -130,7 +130,7 @@ def test_its_help_shares_the_options_of_run(cli):
     [
         (["--steps", "x"], "--steps x: must be whole numbers, such as 0,1,2"),
         (["--steps", "-1"], "--steps -1: a number of steps is at least 0"),
-        (["--steps", "1,1"], "--steps 1,1: a number of steps stands twice"),
+        (["--steps", "1,1"], "--steps 1,1: a number of steps is listed twice"),
         (["--steps", "9999999999"], "a number of steps is at most 2147483647"),
         (["--set", "probe.step=1"], "unknown key; allowed here: steps; did you mean 'steps'?"),
     ],

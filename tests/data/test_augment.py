@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eibench.data import Split
 from eibench.data.augment import Augmentation
 from eibench.data.batches import evaluation_batches, training_batches
-from eibench.data.geometry import cut, moved, rotated
+from eibench.data.geometry import rotate, shift_flip_roll, zero_square
 
 ALL = Augmentation(crop=2, flip=True, rotate=20.0, roll=3, cutout=3)
 
@@ -99,7 +99,7 @@ def test_crop_flip_and_roll_agree_with_a_loop(dtype, height, width, crop, roll, 
     images = random_images(5, 2, height, width, dtype, seed)
     shift, turn = whole(5, -crop, crop, seed), whole(5, -roll, roll, seed + 1)
     mirrored = torch.rand(5, generator=generator(seed)) < 0.5
-    seen = moved(images, shift, mirrored, turn)
+    seen = shift_flip_roll(images, shift, mirrored, turn)
     assert seen.dtype == dtype
     assert torch.equal(seen, loop_moved(images, shift, mirrored, turn))
 
@@ -115,7 +115,7 @@ def test_cutout_agrees_with_a_loop(height, width, side, seed):
     row = torch.randint(0, height, (4,), generator=generator(seed))
     column = torch.randint(0, width, (4,), generator=generator(seed + 1))
     centre = torch.stack([row, column])
-    assert torch.equal(cut(images, centre, side), loop_cut(images, centre, side))
+    assert torch.equal(zero_square(images, centre, side), loop_cut(images, centre, side))
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (5, 8), (9, 4), (1, 3)])
@@ -123,14 +123,14 @@ def test_rotation_agrees_with_a_loop(height, width):
     images = random_images(6, 2, height, width, torch.float32)
     degrees = torch.tensor([0.0, 10.0, -33.0, 90.0, 180.0, -151.0], dtype=torch.float64)
     angle = torch.deg2rad(degrees)
-    seen = rotated(images, angle).double()
+    seen = rotate(images, angle).double()
     assert torch.allclose(seen, loop_rotated(images, angle), atol=1e-5, rtol=0)
 
 
 def test_a_quarter_turn_by_hand():
     """Clockwise: the top row becomes the right column."""
     image = torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
-    turned = rotated(image, torch.tensor([math.pi / 2], dtype=torch.float64))
+    turned = rotate(image, torch.tensor([math.pi / 2], dtype=torch.float64))
     assert turned[0, 0].round(decimals=4).tolist() == [[3, 1], [4, 2]]
 
 
@@ -140,10 +140,10 @@ def test_moves_by_hand():
     one = torch.tensor([[1], [1]])
     none = torch.zeros(2, 1, dtype=torch.int64)
     no, yes = torch.tensor([False]), torch.tensor([True])
-    assert moved(image, one, no, none)[0, 0].tolist() == [[0, 0, 0], [0, 1, 2]]
-    assert moved(image, one, yes, none)[0, 0].tolist() == [[0, 0, 0], [2, 1, 0]]
+    assert shift_flip_roll(image, one, no, none)[0, 0].tolist() == [[0, 0, 0], [0, 1, 2]]
+    assert shift_flip_roll(image, one, yes, none)[0, 0].tolist() == [[0, 0, 0], [2, 1, 0]]
     right = torch.tensor([[0], [1]])
-    assert moved(image, one, yes, right)[0, 0].tolist() == [[0, 0, 0], [0, 2, 1]]
+    assert shift_flip_roll(image, one, yes, right)[0, 0].tolist() == [[0, 0, 0], [0, 2, 1]]
 
 
 def test_the_whole_in_its_order():

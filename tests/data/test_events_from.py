@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from eibench.contracts.data import DATA_CONTRACTS
 from eibench.data import DATASETS, DataError
 from eibench.data.digits import digits
-from eibench.data.events_from import Camera, record, triangle
+from eibench.data.events_from import Camera, saccade_path, simulate_events
 from eibench.plan.options import DigitsDVSOptions, EventsFromOptions
 
 SPLITS = ("train", "validation", "test")
@@ -45,8 +45,8 @@ def test_the_split_is_that_of_the_digits(data):
 
 
 def test_a_recording_is_the_one_of_its_image(data):
-    path = triangle(2.0, 3, 20)
-    expected = record(digits().test.images[7:9], path, 4, contrast=0.3, margin=2, dark=0.1)
+    path = saccade_path(2.0, 3, 20)
+    expected = simulate_events(digits().test.images[7:9], path, 4, contrast=0.3, margin=2, dark=0.1)
     assert torch.equal(data.test.images[7:9], expected)
 
 
@@ -124,7 +124,7 @@ def test_events_from_an_imagefolder(tmp_path):
     assert found.image == (2, 6, 8)
     assert [len(getattr(found, name)) for name in SPLITS] == [6, 6, 12]
     grey = torch.full((1, 1, 4, 6), (100 + 0 + 200) / 3 / 255)
-    expected = record(grey, triangle(4.0, 3, 20), 3, contrast=0.3, margin=1, dark=0.1)
+    expected = simulate_events(grey, saccade_path(4.0, 3, 20), 3, contrast=0.3, margin=1, dark=0.1)
     assert torch.equal(found.test.images[:1], expected)
 
 

@@ -12,10 +12,10 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as F
 
 from eibench.data import Split
-from eibench.data.augment import Augmentation, without_frames
+from eibench.data.augment import Augmentation, zero_frames
 from eibench.data.batches import training_batches
-from eibench.data.colour import OPERATIONS, jittered, turned
-from eibench.data.geometry import filled, resized
+from eibench.data.colour import OPERATIONS, color_jitter, rotate_hue
+from eibench.data.geometry import crop_and_resize, fill_box
 
 PHOTOS = Augmentation(
     crop=2,
@@ -57,7 +57,7 @@ def draws(options, count=MANY, image=(3, 16, 16), seed=0):
 def test_resized_crop_agrees_with_torchvision(height, width, least, seed):
     images = photos(6, height, width, seed)
     box = draws(Augmentation(resized_crop=least), 6, (3, height, width), seed)["box"]
-    seen = resized(images, box)
+    seen = crop_and_resize(images, box)
     for image, (top, left, tall, wide), ours in zip(images, box.T.tolist(), seen, strict=True):
         place = (top, left, tall, wide, [height, width])
         # antialiasing changes nothing where an image grows, but torch's fails on a single column
@@ -70,7 +70,7 @@ def test_large_images_are_resized_as_exactly(size):
     images = photos(3, size, size)
     box = draws(Augmentation(resized_crop=0.08), 3, (3, size, size))["box"]
     for image, (top, left, tall, wide), ours in zip(
-        images, box.T.tolist(), resized(images, box), strict=True
+        images, box.T.tolist(), crop_and_resize(images, box), strict=True
     ):
         place = (top, left, tall, wide, [size, size])
         exact = F.resized_crop(image.double(), *place, antialias=False)
@@ -106,7 +106,7 @@ def test_jitter_agrees_with_torchvision(amounts, kind):
         "pure": photos(40).round(),
     }[kind]
     drawn = draws(Augmentation(**amounts), 40)
-    seen = jittered(images, drawn["order"], drawn["factor"], "hue" in amounts)
+    seen = color_jitter(images, drawn["order"], drawn["factor"], "hue" in amounts)
     for image, order, factor, ours in zip(
         images, drawn["order"].T.tolist(), drawn["factor"].T.tolist(), seen, strict=True
     ):
@@ -120,7 +120,7 @@ def test_jitter_agrees_with_torchvision(amounts, kind):
 def test_grey_images_have_brightness_and_contrast():
     images = photos(10)[:, :1]
     drawn = draws(Augmentation(brightness=0.5, contrast=0.5), 10, (1, 9, 7))
-    seen = jittered(images, drawn["order"], drawn["factor"], False)
+    seen = color_jitter(images, drawn["order"], drawn["factor"], False)
     for image, order, factor, ours in zip(
         images, drawn["order"].T.tolist(), drawn["factor"].T.tolist(), seen, strict=True
     ):
@@ -134,7 +134,7 @@ def test_grey_images_have_brightness_and_contrast():
 def test_erasing_agrees_with_torchvision():
     images = photos(50, 16, 16)
     drawn = draws(Augmentation(erase=0.7), 50)
-    seen = filled(images, drawn["hole"], drawn["grey"])
+    seen = fill_box(images, drawn["hole"], drawn["grey"])
     for image, (top, left, tall, wide), grey, ours in zip(
         images, drawn["hole"].T.tolist(), drawn["grey"], seen, strict=True
     ):
@@ -150,13 +150,13 @@ def test_a_crop_by_hand():
     """Two pixels over four places: at -1/4, 1/4, 3/4 and 5/4 of a pixel, kept within the crop."""
     image = torch.tensor([[9.0, 1.0, 3.0, 9.0]]).expand(4, 4)[None, None]
     box = torch.tensor([[1], [1], [1], [2]])
-    assert resized(image, box)[0, 0].tolist() == [[1.0, 1.5, 2.5, 3.0]] * 4
+    assert crop_and_resize(image, box)[0, 0].tolist() == [[1.0, 1.5, 2.5, 3.0]] * 4
 
 
 def test_the_whole_image_stays_exact():
     images = photos(5)
     box = torch.tensor([0, 0, 9, 7])[:, None].expand(4, 5)
-    assert torch.equal(resized(images, box), images)
+    assert torch.equal(crop_and_resize(images, box), images)
 
 
 def test_jitter_by_hand():
@@ -166,7 +166,7 @@ def test_jitter_by_hand():
 
     def seen(*factor):
         column = torch.tensor(factor, dtype=torch.float64)[:, None]
-        return jittered(image, order, column, True)[0, 0, 0].tolist()
+        return color_jitter(image, order, column, True)[0, 0, 0].tolist()
 
     assert seen(2.0, 1.0, 1.0, 0.0) == pytest.approx([0.4, 1.0])
     assert seen(1.0, 0.0, 1.0, 0.0) == pytest.approx([0.4, 0.4], abs=1e-4)
@@ -176,8 +176,8 @@ def test_jitter_by_hand():
 def test_a_third_of_the_circle_turns_red_into_green():
     red = torch.tensor([1.0, 0.0, 0.0])[None, :, None, None]
     third = torch.tensor([1 / 3])
-    assert turned(red, third).flatten().tolist() == pytest.approx([0, 1, 0], abs=1e-6)
-    assert turned(red, -third).flatten().tolist() == pytest.approx([0, 0, 1], abs=1e-6)
+    assert rotate_hue(red, third).flatten().tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+    assert rotate_hue(red, -third).flatten().tolist() == pytest.approx([0, 0, 1], abs=1e-6)
 
 
 def test_lost_frames_by_hand():
@@ -185,7 +185,7 @@ def test_lost_frames_by_hand():
     frames = torch.arange(1.0, 6)[None, :, None, None, None]
     for gap, kept in [((0.9, 0.6), [1, 2, 0, 0, 5]), ((0.1, 0.9), [1, 2, 3, 4, 5])]:
         column = torch.tensor(gap, dtype=torch.float64)[:, None]
-        assert without_frames(frames, column, 0.5).flatten().tolist() == kept
+        assert zero_frames(frames, column, 0.5).flatten().tolist() == kept
 
 
 # ------------------------------------------------------------------------------------- the laws
@@ -294,7 +294,7 @@ def test_images_that_are_not_chosen_stay_as_they_are():
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.99])
 def test_lost_frames_have_their_law(share):
     gap = draws(Augmentation(drop_frames=share))["gap"]
-    kept = without_frames(torch.ones(MANY, 8, 1, 1, 1), gap, share).flatten(1)
+    kept = zero_frames(torch.ones(MANY, 8, 1, 1, 1), gap, share).flatten(1)
     lost = 8 - kept.sum(1)
     assert equally_often(lost, math.floor(8 * share) + 1)
     edges = (kept.diff(dim=1) != 0).sum(1)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eibench.data.events_from import OFF, ON, record, triangle
+from eibench.data.events_from import OFF, ON, saccade_path, simulate_events
 
 
 def pictures(seed, n=3, channels=1, height=5, width=6):
@@ -16,8 +16,8 @@ def pictures(seed, n=3, channels=1, height=5, width=6):
 
 
 def camera(images, timesteps=4, path=None, contrast=0.3, margin=2, dark=0.1):
-    path = triangle(2.0, 3, 8) if path is None else path
-    return record(images, path, timesteps, contrast, margin, dark)
+    path = saccade_path(2.0, 3, 8) if path is None else path
+    return simulate_events(images, path, timesteps, contrast, margin, dark)
 
 
 # ------------------------------------------------------------------------------- the path
@@ -26,21 +26,21 @@ def camera(images, timesteps=4, path=None, contrast=0.3, margin=2, dark=0.1):
 def test_the_path_written_out():
     """A square of side 4: top left, middle of the lower side, top right, and back."""
     expected = [(-2, -2), (0, -1), (2, 0), (0, 1), (-2, 2), (-2, 0), (-2, -2)]
-    assert triangle(4.0, 3, 2).tolist() == [list(map(float, place)) for place in expected]
+    assert saccade_path(4.0, 3, 2).tolist() == [list(map(float, place)) for place in expected]
 
 
 def test_the_path_is_that_of_n_mnist():
     """Its authors' stabilisation takes 3.5, 7 and 7 pixels of movement off: x by 3.5, 3.5, -7 and
     y by 7, -7, 0 over the three saccades."""
-    corners = triangle(7.0, 3, 5)[::5]
+    corners = saccade_path(7.0, 3, 5)[::5]
     assert corners.diff(dim=0).tolist() == [[7.0, 3.5], [-7.0, 3.5], [0.0, -7.0]]
 
 
 @pytest.mark.parametrize("saccades", [1, 2, 3, 4, 7])
 def test_more_saccades_go_round_again(saccades):
-    path = triangle(3.0, saccades, 4)
+    path = saccade_path(3.0, saccades, 4)
     assert len(path) == 4 * saccades + 1
-    assert torch.equal(path, triangle(3.0, 9, 4)[: len(path)])
+    assert torch.equal(path, saccade_path(3.0, 9, 4)[: len(path)])
 
 
 # ----------------------------------------------------------------------------- the pixels
@@ -84,7 +84,7 @@ def loop(image, path, timesteps, contrast, margin, dark):
     [(2.0, 4, 0.3, 2), (2.7, 5, 0.11, 1), (5.0, 24, 0.5, 0), (0.4, 1, 0.05, 3)],
 )
 def test_against_a_loop(channels, amplitude, timesteps, contrast, margin):
-    images, path = pictures(1, channels=channels), triangle(amplitude, 3, 8)
+    images, path = pictures(1, channels=channels), saccade_path(amplitude, 3, 8)
     found = camera(images, timesteps, path, contrast, margin)
     assert (found.dtype, found.shape) == (
         torch.uint8,
@@ -153,7 +153,7 @@ def test_on_and_off_change_places_on_the_way_back(seed):
 @given(st.integers(0, 1000), st.sampled_from([(0, 3), (1, 4)]))
 def test_a_mirrored_image_on_a_mirrored_path_has_mirrored_events(seed, axes):
     axis, dim = axes
-    path = triangle(2.0, 3, 8)
+    path = saccade_path(2.0, 3, 8)
     mirror = torch.ones(2, dtype=torch.float64)
     mirror[axis] = -1
     found = camera(pictures(seed).flip(dim - 1), path=path * mirror)

@@ -16,7 +16,7 @@ from eibench.data.augment import Augmentation
 from eibench.data.batches import evaluation_batches, normalization, training_batches
 from eibench.data.events_from import events_from
 from eibench.data.imagefolder import imagefolder
-from eibench.data.machine import MEMORY, WORKERS, memory_limit, setting, worker_count
+from eibench.data.machine import MEMORY, WORKERS, environment_variables, memory_limit, worker_count
 from eibench.data.stream import StreamedImages
 from eibench.execution.datasets import describe
 from eibench.plan.options import ImageFolderOptions
@@ -39,7 +39,7 @@ def root():
 
 
 def streamed(root, workers=0, size=None):
-    with setting(**{MEMORY: 0, WORKERS: workers}):
+    with environment_variables(**{MEMORY: 0, WORKERS: workers}):
         return imagefolder(root, 0.25, size)
 
 
@@ -89,7 +89,7 @@ def test_it_looks_like_a_tensor_of_images(root):
 
 @pytest.mark.parametrize("contract", DATA_CONTRACTS, ids=lambda c: c.__name__)
 def test_contracts(root, contract):
-    with setting(**{MEMORY: 0, WORKERS: 0}):
+    with environment_variables(**{MEMORY: 0, WORKERS: 0}):
         contract(ImageFolderOptions(root=root))
 
 
@@ -178,7 +178,7 @@ def test_digest_of_streamed_files_notices(root, change):
 def test_what_fits_is_held_and_what_does_not_is_streamed(root):
     """52 images of 3x8x6 bytes are 7488 bytes."""
     for size, kind in [(7488, torch.Tensor), (7487, StreamedImages)]:
-        with setting(**{MEMORY: size / 2**30}):
+        with environment_variables(**{MEMORY: size / 2**30}):
             assert memory_limit() == size
             assert isinstance(imagefolder(root, 0.25).train.images, kind)
 
@@ -207,7 +207,7 @@ def test_a_bad_setting_is_named(root, monkeypatch, name, text):
 def test_a_setting_ends(monkeypatch):
     monkeypatch.setenv(MEMORY, "7")
     monkeypatch.delenv(WORKERS, raising=False)
-    with setting(**{MEMORY: 1, WORKERS: 2}):
+    with environment_variables(**{MEMORY: 1, WORKERS: 2}):
         assert os.environ[WORKERS] == "2"
     assert os.environ[MEMORY] == "7"
     assert WORKERS not in os.environ
@@ -240,7 +240,7 @@ def test_streamed_images_before_a_simulated_camera(root):
     source = {"name": "imagefolder", "root": root, "validation_share": 0.25, "size": None}
     camera = (source, 0.3, 2.0, 3, 20, 2, 0.1, 4)
     held = events_from(*camera)
-    with setting(**{MEMORY: 0, WORKERS: 0}):
+    with environment_variables(**{MEMORY: 0, WORKERS: 0}):
         assert torch.equal(events_from(*camera).train.images, held.train.images)
 
 
@@ -248,7 +248,7 @@ def test_streamed_images_in_numbers(root):
     """`eibench data show` says of streamed images what it says of held ones, but for the digest."""
     options = ImageFolderOptions(root=root)
     held = vars(describe(options, 4, 2, 3))
-    with setting(**{MEMORY: 0, WORKERS: 0}):
+    with environment_variables(**{MEMORY: 0, WORKERS: 0}):
         streamed = vars(describe(options, 4, 2, 3))
     assert streamed.pop("digest") != held.pop("digest")
     samples, expected = streamed.pop("samples"), held.pop("samples")

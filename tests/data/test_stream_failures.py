@@ -13,7 +13,7 @@ from PIL import Image
 
 from eibench.data import DataError, stream
 from eibench.data.imagefolder import imagefolder
-from eibench.data.machine import MEMORY, WORKERS, setting
+from eibench.data.machine import MEMORY, WORKERS, environment_variables
 
 SECONDS = 20
 """Far above what any of it takes on a busy machine."""
@@ -33,7 +33,7 @@ def root():
 
 
 def streamed(root, workers=2):
-    with setting(**{MEMORY: 0, WORKERS: workers}):
+    with environment_variables(**{MEMORY: 0, WORKERS: workers}):
         return imagefolder(root, 0.25)
 
 
@@ -164,7 +164,7 @@ def test_all_images_are_the_same(root):
     for path in Path("root/train").rglob("*.png"):
         Image.new("RGB", (6, 8), (9, 9, 9)).save(path)
     with (
-        setting(**{MEMORY: 0, WORKERS: 0}),
+        environment_variables(**{MEMORY: 0, WORKERS: 0}),
         pytest.raises(DataError, match="all 72 training images are the same"),
     ):
         load("imagefolder", {"root": root, "validation_share": 0.1})
