@@ -60,7 +60,7 @@ def test_shared_memory_for_fewer_batches(root, monkeypatch, caplog):
     """Room for three batches of 576 bytes: three are read ahead, and it is said once."""
     images = streamed(root).train.images
     monkeypatch.setattr(stream, "shared_memory", lambda: 2200)
-    assert images.reader._ahead([np.arange(4)] * 15) == 3
+    assert images.reader._prefetch_count([np.arange(4)] * 15) == 3
     with caplog.at_level(logging.WARNING):
         assert torch.equal(read(images), images.in_memory())
     (text,) = [record.getMessage() for record in caplog.records]
