@@ -16,6 +16,7 @@ from eibench.plan.read_search import load_search
 from eibench.plan.references import read_references
 from eibench.plan.suite import suite_files
 from eibench.report.model.search_results import Search, read_searches
+from eibench.results.paths import suite_folders
 from eibench.results.plan_file import same_computations
 from eibench.results.store import SEARCH
 from eibench.search.export import tuned_suite
@@ -23,7 +24,8 @@ from eibench.search.export import tuned_suite
 ROOT = Path(__file__).parents[1]
 SUITES = suite_files(ROOT / "suites")
 REFERENCES = ROOT / "suites" / "references.yaml"
-PLANS = sorted(p.parent for p in (ROOT / "results").rglob("plan.json"))
+EVIDENCE = ROOT / "results" / "evidence"
+PLANS = suite_folders(EVIDENCE)
 REPORTED = [folder for folder in PLANS if folder.name != SEARCH]
 SEARCHED = [folder.parent for folder in PLANS if folder.name == SEARCH]
 
@@ -35,7 +37,8 @@ def at_root(monkeypatch):
 
 def make_commands() -> dict[Path, list[str]]:
     """The `eibench report ... --out FILE` lines of the Makefile, by file."""
-    lines = re.findall(r"\$\(BIN\)/eibench (report .*--out (\S+))", Path("Makefile").read_text())
+    text = Path("Makefile").read_text().replace("$(EVIDENCE)", "results/evidence")
+    lines = re.findall(r"\$\(BIN\)/eibench (report .*--out (\S+))", text)
     return {Path(out): words.split() for words, out in lines}
 
 
@@ -179,7 +182,7 @@ def test_committed_searches_are_those_of_the_suite(folder):
 
 
 def found_by(name: str) -> dict[str, dict[str, Any]]:
-    (search,) = read_searches([ROOT / "results" / name])
+    (search,) = read_searches([EVIDENCE / name])
     return winners(search)
 
 
@@ -234,7 +237,7 @@ def test_the_tuned_circuit_is_the_winner_of_its_search():
 
 def searched() -> pd.DataFrame:
     """Validation accuracy of the search: rows by method and depth, a column for each rate."""
-    frame = eibench.load_results(ROOT / "results" / "lr_search")
+    frame = eibench.load_results(EVIDENCE / "lr_search")
     return frame.pivot_table("validation_accuracy", ["method", "model.depth"], "train.lr")
 
 
@@ -261,7 +264,7 @@ def test_rates_of_residual_networks_won_their_search():
 
 def searched_methods(suite: str = "methods_search") -> pd.Series:
     """Each method's rate of best validation accuracy, the lower of equals."""
-    frame = eibench.load_results(ROOT / "results" / suite)
+    frame = eibench.load_results(EVIDENCE / suite)
     return frame.pivot_table("validation_accuracy", "method", "train.lr").idxmax(axis=1)
 
 
@@ -285,7 +288,7 @@ def test_methods_that_are_the_same_computation_gave_the_same_numbers():
     plan = load_plan(ROOT / "suites" / "depth_scaling.yaml", [])
     groups = same_computations(plan)
     assert groups == [["batchnorm", "tdbn"]]
-    frame = eibench.load_results(ROOT / "results" / "depth_scaling")
+    frame = eibench.load_results(EVIDENCE / "depth_scaling")
     table = frame.set_index(["method", "model.depth", "seed"])
     for group in groups:
         for first, second in itertools.pairwise(group):

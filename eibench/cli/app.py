@@ -29,6 +29,7 @@ from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
 from eibench.cli.profile import profile
 from eibench.cli.report import report
+from eibench.cli.results import results_app
 from eibench.cli.run import probe, run
 from eibench.cli.search import search
 from eibench.cli.show import show
@@ -129,6 +130,7 @@ app.command()(report)
 app.command()(plot)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
+app.add_typer(results_app, name="results")
 app.command()(show)
 app.command()(check)
 app.command()(doctor)

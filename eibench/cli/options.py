@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from eibench.cli.console import say
 from eibench.errors import UserError
 from eibench.files import check_path
 from eibench.plan.options.base import Choice
@@ -48,6 +49,17 @@ def writable_file(path: Path | None) -> Path | None:
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise UserError(f"{path}: cannot be written: it is {kind}; name a new or a regular file")
     return path
+
+
+def chosen_results(paths: list[Path] | None) -> list[Path]:
+    """Return the results to read, by default all; say whether they are live runs or evidence."""
+    from eibench.results.paths import RESULTS, choices_made
+
+    chosen = paths or [RESULTS]
+    for path in chosen:
+        for remark in choices_made(path):
+            say(remark, err=True)
+    return chosen
 
 
 def finite(number: float) -> float:

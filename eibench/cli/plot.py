@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import ResultsFolders, field_names, valid_paths
+from eibench.cli.options import ResultsFolders, chosen_results, field_names, valid_paths
 
 
 def plot(
@@ -51,7 +51,7 @@ def plot(
     """
     from eibench.report.figures.draw import make_figures
 
-    for drawn in make_figures(results or [Path("results")], metric, x, field_names(by), out):
+    for drawn in make_figures(chosen_results(results), metric, x, field_names(by), out):
         if drawn.x is None and not drawn.ablated and not drawn.searched:
             say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
         for path in drawn.paths:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say, write
-from eibench.cli.options import ResultsFolders, field_names, writable_file
+from eibench.cli.options import ResultsFolders, chosen_results, field_names, writable_file
 
 
 class Format(StrEnum):
@@ -80,7 +80,7 @@ def report(
     from eibench.report.model.search_results import read_searches
     from eibench.report.writers.escape import missing_signs
 
-    folders = results or [Path("results")]
+    folders = chosen_results(results)
     tables = make_tables(folders, metric, field_names(rows), field_names(columns), against)
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
     searches = [] if shaped and tables else read_searches(folders)

@@ -1,4 +1,10 @@
-"""Paths within a results folder: names and links of a stranger lead nowhere else."""
+"""Files and folders of results, on disk or in a pack.
+
+results/NAME            live runs of a suite
+results/evidence/NAME   committed runs of a suite, packed; read where there are no live ones
+
+Links within results are not followed, so that names from a stranger lead nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +12,20 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from eibench.errors import UserError
+from eibench.files import read_bytes
+from eibench.results.archive import LARGEST, PACK, find_member, pack_in
 
-LARGEST = 64 * 2**20
-"""Bytes of a file that is read."""
+RESULTS = Path("results")
+EVIDENCE = "evidence"
+"""The folder of packed suites within a results folder."""
+SEARCH = "search"
+"""The folder of a search's trials within its suite's, and the kind of its plan."""
+PLAN = "plan.json"
 
 
 def member(folder: Path, *names: str) -> Path:
@@ -50,30 +62,139 @@ def open_regular(path: Path, mode: str) -> IO[bytes]:
     return os.fdopen(handle, mode)
 
 
-def real_folders(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, sorted, without links; none where it cannot be read."""
+def read(path: Path) -> bytes:
+    """Return the content of a results file, on disk or else in a pack.
+
+    Raises:
+        FileNotFoundError: it is in neither.
+        UserError: it is a link, no regular file, or too large.
+    """
+    if not os.path.lexists(path):
+        files, name = find_member(path)
+        if name in files:
+            return files[name]
+    return read_bytes(path, LARGEST, follow_links=False)
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is a results file at `path`, on disk or in a pack."""
+    if os.path.lexists(path):
+        return True
+    files, name = find_member(path)
+    return name in files
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, on disk or in a pack, sorted; links are left out."""
+    files, name = find_member(folder)
+    inner = f"{name}/" if name != "." else ""
+    packed = (file.removeprefix(inner) for file in files if file.startswith(inner))
+    names = {name.partition("/")[0] for name in packed if "/" in name}
+    return [folder / name for name in sorted(names.union(_folders_on_disk(folder)))]
+
+
+def _folders_on_disk(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+            return [e.name for e in entries if e.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    return [folder / name for name in sorted(names)]
-
-
-def suite_folders(path: Path) -> Iterator[Path]:
-    """Yield the folders at or below `path` that hold a suite's plan, sorted."""
-    found, left = [], [path]
-    while left:
-        folder = left.pop()
-        if os.path.lexists(folder / "plan.json"):
-            found.append(folder)
-        left += real_folders(folder)
-    yield from sorted(found)
 
 
 def has_plan(folder: Path) -> bool:
     """Return whether `folder` is no link and has a plan."""
-    return not os.path.islink(folder) and os.path.lexists(folder / "plan.json")
+    return not os.path.islink(folder) and exists(folder / PLAN)
+
+
+def is_packed(folder: Path) -> bool:
+    """Return whether results in `folder` are in a pack, and so are only read."""
+    return bool(pack_in(folder))
+
+
+def suite_folders(path: Path) -> list[Path]:
+    """Return the folders with a plan that `path` means, sorted.
+
+    `path` is a results folder, a suite in it, a pack, or the name of a suite in `results`. Packed
+    evidence stands in for suites without live runs.
+    """
+    path = path.parent if path.name == PACK else path
+    for place in places(path):
+        found = _folders_below(place)
+        if found:
+            return sorted(folder for folder in found if not _is_outdone(folder, place))
+    return []
+
+
+def figures_folder(folder: Path) -> Path:
+    """Return where figures of the suite in `folder` go, which is never among the evidence."""
+    if folder.parent.name == EVIDENCE and is_packed(folder):
+        return member(folder.parent.parent, folder.name, "figures")
+    return member(folder.parent if folder.is_file() else folder, "figures")
+
+
+def evidence_of(folder: Path) -> Path:
+    """Return the folder of the evidence of the suite whose live runs are in `folder`."""
+    return folder.parent / EVIDENCE / folder.name
+
+
+def places(path: Path) -> Iterator[Path]:
+    """Yield the folders that `path` may mean, the first of which that has results counts."""
+    suite = path.parent if path.name == SEARCH and path.parent.name else path
+    inner = path.relative_to(suite)
+    yield path
+    if suite.name in ("", ".."):
+        return
+    yield evidence_of(suite) / inner
+    if suite.parts == (suite.name,):
+        yield RESULTS / path
+        yield evidence_of(RESULTS / suite) / inner
+
+
+def _folders_below(path: Path) -> set[Path]:
+    """Return the folders at or below `path` that have a plan."""
+    found, left = set(), [path]
+    while left:
+        folder = left.pop()
+        packed = [name for name in pack_in(folder) if name.endswith(PLAN)]
+        found |= {(folder / name).parent for name in packed}
+        if os.path.lexists(folder / PLAN):
+            found.add(folder)
+        left += [folder / name for name in _folders_on_disk(folder)]
+    return found
+
+
+def _is_outdone(folder: Path, root: Path) -> bool:
+    """Return whether `folder` is evidence of a suite of which there are live runs within `root`."""
+    above = folder.relative_to(root).parts
+    if EVIDENCE not in above[:-1]:
+        return False
+    index = above.index(EVIDENCE)
+    live = root.joinpath(*above[:index], above[index + 1])
+    return has_plan(live) or has_plan(live / SEARCH)
+
+
+def choices_made(path: Path) -> Iterator[str]:
+    """Yield a sentence where `path` could mean live runs or evidence: which of them is read."""
+    if EVIDENCE in path.parts or is_packed(path):
+        return
+    suites = {f.parent if f.name == SEARCH else f for f in suite_folders(path)}
+    packed = sorted(folder for folder in suites if is_packed(folder))
+    live = sorted(folder for folder in suites if is_packed(evidence_of(folder)))
+    if packed:
+        yield f"reading {_named(packed)}: no live runs of {_counted(packed)}"
+    if live:
+        evidence = _named([evidence_of(folder) for folder in live])
+        yield f"reading live runs in {_named(live)}, not the evidence in {evidence}"
+
+
+def _named(folders: Sequence[Path]) -> str:
+    """Return the one folder, or the folder of all of them."""
+    return str(folders[0] if len(folders) == 1 else folders[0].parent)
+
+
+def _counted(folders: Sequence[Path]) -> str:
+    return folders[0].name if len(folders) == 1 else f"{len(folders)} suites"
 
 
 def parse_json(content: bytes) -> Any:

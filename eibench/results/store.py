@@ -22,16 +22,17 @@ import yaml
 from pydantic import BaseModel
 
 from eibench.errors import UserError
-from eibench.files import read_bytes
 from eibench.plan.validate import show
+from eibench.results import paths
 from eibench.results.checks import check, check_order, check_plan, check_record, damaged
 from eibench.results.paths import (
-    LARGEST,
+    exists,
+    folders,
     member,
     open_regular,
     parse_json,
     parse_object,
-    real_folders,
+    read,
 )
 from eibench.results.schema import SCHEMA, EpochLine, PlanFile, RecordFile, SearchFile
 
@@ -42,7 +43,7 @@ ERROR = "error"
 INTERRUPTED = "interrupted"
 MISSING = "missing"
 
-SEARCH = "search"
+SEARCH = paths.SEARCH
 """The kind of a folder that holds a search's trials, and its name within the suite's results."""
 
 FINAL = (OK, DIVERGED)
@@ -151,7 +152,7 @@ class RunFolder:
         """Bring epochs.jsonl up to `history`, whose last epoch is new; anew where the lines before
         are not as they were written, since the file was cut, replaced or deleted."""
         try:
-            found = read_bytes(self.file("epochs.jsonl"), LARGEST, follow_links=False)
+            found = read(self.file("epochs.jsonl"))
         except FileNotFoundError:
             found = None
         if found == b"".join(map(_line, history[:-1])):
@@ -172,7 +173,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 def recorded_runs(folder: Path) -> list[RunFolder]:
     """Return the runs in a suite's results `folder` that have a record, sorted."""
-    return [RunFolder(p) for p in real_folders(folder) if os.path.lexists(p / "record.json")]
+    return [RunFolder(p) for p in folders(folder) if exists(p / "record.json")]
 
 
 def read_lines(cls: type[BaseModel], path: Path, hint: str) -> list[dict[str, Any]]:
@@ -192,7 +193,7 @@ def check_lines(cls: type[BaseModel], path: Path, hint: str) -> int:
 def _lines(cls: type[BaseModel], path: Path, hint: str) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield each object of a file of JSON lines, and where its line ends."""
     try:
-        content = read_bytes(path, LARGEST, follow_links=False)
+        content = read(path)
     except FileNotFoundError:
         return
     end = 0
@@ -217,7 +218,7 @@ def read_json(path: Path, cls: type[PlanFile] | type[RecordFile]) -> dict[str, A
             something else touched it.
     """
     try:
-        content = parse_json(read_bytes(path, LARGEST, follow_links=False))
+        content = parse_json(read(path))
     except FileNotFoundError:
         return None
     except ValueError as error:  # not JSON, or not even text

@@ -19,7 +19,7 @@ from eibench.report.model.pivot import build_pivot
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.suite_results import SuiteResults, read_suites
 from eibench.results.metrics import find_metric
-from eibench.results.paths import member
+from eibench.results.paths import figures_folder
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def make_figures(
         yield from _draw_search(search, metric, x, by, out)
     for suite in rest:
         for name, field, ablated, figure in _figures(suite, metric, x, by):
-            paths = _save(figure, out or member(suite.folder, "figures"), f"{suite.name}_{name}")
+            paths = _save(figure, out or figures_folder(suite.folder), f"{suite.name}_{name}")
             yield Drawn(suite.name, field, paths, ablated)
 
 
@@ -96,7 +96,7 @@ def _draw_search(
 ) -> Iterator[Drawn]:
     """The figures of a search, one by one."""
     for name, figure in draw_search(search, metric, x, by):
-        paths = _save(figure, out or member(search.folder, "figures"), f"{search.name}_{name}")
+        paths = _save(figure, out or figures_folder(search.folder), f"{search.name}_{name}")
         yield Drawn(search.name, None, paths, ablated=False, searched=True)
 
 

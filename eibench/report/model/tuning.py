@@ -17,7 +17,7 @@ from eibench.report.model.layout import METHOD
 from eibench.report.model.provenance import code
 from eibench.report.model.search_results import Search, Study, read_search
 from eibench.report.model.suite_results import SuiteResults
-from eibench.results.paths import has_plan, member
+from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
 RESULTS = Path("results")
@@ -63,7 +63,8 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
     if suite.tuned_by is None:
         return
     own = suite.folder if suite.tuned_by == suite.name else None
-    places = [own] if own else [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
+    beside = [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
+    places = [own] if own else [p for live in beside for p in (live, evidence_of(live))]
     searches = (place / SEARCH for place in places)
     searched = next(filter(has_plan, searches), None)
     tuning = next(filter(has_plan, places), None)
