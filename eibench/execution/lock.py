@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eibench.errors import UserError
-from eibench.results.paths import member, open_regular
+from eibench.results.paths import is_packed, member, open_regular
 
 try:
     import fcntl
@@ -58,6 +58,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it, or it cannot be written, now or within the block.
     """
+    if is_packed(folder):
+        raise UserError(f"{folder}: holds packed results, which are only read; name another folder")
     try:
         member(folder.parent, folder.name).mkdir(parents=True, exist_ok=True)
         file = open_regular(folder / ".lock", "rb+")

@@ -71,8 +71,10 @@ def read(path: Path) -> bytes:
     """
     if not os.path.lexists(path):
         files, name = find_member(path)
-        if name in files:
-            return files[name]
+        if files:
+            if name in files:
+                return files[name]
+            raise FileNotFoundError(path)
     return read_bytes(path, LARGEST, follow_links=False)
 
 

@@ -1,0 +1,248 @@
+"""Packs of results: loss-free, the same bytes every time, read like folders, safe to read."""
+
+import io
+import json
+import lzma
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eibench.errors import UserError
+from eibench.results import archive
+from eibench.results.archive import PACK, pack_in, read_pack, to_pack
+from eibench.results.frame import load_results
+from eibench.results.packing import pack, packed_suites, unpack
+from eibench.results.paths import choices_made, figures_folder, suite_folders
+from eibench.results.store import read_plan
+from tests.report.conftest import FakeSuite
+
+EVIDENCE = Path("results/evidence")
+RUN = "ei-plain-digits_0123abcd"
+NAMES = [
+    "plan.json",
+    "search/plan.json",
+    "search/journal.log",
+    *(f"{place}{RUN}/{file}" for place in ("", "search/") for file in ("spec.yaml", "record.json")),
+    f"{RUN}/epochs.jsonl",
+]
+
+
+def files_below(folder):
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+@pytest.fixture
+def live() -> FakeSuite:
+    """A suite's live results in the working directory's `results`."""
+    suite = FakeSuite(Path("results"), "depth_scaling")
+    suite.seeds([90.0, 91.0, 92.0], "ei")
+    begun = suite.plan("batchnorm")
+    begun.path.mkdir()
+    begun.append_epoch({"epoch": 1})
+    return suite
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=2000)))
+def test_what_is_packed_is_read_to_the_byte(files):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, PACK)
+        path.write_bytes(to_pack(files))
+        assert read_pack(path) == files
+        assert to_pack(dict(reversed(files.items()))) == path.read_bytes()
+
+
+def test_unpacked_is_what_was_packed(live, tmp_path):
+    before = files_below(live.folder)
+    for name in ("checkpoint.pt", ".record.json.a1.tmp"):
+        (live.folder / live.content["runs"][0]["run_id"] / name).write_text("x")
+    (live.folder / ".lock").touch()
+    (live.folder / "figures").mkdir()
+    (live.folder / "figures" / "a.png").touch()
+    done = pack(live.folder, EVIDENCE)
+    assert done.runs == 4
+    assert done.left_out == {"checkpoint.pt": 1, "temporary files": 1, ".lock": 1, "figures/": 1}
+    assert files_below(unpack(EVIDENCE / "depth_scaling", tmp_path / "again")) == before
+    with pytest.raises(UserError, match="holds results already"):
+        unpack(EVIDENCE / "depth_scaling")
+
+
+def test_packing_again_gives_the_same_bytes(live):
+    path = pack(live.folder, EVIDENCE).path
+    content = path.read_bytes()
+    path.unlink()
+    for file in live.folder.rglob("*"):
+        os.utime(file, (1, 1))
+    assert pack(live.folder, EVIDENCE).path.read_bytes() == content
+
+
+def test_a_pack_reads_like_the_folder(live):
+    frame = load_results(live.folder)
+    pack(live.folder, EVIDENCE)
+    live.folder.rename("elsewhere")
+    for path in (EVIDENCE / "depth_scaling", EVIDENCE / "depth_scaling" / PACK, "depth_scaling"):
+        assert load_results(path).equals(frame)
+    Path("shared").mkdir()
+    Path("shared/mine.tar.xz").write_bytes((EVIDENCE / "depth_scaling" / PACK).read_bytes())
+    assert load_results("shared/mine.tar.xz").equals(frame)
+    assert figures_folder(Path("shared/mine.tar.xz")) == Path("shared/figures")
+    assert figures_folder(EVIDENCE / "depth_scaling") == live.folder / "figures"
+
+
+def test_live_runs_come_before_evidence(live):
+    pack(live.folder, EVIDENCE)
+    other = FakeSuite(Path("results"), "other")
+    other.run(50.0)
+    pack(other.folder, EVIDENCE)
+    other.folder.rename("elsewhere")
+    found = [Path("results/depth_scaling"), EVIDENCE / "other"]
+    assert sorted(suite_folders(Path("results"))) == found
+    assert suite_folders(Path("depth_scaling")) == [live.folder]
+    assert suite_folders(EVIDENCE) == [EVIDENCE / "depth_scaling", EVIDENCE / "other"]
+    assert list(choices_made(Path("results"))) == [
+        "reading results/evidence/other: no live runs of other",
+        "reading live runs in results/depth_scaling, not the evidence in"
+        " results/evidence/depth_scaling",
+    ]
+    assert not list(choices_made(EVIDENCE))
+    assert packed_suites(Path("depth_scaling")) == [EVIDENCE / "depth_scaling"]
+
+
+def test_results_without_evidence_need_no_remark(live):
+    assert not list(choices_made(Path("results")))
+
+
+def test_packed_runs_are_not_lost(live):
+    packed = pack(live.folder, EVIDENCE).path
+    before = dict(read_pack(packed))
+    fresh = FakeSuite(Path("fresh"), "depth_scaling")
+    run = fresh.run(99.0, "ei", seed=1)
+    with pytest.raises(UserError, match=r"holds 3 runs that .* lacks, such as .*--merge"):
+        pack(fresh.folder, EVIDENCE)
+    assert pack(fresh.folder, EVIDENCE, "merge").kept == 3
+    merged = read_pack(packed)
+    record = f"{run.run_id}/record.json"
+    assert json.loads(merged[record])["result"]["test_accuracy"] == 99.0
+    assert {name for name in before if before[name] != merged.get(name)} == {record}
+    assert merged["plan.json"] == before["plan.json"]  # the fresh one plans part of the runs
+    assert pack(fresh.folder, EVIDENCE, "replace").runs == 1
+
+
+def test_a_finished_run_is_not_replaced_by_an_interrupted_one(live):
+    packed = pack(live.folder, EVIDENCE).path
+    before = dict(read_pack(packed))
+    (live.folder / live.content["runs"][0]["run_id"] / "record.json").unlink()
+    with pytest.raises(UserError, match="holds 1 runs that"):
+        pack(live.folder, EVIDENCE)
+    pack(live.folder, EVIDENCE, "merge")
+    assert read_pack(packed) == before
+
+
+def member(name, kind=tarfile.REGTYPE, content=b"x", **more):
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, io.BytesIO(content)
+
+
+def packed(*members, length=None):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for info, content in members:
+            tar.addfile(info, content)
+    return lzma.compress(buffer.getvalue()[:length])
+
+
+NOT_PACKS = {
+    "nothing": b"",
+    "text": b"hello",
+    "cut off": to_pack({"plan.json": b"x" * 9999})[:-20],
+    "followed by more": to_pack({"plan.json": b"{}"}) + b"more",
+    "no tar": lzma.compress(b"hello" * 999),
+    "another file": packed(member("setup.py")),
+    "outside": packed(member("../plan.json")),
+    "absolute": packed(member("/plan.json")),
+    "twice": packed(member("plan.json"), member("plan.json")),
+    "a link": packed(member("plan.json", tarfile.SYMTYPE, b"", linkname="/etc/passwd")),
+    "a hard link": packed(member("plan.json", tarfile.LNKTYPE, b"", linkname="/etc/passwd")),
+    "a device": packed(member("plan.json", tarfile.CHRTYPE, b"")),
+    "a folder": packed(member("plan.json", tarfile.DIRTYPE, b"")),
+    "a tar cut off": packed(member("plan.json", content=b"x" * 5000), length=2000),
+}
+
+
+@pytest.mark.parametrize("content", NOT_PACKS.values(), ids=NOT_PACKS)
+def test_a_damaged_pack_is_one_message(content, tmp_path, cli):
+    path = tmp_path / "evidence" / "mine" / PACK
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    done = cli("report", path.parent)
+    assert done.code == 2
+    assert len(done.errors) == 1
+    assert f"mine/{PACK}: damaged" in done.errors[0]
+    assert not list(path.parent.glob("*.json"))
+
+
+def test_bombs_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / PACK
+    monkeypatch.setattr(archive, "LARGEST_CONTENT", 10_000)
+    path.write_bytes(to_pack({"plan.json": bytes(1_000_000)}))
+    with pytest.raises(UserError, match="cut off, or more than"):
+        read_pack(path)
+    monkeypatch.setattr(archive, "LARGEST_CONTENT", 100_000)
+    monkeypatch.setattr(archive, "MOST_MEMBERS", 1)
+    path.write_bytes(to_pack({"plan.json": b"", f"{RUN}/spec.yaml": b""}))
+    with pytest.raises(UserError, match="more than 1 files"):
+        read_pack(path)
+    monkeypatch.setattr(archive, "MEMORY", 1000)
+    path.write_bytes(to_pack({"plan.json": b"1"}))
+    with pytest.raises(UserError, match="damaged"):
+        read_pack(path)
+
+
+def test_a_pack_that_is_a_link_is_refused(live):
+    path = pack(live.folder, EVIDENCE).path
+    path.rename("moved")
+    path.symlink_to(Path("moved").resolve())
+    with pytest.raises(UserError, match="is a link"):
+        read_plan(path.parent)
+
+
+def test_damage_within_a_pack_names_the_file(live):
+    files = dict(pack_in(pack(live.folder, EVIDENCE).path.parent))
+    record = next(name for name in files if name.endswith("record.json"))
+    (EVIDENCE / "depth_scaling" / PACK).write_bytes(to_pack({**files, record: b"{"}))
+    with pytest.raises(UserError, match=f"{record}: damaged"):
+        load_results(EVIDENCE)
+
+
+def test_commands(live, cli):
+    done = cli("results", "pack")
+    assert done.code == 0
+    assert done.out.startswith("results/evidence/depth_scaling/runs.tar.xz: 4 runs, ")
+    live.folder.rename("elsewhere")
+    table = cli("report", "depth_scaling")
+    assert (table.code, table.err) == (
+        0, "reading results/evidence/depth_scaling: no live runs of depth_scaling\n"
+    )  # fmt: skip
+    assert cli("results", "unpack", "depth_scaling").out == "results/depth_scaling\n"
+    assert files_below(live.folder) == files_below(Path("elsewhere"))
+    assert cli("results", "unpack").code == 2
+    assert cli("results", "pack", "nowhere").errors == [
+        "nowhere: no live runs here; `eibench run SUITE` makes some"
+    ]
+    assert cli("results", "pack", "--merge", "--replace").code == 2
+
+
+def test_a_run_does_not_write_beside_a_pack(live, cli, project):
+    pack(live.folder, EVIDENCE)
+    path = project.suite(name="depth_scaling")
+    done = cli("run", path, "--results", EVIDENCE)
+    assert done.code == 2
+    assert "packed results, which are only read" in done.errors[0]
