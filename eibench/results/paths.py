@@ -155,7 +155,7 @@ def places(path: Path) -> Iterator[Path]:
 
 def _folders_below(path: Path) -> set[Path]:
     """Return the folders at or below `path` that have a plan."""
-    found, left = set(), [path]
+    found, left = {path} if exists(path / PLAN) else set(), [path]
     while left:
         folder = left.pop()
         packed = [name for name in pack_in(folder) if name.endswith(PLAN)]

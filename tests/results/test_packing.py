@@ -19,7 +19,7 @@ from eibench.results.frame import load_results
 from eibench.results.packing import pack, packed_suites, unpack
 from eibench.results.paths import choices_made, figures_folder, suite_folders
 from eibench.results.store import read_plan
-from tests.report.conftest import FakeSuite
+from tests.report.conftest import FakeSuite, fair_search, make_search  # noqa: F401
 
 EVIDENCE = Path("results/evidence")
 RUN = "ei-plain-digits_0123abcd"
@@ -92,6 +92,16 @@ def test_a_pack_reads_like_the_folder(live):
     assert load_results("shared/mine.tar.xz").equals(frame)
     assert figures_folder(Path("shared/mine.tar.xz")) == Path("shared/figures")
     assert figures_folder(EVIDENCE / "depth_scaling") == live.folder / "figures"
+
+
+def test_trials_of_a_search_are_read_from_a_pack(fair_search, monkeypatch, tmp_path):
+    before = load_results(fair_search.folder), load_results(fair_search.folder / "search")
+    evidence = pack(fair_search.folder, tmp_path / "evidence").path.parent
+    after = load_results(evidence), load_results(evidence / "search")
+    assert all(found.equals(known) for found, known in zip(after, before, strict=True))
+    monkeypatch.chdir(evidence)
+    assert load_results(".").equals(before[0])
+    assert load_results("search").equals(before[1])
 
 
 def test_live_runs_come_before_evidence(live):
