@@ -19,7 +19,10 @@ from eibench.results.frame import load_results
 from eibench.results.packing import pack, packed_suites, unpack
 from eibench.results.paths import choices_made, figures_folder, suite_folders
 from eibench.results.store import read_plan
-from tests.report.conftest import FakeSuite, fair_search, make_search  # noqa: F401
+from tests.report import conftest
+from tests.report.conftest import FakeSuite
+
+fair_search, make_search = conftest.fair_search, conftest.make_search
 
 EVIDENCE = Path("results/evidence")
 RUN = "ei-plain-digits_0123abcd"
