@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,23 +22,17 @@ from eibench.cli.options import (
     writable_file,
 )
 from eibench.cli.progress import ProgressDisplay, run_with_progress
-from eibench.errors import UserError
 from eibench.plan import find_suite
 from eibench.plan.options import LARGEST
 from eibench.plan.read_search import load_search
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
 from eibench.report.model.labels import show_value
-from eibench.results.metrics import METRICS
 
 if TYPE_CHECKING:
     import torch
 
-    from eibench.search.outcome import Outcome
-    from eibench.search.study import Asked, Study
-
-UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
-"""In minutes."""
+    from eibench.search.study import OpenTrial, Outcome, ResumableStudy
 
 
 def search(
@@ -50,12 +44,6 @@ def search(
             max=LARGEST,
             help="Trials of each study in all, in place of the suite's.",
             show_default=False,
-        ),
-    ] = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="30m", help="After so long (s, m, h) no trial begins.", show_default=False
         ),
     ] = None,
     export: Annotated[
@@ -79,7 +67,7 @@ def search(
     Trials that have ended are kept: the same command goes on up to the number of trials in all.
     Exit code: 0 all well, 1 trials or confirming runs failed, 2 bad input, 130 interrupted.
     """
-    plan = load_search(find_suite(suite), read_overrides(settings), trials, _minutes(timeout))
+    plan = load_search(find_suite(suite), read_overrides(settings), trials)
     for plugin in plan.expansion.plugins:
         say(f"plugin: {plugin}")
 
@@ -97,24 +85,10 @@ def search(
         raise typer.Exit(1)
 
 
-def _minutes(text: str | None) -> float | None:
-    """The minutes in `90s`, `30m`, `1h30m`."""
-    if text is None:
-        return None
-    number = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smh])"
-    parts = re.findall(number, text) if re.fullmatch(f"(?:{number}){{1,9}}", text) else []
-    minutes = sum(float(count) * UNITS[unit] for count, unit in parts)
-    if not minutes:
-        raise UserError(f"--timeout {text}: must be a time such as 90s, 30m or 1h30m")
-    if minutes > LARGEST:
-        raise UserError(f"--timeout {text}: must be at most {LARGEST} minutes")
-    return minutes
-
-
 def _search(
     plan: SearchPlan, results: Path, device: torch.device, jobs: int, export: Path | None
 ) -> bool:
-    """Search, confirm, export; whether nothing failed."""
+    """Search, confirm and export; return True if nothing failed."""
     from eibench.search.driver import search as find
     from eibench.search.export import write_tuned_suite
 
@@ -124,7 +98,6 @@ def _search(
     say(
         f"{found.trials} of {total} trials"
         + f", {found.failed} failed" * bool(found.failed)
-        + "; no more time" * (found.trials < total)
         + f"; {len(found.winners)} of {len(plan.studies)} winners to confirm"
     )
     if not found.winners:
@@ -158,28 +131,24 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
         for key, known in study.space.items():
             say(f"             {key}: {known.words()}")
     cost = f"about {format_duration(total)} of one process on {device}"
-    text = f"{cost}, measured on a few training steps"
-    say(text + (f"; no trial begins after {plan.minutes:g} min" if plan.minutes else ""))
+    say(f"{cost}, measured on a few training steps")
 
 
-def _listed(numbers: Any) -> str:
+def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
 class _SearchProgress(ProgressDisplay):
-    """Shows a search: a bar for all trials, one for each run under way, a line per trial."""
+    """A bar for all trials, one for each run under way, and a line per trial."""
 
     def ended(self, run: PlannedRun) -> None:
-        """A trial's run has ended."""
+        """Remove the bar of a trial's run."""
         self.forget(run)
 
-    def trial(self, study: Study, asked: Asked, outcome: Outcome, pruned: bool) -> None:
-        """A trial has ended."""
-        name = study.plan.name
-        metric, score = next(iter(outcome.scores.items()))
-        words = outcome.reason or ""
-        if not (pruned or outcome.failed or score is None):
-            words = " ".join(filter(None, [METRICS[metric].show(score), words]))
-        values = [f"{k.rpartition('.')[2]} {show_value(v)}" for k, v in asked.values.items()]
-        shown = "pruned" if pruned else words
-        self.line(f"{name}, trial {asked.number}: {shown}  ({', '.join(values)})")
+    def trial(self, study: ResumableStudy, trial: OpenTrial, outcome: Outcome) -> None:
+        """Show a trial that has ended."""
+        words = "pruned" if outcome.state == "pruned" else outcome.reason or ""
+        if outcome.state == "complete" and outcome.score is not None:
+            words = f"{outcome.score:.1f} {words}".rstrip()
+        values = [f"{k.rpartition('.')[2]} {show_value(v)}" for k, v in trial.values.items()]
+        self.line(f"{study.plan.name}, trial {trial.number}: {words}  ({', '.join(values)})")

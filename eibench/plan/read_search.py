@@ -1,4 +1,4 @@
-"""How a suite with a `search` is read: what is wrong with it, and the study of each arm."""
+"""Reading of a suite with a `search`: its problems, and the study of each arm."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ from eibench.plan.expand import Expansion
 from eibench.plan.layers import LayeredValues, Located, Origin
 from eibench.plan.overrides import Override
 from eibench.plan.search import SearchPlan, StudyPlan
-from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, Parameter, SearchFile
+from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, SearchFile, SearchParameter
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
 from eibench.plan.suite_checks import within
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import Document, Keys
 
 OFF_LIMITS = ("seed", "probe")
-"""What no search may choose."""
+"""Keys that cannot be searched."""
 MOST_TRIED = 10_000
-"""Settings that are tried out before a search begins, in all studies."""
+"""Settings that are checked before a search begins, in all studies."""
 
 
-def load_search(
-    path: Path, settings: list[Override], trials: int | None = None, minutes: float | None = None
-) -> SearchPlan:
-    """The search of the suite at `path` under `--set`, `--trials` and `--timeout`.
+def load_search(path: Path, settings: list[Override], trials: int | None = None) -> SearchPlan:
+    """Return the search of the suite at `path` under `--set`, and `--trials`.
 
     A `--set` key is no longer searched.
 
@@ -38,7 +36,7 @@ def load_search(
     document, suite = read_suite(path)
     if suite.search is None:
         raise UserError(f"{path}: has no `search`; `eibench run {path}` runs it")
-    return _Reading(document, suite, suite.search, settings).search(trials, minutes)
+    return _Reading(document, suite, suite.search, settings).search(trials)
 
 
 class _Reading:
@@ -51,7 +49,7 @@ class _Reading:
         self.expansion = Expansion(document, suite, settings)
         self.problems: list[str] = []
 
-    def search(self, trials: int | None, minutes: float | None) -> SearchPlan:
+    def search(self, trials: int | None) -> SearchPlan:
         self._check()
         arms = self.expansion.arms()
         self._check_tune([run for run, _ in arms])
@@ -68,7 +66,6 @@ class _Reading:
             axes=tuple(fields),
             options=self.options,
             trials=self._trials(trials, studies),
-            minutes=self.options.minutes if minutes is None else minutes,
             seeds=tuple(self.suite.seeds),
             studies=studies,
             expansion=self.expansion,
@@ -91,7 +88,7 @@ class _Reading:
             raise BadSuite(self.problems)
 
     def _check(self) -> None:
-        """What the schema cannot say."""
+        """Note problems that the schema cannot see."""
         suite, options = self.suite, self.options
         for key in ("ablate", "tuned", "tuned_by"):
             if getattr(suite, key):
@@ -110,8 +107,8 @@ class _Reading:
             self._check_parameter(keys, key, parameter)
         self._stop_if_wrong()
 
-    def _parameters(self) -> Iterator[tuple[Keys, str, Parameter]]:
-        """Every parameter with the place where it stands below `search`."""
+    def _parameters(self) -> Iterator[tuple[Keys, str, SearchParameter]]:
+        """Yield every parameter with its place below `search`."""
         for key, parameter in self.options.space.items():
             yield ("space", key), key, parameter
         for name, space in self.options.tune.items():
@@ -119,7 +116,7 @@ class _Reading:
                 if known is not None:  # else the key is taken out
                     yield ("tune", name, key), key, known
 
-    def _check_parameter(self, keys: Keys, key: str, known: Parameter) -> None:
+    def _check_parameter(self, keys: Keys, key: str, known: SearchParameter) -> None:
         for axis in (*self.suite.grid, *self.suite.zip):
             option_of_a_method = axis == METHOD and within(key, {f"{METHOD}."}) and key != METHOD
             if not option_of_a_method and (within(axis, {f"{key}."}) or within(key, {f"{axis}."})):
@@ -137,9 +134,10 @@ class _Reading:
                 self._note(f"no run uses this method; {hint}", "tune", name)
 
     def _arm_fields(self, runs: Sequence[PlannedRun]) -> list[str]:
-        """The fields of the axes that tell the arms apart, in the order of the axes.
+        """Return the fields in which the arms differ, in the order of the axes.
 
-        Of an axis that is a part of a run (`model`), those that the ones before do not determine.
+        An axis that sets a whole section (`model`) has several: a field that the ones before it
+        determine is left out.
         """
         axes = [METHOD if a.partition(".")[0] == METHOD else a for a in self.expansion.axes]
         known = [run.fields() for run in runs]
@@ -154,7 +152,7 @@ class _Reading:
         return list(found)
 
     def _study(self, run: PlannedRun, draft: LayeredValues, fields: Sequence[str]) -> StudyPlan:
-        """The study of an arm; notes what is wrong with its space."""
+        """Return the study of an arm; note an empty space."""
         arm = {key: run.fields()[key] for key in fields if key in run.fields()}
         words = [v if isinstance(v, str) else f"{k.rpartition('.')[2]} {v}" for k, v in arm.items()]
         name = ", ".join(words) or run.method
@@ -167,7 +165,7 @@ class _Reading:
         return dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
 
     def _check_sizes(self, studies: Sequence[StudyPlan]) -> None:
-        """Note spaces with more values, or ends to try out, than a search can have."""
+        """Note spaces with too many values, or too many ends to check."""
         for study in studies:
             for key, known in study.space.items():
                 if problem := known.too_many():
@@ -177,15 +175,18 @@ class _Reading:
         if sum(study.corner_count() for study in studies) > MOST_TRIED:
             self._note(f"has more than {MOST_TRIED:,} choices and ends of ranges to try out")
 
-    def _space(self, run: PlannedRun) -> tuple[dict[str, Parameter], dict[str, Keys]]:
-        """What is searched for a run, the more specific last, and where each key is written."""
+    def _space(self, run: PlannedRun) -> tuple[dict[str, SearchParameter], dict[str, Keys]]:
+        """Return the space of a run, and where each key is written.
+
+        A space for the method's label goes before one for its name, and that before the common one.
+        """
         replaced = {f"{setting.key}." for setting in self.settings}
-        spaces: dict[Keys, Mapping[str, Parameter | None]] = {
+        spaces: dict[Keys, Mapping[str, SearchParameter | None]] = {
             ("search", "space"): self.options.space
         }
         for name in (run.spec.method.name, run.method):
             spaces["search", "tune", name] = self.options.tune.get(name, {})
-        space: dict[str, Parameter | None] = {}
+        space: dict[str, SearchParameter | None] = {}
         origins: dict[str, Keys] = {}
         for keys, found in spaces.items():
             kept = {key: known for key, known in found.items() if not within(key, replaced)}
@@ -203,7 +204,7 @@ class _Reading:
 
 
 def _blamed(study: StudyPlan, corner: Mapping[str, Any], message: str) -> str:
-    """A problem of a corner; one that does not blame a value of it tells the corner as well."""
+    """Return a problem of a corner, with the corner's values where it names none of them."""
     document = study.draft.origins[()].document
     origins = [Origin(document, study.origins[key]) for key in corner]
     if any(message.startswith(origin.message("")) for origin in origins):
@@ -213,17 +214,17 @@ def _blamed(study: StudyPlan, corner: Mapping[str, Any], message: str) -> str:
 
 
 def _number(known: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> int:
-    """How many combinations of values the fields take under these keys."""
+    """Return the number of combinations of values that the fields have under these keys."""
     return len({repr([fields.get(key) for key in keys]) for fields in known})
 
 
-def _with_whole_numbers(study: StudyPlan) -> Iterator[tuple[str, Parameter]]:
-    """The space, with ranges of whole numbers for keys that take no others."""
+def _with_whole_numbers(study: StudyPlan) -> Iterator[tuple[str, SearchParameter]]:
+    """Yield the space, with ranges of whole numbers for keys that take no others."""
     for key, known in study.space.items():
         yield key, known.whole() if _takes_whole_numbers_alone(study, key, known) else known
 
 
-def _takes_whole_numbers_alone(study: StudyPlan, key: str, known: Parameter) -> bool:
+def _takes_whole_numbers_alone(study: StudyPlan, key: str, known: SearchParameter) -> bool:
     if not isinstance(known.low, int) or not isinstance(known.high, int):
         return False
     try:

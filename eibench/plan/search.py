@@ -1,7 +1,7 @@
-"""From a suite with a `search` to its studies, and from their winners to the suite that is run.
+"""The studies of a suite with a `search`, and the suite that their winners make.
 
-Every combination of the suite's axes is an arm, and has a study of its own: the same number of
-trials, under the same sampler and seeds, over the method's space. A winner is a clause of `tuned`.
+Every combination of the suite's axes is an arm and has its own study: the same number of trials,
+with the same sampler and seeds, over the method's space. A winner becomes a clause of `tuned`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from eibench.plan.expand import Expansion
 from eibench.plan.layers import LayeredValues, Located, Origin
 from eibench.plan.overrides import Override
-from eibench.plan.space import Parameter, SearchFile
+from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun, SuiteFile, Tuned
 from eibench.plan.yaml_source import Keys
 
 MOST_CORNERS = 64
-"""Combinations of ends of a space that are tried out before a search begins."""
+"""Combinations of ends of a space that are checked before a search begins."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class StudyPlan:
     name: str
     """`ei, depth 8`: unique in its suite."""
     arm: Mapping[str, Any]
-    """The axes' fields that tell it from the other arms; empty where it is alone."""
+    """The axes' fields in which the arms differ; empty for a single arm."""
     base: PlannedRun
     """The arm's run before anything is tuned."""
-    space: Mapping[str, Parameter]
+    space: Mapping[str, SearchParameter]
     draft: LayeredValues = field(repr=False)
     origins: Mapping[str, Keys] = field(repr=False)
     """Where the suite writes each parameter."""
     settings: Sequence[Override] = field(repr=False)
 
     def spec(self, values: Mapping[str, Any], seed: int) -> RunSpec:
-        """The run of a trial.
+        """Return the run of a trial.
 
         Raises:
             Located: values that no run can have.
@@ -57,7 +57,7 @@ class StudyPlan:
         return dataclasses.replace(draft.spec(), seed=seed)
 
     def refusal(self, values: Mapping[str, Any]) -> str | None:
-        """Why no run can have `values`; None where one can. Ends of the space are tried before."""
+        """Return why no run can have `values`, or None."""
         try:
             self.spec(values, 0)
         except Located as located:
@@ -65,19 +65,20 @@ class StudyPlan:
         return None
 
     def run(self, values: Mapping[str, Any], seed: int) -> PlannedRun:
-        """The same as a run that keeps the name of the arm's method."""
+        """Return the run of a trial under the name of the arm's method."""
         spec = self.spec(values, seed)
         called = self.base.method if spec.method.label != self.base.method else None
         return PlannedRun(spec.run_id, spec, None, called)
 
     def start(self) -> dict[str, Any] | None:
-        """The base's own values of the space; None where one of them lies outside."""
+        """Return what the base has for the searched keys; None if a value is out of range."""
         values = {key: _value(self.base.spec, key) for key in self.space}
         inside = all(self.space[key].holds(value) for key, value in values.items())
         return values if inside else None
 
     def corners(self) -> list[dict[str, Any]]:
-        """Settings at which the space is tried out: each end by itself, and together if few."""
+        """Return the settings that are checked before a search: each end alone, and all
+        combinations of ends if they are few."""
         alone = [{key: end} for key, known in self.space.items() for end in known.ends()]
         ends = [known.ends() for known in self.space.values()]
         if math.prod(map(len, ends)) > MOST_CORNERS:
@@ -86,16 +87,16 @@ class StudyPlan:
         return [*alone, *together]
 
     def corner_count(self) -> int:
-        """Number of `corners`."""
+        """Return the number of `corners`."""
         ends = [len(known.ends()) for known in self.space.values()]
         return sum(ends) + (math.prod(ends) if math.prod(ends) <= MOST_CORNERS else 0)
 
     def grid_size(self) -> int:
-        """Number of all settings; only of spaces whose values can be counted."""
+        """Return the number of points of a grid."""
         return math.prod(known.count() or 0 for known in self.space.values())
 
     def grid_point(self, number: int) -> dict[str, Any]:
-        """Setting `number`, from 0, of all; the last key changes first."""
+        """Return point `number`, from 0, of the grid; the last key changes first."""
         values = {}
         for key, known in reversed(list(self.space.items())):
             number, i = divmod(number, known.count() or 1)
@@ -113,24 +114,23 @@ class SearchPlan:
     options: SearchFile
     trials: int
     """Of each study."""
-    minutes: float | None
     seeds: tuple[int, ...]
     """Of the winners."""
     studies: tuple[StudyPlan, ...]
     expansion: Expansion = field(repr=False)
 
     def budget(self, study: StudyPlan) -> int:
-        """Trials of `study`: as many as of the others, but no more than its grid has points."""
+        """Return the number of trials of `study`: at most the points of its grid."""
         grid = self.options.sampler == "grid"
         return min(self.trials, study.grid_size()) if grid else self.trials
 
     def base_plan(self) -> Plan:
-        """The arms' runs before tuning, as a plan whose results are the trials'."""
+        """Return the arms' runs before tuning, as a plan."""
         runs = tuple(study.base for study in self.studies)
         return Plan(self.name, self.title, self.axes, runs, plugins=self.expansion.plugins)
 
     def tuned_suite(self, winners: Mapping[str, Mapping[str, Any]]) -> SuiteFile:
-        """The suite with the values that won, by study, in place of its search."""
+        """Return the suite with the winners' values, by study, in place of its search."""
         clauses = [
             Tuned(where=dict(study.arm), set=dict(winners[study.name]))
             for study in self.studies
@@ -140,7 +140,7 @@ class SearchPlan:
         return self.expansion.suite.model_copy(update=changes)
 
     def confirmation(self, winners: Mapping[str, Mapping[str, Any]]) -> Plan:
-        """The winners under the suite's own seeds; arms without a winner are left out."""
+        """Return the winners' runs under the suite's own seeds; arms without one have none."""
         suite, before = self.tuned_suite(winners), self.expansion
         plan = Expansion(before.document, suite, before.settings).plan(list(self.seeds))
         arms = [study.arm for study in self.studies if study.name in winners]
@@ -148,7 +148,7 @@ class SearchPlan:
 
 
 def _value(spec: RunSpec, key: str) -> Any:
-    """The value at a dotted key of a run; None where it has none."""
+    """Return the value at a dotted key of a run, or None."""
     value: Any = spec.to_dict()
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -6,11 +6,9 @@ search:
   tune:                               each method's own, by name or label, beside the common one;
     ei: {method.kappa: {choices: [0, 0.5, 1]}}          null takes a key out
   trials: 30                          for each combination of the suite's axes
-  minutes: null                       after which no trial begins
-  objectives: [validation_accuracy]   the first one chooses
-  sampler: tpe                        or random, gp, grid
+  sampler: tpe                        or grid: all points, in order
   sampler_seed: 0
-  pruner: none                        or median, hyperband
+  pruner: none                        or median: stops trials that are worse than half of the others
   seeds: [1000]                       of the trials; the suite's `seeds` are the fresh ones
 """
 
@@ -34,7 +32,6 @@ def _as_written(value: Any, check: Callable[[Any], float]) -> Any:
 
 Number = Annotated[float, WrapValidator(_as_written)]
 """A number as it is written: 1 stays whole."""
-Objective = Literal["validation_accuracy", "seconds", "firing_rate"]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 DIGITS = 3
 """Significant digits of a number from a range: more than a search can tell apart."""
@@ -48,8 +45,8 @@ MOST_POINTS = 100_000
 """Values of a range with a step, or of whole numbers."""
 
 
-class Parameter(Options):
-    """What a search may choose for one key: numbers between two ends, or one of several values."""
+class SearchParameter(Options):
+    """A range of numbers, or a list of choices, that is searched for one key."""
 
     choices: list[Any] | None = Field(None, min_length=1, max_length=MOST_CHOICES)
     low: Number | None = None
@@ -92,15 +89,15 @@ class Parameter(Options):
             raise ValueError(f"step ({self.step}) is too small to tell values apart")
 
     def too_many(self) -> str | None:
-        """Why a range has more values than a search may choose from; None where it has not."""
+        """Return why a range has more values than a search may choose from, or None."""
         if self.step is None or self._steps() < MOST_POINTS:
             return None
         words = f"{self.low} to {self.high} in steps of {self.step}"
         return f"{words} has too many values; at most {MOST_POINTS:,}"
 
     def ends(self) -> list[Any]:
-        """The values at which the space is tried out: all choices, or both ends of a range and its
-        first step."""
+        """Return the values that are checked before a search begins: all choices, or both ends of a
+        range and its first step."""
         if self.choices is not None:
             return list(self.choices)
         count = self.count()
@@ -109,13 +106,13 @@ class Parameter(Options):
         return [self.point(i) for i in sorted({0, 1, count - 1})]
 
     def count(self) -> int | None:
-        """Number of values; None for a range without a step."""
+        """Return the number of values; None for a range without a step."""
         if self.choices is not None:
             return len(self.choices)
         return None if self.step is None else math.floor(self._steps() + 1e-9) + 1
 
     def point(self, i: int) -> Any:
-        """Value number `i`, from 0, of those that can be counted."""
+        """Return value number `i`, from 0, of a list or of a range with a step."""
         if self.choices is not None:
             return self.choices[i]
         assert self.low is not None
@@ -129,7 +126,7 @@ class Parameter(Options):
         return (self.high - self.low) / self.step
 
     def holds(self, value: Any) -> bool:
-        """Whether the value is one of those that may be chosen."""
+        """Return True if the value may be chosen."""
         if self.choices is not None:
             return value in self.choices
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -141,57 +138,49 @@ class Parameter(Options):
         index = round((value - self.low) / self.step)
         return 0 <= index < (self.count() or 0) and value == self.point(index)
 
-    def whole(self) -> Parameter:
-        """The same range of whole numbers alone."""
+    def whole(self) -> SearchParameter:
+        """Return the same range, of whole numbers only."""
         return self if self.step is not None else self.model_copy(update={"step": 1})
 
-    def rounded(self, value: float) -> float:
-        """A number from a range without a step, as a person would write it; it stays within."""
-        assert self.low is not None
-        assert self.high is not None
-        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+    def rounded(self, value: Any) -> Any:
+        """Return a drawn number with `DIGITS` significant digits, within the range.
+
+        Choices and values of a range with a step stay as they are.
+        """
+        if self.low is None or self.high is None or self.step is not None:
+            return value
+        return float(min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high))
 
     def words(self) -> str:
-        """What is chosen from, for a person: `0.01 to 1 (log)`, `1 to 8 in steps of 1`."""
+        """Return the choices or the range as text: `0.01 to 1 (log)`, `1 to 8 in steps of 1`."""
         if self.choices is not None:
             return ", ".join(map(str, self.choices))
         step = f" in steps of {self.step:g}" if self.step is not None else ""
         return f"{self.low:g} to {self.high:g}{step}{' (log)' if self.log else ''}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: the choices, or the range."""
+        """Return the choices, or the range, as plain values."""
         if self.choices is not None:
             return {"choices": self.choices}
         return {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
 
 
 def tidy(value: Number) -> Number:
-    """`value` without the last digits that adding up steps leaves."""
+    """Return `value` without the rounding errors that adding up steps leaves."""
     return value if isinstance(value, int) else float(f"{value:.12g}")
 
 
 class SearchFile(Options):
     """The keys of a suite's `search`."""
 
-    space: dict[str, Parameter] = Field(default_factory=dict, max_length=MOST_KEYS)
-    tune: dict[str, dict[str, Parameter | None]] = Field(default_factory=dict, max_length=MOST_KEYS)
+    space: dict[str, SearchParameter] = Field(default_factory=dict, max_length=MOST_KEYS)
+    tune: dict[str, dict[str, SearchParameter | None]] = Field(
+        default_factory=dict, max_length=MOST_KEYS
+    )
     """By name or label; None takes out what `space`, or the method's name, has under the key."""
     trials: Count | None = None
     """Of each study; None: `DEFAULT_TRIALS`, or all points of a grid."""
-    minutes: float | None = Field(None, gt=0, le=LARGEST)
-    objectives: list[Objective] = Field(["validation_accuracy"], min_length=1, max_length=2)
-    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
+    sampler: Literal["tpe", "grid"] = "tpe"
     sampler_seed: int = Field(0, ge=0, le=LARGEST)
-    pruner: Literal["none", "median", "hyperband"] = "none"
+    pruner: Literal["none", "median"] = "none"
     seeds: list[Seed] = Field(min_length=1, max_length=MOST_SEEDS)
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> Self:
-        if len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives: {self.objectives[0]} stands twice")
-        if self.pruner != "none" and self.objectives != ["validation_accuracy"]:
-            raise ValueError(
-                "pruner: a trial can be stopped early for its validation accuracy alone; with other"
-                " objectives the pruner must be none"
-            )
-        return self

@@ -1,8 +1,7 @@
-"""A whole search: trials of all studies until the budget is spent, then the winners' fresh runs."""
+"""A whole search: the trials of all studies, up to the budget of each, and their winners."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,48 +20,46 @@ from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
 from eibench.results.paths import member
 from eibench.results.store import FINAL, SEARCH
-from eibench.search.journal import open_journal
-from eibench.search.made_of import refuse_other_trials
-from eibench.search.outcome import SCORE, Outcome
-from eibench.search.record import Ledger
-from eibench.search.study import Asked, Study
+from eibench.search.journal import open_journal, refuse_other_trials
+from eibench.search.record import SCORE, SearchRecord, outcome, read_outcome, run_folders, winner
+from eibench.search.study import OpenTrial, Outcome, ResumableStudy
 from eibench.training.batch_of_one import sizes_that_leave_one
 
 BATCH_SIZE = "train.batch_size"
 
 
-class Listener(Protocol):
-    """Who is told how the search goes. `started` and `epoch` come from several threads."""
+class SearchListener(Protocol):
+    """An observer of a search. `started` and `epoch` are called from several threads."""
 
     def started(self, run: PlannedRun) -> None:
-        """A run of a trial begins, or goes on."""
+        """Note that a run of a trial begins, or goes on."""
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
-        """An epoch of `run` is done."""
+        """Note that an epoch of `run` is done."""
 
     def ended(self, run: PlannedRun) -> None:
-        """`run` has ended, or was stopped."""
+        """Note that `run` has ended, or was stopped."""
 
-    def trial(self, study: Study, asked: Asked, outcome: Outcome, pruned: bool) -> None:
-        """A trial has ended."""
+    def trial(self, study: ResumableStudy, trial: OpenTrial, outcome: Outcome) -> None:
+        """Note that a trial has ended."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search has come to."""
+class SearchResult:
+    """The winners of a search, and its trials in numbers."""
 
     winners: Mapping[str, Mapping[str, Any]]
     """Values by study."""
     trials: int
-    """Drawn and ended, over all studies."""
+    """Ended, over all studies."""
     failed: int
     """Of these, trials that crashed."""
 
 
 def search(
-    plan: SearchPlan, root: Path, device: torch.device, listener: Listener, jobs: int = 1
-) -> Found:
-    """Run the trials of `plan` under `root` up to its budget, and write what they show.
+    plan: SearchPlan, root: Path, device: torch.device, listener: SearchListener, jobs: int = 1
+) -> SearchResult:
+    """Run the trials of `plan` under `root` up to its budget, and write their record.
 
     Trials that have ended are not repeated; those that were interrupted go on.
 
@@ -82,15 +79,15 @@ def search(
     with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
-        studies = [Study(known, plan, storage) for known in plan.studies]
-        ledger = Ledger(plan, folder, chance)
+        studies = [ResumableStudy(known, plan, storage) for known in plan.studies]
         data = local_data(study.base.spec for study in plan.studies)
         suite = suite_source(plan.name, [*plan.expansion.files(), *data])
-        _Driver(plan, suite, studies, ledger, workers, listener).run()
-    ended = [trial for study in studies for trial in study.trials() if trial.state.is_finished()]
-    winners = {study.plan.name: ledger.winner(study) for study in studies}
-    return Found(
-        winners={name: values for name, values in winners.items() if values is not None},
+        record = SearchRecord(plan, folder, chance)
+        _Driver(suite, studies, record, workers, listener).run()
+    best = {study.plan.name: (study, winner(study)) for study in studies}
+    ended = [trial for study in studies for trial in study.told]
+    return SearchResult(
+        winners={n: s.values(s.told[i]) for n, (s, i) in best.items() if i is not None},
         trials=len(ended),
         failed=sum(trial.state == optuna.trial.TrialState.FAIL for trial in ended),
     )
@@ -127,89 +124,83 @@ def _check_buildable(plan: SearchPlan, datasets: Datasets) -> None:
 
 
 class _Driver:
-    """Gives trials to workers and outcomes to studies."""
+    """The loop that gives trials to workers and outcomes to studies."""
 
     def __init__(
         self,
-        plan: SearchPlan,
         suite: SuiteSource,
-        studies: list[Study],
-        ledger: Ledger,
+        studies: list[ResumableStudy],
+        record: SearchRecord,
         workers: Workers,
-        listener: Listener,
+        listener: SearchListener,
     ) -> None:
-        self.plan, self.suite, self.studies, self.ledger = plan, suite, studies, ledger
+        self.suite, self.studies, self.record = suite, studies, record
         self.workers, self.listener = workers, listener
-        self.deadline = time.monotonic() + 60 * plan.minutes if plan.minutes else None
 
     def run(self) -> None:
-        """Until no study has anything left to do."""
+        """Run trials until every study has its number."""
         try:
-            for (study, asked), pruned in self.workers.each(self._work, self._following):
-                outcome = self.ledger.outcome(study, asked.values)
-                study.end(asked.number, outcome, pruned)
-                self.ledger.write(self.studies)
-                self.listener.trial(study, asked, outcome, pruned)
-            for study in self.studies:
-                study.close()
-            self.ledger.write(self.studies, importances=True)
+            for (study, trial), pruned in self.workers.each(self._work, self._following):
+                chance = self.record.chance[study.plan.name]
+                found = read_outcome(study, trial.values, self.record.folder, chance, pruned)
+                study.end(trial, found)
+                self.record.write(self.studies)
+                self.listener.trial(study, trial, found)
+            self.record.write(self.studies, importances=True)
         except KeyboardInterrupt:
-            self.ledger.write(self.studies)
+            self.record.write(self.studies)
             raise
 
-    def _following(self) -> tuple[Study, Asked] | None:
-        """The next trial of the study that has the fewest, so that all stand alike at any time."""
-        more = self.deadline is None or time.monotonic() < self.deadline
-        for study in sorted(self.studies, key=lambda study: len(study.trials())):
-            if (asked := study.following(more)) is not None:
-                return study, asked
+    def _following(self) -> tuple[ResumableStudy, OpenTrial] | None:
+        """Return the next trial of the study that has the fewest, so that studies stay level."""
+        for study in sorted(self.studies, key=lambda study: study.begun):
+            if (trial := study.following()) is not None:
+                return study, trial
         return None
 
-    def _work(self, item: tuple[Study, Asked]) -> bool:
-        """Execute the runs of a trial that have not ended; whether the pruner stopped it."""
-        study, asked = item
-        if study.plan.refusal(asked.values):
+    def _work(self, item: tuple[ResumableStudy, OpenTrial]) -> bool:
+        """Execute the runs of a trial that have not ended; return True if the pruner stopped it."""
+        study, trial = item
+        if study.plan.refusal(trial.values):
             return False
-        for i, seed in enumerate(self.plan.options.seeds):
-            run = study.plan.run(asked.values, seed)
-            record = self._execute(study, asked, run, i)
+        for i, seed in enumerate(study.search.options.seeds):
+            record = self._execute(study, trial, study.plan.run(trial.values, seed), i)
             if record is None:
                 return True
             if record["status"] not in FINAL:
-                return False  # the trial has failed, whatever the other seeds would show
+                return False  # the trial has failed, whatever its other seeds would show
         return False
 
     def _execute(
-        self, study: Study, asked: Asked, run: PlannedRun, earlier: int
+        self, study: ResumableStudy, trial: OpenTrial, run: PlannedRun, earlier: int
     ) -> dict[str, Any] | None:
-        """The record of the trial's run after `earlier` ones; None when the pruner stopped it."""
-        folders = self.ledger.folders(study, asked.values)
-        files, last = folders[earlier], earlier == len(folders) - 1
-        before = self.ledger.score(study, folders[:earlier])
+        """Return the record of the trial's run after `earlier` ones; None when it was pruned."""
+        folders = run_folders(study, trial.values, self.record.folder)
+        files, epochs = folders[earlier], run.spec.train.epochs
+        mean = outcome(folders[:earlier], self.record.chance[study.plan.name]).score or 0.0
 
-        def hear() -> None:
-            """All epochs so far: a kill can come between an epoch's line and the hearing of it."""
+        def report() -> None:
+            """Report all epochs so far: those before a kill are known from the file alone."""
             for epoch, record in enumerate(files.epochs(), start=1):
                 if not isinstance(score := record.get(SCORE), int | float):
-                    break  # not what was written; the run writes it anew
-                step = earlier * run.spec.train.epochs + epoch
-                study.hear(asked.number, step, (before * earlier + score) / (earlier + 1))
+                    break  # damaged; the run writes it anew
+                step = earlier * epochs + epoch
+                score = (mean * earlier + score) / (earlier + 1)
+                trial.report(step, score, last=step >= len(folders) * epochs)
 
         def on_epoch(record: dict[str, Any]) -> None:
             self.listener.epoch(run, record)
-            hear()
-            at_the_end = last and record["epoch"] == run.spec.train.epochs
-            if not at_the_end and study.stops(asked.number):
+            report()
+            if trial.prunes:
                 raise Stop
 
+        report()
         if (final := files.final_record()) is not None:
-            hear()
             return final
-        if study.stops(asked.number):  # a kill came before this was noted
-            files.checkpoint.unlink(missing_ok=True)
-            return None
-        self.listener.started(run)
         try:
+            if trial.prunes:  # a kill came before the checkpoint was removed
+                raise Stop
+            self.listener.started(run)
             return self.workers.execute(run, self.suite, files, on_epoch)
         except Stop:
             files.checkpoint.unlink(missing_ok=True)

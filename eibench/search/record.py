@@ -1,67 +1,120 @@
-"""`search/plan.json`: every study and trial of a search, as reports read them.
-
-All of it follows from the journal and the records of the runs, and can be written again.
-"""
+"""The outcome of a trial, read from the files of its runs, and `search/plan.json`, from which
+reports read every study and trial. It can be written again from the journal and the runs."""
 
 from __future__ import annotations
 
 import contextlib
+import statistics
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from eibench.plan.search import SearchPlan
 from eibench.results.schema import SCHEMA
-from eibench.results.store import SEARCH, RunFolder, to_json, write_atomic
-from eibench.search.outcome import SCORE, Outcome, begun, impossible, outcome
-from eibench.search.study import DIRECTIONS, REASON, Study
+from eibench.results.store import DIVERGED, MISSING, OK, SEARCH, RunFolder, to_json, write_atomic
+from eibench.search.study import STATES, Outcome, ResumableStudy
 
-STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-}
+SCORE = "validation_accuracy"
+"""The metric that a search maximizes."""
+STATE_NAMES = {state: name for name, state in STATES.items()}
 
 
-class Ledger:
-    """Writes the file; trials whose outcome is final are read once."""
+def run_folders(study: ResumableStudy, values: Mapping[str, Any], folder: Path) -> list[RunFolder]:
+    """Return where the runs of a trial are, one for each seed; none for impossible values."""
+    seeds = [] if study.plan.refusal(values) else study.search.options.seeds
+    return [RunFolder(folder / study.plan.spec(values, seed).run_id) for seed in seeds]
+
+
+def read_outcome(
+    study: ResumableStudy, values: Mapping[str, Any], folder: Path, chance: float, pruned: bool
+) -> Outcome:
+    """Return the outcome of a trial; a run that diverged has the accuracy of `chance`."""
+    if refusal := study.plan.refusal(values):
+        return Outcome("failed", refusal, None, None, 0.0, 0, [])
+    return outcome(run_folders(study, values, folder), chance, pruned)
+
+
+def outcome(folders: Sequence[RunFolder], chance: float, pruned: bool = False) -> Outcome:
+    """Return the outcome of a trial with these runs."""
+    ends = [folder.outcome() for folder in folders]
+    scores = [_score(end, chance) for end in ends]
+    losses = [_loss(*pair) for pair in zip(folders, ends, strict=True)]
+    crashed = [
+        f"{end['status'].replace('_', ' ')}: {end['reason']}"
+        for end in ends
+        if end["status"] not in (OK, DIVERGED)
+    ]
+    diverged = [end["reason"] for end in ends if end["status"] == DIVERGED]
+    many = f"{len(diverged)} of {len(ends)} runs " if len(ends) > 1 else ""
+    reasons = [*crashed, *(f"{many}diverged: {reason}" for reason in diverged)]
+    return Outcome(
+        state="pruned" if pruned else "failed" if crashed else "complete",
+        reason=reasons[0] if reasons and not pruned else None,
+        score=_mean(scores),
+        loss=_mean(losses),
+        seconds=sum(map(_seconds, folders, ends)),
+        epochs=sum(map(_epochs, folders, ends)),
+        runs=[f.run_id for f, end in zip(folders, ends, strict=True) if end["status"] != MISSING],
+    )
+
+
+def _score(end: Mapping[str, Any], chance: float) -> float | None:
+    """Return the accuracy of one run; None where it could not be measured."""
+    if end["status"] == DIVERGED:
+        return chance
+    return end["result"][SCORE] if end["status"] == OK else None
+
+
+def _loss(folder: RunFolder, end: Mapping[str, Any]) -> float | None:
+    """Return the validation loss of one run at its best epoch."""
+    if end["status"] != OK:
+        return None
+    chosen: dict[str, Any] = {}  # of a record that does not say, or has lost its epochs.jsonl
+    with contextlib.suppress(IndexError):
+        chosen = folder.epochs()[end["result"]["best_epoch"] - 1]
+    found: float | None = end["result"].get("validation_loss", chosen.get("validation_loss"))
+    return found
+
+
+def _epochs(folder: RunFolder, end: Mapping[str, Any]) -> int:
+    """Return the number of epochs, from the record where there is one: epochs.jsonl may be lost."""
+    known = end.get("result", {}).get("epochs")
+    return len(folder.epochs()) if known is None else int(known)
+
+
+def _seconds(folder: RunFolder, end: Mapping[str, Any]) -> float:
+    """Return the time of all epochs, from the record or summed over those of a stopped run."""
+    known = end.get("cost", {}).get("seconds")
+    if known is not None:
+        return float(known)
+    costs = [epoch["cost"] for epoch in folder.epochs()]
+    return float(sum(cost["train_seconds"] + cost["evaluation_seconds"] for cost in costs))
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean of the numbers that are not None."""
+    known = [number for number in numbers if number is not None]
+    return statistics.fmean(known) if known else None
+
+
+# ---------------------------------------------------------------------------- search/plan.json
+
+
+class SearchRecord:
+    """The writer of `search/plan.json`."""
 
     def __init__(self, search: SearchPlan, folder: Path, chance: Mapping[str, float]) -> None:
         self.search, self.folder, self.chance = search, folder, chance
         """`chance`: accuracy in percent of a guess, by study."""
-        self.rows: dict[tuple[str, int], dict[str, Any]] = {}
-        self.runs: dict[str, dict[str, Any]] = {}
+        self.fields: dict[str, dict[str, Any]] = {}
+        """By run id, of all runs that were written before."""
 
-    def folders(self, study: Study, values: Mapping[str, Any]) -> list[RunFolder]:
-        """Where the runs of a trial are, one for each seed; none for values no run can have."""
-        seeds = [] if study.plan.refusal(values) else self.search.options.seeds
-        return [RunFolder(self.folder / study.plan.spec(values, seed).run_id) for seed in seeds]
-
-    def outcome(self, study: Study, values: Mapping[str, Any]) -> Outcome:
-        """What became of the trial with these values."""
-        names, chance = self.search.options.objectives, self.chance[study.plan.name]
-        if refusal := study.plan.refusal(values):
-            return impossible(refusal, names)
-        return outcome(self.folders(study, values), names, chance)
-
-    def score(self, study: Study, folders: Sequence[RunFolder]) -> float:
-        """The mean accuracy of runs that have ended; 0 of none."""
-        known = outcome(folders, [SCORE], self.chance[study.plan.name]).scores[SCORE]
-        return known or 0.0
-
-    def winner(self, study: Study) -> dict[str, Any] | None:
-        """The values of the best trial that counts; None without one."""
-        rows = self._rows(study)
-        best = _best(rows)
-        return None if best is None else dict(rows[best]["values"])
-
-    def write(self, studies: Sequence[Study], importances: bool = False) -> None:
+    def write(self, studies: Sequence[ResumableStudy], importances: bool = False) -> None:
         """Write the file; `importances` take a while, and are for the end."""
         known, options = self.search, self.search.options
         described = [self._study(study, importances) for study in studies]
@@ -75,11 +128,11 @@ class Ledger:
             "axes": known.axes,
             "tuned_by": None,
             "same": [],
-            "runs": [{"run_id": run_id, "fields": self.runs[run_id]} for run_id in ids],
+            "runs": [{"run_id": run_id, "fields": self.fields[run_id]} for run_id in ids],
             "search": {
-                "objectives": options.objectives,
+                "objectives": [SCORE],
                 "trials": known.trials,
-                "minutes": known.minutes,
+                "minutes": None,
                 "sampler": options.sampler,
                 "sampler_seed": options.sampler_seed,
                 "pruner": options.pruner,
@@ -91,82 +144,58 @@ class Ledger:
         }
         write_atomic(self.folder / "plan.json", to_json(content))
 
-    def _study(self, study: Study, importances: bool) -> dict[str, Any]:
-        rows = self._rows(study)
-        best = _best(rows)
+    def _study(self, study: ResumableStudy, importances: bool) -> dict[str, Any]:
+        rows = list(self._rows(study))
+        best = winner(study)
         return {
             "name": study.plan.name,
             "arm": dict(study.plan.arm),
             "space": {key: known.to_dict() for key, known in study.plan.space.items()},
             "trials": rows,
-            "winner": None if best is None else rows[best]["number"],
-            "front": [rows[i]["number"] for i in _front(rows)],
+            "winner": best,
+            "front": [] if best is None else [best],
             "importances": _importances(study) if importances else None,
         }
 
-    def _rows(self, study: Study) -> list[dict[str, Any]]:
-        return [self._row(study, *numbered) for numbered in enumerate(study.trials())]
+    def _rows(self, study: ResumableStudy) -> Iterator[dict[str, Any]]:
+        for number, told in enumerate(study.told):
+            scores = {} if told.value is None else {SCORE: told.value}
+            ended = {"state": STATE_NAMES[told.state], "scores": scores, **told.user_attrs}
+            yield self._row(study, number, study.values(told), ended)
+        for trial in study.batch:
+            chance = self.chance[study.plan.name]
+            found = read_outcome(study, trial.values, self.folder, chance, pruned=True)
+            begun = {"state": "running", "scores": {}, **found.notes()}
+            yield self._row(study, trial.number, trial.values, begun)
 
-    def _row(self, study: Study, number: int, trial: FrozenTrial) -> dict[str, Any]:
-        """One trial; also notes its runs."""
-        key = (study.plan.name, number)
-        if key in self.rows:
-            return self.rows[key]
-        values = study.values(trial)
-        ended = self.outcome(study, values)
-        found = begun(self.folders(study, values))
-        names = self.search.options.objectives
-        scores = dict(zip(names, trial.values or [], strict=False))
-        row: dict[str, Any] = {
-            "number": number,
-            "values": values,
-            "state": STATES[trial.state],
-            "reason": trial.user_attrs.get(REASON),
-            "scores": scores,
-            "runs": [folder.run_id for folder in found],
-            "seconds": ended.seconds,
-            "epochs": ended.epochs,
-            "loss": ended.loss,
-        }
-        for folder, seed in zip(found, self.search.options.seeds, strict=False):
-            self.runs[folder.run_id] = study.plan.run(values, seed).fields()
-        if trial.state.is_finished():
-            self.rows[key] = row
-        return row
+    def _row(
+        self, study: ResumableStudy, number: int, values: Mapping[str, Any], known: dict[str, Any]
+    ) -> dict[str, Any]:
+        keys = ("state", "reason", "scores", "runs", "seconds", "epochs", "loss")
+        for run_id, seed in zip(known["runs"], self.search.options.seeds, strict=False):
+            if run_id not in self.fields:
+                self.fields[run_id] = study.plan.run(values, seed).fields()
+        return {"number": number, "values": values, **{key: known[key] for key in keys}}
 
 
-def _counting(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Trials that can win: complete, and none of their runs diverged."""
-    return [i for i, r in enumerate(rows) if r["state"] == "complete" and r["reason"] is None]
+def winner(study: ResumableStudy) -> int | None:
+    """Return the number of the best trial: the highest score, of equal ones the lowest loss, then
+    the earliest. A trial of which a run diverged cannot win."""
+
+    def merit(number: int) -> tuple[float, float]:
+        told = study.told[number]
+        return told.value or 0.0, -(told.user_attrs["loss"] or 0.0)
+
+    numbers = [
+        number
+        for number, told in enumerate(study.told)
+        if told.state == TrialState.COMPLETE and told.user_attrs["reason"] is None
+    ]
+    return max(numbers, key=merit, default=None)
 
 
-def _merits(row: Mapping[str, Any]) -> list[float]:
-    """The objectives, more being better."""
-    signs = {"maximize": 1, "minimize": -1}
-    return [signs[DIRECTIONS[name]] * score for name, score in row["scores"].items()]
-
-
-def _best(rows: Sequence[Mapping[str, Any]]) -> int | None:
-    """The best first objective, then the rest, then the loss, then the earlier."""
-
-    def merit(i: int) -> tuple[float, ...]:
-        return (*_merits(rows[i]), -(rows[i]["loss"] or 0.0))
-
-    return max(_counting(rows), key=merit, default=None)
-
-
-def _front(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Trials that no other beats: at least as good in all objectives, better in one."""
-    merits = {i: _merits(rows[i]) for i in _counting(rows)}
-    return [i for i, mine in merits.items() if not any(_beats(m, mine) for m in merits.values())]
-
-
-def _beats(a: Sequence[float], b: Sequence[float]) -> bool:
-    return list(a) != list(b) and all(x >= y for x, y in zip(a, b, strict=True))
-
-
-def _importances(study: Study) -> dict[str, float] | None:
-    """Each key's share in the variance of the first objective (fANOVA: Hutter et al., ICML 2014).
+def _importances(study: ResumableStudy) -> dict[str, float] | None:
+    """Return each key's share in the variance of the score (fANOVA: Hutter et al., ICML 2014).
 
     None where trials are too few or all alike.
     """
@@ -174,10 +203,6 @@ def _importances(study: Study) -> dict[str, float] | None:
         return None
     with contextlib.suppress(ValueError, RuntimeError), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = get_param_importances(
-            study.study,
-            evaluator=FanovaImportanceEvaluator(seed=0),
-            target=lambda trial: trial.values[0],
-        )
+        found = get_param_importances(study.study, evaluator=FanovaImportanceEvaluator(seed=0))
         return {key: round(found[key], 4) for key in study.space if key in found} or None
     return None

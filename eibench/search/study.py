@@ -1,195 +1,251 @@
-"""One study: which trial is next, and what the sampler is told, in an order that depends on nothing
-but the trials' numbers.
+"""A study that goes on after a kill: batches of trials, and the journal of those that have ended.
 
-Trial n is drawn when the outcomes of the trials up to n - `AHEAD` are known, and no others,
-however many workers there are and however fast each was: an outcome that comes early is kept until
-its turn. So one worker and four give the same search, and so does one that was killed and goes on.
+The trials of a batch are drawn from the results of all earlier batches and from nothing else, so
+that they depend neither on the number of workers nor on their speed. Only ended trials are stored,
+a line each, in order. After a kill the open batch is drawn again; runs that ended cost nothing.
 """
 
 from __future__ import annotations
 
-import threading
+import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from eibench.errors import UserError
 from eibench.plan.search import SearchPlan, StudyPlan
-from eibench.search.made_of import MADE_OF, made_of, study_name
-from eibench.search.outcome import SCORE, Outcome
-from eibench.search.pruning import verdict
-from eibench.search.sampling import distribution, make_pruner, make_sampler, to_params, to_values
+from eibench.plan.space import SearchParameter, tidy
+from eibench.search.journal import FINGERPRINT, HINT, NAME, fingerprint, study_name
 from eibench.training.seeds import stream_seed
 
-AHEAD = 4
-"""Trials of a study that may be under way at once."""
-LARGEST = 2**32
+BATCH = 4
+"""Trials of a study that are drawn together, and may run at once."""
+RANDOM_TRIALS = 2 * BATCH
+"""Trials that are drawn at random before the sampler has results to go by."""
+LARGEST_SEED = 2**32
 """Seeds of Optuna's samplers are below it."""
-REASON = "reason"
-"""The attribute of a trial that says why it diverged or failed; the dashboard shows it."""
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
-    SCORE: "maximize",
-    "seconds": "minimize",
-    "firing_rate": "minimize",
+SCALARS = (str, int, float, bool, type(None))
+STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
 }
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A trial to be run."""
+class Outcome:
+    """The runs of an ended trial, taken together."""
+
+    state: str
+    """A key of `STATES`; failed: a run crashed or ran out of memory."""
+    reason: str | None
+    """The reason why it failed, or diverged."""
+    score: float | None
+    """Validation accuracy, averaged over the runs; None where no run could be measured."""
+    loss: float | None
+    """Validation loss, averaged likewise, which decides between equal accuracies."""
+    seconds: float
+    epochs: int
+    runs: Sequence[str]
+    """The ids of the runs that left anything."""
+
+    def notes(self) -> dict[str, Any]:
+        """Return what is stored with the trial; see `eibench.search.journal.TrialNotes`."""
+        return {key: getattr(self, key) for key in ("reason", "loss", "seconds", "epochs", "runs")}
+
+
+@dataclass
+class OpenTrial:
+    """A trial of the batch under way."""
 
     number: int
-    """From 0, in the order of drawing; trials that a kill cut off while they were drawn have none
-    (Optuna counts them)."""
     values: Mapping[str, Any]
+    asked: optuna.Trial
+    started: bool = False
+    outcome: Outcome | None = None
+    """None until its runs have ended."""
+    reported: int = 0
+    prunes: bool = False
+    """The pruner has asked to stop it."""
+
+    def report(self, step: int, score: float, last: bool) -> None:
+        """Note the score after `step` epochs, once; the pruner is not asked after the last one."""
+        if step <= self.reported:
+            return
+        self.reported = step
+        self.asked.report(score, step)
+        self.prunes = self.prunes or (not last and self.asked.should_prune())
 
 
-class Study:
-    """A study's trials so far, and what comes next."""
+class ResumableStudy:
+    """A study's ended trials, in the journal, and the batch under way, in memory."""
 
     def __init__(self, plan: StudyPlan, search: SearchPlan, storage: JournalStorage) -> None:
-        self.plan, self.search, self.storage = plan, search, storage
+        self.plan, self.search = plan, search
         self.total = search.budget(plan)
-        self.lock = threading.RLock()
         self.space = {key: distribution(known) for key, known in plan.space.items()}
-        epochs = plan.base.spec.train.epochs * len(search.options.seeds)
         self.study = optuna.create_study(
             storage=storage,
             study_name=study_name(search, plan),
-            directions=[DIRECTIONS[name] for name in search.options.objectives],
-            pruner=make_pruner(search.options.pruner, epochs, search.trials),
+            direction="maximize",
             load_if_exists=True,
         )
-        if MADE_OF not in self.study.user_attrs:
-            self.study.set_user_attr(MADE_OF, made_of(search, plan))
-        self.finished: dict[int, tuple[Outcome, bool]] = {}
-        """Outcomes that wait to be told, and whether the pruner ended the trial."""
-        self.under_way: set[int] = set()
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not self._whole(trial):  # a kill cut it off while it was drawn
-                self.study.tell(trial.number, state=TrialState.FAIL)
+        if FINGERPRINT not in self.study.user_attrs:
+            self.study.set_user_attr(FINGERPRINT, fingerprint(search, plan))
+        self.told = self.study.get_trials()
+        if any(trial.distributions != self.space for trial in self.told):
+            raise UserError(f"{NAME}: trials of {plan.name} are of another space; {HINT}")
+        self.batch: list[OpenTrial] = []
 
-    def trials(self) -> list[FrozenTrial]:
-        """All that were drawn, in order."""
-        with self.lock:
-            return [t for t in self.study.get_trials(deepcopy=False) if self._whole(t)]
+    @property
+    def begun(self) -> int:
+        """Number of trials that have ended or are under way."""
+        return len(self.told) + sum(trial.started for trial in self.batch)
 
-    def _whole(self, trial: FrozenTrial) -> bool:
-        return trial.params.keys() == self.space.keys()
+    def following(self) -> OpenTrial | None:
+        """Return the next trial to run; None while the batch has to end first, or at the end.
 
-    def values(self, trial: FrozenTrial) -> dict[str, Any]:
-        """What the trial sets in a run."""
-        return to_values(trial.params, self.plan.space, "fixed_params" not in trial.system_attrs)
-
-    def following(self, more: bool) -> Asked | None:
-        """The next trial to run: one that was cut off, or a new one if `more` may begin.
-
-        None: the study has all its trials, or must wait for one that is under way.
+        A trial waits for one with the same values: both would write the same files.
         """
-        with self.lock:
-            if (cut_off := self._cut_off()) is not None:
-                return self._begin(cut_off)
-            if not more or len(self.trials()) >= self.total or not self._ready():
-                return None
-            self._draw()
-            drawn = self._cut_off()
-            return None if drawn is None else self._begin(drawn)
-
-    def end(self, number: int, outcome: Outcome, pruned: bool) -> None:
-        """Note what became of a trial; the sampler hears of it in its turn."""
-        with self.lock:
-            self.under_way.discard(number)
-            self.finished[number] = (outcome, pruned)
-            if len(self.trials()) >= self.total:
-                self._tell(self.total)
-
-    def close(self) -> None:
-        """Tell what is left, in order."""
-        with self.lock:
-            self._tell(len(self.trials()))
-
-    def hear(self, number: int, step: int, score: float) -> None:
-        """Note the score of a trial after `step` epochs; a step that was noted stays as it is."""
-        with self.lock:
-            trial = self.trials()[number]
-            if step not in trial.intermediate_values:
-                self.storage.set_trial_intermediate_value(trial._trial_id, step, score)
-
-    def stops(self, number: int) -> bool:
-        """Whether the pruner ends a trial after what was heard of it."""
-        if self.search.options.pruner == "none":
-            return False
-        with self.lock:
-            trials = self.trials()
-            trial, known = trials[number], trials[: max(0, number - AHEAD + 1)]
-            name, pruner = self.study.study_name, self.study.pruner
-            said = verdict(pruner, name, known, number, trial.intermediate_values)
-            for key in said.notes.keys() - trial.system_attrs.keys():
-                self.storage.set_trial_system_attr(trial._trial_id, key, said.notes[key])
-            return said.stops
-
-    def _cut_off(self) -> int | None:
-        """The first trial that is open and not under way, nor equal to one that is: both would
-        write the same files."""
-        trials = self.trials()
-        busy = [self.values(trials[number]) for number in self.under_way]
-        for number, trial in enumerate(trials):
-            waits = number in self.under_way or number in self.finished
-            if trial.state == TrialState.RUNNING and not waits and self.values(trial) not in busy:
-                return number
+        if not self.batch:
+            self.batch = self._next_batch()
+        busy = [t.values for t in self.batch if t.started and t.outcome is None]
+        for trial in self.batch:
+            if not trial.started and trial.values not in busy:
+                trial.started = True
+                return trial
         return None
 
-    def _begin(self, number: int) -> Asked:
-        self.under_way.add(number)
-        return Asked(number, self.values(self.trials()[number]))
+    def end(self, trial: OpenTrial, outcome: Outcome) -> None:
+        """Note the outcome of a trial. With the last one of a batch, all are told in order."""
+        trial.outcome = outcome
+        outcomes = [(trial, trial.outcome) for trial in self.batch if trial.outcome is not None]
+        if len(outcomes) < len(self.batch):
+            return
+        for ended, its_outcome in outcomes:
+            self._tell(ended, its_outcome)
+        self.batch = []
 
-    def _ready(self) -> bool:
-        """Tell the outcomes that the next trial may know; False while one of them is missing."""
-        return self._tell(len(self.trials()) - AHEAD + 1)
+    def values(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return what an ended trial set in its runs."""
+        return to_values(trial.params, self.plan.space)
 
-    def _tell(self, count: int) -> bool:
-        """Tell the first `count` trials that have not been told, in order, up to one under way."""
-        for number, trial in enumerate(self.trials()[: max(0, count)]):
-            if trial.state != TrialState.RUNNING:
-                continue
-            if number not in self.finished:
-                return False
-            self._tell_one(trial, *self.finished.pop(number))
-        return True
-
-    def _tell_one(self, trial: FrozenTrial, outcome: Outcome, pruned: bool) -> None:
-        if outcome.reason and not pruned:
-            self.storage.set_trial_user_attr(trial._trial_id, REASON, outcome.reason)
-        if pruned:
-            self.study.tell(trial.number, state=TrialState.PRUNED)
-        elif outcome.failed:
-            self.study.tell(trial.number, state=TrialState.FAIL)
+    def _tell(self, trial: OpenTrial, outcome: Outcome) -> None:
+        """Tell Optuna the outcome and append the trial to the journal, in one line."""
+        for key, value in outcome.notes().items():
+            trial.asked.set_user_attr(key, value)
+        tell = trial.asked.study.tell
+        if outcome.score is not None and outcome.state == "complete":
+            ended = tell(trial.asked, outcome.score)
         else:
-            names = self.search.options.objectives
-            scores = [self._score(i, outcome.scores[name]) for i, name in enumerate(names)]
-            self.study.tell(trial.number, scores)
+            ended = tell(trial.asked, state=STATES[outcome.state])
+        self.study.add_trial(ended)
+        self.told.append(ended)
 
-    def _score(self, i: int, score: float | None) -> float:
-        """The score; where a diverged trial has none, the worst that there was."""
-        if score is not None:
-            return score
-        known = [t.values[i] for t in self.trials() if t.state == TrialState.COMPLETE and t.values]
-        return max(known, default=0.0)  # of seconds and rates, less is better
+    def _next_batch(self) -> list[OpenTrial]:
+        """Ask for the next batch, or for what a kill, or fewer trials in all, left of one.
 
-    def _draw(self) -> None:
-        """A new trial: the suite's own base first, then what the sampler draws."""
-        number, options = len(self.trials()), self.search.options
-        first = self.plan.start() if number == 0 and options.sampler != "grid" else None
-        point = self.plan.grid_point(number) if options.sampler == "grid" else first
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if point is not None and not waiting:  # else a kill came between this line and `ask`
-            self.study.enqueue_trial(to_params(point))
-        seed = stream_seed(options.sampler_seed, "sampler", self.plan.name, number) % LARGEST
+        Its pruner compares with the trials of earlier batches, and so do the samplers.
+        """
+        start = len(self.told) - len(self.told) % BATCH
+        known, chosen = self.told[:start], [self.values(told) for told in self.told[start:]]
+        epochs = self.plan.base.spec.train.epochs * len(self.search.options.seeds)
+        study = optuna.create_study(
+            direction="maximize",
+            sampler=RandomSampler(),  # not used: all values are enqueued
+            pruner=make_pruner(self.search.options.pruner, epochs),
+        )
+        study.add_trials(known)
+        batch = []
+        for number in range(len(self.told), min(start + BATCH, self.total)):
+            chosen.append(self._choose(number, known, chosen))
+            study.enqueue_trial(to_params(chosen[-1]))
+            batch.append(OpenTrial(number, chosen[-1], study.ask(self.space)))
+        return batch
+
+    def _choose(
+        self, number: int, known: Sequence[FrozenTrial], batch: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Return the values of a trial: a point of the grid, the suite's own, or the sampler's.
+
+        The sampler knows the results of earlier batches, and the values drawn before in this one.
+        """
+        options = self.search.options
+        if options.sampler == "grid":
+            return self.plan.grid_point(number)
+        if number == 0 and (first := self.plan.start()) is not None:
+            return first
+        seed = stream_seed(options.sampler_seed, "sampler", self.plan.name, number) % LARGEST_SEED
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.study.sampler = make_sampler(options.sampler, seed, self.search.trials)
-            self.study.ask(self.space)
+            study = optuna.create_study(direction="maximize", sampler=make_sampler(seed))
+            study.add_trials(known)
+            for values in batch:
+                params = to_params(values)
+                open_ = create_trial(
+                    state=TrialState.RUNNING, params=params, distributions=self.space
+                )
+                study.add_trial(open_)
+            drawn = to_values(study.ask(self.space).params, self.plan.space)
+        return {key: self.plan.space[key].rounded(value) for key, value in drawn.items()}
+
+
+def make_sampler(seed: int) -> TPESampler:
+    """Return the sampler of one trial. It takes open trials of its batch for bad ones, so that the
+    trials of a batch differ."""
+    return TPESampler(
+        seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True, constant_liar=True
+    )
+
+
+def make_pruner(name: str, epochs: int) -> BasePruner:
+    """Return the pruner of a study whose trials train for `epochs` in all."""
+    return MedianPruner(n_warmup_steps=max(1, epochs // 4)) if name == "median" else NopPruner()
+
+
+def distribution(known: SearchParameter) -> BaseDistribution:
+    """Return the distribution from which Optuna draws a parameter."""
+    if known.choices is not None:
+        return CategoricalDistribution([_encoded(choice) for choice in known.choices])
+    low, high, step = known.low, known.high, known.step
+    assert low is not None
+    assert high is not None
+    if (count := known.count()) is not None:
+        high = known.point(count - 1)  # Optuna warns of a range that is no multiple of its step
+    if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
+        return IntDistribution(low, high, known.log, step)
+    return FloatDistribution(float(low), float(high), known.log, step)
+
+
+def to_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a run as Optuna's parameters."""
+    return {key: _encoded(value) for key, value in values.items()}
+
+
+def to_values(params: Mapping[str, Any], space: Mapping[str, SearchParameter]) -> dict[str, Any]:
+    """Return Optuna's parameters as values of a run, in the order of the space."""
+    return {key: _value(params[key], known) for key, known in space.items()}
+
+
+def _value(param: Any, known: SearchParameter) -> Any:
+    if known.choices is not None:
+        return next(choice for choice in known.choices if _encoded(choice) == param)
+    return param if known.step is None else tidy(param)
+
+
+def _encoded(choice: Any) -> Any:
+    """Return a choice as Optuna can hold it: mappings and lists as JSON."""
+    return choice if isinstance(choice, SCALARS) else json.dumps(choice, sort_keys=True)

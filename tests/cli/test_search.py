@@ -154,14 +154,6 @@ def test_grids_of_two_sizes(cli, suite):
     assert [len(trials(name=name)) for name in ("ei", "tdbn")] == [6, 3]
 
 
-def test_two_objectives(cli, suite):
-    assert cli("search", suite(objectives=["validation_accuracy", "firing_rate"])).code == 0
-    study = studies()["ei"]
-    assert study["winner"] in study["front"]
-    for trial in study["trials"]:
-        assert 0 <= trial["scores"]["firing_rate"] <= 1
-
-
 def test_several_seeds(cli, project, suite):
     """The score is the mean; `seeds` of the suite and of the search have one name."""
     path = suite(trials=2)
@@ -179,27 +171,13 @@ def test_several_seeds(cli, project, suite):
 
 
 def test_a_dry_run_writes_nothing(cli, project, suite):
-    path = suite(grid={"method": ["ei", "tdbn"]}, minutes=5)
+    path = suite(grid={"method": ["ei", "tdbn"]})
     before = project.files()
     done = cli("search", path, "--dry-run")
     assert done.code == 0
     assert "2 studies of 3 trials (tpe; seeds 1000), winners run again under seeds 0" in done.out
     assert "train.lr: 0.01 to 1 (log)" in done.out
-    assert "no trial begins after 5 min" in done.out
     assert project.files() == before
-
-
-def test_time_runs_out(cli, suite):
-    done = cli("search", suite(trials=50), "--timeout", "0.0000001s")
-    assert done.code == 1
-    assert done.out == "0 of 50 trials; no more time; 0 of 1 winners to confirm\n"
-
-
-def test_time_runs_out_in_the_middle(cli, suite):
-    done = cli("search", suite(trials=5000), "--timeout", "2s")
-    assert done.code == 0
-    assert "of 5000 trials; no more time; 1 of 1 winners to confirm" in done.out
-    assert {t["state"] for t in trials()} == {"complete"}
 
 
 def test_export(cli, project, suite):
@@ -298,7 +276,7 @@ def test_values_within_the_space_that_no_run_can_have(cli, suite, break_lr):
     break_lr(Diverged("not the matter here"))
     space = {f"train.{key}": {"low": 0.1, "high": 0.9} for key in ("lr", "momentum", "clip_norm")}
     space |= {"train.epochs": {"choices": [1, 2, 3]}, "train.warmup_epochs": {"choices": [0, 1, 2]}}
-    done = cli("search", suite(epochs=3, space=space, sampler="random", trials=8))
+    done = cli("search", suite(epochs=3, space=space, trials=8))
     assert done.code == 1
     assert "Traceback" not in done.out + done.err
     failed = [t for t in trials() if t["state"] == "failed"]
@@ -338,11 +316,9 @@ def test_a_data_set_that_is_absent(cli, project, suite):
 # ---------------------------------------------------------------------------- pruning
 
 
-@pytest.mark.parametrize(
-    ("pruner", "n"), [pytest.param("median", 10, marks=pytest.mark.slow), ("hyperband", 8)]
-)
-def test_pruners_stop_trials(cli, project, suite, pruner, n):
-    path = suite(epochs=9, trials=n, pruner=pruner, sampler="random", sampler_seed=3)
+@pytest.mark.slow
+def test_a_pruner_stops_trials(cli, project, suite):
+    path = suite(epochs=9, trials=12, pruner="median", sampler_seed=3)
     done = cli("search", path)
     assert done.code == 0
     states = {t["number"]: t["state"] for t in trials()}
@@ -430,7 +406,7 @@ def test_a_disk_that_is_full(cli, suite, monkeypatch, write):
         raise OSError(28, "No space left on device")
 
     where = {
-        "append_logs": "optuna.storages.journal.JournalFileBackend.append_logs",
+        "append_logs": "eibench.search.journal._JournalFile.append_logs",
         "write_atomic": "eibench.search.record.write_atomic",
     }
     monkeypatch.setattr(where[write], full)
@@ -468,7 +444,7 @@ def test_a_damaged_plan_is_written_again(cli, suite):
         ({"epochs": 2}, "train.epochs"),
         ({"depth": 2}, "model.depth"),
         ({"space": {**SPACE, "neuron.tau": {"low": 2, "high": 3}}}, "search.space.neuron.tau"),
-        ({"sampler": "random"}, "search.sampler"),
+        ({"sampler_seed": 1}, "search.sampler_seed"),
     ],
 )
 def test_a_suite_that_changed_under_its_trials(cli, project, suite, changes, keys):

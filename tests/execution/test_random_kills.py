@@ -43,7 +43,7 @@ search:
   tune: {ei: {method.kappa: {choices: [0, 1]}}}
   trials: 4
   seeds: [1000]
-  pruner: hyperband
+  pruner: median
 """,
 }
 CLOCK = ("finished", "environment", "cost", "seconds")

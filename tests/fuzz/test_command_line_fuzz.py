@@ -32,7 +32,7 @@ NUMBERS = [
 WORDS = {
     "run": ["--set", "--only", "--seeds", "--device", "--results", "--jobs", "--data-dir"],
     "probe": ["--steps", "--set", "--only", "--seeds", "--jobs"],
-    "search": ["--trials", "--timeout", "--export", "--set", "--jobs"],
+    "search": ["--trials", "--export", "--set", "--jobs"],
     "report": ["--format", "--metric", "--rows", "--columns", "--against", "--out"],
     "plot": ["--metric", "--x", "--by", "--out"],
     "list suites": ["--in", "--json"],

@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from eibench.errors import UserError
@@ -178,6 +179,6 @@ def test_damaged_journals_are_opened_or_refused(tmp_path: Path):
             storage = open_journal(folder)
         except UserError:
             continue
-        for study in storage.get_all_studies():
-            for trial in storage.get_all_trials(study._study_id):
+        for name in optuna.get_all_study_names(storage):
+            for trial in optuna.load_study(study_name=name, storage=storage).get_trials():
                 assert trial.params is not None

@@ -34,7 +34,7 @@ def space(**entries):
 PAIR = {"choices": [0, 1]}
 ROWS: list[tuple[dict[str, Any], str, str]] = [
     # what, blamed line, message behind `tiny.yaml:LINE: `
-    (search(spaces={}), "  spaces: {}", "search.spaces: unknown key; allowed here: minutes, obj"),
+    (search(spaces={}), "  spaces: {}", "search.spaces: unknown key; allowed here: pruner, sam"),
     (search(spaces={}), "  spaces: {}", "did you mean 'space'?"),
     (search(seeds=...), "search:", "search.seeds: is missing"),
     (search(seeds=[]), "  seeds: []", "search.seeds: must not be empty"),
@@ -43,26 +43,14 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     (search(seeds=[-1]), "  - -1", "search.seeds[0]: must be at least 0, not -1"),
     (search(trials=0), "  trials: 0", "search.trials: must be at least 1, not 0"),
     (search(trials=1.5), "  trials: 1.5", "search.trials: must be a whole number, not 1.5"),
-    (search(minutes=0), "  minutes: 0", "search.minutes: must be above 0.0, not 0"),
-    (search(minutes="1h"), "  minutes: 1h", "search.minutes: must be a number, not '1h'"),
-    (search(sampler="tep"), "  sampler: tep", "search.sampler: must be 'tpe', 'random', 'gp' or"),
+    (search(minutes=5), "  minutes: 5", "search.minutes: unknown key; allowed here: pruner, samp"),
+    (search(sampler="tep"), "  sampler: tep", "search.sampler: must be 'tpe' or 'grid', not 't"),
     (search(sampler="tep"), "  sampler: tep", "did you mean 'tpe'?"),
     (search(sampler_seed=-1), "  sampler_seed: -1", "search.sampler_seed: must be at least 0"),
-    (search(pruner="med"), "  pruner: med", "search.pruner: must be 'none', 'median' or 'hyper"),
-    (search(objectives=[]), "  objectives: []", "search.objectives: must not be empty"),
-    (search(objectives=["accuracy"]), "  - accuracy", "search.objectives[0]: must be 'validation"),
-    (
-        search(objectives=["seconds", "firing_rate", "validation_accuracy"]),
-        "  objectives:",
-        "search.objectives: must have at most 2, not 3",
-    ),
-    (search(objectives=["seconds", "seconds"]), "search:", "search: objectives: seconds stands tw"),
-    (
-        search(objectives=["validation_accuracy", "seconds"], pruner="median"),
-        "search:",
-        "search: pruner: a trial can be stopped early for its validation accuracy alone",
-    ),
-    (search(objectives=["seconds"], pruner="hyperband"), "search:", "the pruner must be none"),
+    (search(pruner="med"), "  pruner: med", "search.pruner: must be 'none' or 'median', not"),
+    (search(sampler="gp"), "  sampler: gp", "search.sampler: must be 'tpe' or 'grid', not 'gp'"),
+    (search(pruner="hyperband"), "  pruner: hyperband", "must be 'none' or 'median', not 'hyper"),
+    (search(objectives=["seconds"]), "  objectives:", "search.objectives: unknown key; allowed h"),
     (search(space=[1]), "  space:", "search.space: must be a mapping of keys to values, not [1]"),
     (search(space={}), "search:", "search: nothing is searched for ei; `space` is for every"),
     # parameters
@@ -289,14 +277,6 @@ def test_search_says_what_a_suite_without_one_is_for(cli, project):
 def test_probe_takes_the_networks_of_a_suite_with_a_search(cli, project):
     done = cli("probe", project.suite(**search()), "--dry-run")
     assert done.code == 0
-
-
-@pytest.mark.parametrize(
-    "text", ["", "30", "m", "0m", "0s", "1h 30m", "-1m", "1e3s", "1d", "30mm!"]
-)
-def test_timeouts_that_are_none(cli, project, text):
-    (error,) = refused(cli, project, "search", project.suite(**search()), "--timeout", text)
-    assert error == f"--timeout {text}: must be a time such as 90s, 30m or 1h30m"
 
 
 @pytest.mark.parametrize("file", ["tuned.txt", "tuned", "a b.yaml", ".yaml", "-x.yaml", "ü.yaml"])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from eibench.plan import Override
 from eibench.plan.read_search import load_search
-from eibench.plan.space import Parameter
+from eibench.plan.space import SearchParameter
 
 LR = {"low": 0.01, "high": 1, "log": True}
 SPACE = {"train.lr": LR}
@@ -32,11 +32,11 @@ def grid(study):
 def plan(project):
     """`plan("train.lr=1", ..., search={...})`: settings, changes to a suite with a search."""
 
-    def load(*settings, trials=None, minutes=None, search=None, **changes):
+    def load(*settings, trials=None, search=None, **changes):
         section = {"space": SPACE, "seeds": [1000], **(search or {})}
         path = project.suite(**{"grid": {}, "search": section, **changes})
         overrides = [Override.read("--set", text) for text in settings]
-        return load_search(path, overrides, trials, minutes)
+        return load_search(path, overrides, trials)
 
     return load
 
@@ -226,9 +226,6 @@ def test_budgets(plan):
     assert plan().trials == 30
     assert plan(search={"trials": 7}).trials == 7
     assert plan(search={"trials": 7}, trials=9).trials == 9
-    assert plan().minutes is None
-    assert plan(search={"minutes": 5}).minutes == 5
-    assert plan(search={"minutes": 5}, minutes=0.5).minutes == 0.5
 
 
 # ---------------------------------------------------------------------------- runs of trials
@@ -329,7 +326,7 @@ ends = st.tuples(
 @given(ends, st.floats(0, 1))
 def test_a_rounded_number_stays_within(pair, share):
     low, high = pair
-    known = Parameter(low=low, high=high)
+    known = SearchParameter(low=low, high=high)
     value = min(max(low + share * (high - low), low), high)
     assert low <= known.rounded(value) <= high
     assert known.holds(known.rounded(value))
@@ -344,7 +341,7 @@ def test_a_rounded_number_stays_within(pair, share):
 )
 def test_points_lie_within_start_at_low_and_are_steps_apart(low, width, step, unit):
     low, high, step = low * unit, (low + max(width, step)) * unit, step * unit
-    known = Parameter(low=low, high=high, step=step)
+    known = SearchParameter(low=low, high=high, step=step)
     points = points_of(known)
     assert points[0] == pytest.approx(low)
     assert all(low - 1e-9 <= point <= high + 1e-9 for point in points)
@@ -357,7 +354,7 @@ def test_points_lie_within_start_at_low_and_are_steps_apart(low, width, step, un
 
 @given(st.lists(st.integers() | st.text() | st.none(), min_size=2, unique=True))
 def test_choices_are_points_and_held(choices):
-    known = Parameter(choices=choices)
+    known = SearchParameter(choices=choices)
     assert points_of(known) == known.ends() == choices
     assert all(known.holds(choice) for choice in choices)
     assert not known.holds(math.pi)
@@ -365,21 +362,21 @@ def test_choices_are_points_and_held(choices):
 
 @pytest.mark.parametrize("value", [0.05, 11, "1", None, True, [1]])
 def test_a_range_does_not_hold(value):
-    assert not Parameter(low=0.1, high=10).holds(value)
+    assert not SearchParameter(low=0.1, high=10).holds(value)
 
 
 def test_words():
-    assert Parameter(low=0.01, high=1, log=True).words() == "0.01 to 1 (log)"
-    assert Parameter(low=1, high=8, step=1).words() == "1 to 8 in steps of 1"
-    assert Parameter(choices=["a", None, {"name": "ei"}]).words() == "a, None, {'name': 'ei'}"
+    assert SearchParameter(low=0.01, high=1, log=True).words() == "0.01 to 1 (log)"
+    assert SearchParameter(low=1, high=8, step=1).words() == "1 to 8 in steps of 1"
+    assert SearchParameter(choices=["a", None, {"name": "ei"}]).words() == "a, None, {'name': 'ei'}"
 
 
 def test_to_dict_says_all(plan):
-    assert Parameter(choices=[1, "a"]).to_dict() == {"choices": [1, "a"]}
+    assert SearchParameter(choices=[1, "a"]).to_dict() == {"choices": [1, "a"]}
     described = {"low": 1, "high": 8, "log": False, "step": 1}
-    assert Parameter(low=1, high=8, step=1).to_dict() == described
+    assert SearchParameter(low=1, high=8, step=1).to_dict() == described
 
 
 def test_a_parameter_is_frozen():
     with pytest.raises(ValidationError):
-        Parameter(choices=[1, 2]).low = 3
+        SearchParameter(choices=[1, 2]).low = 3

@@ -14,8 +14,7 @@ from eibench.plan import Override
 from eibench.plan.read_search import load_search
 from eibench.plan.search import SearchPlan
 from eibench.search.journal import open_journal
-from eibench.search.outcome import Outcome
-from eibench.search.study import Study
+from eibench.search.study import Outcome, ResumableStudy
 
 SPACE = {
     "train.lr": {"low": 0.01, "high": 1, "log": True},
@@ -29,10 +28,10 @@ def score_of(values: dict[str, Any]) -> Outcome:
     lr, width, kappa = values["train.lr"], values["model.width"], values["method.kappa"]
     score = 90 - 10 * abs(math.log10(lr) + 1) - width - 5 * kappa
     if lr > 0.9:
-        return Outcome(True, "error: it broke", {"validation_accuracy": None}, None, 1.0, 0)
+        return Outcome("failed", "error: it broke", None, None, 1.0, 0, [])
     if lr > 0.7:
-        return Outcome(False, "diverged: it grew", {"validation_accuracy": 10.0}, None, 1.0, 1)
-    return Outcome(False, None, {"validation_accuracy": score}, 0.1, 1.0, 1)
+        return Outcome("complete", "diverged: it grew", 10.0, None, 1.0, 1, [])
+    return Outcome("complete", None, score, 0.1, 1.0, 1, [])
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +41,7 @@ def _quiet() -> None:
 
 @pytest.fixture
 def search_plan(project: Any) -> Callable[..., SearchPlan]:
-    """`search_plan("train.lr=1", ..., sampler="gp", ...)`: settings, and keys of `search`."""
+    """`search_plan("train.lr=1", ..., sampler="grid", ...)`: settings, and keys of `search`."""
 
     def load(*settings: str, suite: dict[str, Any] | None = None, **search: Any) -> SearchPlan:
         section = {"space": SPACE, "trials": 10, "seeds": [1000], **search}
@@ -52,7 +51,7 @@ def search_plan(project: Any) -> Callable[..., SearchPlan]:
     return load
 
 
-def opened(plan: SearchPlan, folder: Path) -> Study:
+def opened(plan: SearchPlan, folder: Path) -> ResumableStudy:
     """The only study of `plan`, with its journal in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Study(plan.studies[0], plan, open_journal(folder))
+    return ResumableStudy(plan.studies[0], plan, open_journal(folder))

@@ -150,7 +150,6 @@ def test_a_search(cli, project, known, found):
         "space": {"train.batch_size": known},
         "trials": 1,
         "seeds": [1000],
-        "sampler": "random",
     }
     path = suite(project, search=search)
     done = cli("search", path, "--device", "cpu")
