@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from eibench.cli import app
 from eibench.plan.options import LARGEST, Choice, Options, ProbeOptions
-from eibench.plan.space import Parameter, SearchFile
+from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
 from eibench.report.model.profile import to_text
 
@@ -63,9 +63,9 @@ def options() -> None:
 
 
 def search() -> None:
-    """Every key of a suite's `search`."""
+    """Print every key of a suite's `search`."""
     _section("search", SearchFile)
-    _section("search.space.KEY", Parameter)
+    _section("search.space.KEY", SearchParameter)
 
 
 def _section(name: str, cls: type[Options]) -> None:

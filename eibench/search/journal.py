@@ -68,7 +68,7 @@ class _JournalFile(BaseJournalBackend):
                     f"{self.path}: was deleted or replaced while the search ran; the same command"
                     " goes on: runs that have ended cost nothing"
                 )
-            lines = [json.dumps(log) for log in logs]
+            lines = [json.dumps(log, separators=(",", ":")) for log in logs]
             file.write("".join(f"{line}\n" for line in lines).encode())
             file.flush()
             os.fsync(file.fileno())

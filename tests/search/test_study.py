@@ -363,13 +363,13 @@ DAMAGES = {
     "a list": lambda text: text + "[1]\n[2]\n",
     "nothing": lambda text: text + "null\nnull\n",
     "a key is missing": lambda text: text.replace('"distributions"', '"distribution"'),
-    "a score that is text": lambda text: text.replace('"value": ', '"value": "a", "x": ', 1),
-    "a value outside": lambda text: text.replace('"train.lr": 0', '"train.lr": 5', 1),
+    "a score that is text": lambda text: text.replace('"value":', '"value":"a","x":', 1),
+    "a value outside": lambda text: text.replace('"train.lr":0', '"train.lr":5', 1),
     "no reason": lambda text: text.replace('"reason"', '"raeson"', 1),
-    "a cost that is text": lambda text: text.replace('"seconds": 1.0', '"seconds": "1"', 1),
-    "a trial under way": lambda text: text.replace('"state": 1', '"state": 0', 1),
+    "a cost that is text": lambda text: text.replace('"seconds":1.0', '"seconds":"1"', 1),
+    "a trial under way": lambda text: text.replace('"state":1', '"state":0', 1),
     "an earlier score that is text": lambda text: text.replace(
-        '"intermediate_values": {}', '"intermediate_values": {"1": "a"}', 1
+        '"intermediate_values":{', '"intermediate_values":{"99":"a",', 1
     ),
 }
 
