@@ -1,7 +1,7 @@
 """Ablations: the base run with one named factor changed, or with two of them.
 
-A factor is what stands under one name of `ablate`: keys of a run with other values than the base.
-The axis `ablation` takes `base`, then the factors in the file's order, then their pairs.
+A factor is one entry of `ablate`: keys of a run with values other than the base's. The axis
+`ablation` takes `base`, then the factors in the file's order, then their pairs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from eibench.plan.layers import Leaf, leaves
 from eibench.plan.suite import ABLATION, BASE, JOIN, MOST_RUNS, PlannedRun, SuiteFile
 
 ONE_METHOD = "give each method a suite of its own, with the method in `base`"
-"""Labels name a method's options, so no column would hold both an ablation and its base."""
+"""Labels name a method's options, so no column would contain both an ablation and its base."""
 Factors = Mapping[str, list[Leaf]]
 Note = Callable[..., None]
-"""Notes a problem: its text, then the keys of its place in the suite."""
+"""Function that records a problem: its text, then the keys of its position in the suite."""
 
 
 def read_factors(suite: SuiteFile, replaced: Callable[[str], bool]) -> dict[str, list[Leaf]]:
-    """What each factor sets, less the keys that are `replaced`, less factors left without any."""
+    """Return what each factor sets, without `replaced` keys and without factors left empty."""
     found = {
         name: [leaf for leaf in leaves(values, ("ablate", name)) if not replaced(leaf.key)]
         for name, values in suite.ablate.items()
@@ -31,9 +31,10 @@ def read_factors(suite: SuiteFile, replaced: Callable[[str], bool]) -> dict[str,
 
 
 def ablations(factors: Factors, pairs: bool) -> dict[str | None, tuple[str, ...]]:
-    """The factors of each ablation by its name, in order; None names a suite without any.
+    """Return the factors of each ablation by its name, in order; the name is None without
+    ablations.
 
-    Of pairs, no more than show that they are too many.
+    Of too many pairs, only the first `MOST_RUNS` + 1 are returned.
     """
     if not factors:
         return {None: ()}
@@ -45,13 +46,13 @@ def ablations(factors: Factors, pairs: bool) -> dict[str | None, tuple[str, ...]
 
 
 def _pairs(factors: Factors) -> Iterator[tuple[str, str]]:
-    """Every two factors that have no key in common."""
+    """Return every two factors that have no key in common."""
     keys = {name: set(_keys(kept)) for name, kept in factors.items()}
     return ((a, b) for a, b in itertools.combinations(factors, 2) if keys[a].isdisjoint(keys[b]))
 
 
 def _keys(found: Iterable[Leaf]) -> Iterator[str]:
-    """The dotted keys that leaves set; a choice with options sets these too."""
+    """Yield the dotted keys that leaves set, including the options of a choice."""
     for leaf in found:
         yield leaf.key
         if isinstance(leaf.value, Mapping):
@@ -59,7 +60,7 @@ def _keys(found: Iterable[Leaf]) -> Iterator[str]:
 
 
 def check(suite: SuiteFile, note: Note) -> None:
-    """Note what the schema cannot say of `ablate` and `ablate_pairs`."""
+    """Record the violations of `ablate` and `ablate_pairs` that the schema cannot express."""
     others = {
         "grid": set(_axis_keys(suite.grid)),
         "zip": set(_axis_keys(suite.zip)),
@@ -102,7 +103,7 @@ def _check_pairs(suite: SuiteFile, note: Note) -> None:
 
 
 def check_distinct(suite: SuiteFile, runs: Iterable[PlannedRun], note: Note) -> None:
-    """Note ablations that give the run of the base, or of one another, anywhere in the plan."""
+    """Record ablations that give the base run, or the same run as another, anywhere in the plan."""
     first: dict[str, PlannedRun] = {}
     for run in runs:
         name, other = run.ablation, first.setdefault(run.run_id, run).ablation
@@ -119,9 +120,9 @@ def check_distinct(suite: SuiteFile, runs: Iterable[PlannedRun], note: Note) -> 
 def left_out_by(
     clauses: Iterable[Mapping[str, Any]], name: str | None, picks: Iterable[Leaf]
 ) -> int | None:
-    """The index of the clause of `exclude` that names an ablation and leaves out an invalid run.
+    """Return the index of the `exclude` clause that names an ablation and excludes an invalid run.
 
-    Such a run has no fields to compare, only the ablation's name and what the axes picked.
+    An invalid run has no fields to compare, only the ablation's name and the values of its axes.
     """
     values = {**{leaf.key: leaf.value for leaf in picks}, ABLATION: name}
     for i, clause in enumerate(clauses):
@@ -132,7 +133,8 @@ def left_out_by(
 
 
 def explained(message: str, name: str | None, factors: tuple[str, ...]) -> str:
-    """`message` on an impossible run, with the ablation that asks for it where that is not seen."""
+    """Return `message` on an invalid run, with the ablation that causes it if that is not
+    evident."""
     if len(factors) == 2:
         first, second = factors
         return f"{message}; refused in the pair of {first!r} and {second!r}: {_advice(str(name))}"

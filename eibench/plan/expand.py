@@ -1,8 +1,8 @@
-"""From a suite file to its plan: axes, overrides per method, exclusions, seeds.
+"""Expansion of a suite file to a plan: axes, overrides per method, exclusions, seeds.
 
-Layers, each over the one before: `base`, `zip` and `grid`, `ablate`, `per_method` (by name, then by
-label), `tuned`, `--set`. An axis and any other layer may not set the same key. Problems of all runs
-are collected and raised together, each with the line that wrote the value.
+Layers, each overriding the one before: `base`, `zip` and `grid`, `ablate`, `per_method` (by name,
+then by label), `tuned`, `--set`. An axis and another layer may not set the same key. Problems of
+all runs are collected and raised together, each with the line that set the value.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from eibench.plan.yaml_source import Document
 
 T = TypeVar("T")
 MOST_STUDIES = 1000
-"""Of a search, each with trials of its own."""
+"""Maximal number of studies of a search."""
 MOST_REFUSED = 500
-"""Runs that cannot be, after which no more are looked at."""
+"""Number of invalid runs after which expansion stops."""
 
 
 def load_plan(path: Path, settings: list[Override], seeds: list[int] | None = None) -> Plan:
-    """The plan of the suite at `path` under `--set` and `--seeds`.
+    """Return the plan of the suite at `path` under `--set` and `--seeds`.
 
-    A `--set` key replaces the axis of that name, and axes within what it sets as a whole; so it
-    does with keys of ablations. The suite's plugins are loaded, which runs their code.
+    A `--set` key replaces the axis and the ablation keys of that name, and those within a value
+    that it sets as a whole. The suite's plugins are loaded, which runs their code.
 
     Raises:
         UserError: the file cannot be read.
@@ -64,14 +64,14 @@ def load_probe(
     seeds: list[int] | None = None,
     steps: list[int] | None = None,
 ) -> Plan:
-    """As `load_plan`, but the suite's networks are measured whatever its kind; see `as_probe`."""
+    """Return the plan that measures the suite's networks, whatever its kind; see `as_probe`."""
     document, suite = read_suite(path)
     plan = Expansion(document, as_probe(suite, steps), settings).plan(seeds or suite.seeds)
     return dataclasses.replace(plan, flags=_flags(settings, seeds, steps))
 
 
 def load_again(plan: Plan, flags: Flags) -> Plan:
-    """The plan of the same suite file, as it is now, under other `flags`; raises as `load_plan`."""
+    """Return the plan of the current suite file under other `flags`; raise as `load_plan`."""
     settings = [Override.read("--set", text) for text in flags.settings]
     seeds = None if flags.seeds is None else list(flags.seeds)
     if plan.kind == PROBE:
@@ -88,7 +88,7 @@ def _flags(
 
 
 class Expansion(CheckedSuite):
-    """One suite on its way to a plan."""
+    """Expansion of one suite to a plan."""
 
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         super().__init__(document, suite, settings)
@@ -101,13 +101,14 @@ class Expansion(CheckedSuite):
         """By the id of the run that they make."""
 
     def arms(self) -> list[tuple[PlannedRun, LayeredValues]]:
-        """The runs that are not excluded, seeds open, each with the values that made it."""
+        """Return the runs that are not excluded, without seeds, each with the values that made
+        it."""
         self.plugins = self._load_plugins()
         kept = self._kept_runs(MOST_STUDIES)
         return [(run, self.layered[run.run_id]) for run in kept]
 
     def plan(self, seeds: list[int]) -> Plan:
-        """The runs under `seeds`."""
+        """Return the plan of the runs under `seeds`."""
         self.plugins = self._load_plugins()
         published = self._read_references()
         copies = read_stand_ins(self.suite.stands_for, self._note)
@@ -130,12 +131,12 @@ class Expansion(CheckedSuite):
         )
 
     def files(self) -> tuple[Path, ...]:
-        """The suite's file, and those of its references and plugins."""
+        """Return the suite's file, and those of its references and plugins."""
         named = [self.folder / self.suite.references] if self.suite.references else []
         return (Path(self.document.source), *named, *(plugin.root for plugin in self.plugins))
 
     def _kept_runs(self, most: int, seeds: int = 1) -> list[PlannedRun]:
-        """What the axes and ablations make of the base, less what is excluded; seeds are open."""
+        """Return the runs of axes and ablations that are not excluded, without seeds."""
         self._check_axes()
         self._check_number(most, seeds)
         self._stop_if_wrong()
@@ -149,16 +150,16 @@ class Expansion(CheckedSuite):
         return kept
 
     def _load_plugins(self) -> tuple[Loaded, ...]:
-        """Register what the suite's plugins add: before anything is looked up by name.
+        """Register the suite's plugins, before any name is looked up.
 
-        All are found, and named to the user, before the code of the first one runs.
+        All are found and announced to the user before the code of the first one runs.
         """
         found = self._plugins(lambda i: find_plugin(self.suite.plugins[i], self.folder))
         announce_plugins(found)
         return tuple(self._plugins(lambda i: run_plugin(found[i])))
 
     def _plugins(self, step: Callable[[int], T]) -> list[T]:
-        """The outcome of a `step` with each of the suite's plugins."""
+        """Return the result of `step` for each of the suite's plugins."""
         done = []
         for i in range(len(self.suite.plugins)):
             try:
@@ -169,7 +170,7 @@ class Expansion(CheckedSuite):
         return done
 
     def _read_references(self) -> tuple[PublishedResult, ...]:
-        """The published numbers that the suite names; notes what is wrong with their file."""
+        """Return the published numbers that the suite names; record problems of their file."""
         path = self.suite.references
         if path is None:
             if self.suite.stands_for:
@@ -186,7 +187,7 @@ class Expansion(CheckedSuite):
         return ()
 
     def _made(self) -> Iterator[PlannedRun]:
-        """The runs, up to where many have been refused."""
+        """Yield the valid runs; stop after many invalid ones."""
         refused = 0
         for name, picks in self._picks():
             run = self._run(name, picks)
@@ -196,7 +197,7 @@ class Expansion(CheckedSuite):
                 return
 
     def _picks(self) -> Iterator[tuple[str | None, list[Leaf]]]:
-        """Every ablation by name under every combination of the axes, as the values they pick."""
+        """Yield every ablation under every combination of the axes, as name and axis values."""
         rows = range(self._rows())
         choices = [[Leaf(k, v, ("grid", k, i)) for i, v in enumerate(values)]
                    for k, values in self.grid.items()]  # fmt: skip
@@ -205,7 +206,8 @@ class Expansion(CheckedSuite):
             yield name, [*side_by_side, *pick]
 
     def _run(self, name: str | None, picks: list[Leaf]) -> PlannedRun | None:
-        """The run that one ablation and the axes' picks make; None, and notes, when it is wrong."""
+        """Return the run of an ablation and axis values; record problems and return None if
+        invalid."""
         suite, factors = self.suite, self.ablations[name]
         changes = [leaf for factor in factors for leaf in self.factors[factor]]
         try:
@@ -220,7 +222,7 @@ class Expansion(CheckedSuite):
             return None
 
     def _follow_tuned(self, layered: LayeredValues, name: str | None) -> PlannedRun:
-        """The run of `layered` under the clauses of `tuned` that are for it."""
+        """Return the run of `layered` with the matching clauses of `tuned` applied."""
         spec = layered.spec()
         run = PlannedRun(spec.run_id, spec, name)
         for i, clause in enumerate(self.suite.tuned):
@@ -239,10 +241,10 @@ class Expansion(CheckedSuite):
         layered.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
 
     def _layered_values(self, changes: list[Leaf]) -> LayeredValues:
-        """The base under `changes`, choices first, then per_method and --set.
+        """Return the base under `changes`, choices first, then per_method and --set.
 
         Raises:
-            Located: every problem, each with the place that wrote the value.
+            Located: every problem, each with the location that set the value.
         """
         layered = LayeredValues(Origin(self.document, ("base",)))
         if self.suite.kind == PROBE:
@@ -263,7 +265,7 @@ class Expansion(CheckedSuite):
             layered.assign(setting.path, setting.value, Origin(self.document, (), str(setting)))
 
     def _method_names(self, layered: LayeredValues) -> list[str]:
-        """The method's name and its label, the more specific last."""
+        """Return the method's name and its label, the more specific last."""
         method = layered.spec().method
         return list(dict.fromkeys([method.name, method.label]))
 
@@ -285,7 +287,8 @@ class Expansion(CheckedSuite):
         return kept
 
     def _under_seeds(self, made: list[PlannedRun], seeds: list[int]) -> tuple[PlannedRun, ...]:
-        """Every run under every seed, seeds outermost: the whole table stands early."""
+        """Return every run under every seed, seeds outermost, so that a complete table exists
+        early."""
         runs: dict[str, PlannedRun] = {}
         for seed, run in itertools.product(seeds, made):
             spec = dataclasses.replace(run.spec, seed=seed)

@@ -1,8 +1,7 @@
-"""The values of a run while a suite is being expanded, and where each of them was written.
+"""Values of a run during expansion, each with the location that set it.
 
-A run is its suite's `base` under several layers of overrides (grid, zip, per_method, --set). When
-one of its values turns out to be wrong, the message must name the line that wrote it, so each
-assignment remembers its origin.
+A run is its suite's `base` under several layers of overrides (grid, zip, per_method, --set). A
+message about a wrong value must name the line that set it, so each assignment stores its origin.
 """
 
 from __future__ import annotations
@@ -27,18 +26,19 @@ class Located(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value was written: at `keys` of `document`, or by an `option` of the command line."""
+    """Location of a value: `keys` of `document`, or an `option` of the command line."""
 
     document: Document
     keys: Keys = ()
     option: str = ""
 
     def below(self, *keys: str | int) -> Origin:
-        """The origin of a value inside this one."""
+        """Return the origin of a value inside this one."""
         return Origin(self.document, (*self.keys, *keys), self.option)
 
     def message(self, text: str) -> str:
-        """`text` behind file, line and dotted key, or behind the option and the key inside it."""
+        """Return `text` after file, line and dotted key, or after the option and the key inside
+        it."""
         named = self.option and self.keys[-1:] == (
             "name",
         )  # an option is a name alone, or shows it
@@ -50,13 +50,15 @@ class Origin:
 
 
 def chooses(path: Keys, value: Mapping[str, Any]) -> bool:
-    """Whether `value` at `path` names a method, model or data set, in place of any before it; or
-    what one of these is made from, such as the images of a set of events."""
+    """Return whether `value` at `path` names a method, model or data set, replacing any before it.
+
+    This includes nested choices, such as the images of a data set of events.
+    """
     return bool(path) and path[0] in CHOICES and "name" in value
 
 
 class Leaf(NamedTuple):
-    """A value that is set as a whole: its dotted key in a run, and where it was written."""
+    """Value that is set as a whole: its dotted key in a run, its value, and its location."""
 
     key: str
     value: Any
@@ -64,7 +66,7 @@ class Leaf(NamedTuple):
 
 
 def leaves(values: Mapping[str, Any], keys: Keys = (), above: str = "") -> Iterator[Leaf]:
-    """The leaves of `values`, which were written at `keys` and are set at the key `above`."""
+    """Yield the leaves of `values`, located at `keys` and set below the key `above`."""
     for key, value in values.items():
         dotted = f"{above}.{key}" if above else key
         path = tuple(dotted.split("."))
@@ -75,20 +77,20 @@ def leaves(values: Mapping[str, Any], keys: Keys = (), above: str = "") -> Itera
 
 
 class LayeredValues:
-    """Nested values of one run and the origin of each assignment."""
+    """Nested values of one run, and the origin of each assignment."""
 
     def __init__(self, origin: Origin) -> None:
         self.values: dict[str, Any] = {}
         self.origins: dict[Keys, Origin] = {(): origin}
 
     def copy(self) -> LayeredValues:
-        """An independent copy."""
+        """Return an independent copy."""
         twin = copy.copy(self)
         twin.values, twin.origins = copy.deepcopy(self.values), dict(self.origins)
         return twin
 
     def assign(self, path: Keys, value: Any, origin: Origin) -> None:
-        """Set `path`; a mapping is merged key by key, unless it chooses a method, model or data."""
+        """Set `path`; merge a mapping key by key, unless it chooses a method, model or data set."""
         if isinstance(value, str) and len(path) == 1 and chooses(path, {"name": value}):
             value = {"name": value}
         if isinstance(value, Mapping) and not chooses(path, value):
@@ -113,7 +115,8 @@ class LayeredValues:
         self.origins[path] = origin
 
     def origin(self, keys: Keys) -> Origin:
-        """Where the value at `keys` was written, else one inside it, else one that holds it."""
+        """Return the origin of the value at `keys`, else of a value inside it, else of one
+        around it."""
         inside = [path for path in self.origins if path[: len(keys)] == keys]
         if inside:
             return self.origins[min(inside, key=len)]
@@ -121,10 +124,10 @@ class LayeredValues:
         return self.origins[keys[:end]].below(*keys[end:])
 
     def spec(self) -> RunSpec:
-        """The finished spec.
+        """Return the finished spec.
 
         Raises:
-            Located: every problem, each with the place that wrote the value.
+            Located: every problem, each with the location that set the value.
         """
         try:
             return RunSpec.parse(self.values)

@@ -1,7 +1,7 @@
-"""Which published numbers are of what a plan's runs compute: same method, network and data set.
+"""Matching of published numbers with runs of the same method, network and data set.
 
 A suite on a copy of a data set (its JPEG files, say) can ask for the numbers of the original, and
-then says what the copy is called:
+then states the title of the copy:
 
     stands_for: {imagefolder: {data: cifar10, title: CIFAR-10 (JPEG)}}
 """
@@ -20,29 +20,29 @@ from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show, validate
 
 Note = Callable[..., None]
-"""Notes a problem: its text, then the keys of its place in the suite."""
+"""Function that records a problem: its text, then the keys of its position in the suite."""
 
 
 class StandIn(Options):
-    """What a suite says of a data set that is a copy of another one."""
+    """Declaration that a data set is a copy of another one."""
 
     data: str
-    """The data set whose published numbers are shown."""
+    """Data set whose published numbers are shown."""
     title: Line
-    """What the copy is called there."""
+    """Title of the copy in the report."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A published number and the runs of a plan that it is set beside."""
+    """Published number, and the runs of a plan that it is compared with."""
 
     published: PublishedResult
     run_ids: tuple[str, ...]
     data_title: str | None
-    """What the runs' data set is called where it stands for the published one."""
+    """Title of the runs' data set if it is a copy of the published one."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, from which a report is made."""
+        """Return plain values for a report."""
         known = self.published
         model = {"name": known.spec.model.name, **known.spec.model.model_dump(exclude_unset=True)}
         return {
@@ -64,9 +64,9 @@ def find_matches(
     runs: Mapping[str, RunSpec],
     stands_for: Mapping[str, StandIn],
 ) -> Iterator[Match]:
-    """The numbers that are of any of `runs` (by id), in the file's order.
+    """Yield the published numbers that match any of `runs` (by id), in the file's order.
 
-    Runs on the published data set and runs on a copy of it are matches of their own.
+    Runs on the published data set and runs on a copy of it are separate matches.
     """
     by_network: dict[tuple[str, str], list[tuple[str, RunSpec]]] = {}
     for run_id, spec in runs.items():
@@ -86,12 +86,12 @@ def find_matches(
 
 
 def _network(spec: RunSpec) -> tuple[str, str]:
-    """The labels of what must be equal for numbers to be comparable."""
+    """Return the labels that must be equal for numbers to be comparable."""
     return spec.method.label, spec.model.label
 
 
 def _same_data(published: RunSpec, ours: RunSpec) -> bool:
-    """Whether the data set is the same, in those options too that the entry states."""
+    """Return whether the data set is the same, including the options that the entry states."""
     stated = published.data.model_dump(exclude_unset=True)
     known = ours.data.model_dump()
     same = all(known.get(key) == value for key, value in stated.items())
@@ -99,7 +99,7 @@ def _same_data(published: RunSpec, ours: RunSpec) -> bool:
 
 
 def read_stand_ins(values: Mapping[str, Any], note: Note) -> dict[str, StandIn]:
-    """The copies that a suite names, by data set; notes what is wrong with them."""
+    """Return the copies that a suite declares, by data set; record problems."""
     found: dict[str, StandIn] = {}
     for name, copy in values.items():
         try:
@@ -116,7 +116,7 @@ def read_stand_ins(values: Mapping[str, Any], note: Note) -> dict[str, StandIn]:
 
 
 def check_used(stands_for: Iterable[str], runs: Iterable[RunSpec], note: Note) -> None:
-    """Note copies of which no run makes use."""
+    """Record copies that no run uses."""
     known = sorted({spec.data.name for spec in runs})
     for name in stands_for:
         if name not in known:

@@ -1,5 +1,4 @@
-"""`--set` and `--only`: what the command line changes in a plan, and what it picks from one; and a
-run that the command line alone describes."""
+"""Overrides (`--set`) and filters (`--only`) of the command line, and runs defined by it alone."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ LONGEST_VALUE = 60
 
 @dataclass(frozen=True)
 class Override:
-    """`KEY=VALUE` behind the option `name`; the value is read as YAML."""
+    """`KEY=VALUE` of the option `name`; the value is parsed as YAML."""
 
     name: str
     text: str
@@ -27,7 +26,7 @@ class Override:
 
     @classmethod
     def read(cls, name: str, text: str) -> Override:
-        """Raises `UserError` when `text` is not KEY=VALUE."""
+        """Parse `text`; raise `UserError` if it is not KEY=VALUE."""
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
             raise UserError(f"{name} {text}: must be KEY=VALUE, such as train.epochs=5")
@@ -37,7 +36,7 @@ class Override:
 
     @property
     def path(self) -> Keys:
-        """The dotted key in parts."""
+        """Return the parts of the dotted key."""
         return tuple(self.key.split("."))
 
     def __str__(self) -> str:
@@ -45,10 +44,10 @@ class Override:
 
 
 def single_spec(choices: Sequence[Override]) -> RunSpec:
-    """One run from what the command line says of it, the later over the earlier.
+    """Return the run that the command line alone defines; later overrides have precedence.
 
     Raises:
-        BadSuite: every problem, each with the option that brought it.
+        BadSuite: every problem, each with the option that caused it.
     """
     nowhere = Document("the command line", {})
     layered = LayeredValues(Origin(nowhere))
@@ -61,7 +60,8 @@ def single_spec(choices: Sequence[Override]) -> RunSpec:
 
 
 def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
-    """Whether field `key` of `run` is `wanted`, or one of them; a method by name or label."""
+    """Return whether field `key` of `run` is `wanted`, or one of them; a method by name or
+    label."""
     choices = wanted if isinstance(wanted, list) else [wanted]
     if key == "method":
         return run.method in choices or run.spec.method.name in choices
@@ -69,16 +69,19 @@ def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
 
 
 def is_exactly(run: PlannedRun, key: str, wanted: Any) -> bool:
-    """The same, but a method by its label alone: each variant of it has tuned values of its own."""
+    """Return the same as `matches`, but compare a method by its label only.
+
+    Each variant of a method has its own tuned values.
+    """
     fields = run.fields()
     return key in fields and fields[key] in (wanted if isinstance(wanted, list) else [wanted])
 
 
 def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
-    """The runs that satisfy every `--only KEY=VALUE[,VALUE...]`.
+    """Return the runs that satisfy every `--only KEY=VALUE[,VALUE...]`.
 
     Raises:
-        UserError: a key that no run has, a value that no run takes, or nothing left.
+        UserError: a key that no run has, a value that no run takes, or no run left.
     """
     kept = plan.runs
     for only in filters:
@@ -90,7 +93,7 @@ def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
 
 
 def _wanted(plan: Plan, only: Override) -> list[Any]:
-    """The values of one filter, each of which some run takes."""
+    """Return the values of one filter, each of which some run takes."""
     known = list(dict.fromkeys(key for run in plan.runs for key in run.fields()))
     if only.key not in known:
         raise UserError(f"{only}: unknown key{did_you_mean(only.key, known)}")

@@ -1,7 +1,7 @@
 """Plugins: Python files of the user, or installed packages, that add methods, models, data sets.
 
-Here they are found and run. What they call, `add_method` and its like, is in `eibench.plugins`; it
-fills the registries, and this module sees what is new in them.
+This module finds and runs them. The functions that they call, such as `add_method`, are in
+`eibench.plugins` and fill the registries; this module records what is new in these.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from eibench.plan.spec import CHOICES
 from eibench.plan.validate import show
 
 GROUP = "eibench.plugins"
-"""Entry points of this group are plugins: modules, or functions without arguments."""
+"""Group of entry points of plugins: modules, or functions without arguments."""
 LARGEST_SOURCE = 4 * MEBIBYTE
 FILE_MODULE = "eibench_plugin_"
-"""How the names of modules made from single files begin."""
+"""Prefix of the names of modules made from single files."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A plugin that has run: its name in the suite, its code, and what it added."""
+    """Plugin that has run: its name in the suite, its code, and what it added."""
 
     name: str
     root: Path
@@ -38,7 +38,7 @@ class Loaded:
     choices: tuple[tuple[str, type[Choice]], ...]
     """(`method`, `model` or `data`; options) in the order of registration."""
     entry: str
-    """What loads it again in another process."""
+    """Entry that loads it again in another process."""
 
     def __str__(self) -> str:
         added = ", ".join(f"{kind} {cls.name}" for kind, cls in self.choices)
@@ -47,27 +47,27 @@ class Loaded:
 
 @dataclass(frozen=True)
 class FoundPlugin:
-    """A plugin that was found, and has not run because of that."""
+    """Plugin that was found, but not run."""
 
     key: tuple[str, ...]
     """Path and content, or name."""
     name: str
-    """As a person knows it."""
+    """Name in messages."""
     root: Path
     """The file, or the folder of the package."""
     entry: str
-    """What finds it again in another process."""
+    """Entry that finds it again in another process."""
     execute: Callable[[], None]
 
 
 _loaded: dict[tuple[str, ...], Loaded] = {}
-"""By key."""
+"""Plugins that have run, by key."""
 listeners: list[Callable[[str], object]] = []
-"""Are told which code is about to run; the command line prints it."""
+"""Functions that are told which code is about to run; the command line prints it."""
 
 
 def load_plugins(entries: Iterable[str], folder: Path = Path()) -> tuple[Loaded, ...]:
-    """Find all of the plugins, say whose code is about to run, and run it; see `find_plugin`.
+    """Find all of the plugins, announce whose code is about to run, and run it; see `find_plugin`.
 
     Raises:
         UserError: there is no such plugin, or its code fails; with the plugin's file and line.
@@ -78,7 +78,7 @@ def load_plugins(entries: Iterable[str], folder: Path = Path()) -> tuple[Loaded,
 
 
 def load_plugin(entry: str, folder: Path = Path()) -> Loaded:
-    """The same for one plugin."""
+    """Load one plugin; see `load_plugins`."""
     return load_plugins([entry], folder)[0]
 
 
@@ -92,7 +92,7 @@ def find_plugin(entry: str, folder: Path = Path()) -> FoundPlugin:
 
 
 def announce_plugins(plugins: Iterable[FoundPlugin]) -> None:
-    """Say, in one line, which files' code is about to run for the first time."""
+    """Tell the listeners, in one line, which files' code is about to run for the first time."""
     new = [str(plugin.root.resolve()) for plugin in plugins if plugin.key not in _loaded]
     for listener in listeners if new else []:
         listener(printable(f"running the code of {', '.join(new)}"))
@@ -138,12 +138,12 @@ def _find_installed(entry: str) -> FoundPlugin:
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
-    """The entry points of installed packages by name; nothing is imported."""
+    """Return the entry points of installed packages by name; nothing is imported."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def _package_folder(point: EntryPoint) -> Path:
-    """The folder of the package that holds `point`, or its file."""
+    """Return the folder of the package that contains `point`, or its file."""
     try:
         spec = importlib.util.find_spec(point.module.partition(".")[0])
     except (ImportError, ValueError):
@@ -155,7 +155,7 @@ def _package_folder(point: EntryPoint) -> Path:
 
 
 def run_plugin(found: FoundPlugin) -> Loaded:
-    """Run a plugin unless it has run; a failure leaves the registries as they were.
+    """Run a plugin unless it has run; a failure leaves the registries unchanged.
 
     Raises:
         UserError: its code fails, or exits; with the plugin's file and line.
@@ -182,7 +182,7 @@ def run_plugin(found: FoundPlugin) -> Loaded:
 
 
 def plugin_error(error: BaseException) -> str | None:
-    """`error` in words, if it came from the code of a plugin; None if it did not."""
+    """Return the message of `error` if it came from the code of a plugin, else None."""
     for plugin in _loaded.values():
         if _frames(error, plugin.root):
             return in_words(error, plugin.name, plugin.root)
@@ -190,7 +190,8 @@ def plugin_error(error: BaseException) -> str | None:
 
 
 def in_words(error: BaseException, name: str, root: Path) -> str:
-    """`FILE:LINE: Type: text`, with the last line under `root` that took part in the error."""
+    """Return `FILE:LINE: Type: text`, with the last line under `root` that took part in the
+    error."""
     text = " ".join(text_of(error).split())
     if isinstance(error, SyntaxError):
         return f"{error.filename or name}:{error.lineno or 1}: SyntaxError: {error.msg}"

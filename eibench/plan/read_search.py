@@ -99,7 +99,7 @@ class _Reading:
             self._note("belongs to suites that train")
         for i, seed in enumerate(options.seeds):
             if seed in options.seeds[:i]:
-                self._note(f"{seed} stands twice", "seeds", i)
+                self._note(f"{seed} is listed twice", "seeds", i)
             if seed in suite.seeds:
                 text = f"{seed} is one of the suite's `seeds`, which must be fresh to the search"
                 self._note(text, "seeds", i)

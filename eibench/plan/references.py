@@ -43,31 +43,31 @@ COMPARED = (*SECTIONS, "timesteps")
 
 
 class ReferencesFile(Options):
-    """The keys of the file."""
+    """Keys of the file."""
 
     sources: dict[str, dict[str, Any]]
     published: list[dict[str, Any]] = Field(min_length=1)
 
 
 class Citation(Options):
-    """Where a number stands."""
+    """Publication in which a number is reported."""
 
     paper: Line
     year: int
     arxiv: Line | None = None
     where: Line | None = None
-    """The table or page, where it is known."""
+    """Table or page, if known."""
 
     @property
     def text(self) -> str:
-        """In one line, as a footnote gives it."""
+        """Return the citation in one line, for a footnote."""
         arxiv = "" if self.arxiv is None else f", arXiv {self.arxiv}"
         where = "" if self.where is None else f", {self.where}"
         return f"{self.paper} ({self.year}{arxiv}){where}"
 
 
 class Entry(Options):
-    """The keys of one published number."""
+    """Keys of one published number."""
 
     data: Any
     model: Any
@@ -79,7 +79,7 @@ class Entry(Options):
 
 
 class Notes(Options):
-    """What a protocol can say beside fields of a run."""
+    """Statements of a protocol beside the fields of a run."""
 
     seeds: Count | None = None
     selection: Line | None = None
@@ -91,21 +91,21 @@ class Notes(Options):
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """A published number of one method on one network and data set."""
+    """Published number of one method on one network and data set."""
 
     spec: RunSpec
-    """The run that it comes from, as far as it is known."""
+    """Run that the number belongs to, as far as it is known."""
     fields: Mapping[str, Any]
-    """The values of `spec` that the protocol states, by dotted path."""
+    """Values of `spec` that the protocol states, by dotted path."""
     notes: Notes
     metric: str
     value: float
     source: str
-    """In one line."""
+    """Citation in one line."""
 
 
 def read_references(path: Path) -> tuple[PublishedResult, ...]:
-    """The published numbers in the file at `path`.
+    """Return the published numbers in the file at `path`.
 
     Raises:
         UserError: the file cannot be read.
@@ -123,7 +123,7 @@ def _is_compared(leaf: Leaf) -> bool:
 
 
 class _ReferencesReader:
-    """Turns a document into published numbers, collecting what is wrong on the way."""
+    """Reader of a document of published numbers that collects all problems."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -144,7 +144,8 @@ class _ReferencesReader:
         self.problems.append(Origin(self.document, keys).message(text))
 
     def _valid(self, cls: type[M], values: Any, keys: Keys) -> M | None:
-        """`values`, which stand at `keys`, as a `cls`; None, and notes, when they are wrong."""
+        """Build a `cls` from `values` at `keys`; record problems and return None if they are
+        invalid."""
         try:
             return validate(cls, values)
         except Invalid as invalid:
@@ -182,7 +183,7 @@ class _ReferencesReader:
         return self._valid(Notes, values, (*keys, "protocol"))
 
     def _spec(self, entry: Entry, compared: list[Leaf], keys: Keys) -> RunSpec | None:
-        """The run of an entry, its protocol included."""
+        """Return the run of an entry, including its protocol."""
         layered = LayeredValues(Origin(self.document, keys))
         for key in ("method", "model", "data"):
             layered.assign((key,), getattr(entry, key), Origin(self.document, (*keys, key)))

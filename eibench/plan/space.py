@@ -63,7 +63,7 @@ class SearchParameter(Options):
             if len(self.choices) == 1:
                 raise ValueError("has one choice alone, which leaves nothing to search")
             for _, repeated in repeats(self.choices):
-                raise ValueError(f"{show(repeated)} stands twice in choices")
+                raise ValueError(f"{show(repeated)} is listed twice in choices")
             return self
         if self.low is None or self.high is None:
             raise ValueError("needs `low` and `high`, or `choices`")

@@ -1,13 +1,13 @@
 """`RunSpec`: one run as a value, and its identity.
 
-A run trains a network, or probes one: then it has a `probe` section, and a training run has none.
+A run trains a network, or probes one: only a probe has a `probe` section.
 
-A run is identified by what makes its numbers: method, model, data, neuron, training and seed.
-Device, results folder and verbosity stay outside. The identity is the SHA-256 of the values that
-differ from the defaults, as canonical JSON, so that a new option with a default leaves old results
-valid. A default that *changes* would silently give old results a new meaning: a test pins all
-defaults, and `SPEC_VERSION` takes part in the hash for the day one must change. What a plugin adds
-brings the hash of its source along, so that an edited plugin runs anew.
+A run is identified by everything that determines its numbers: method, model, data, neuron, training
+and seed. Device, results folder and verbosity are not part of it. The identity is the SHA-256 of
+the values that differ from the defaults, as canonical JSON, so that a new option with a default
+keeps old results valid. A default that *changes* would silently give old results a new meaning. So
+a test pins all defaults, and `SPEC_VERSION` is part of the hash in case one must change. A plugin
+adds the hash of its source, so that an edited plugin runs again.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ SECTIONS: dict[str, type[Options]] = {
     "input": InputOptions,
 }
 LATER_SECTIONS = ("input",)
-"""Sections that older results do not know: all defaults leave them out of the identity."""
+"""Sections that older results lack; with default values they are not part of the identity."""
 PROBE = "probe"
-"""The section that makes a run a probe."""
+"""Section that makes a run a probe."""
 NUMBERS = {"timesteps": (4, 1, 100_000), "seed": (0, 0, LARGEST_SEED)}
-"""Whole numbers of a run: their default, least and largest value."""
+"""Integers of a run: default, least and largest value."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything that determines one run's numbers."""
+    """All values that determine the numbers of one run."""
 
     method: MethodOptions
     model: ModelOptions
@@ -66,11 +66,11 @@ class RunSpec:
     seed: int
     input: InputOptions
     probe: ProbeOptions | None = None
-    """When to measure; None for a run that trains."""
+    """Time of measurement; None for a run that trains."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> RunSpec:
-        """A spec from plain values, nested as in a suite's `base`.
+        """Build a spec from plain values, nested as in a suite's `base`.
 
         Raises:
             Invalid: with every problem of every section.
@@ -97,7 +97,7 @@ class RunSpec:
         return spec
 
     def to_dict(self) -> dict[str, Any]:
-        """All values, defaults included, nested as `parse` takes them."""
+        """Return all values, defaults included, nested as `parse` takes them."""
         choices: dict[str, Any] = {
             key: {"name": getattr(self, key).name, **getattr(self, key).model_dump()}
             for key in CHOICES
@@ -106,7 +106,7 @@ class RunSpec:
         return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
 
     def fields(self) -> dict[str, Any]:
-        """The values as flat columns: `method` (its label), `model.depth`, `train.lr` ..."""
+        """Return the values as flat columns: `method` (its label), `model.depth`, `train.lr` ..."""
         flat: dict[str, Any] = {}
         for key, value in self.to_dict().items():
             if key in CHOICES:
@@ -118,7 +118,7 @@ class RunSpec:
         return flat
 
     def identity(self) -> dict[str, Any]:
-        """The values that take part in the run's identity: names, seed and what is not default."""
+        """Return the values of the run's identity: names, seed and non-default values."""
         chosen: dict[str, Any] = {
             key: {"name": getattr(self, key).name, **getattr(self, key).changed()}
             for key in CHOICES
@@ -133,23 +133,25 @@ class RunSpec:
         return {"version": SPEC_VERSION, **chosen, **sections, **numbers, **plugins}
 
     def plugins(self) -> dict[str, Plugin]:
-        """For each of method, model and data that is not eibench's own, where it comes from."""
+        """Return the origin of each method, model or data set that is not eibench's own."""
         sources = {key: getattr(self, key).made_by() for key in CHOICES}
         return {key: plugin for key, plugin in sources.items() if plugin is not None}
 
     def sources(self) -> dict[str, dict[str, str]]:
-        """The same in words, under the key `plugins`, for a run's files; empty without plugins."""
+        """Return the origins as text under the key `plugins`, for a run's files; empty without
+        plugins."""
         plugins = {key: str(plugin) for key, plugin in self.plugins().items()}
         return {"plugins": plugins} if plugins else {}
 
     def _sections(self) -> dict[str, Options]:
-        """The sections that the run has."""
+        """Return the sections of the run."""
         probe = {} if self.probe is None else {PROBE: self.probe}
         return {**{key: getattr(self, key) for key in SECTIONS}, **probe}
 
     @property
     def run_id(self) -> str:
-        """A readable name and eight digits of the identity's hash; the run's folder name."""
+        """Return a readable name with eight digits of the identity's hash; the run's folder
+        name."""
         canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
         probe = [] if self.probe is None else [f"step{self.probe.steps}"]
@@ -158,12 +160,12 @@ class RunSpec:
         return f"{name}_{digest}"
 
     def simplest(self) -> RunSpec:
-        """The spec with its method replaced by the simplest one that computes the same."""
+        """Return the spec with the simplest method that computes the same."""
         return replace(self, method=self.method.same_as(self.model, self.neuron, self.timesteps))
 
 
 def _flat(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values under `key` as columns; a choice within them stands under its key, by name."""
+    """Return the values under `key` as columns; a nested choice is under its key, by name."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -174,7 +176,7 @@ def _flat(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _part(key: str, values: Mapping[str, Any]) -> Any:
-    """One field of a `RunSpec` from the values of a whole run."""
+    """Return one field of a `RunSpec` from the values of a whole run."""
     if key in CHOICES:
         if key not in values:
             raise Invalid([Problem((), f"is missing; allowed: {', '.join(CHOICES[key])}")])

@@ -65,31 +65,31 @@ SuiteName = Annotated[
 ]
 MOST_AXES = 100
 MOST_CLAUSES = 1000
-"""Ablations, and clauses of `exclude` and `tuned`."""
+"""Maximal number of ablations, and of clauses of `exclude` and `tuned`."""
 MOST_RUNS = 10_000
-"""Of a plan, and of what its axes combine to before any run is excluded."""
+"""Maximal number of runs of a plan, and of combinations of its axes before exclusion."""
 Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
 SUFFIXES = (".yaml", ".yml")
 METHOD = "method"
 ABLATION = "ablation"
-"""The axis of a suite with `ablate`, and the field of its runs that says which one they are."""
+"""Axis of a suite with `ablate`, and the field of its runs with the ablation's name."""
 BASE = "base"
-"""The ablation that changes nothing."""
+"""Name of the ablation that changes nothing."""
 JOIN = " + "
-"""Stands between the two factors in the name of a pair."""
+"""Separator of the two factors in the name of a pair."""
 
 
 class Tuned(Options):
-    """Values for some of a suite's runs, as a search found them."""
+    """Values for some of a suite's runs, as found by a search."""
 
     where: dict[str, Any] = Field(default_factory=dict)
-    """Fields that choose the runs; empty: all of them."""
+    """Fields that select the runs; empty selects all."""
     set: dict[str, Any] = Field(min_length=1)
 
 
 class SuiteFile(Options):
-    """The keys of a suite file."""
+    """Keys of a suite file."""
 
     name: SuiteName
     title: Line
@@ -112,27 +112,27 @@ class SuiteFile(Options):
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a plan: its identity, its spec, and what the suite calls it."""
+    """Run of a plan: its identity, its spec, and its names in the suite."""
 
     run_id: str
     spec: RunSpec
     ablation: str | None = None
-    """Its name in a suite with ablations; no part of the identity."""
+    """Name of the ablation, if any; not part of the identity."""
     called: str | None = None
-    """The label of the method before its options were tuned; None where they were not."""
+    """Label of the method before its options were tuned; None if they were not."""
 
     @property
     def method(self) -> str:
-        """What the suite calls the method: its label, without what was tuned."""
+        """Return the method's label in the suite, without tuned options."""
         return self.called or self.spec.method.label
 
     @property
     def title(self) -> str:
-        """The identity, and in brackets the ablation's name where there is one."""
+        """Return the identity, followed by the ablation's name in brackets if there is one."""
         return self.run_id if self.ablation is None else f"{self.run_id} ({self.ablation})"
 
     def fields(self) -> dict[str, Any]:
-        """The spec's flat columns, and the ablation's name where there is one."""
+        """Return the spec's flat columns, and the ablation's name if there is one."""
         return self._fields.copy()
 
     @cached_property
@@ -143,19 +143,19 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Flags:
-    """What a command line changes in the plan of a suite file."""
+    """Changes of a suite file's plan by the command line."""
 
     settings: tuple[str, ...] = ()
     """KEY=VALUE of each `--set`."""
     seeds: tuple[int, ...] | None = None
-    """Of `--seeds`; None for the suite's own."""
+    """Value of `--seeds`; None for the suite's own."""
     steps: tuple[int, ...] | None = None
-    """Of `--steps`."""
+    """Value of `--steps`."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a suite, in the order in which they are executed."""
+    """Runs of a suite, in the order of execution."""
 
     name: str
     title: str
@@ -165,14 +165,14 @@ class Plan:
     kind: Kind = "train"
     plugins: tuple[Loaded, ...] = ()
     references: tuple[Match, ...] = ()
-    """Published numbers of what the runs compute."""
+    """Published numbers that match the runs."""
     files: tuple[Path, ...] = ()
-    """What the plan was read from: the suite, its references and plugins."""
+    """Files that the plan was read from: the suite, its references and plugins."""
     flags: Flags = Flags()
 
 
 def read_suite(path: Path) -> tuple[Document, SuiteFile]:
-    """The suite file at `path`, its top level validated.
+    """Return the suite file at `path` with its top level validated.
 
     Raises:
         UserError: the file cannot be read.
@@ -187,9 +187,9 @@ def read_suite(path: Path) -> tuple[Document, SuiteFile]:
 
 
 def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
-    """`suite` to be measured (after `steps` optimizer steps each, in place of its own).
+    """Return `suite` as a probe, measured after `steps` optimizer steps if given.
 
-    A suite that trains gets a name of its own, so that its results never mix with the training's.
+    A suite that trains gets another name, so that its results never mix with those of training.
     """
     axis: dict[str, list[Any]] = {} if steps is None else {"probe.steps": steps}
     changes: dict[str, Any] = {"kind": "probe", "grid": {**suite.grid, **axis}}
@@ -201,13 +201,14 @@ def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
 
 
 def suite_files(folder: Path) -> list[Path]:
-    """The suites in `folder`, sorted: its YAML files but for `references.yaml`."""
+    """Return the sorted suites in `folder`: its YAML files except `references.yaml`."""
     found = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
     return [path for path in found if path.stem != REFERENCES]
 
 
 def find_suite(name: str, folder: Path = Path("suites")) -> Path:
-    """The path that `name` means: a file, or the name of a suite in `folder`."""
+    """Return the path of a suite: `name` itself if it is a file, else a suite of that name in
+    `folder`."""
     path = Path(name)
     if path.suffix in SUFFIXES or os.path.exists(path):  # unlike Path.exists, never raises
         return path

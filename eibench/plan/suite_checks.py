@@ -1,4 +1,4 @@
-"""What can be said of a suite before its runs are made, and of the runs by its clauses."""
+"""Checks of a suite before its runs exist, and of its clauses against the runs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from eibench.plan.yaml_source import Document, Keys
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
 MOST_COMPARED = 1_000_000
-"""Runs that are compared with clauses of a suite."""
+"""Maximal number of comparisons of runs with clauses of a suite."""
 
 
 class CheckedSuite:
-    """A suite under `--set`, and the problems found in it so far."""
+    """Suite under `--set`, with the problems found so far."""
 
     def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
         self.document, self.suite, self.settings = document, suite, settings
@@ -46,7 +46,7 @@ class CheckedSuite:
             raise BadSuite(found)
 
     def _check_axes(self) -> None:
-        """What the schema cannot say of seeds and axes."""
+        """Record the violations of seeds and axes that the schema cannot express."""
         suite = self.suite
         self._refuse_repeats(suite.seeds, "seeds")
         self._refuse("seed", "seeds are listed under `seeds`", "seeds are chosen by --seeds")
@@ -71,11 +71,11 @@ class CheckedSuite:
         ablate.check(suite, self._note)
 
     def _rows(self) -> int:
-        """Number of values that the axes of `zip` take side by side."""
+        """Return the common number of values of the `zip` axes."""
         return len(next(iter(self.zip.values()), [None]))
 
     def _check_number(self, most: int, seeds: int) -> None:
-        """Note a plan of more runs than are planned; they are counted before any is made."""
+        """Record too many runs or comparisons; they are counted before any run is built."""
         made = len(self.ablations) * self._rows() * math.prod(map(len, self.grid.values()))
         clauses = len(self.suite.exclude) + len(self.suite.tuned)
         if made * seeds > most:
@@ -88,7 +88,7 @@ class CheckedSuite:
             )
 
     def _refuse(self, key: str, text: str, option_text: str) -> None:
-        """Note `text` wherever the suite sets `key`, and `option_text` where `--set` does."""
+        """Record `text` where the suite sets `key`, and `option_text` where `--set` does."""
         suite = self.suite
         places: list[tuple[Mapping[str, Any], Keys]] = [
             (suite.base, ("base",)),
@@ -109,7 +109,7 @@ class CheckedSuite:
 
     def _refuse_repeats(self, values: Sequence[object], *keys: str | int) -> None:
         for i, value in repeats(values):
-            self._note(f"{show(value)} stands twice", *keys, i)
+            self._note(f"{show(value)} is listed twice", *keys, i)
 
     def _check_per_method(self, specs: list[RunSpec]) -> None:
         known = sorted({n for spec in specs for n in (spec.method.name, spec.method.label)})
@@ -119,7 +119,7 @@ class CheckedSuite:
                 self._note(f"no run uses this method; {hint}", "per_method", key)
 
     def _check_tuned(self, made: list[PlannedRun]) -> None:
-        """Note clauses of `tuned` for no run, and such as set an axis."""
+        """Record clauses of `tuned` that match no run or set an axis."""
         known = sorted({key for run in made for key in run.fields()})
         for i, clause in enumerate(self.suite.tuned):
             for key in clause.where.keys() - set(known):
@@ -132,7 +132,7 @@ class CheckedSuite:
 
 
 def _nested(setting: Override) -> dict[str, Any]:
-    """The setting as the mapping that it stands for: `{train: {lr: 0.1}}`."""
+    """Return the setting as a nested mapping: `{train: {lr: 0.1}}`."""
     value = setting.value
     for key in reversed(setting.path):
         value = {key: value}
@@ -140,5 +140,5 @@ def _nested(setting: Override) -> dict[str, Any]:
 
 
 def within(axis: str, keys: set[str]) -> bool:
-    """Whether `axis` is one of `keys` (dotted, with a dot at the end) or lies inside one."""
+    """Return whether `axis` is one of `keys` (dotted, with a final dot) or lies inside one."""
     return any(f"{axis}.".startswith(key) for key in keys)

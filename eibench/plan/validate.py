@@ -1,7 +1,7 @@
-"""From plain values to option objects, with messages that say what is allowed.
+"""Conversion of plain values to option objects, with messages that list what is allowed.
 
-pydantic finds what is wrong; this module words it for someone who has the YAML open: the allowed
-keys or values, what was found, and the nearest name.
+pydantic finds the errors. This module rewrites them for a user who edits the YAML: allowed keys or
+values, the value found, and the most similar name.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ C = TypeVar("C", bound=Choice)
 
 
 class Problem(NamedTuple):
-    """What is wrong with the value at `keys` (relative to the values that were checked)."""
+    """Text of a problem with the value at `keys`, relative to the values that were checked."""
 
     keys: Keys
     text: str
 
 
 class Invalid(Exception):
-    """Values that do not make the object asked for."""
+    """Error of values that do not define the requested object."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
@@ -38,7 +38,7 @@ class Invalid(Exception):
 
 
 def validate(cls: type[M], values: Any) -> M:
-    """`values` as a `cls`; raises `Invalid` with all problems at once, or the first of many."""
+    """Build a `cls` from `values`; raise `Invalid` with all problems, or the first of many."""
     if not isinstance(values, Mapping):
         raise Invalid([Problem((), f"must be a mapping of keys to values, not {show(values)}")])
     try:
@@ -49,7 +49,7 @@ def validate(cls: type[M], values: Any) -> M:
 
 
 def choose(kind: str, registry: Mapping[str, type[C]], values: Any) -> C:
-    """The option object of the entry that `values["name"]` (or `values`, a name alone) names."""
+    """Build the options of the entry that `values["name"]` (or `values`, if it is a name) names."""
     values = {"name": values} if isinstance(values, str) else values
     if not isinstance(values, Mapping):
         raise Invalid([Problem((), f"must be a name or a mapping with one, not {show(values)}")])
@@ -64,9 +64,9 @@ def choose(kind: str, registry: Mapping[str, type[C]], values: Any) -> C:
 
 
 def _without_preset(cls: type[Choice], values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`values` with the options that their preset stands for; one given beside it wins.
+    """Replace a preset by the options that it stands for; options given beside it have precedence.
 
-    A preset of null is none, so that a search or an ablation may choose whether there is one.
+    A preset of null means none, so that a search or an ablation can choose whether there is one.
     """
     if PRESET not in values or not cls.presets:
         return values
@@ -82,7 +82,7 @@ def _without_preset(cls: type[Choice], values: Mapping[str, Any]) -> Mapping[str
 
 
 def show(value: Any) -> str:
-    """A value as a message quotes it: short, in YAML's words."""
+    """Return a value as quoted in messages: short, in YAML's notation."""
     if value is None or isinstance(value, bool):
         return str({None: "nothing", True: "true", False: "false"}[value])
     if isinstance(value, Mapping):
@@ -102,14 +102,14 @@ def repeats(values: Iterable[Any]) -> Iterator[tuple[int, Any]]:
 
 
 def _hashable(value: Any) -> Any:
-    """A stand-in for plain data, equal for equal data."""
+    """Return a hashable value that is equal for equal plain data."""
     if isinstance(value, Mapping):
         return dict, frozenset((key, _hashable(inner)) for key, inner in value.items())
     return (list, tuple(map(_hashable, value))) if isinstance(value, list) else value
 
 
 def unknown_key(key: object, allowed: list[str]) -> str:
-    """The message for a key that does not exist."""
+    """Return the message for a key that does not exist."""
     listed = ", ".join(sorted(allowed)) or "none"
     return f"unknown key; allowed here: {listed}{did_you_mean(key, allowed)}"
 
@@ -137,18 +137,18 @@ _WORDS = {
     "literal_error": "must be {expected}, not {got}",
     "value_error": "{error}",
 }
-"""Our words for pydantic's kinds of error; in braces what it tells of each."""
+"""Our messages for pydantic's types of error, with pydantic's context in braces."""
 
 
 def _problems(cls: type[BaseModel], error: ErrorDetails) -> list[Problem]:
-    """One pydantic error; of a choice within a choice, each of its own problems."""
+    """Convert a pydantic error; an error of a nested choice gives each of its problems."""
     if error["type"] == NESTED:
         return [Problem((*error["loc"], *p.keys), p.text) for p in error["ctx"]["problems"]]
     return [_problem(cls, error)]
 
 
 def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
-    """One pydantic error, in our words."""
+    """Convert one pydantic error."""
     keys: Keys = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
         more = ["name"] if issubclass(cls, Choice) else []
@@ -163,7 +163,7 @@ def _problem(cls: type[BaseModel], error: ErrorDetails) -> Problem:
 
 
 def _model_at(cls: type[BaseModel], keys: Keys) -> type[BaseModel]:
-    """The model within `cls` that the last of `keys` was meant for."""
+    """Return the model within `cls` that the last of `keys` belongs to."""
     for key in keys[:-1]:
         field = cls.model_fields.get(str(key))
         cls = cls if field is None else next(_models(field.annotation), cls)
@@ -171,7 +171,7 @@ def _model_at(cls: type[BaseModel], keys: Keys) -> type[BaseModel]:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models in a type such as `dict[str, Parameter]`."""
+    """Yield the models in a type such as `dict[str, Parameter]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
@@ -179,5 +179,5 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _quoted(expected: str) -> list[str]:
-    """The allowed values in pydantic's sentence `'a', 'b' or 'c'`."""
+    """Return the allowed values in pydantic's sentence `'a', 'b' or 'c'`."""
     return re.findall(r"'([^']+)'", expected)

@@ -1,9 +1,9 @@
-"""YAML without its surprises, with the line of every value.
+"""YAML without surprises, with the line of every value.
 
-PyYAML follows YAML 1.1, in which `1e-3` is a string, `no` is false, `10:30` is 630, `010` is 8 and
-of two equal keys the last one silently wins. Here the rules are those of YAML 1.2's core schema:
-`true`/`false` are the only booleans, every usual way to write a number is a number, keys are text
-and stand once. Aliases are refused: a suite should be readable from top to bottom.
+PyYAML follows YAML 1.1: `1e-3` is a string, `no` is false, `10:30` is 630, `010` is 8, and of
+duplicate keys the last one silently wins. Here the rules are those of YAML 1.2's core schema:
+`true` and `false` are the only booleans, every usual notation of a number is a number, keys are
+text, and duplicate keys are refused. Aliases are refused, so that a suite reads from top to bottom.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from eibench.errors import BadSuite, UserError, did_you_mean, printable
 from eibench.files import names_beside, read_text
 
 Keys = tuple[str | int, ...]
-"""Where a value stands in a document: mapping keys and list indices from the top."""
+"""Position of a value in a document: mapping keys and list indices from the top."""
 
 _BOOLS = {"true": True, "false": False}
 _NULLS = {"", "~", "null"}
 _INT = re.compile(r"[-+]?[0-9]+")
 LONGEST_INT = 640
-"""Digits beyond which a number is left as text, and refused as such: the least limit that Python
-itself can have."""
+"""Digits beyond which a number is left as text, and refused as such: the lowest limit that
+Python itself can have."""
 DEEPEST = 20
-"""Levels of nesting, far beyond what a suite needs."""
+"""Maximal number of levels, far more than a suite needs."""
 MOST_VALUES = 10_000
-"""Keys and values of a file: half a second of reading."""
+"""Maximal number of keys and values of a file, read in about half a second."""
 LARGEST = 256 * 1024
-"""Size of a file: half a second of reading, even if it is a single text."""
+"""Maximal size of a file, read in about half a second even if it is a single text."""
 _HALF = re.compile("[\ud800-\udfff]")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}
@@ -41,27 +41,27 @@ _SPECIAL = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML document as plain data, and the line (from 1) on which each value starts."""
+    """YAML document as plain data, and the line (from 1) on which each value starts."""
 
     source: str
     data: Any
     lines: dict[Keys, int] = field(default_factory=dict)
 
     def line(self, keys: Keys) -> int | None:
-        """Line of the value at `keys`, or of the nearest value that holds it."""
+        """Return the line of the value at `keys`, or of the nearest value around it."""
         for end in range(len(keys), -1, -1):
             if keys[:end] in self.lines:
                 return self.lines[keys[:end]]
         return None
 
     def place(self, keys: Keys) -> str:
-        """`file:line`, to begin a message with."""
+        """Return `file:line` for a message."""
         line = self.line(keys)
         return self.source if line is None else f"{self.source}:{line}"
 
 
 def scalar(text: str) -> Any:
-    """The value of an unquoted scalar under YAML 1.2's core schema."""
+    """Return the value of an unquoted scalar under YAML 1.2's core schema."""
     if text in _NULLS:
         return None
     if text in _BOOLS:
@@ -76,9 +76,9 @@ def scalar(text: str) -> Any:
 
 
 class _YamlReader:
-    """Turns YAML's events into plain data, counting them before anything is built.
+    """Reader of YAML events that counts them before any data are built.
 
-    What is wrong is collected on the way, or raised where reading cannot go on.
+    Problems are collected, or raised where reading cannot continue.
     """
 
     def __init__(self, text: str, source: str) -> None:
@@ -89,7 +89,7 @@ class _YamlReader:
         self.depth = self.values = 0
 
     def document(self) -> Any:
-        """The data of the one document."""
+        """Return the data of the single document."""
         self._next()  # the start of the stream
         if isinstance(self._next(), yaml.StreamEndEvent):
             return None
@@ -101,7 +101,7 @@ class _YamlReader:
         return data
 
     def _next(self) -> yaml.Event:
-        """The next event, unless it is of what is not read."""
+        """Return the next event; raise `BadSuite` for unsupported ones and exceeded limits."""
         event = next(self.events)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise self._refused(event, "anchors and aliases are not supported here")
@@ -121,7 +121,7 @@ class _YamlReader:
         return BadSuite([f"{self.source}:{_line(event)}: {text}"])
 
     def _read(self, event: yaml.Event, keys: Keys) -> Any:
-        """The value that begins with `event` and stands at `keys`."""
+        """Return the value that begins with `event` at position `keys`."""
         self.lines[keys] = _line(event)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(keys)
@@ -132,7 +132,7 @@ class _YamlReader:
         return scalar(text) if event.style is None else text
 
     def _items(self) -> Iterator[yaml.Event]:
-        """The first event of each value of a list or mapping, up to its end."""
+        """Yield the first event of each value of a list or mapping, up to its end."""
         while not isinstance(event := self._next(), yaml.CollectionEndEvent):
             yield event
 
@@ -142,7 +142,7 @@ class _YamlReader:
             key, line = self._key(event), _line(event)
             if key in out:
                 first = self.lines[(*keys, key)]
-                self._problem(line, f"{key}: this key stands twice (first on line {first})")
+                self._problem(line, f"{key}: duplicate key (first on line {first})")
                 self._skip(self._next())
             else:
                 out[key] = self._read(self._next(), (*keys, key))
@@ -157,13 +157,13 @@ class _YamlReader:
         return ""
 
     def _skip(self, event: yaml.Event) -> None:
-        """Pass over the value that begins with `event`."""
+        """Skip the value that begins with `event`."""
         if isinstance(event, yaml.CollectionStartEvent):
             for inner in self._items():
                 self._skip(inner)
 
     def _text(self, event: yaml.ScalarEvent) -> str:
-        """The text of a scalar; half a character, which no file can hold, is noted."""
+        """Return the text of a scalar; record a lone surrogate, which no file can contain."""
         text = str(event.value)
         if _HALF.search(text):
             self._problem(_line(event), f"half a character ({printable(text)[:60]}) is no text")
@@ -178,10 +178,10 @@ def _line(event: yaml.Event) -> int:
 
 
 def parse(text: str, source: str) -> Document:
-    """The document in `text`; `source` names it in messages.
+    """Return the document in `text`; `source` names it in messages.
 
     Raises:
-        BadSuite: not YAML, or YAML that hides a surprise (a key twice, an alias, a tag).
+        BadSuite: not YAML, or YAML with a duplicate key, an alias or a tag.
     """
     if len(text) > LARGEST:
         raise BadSuite([f"{source}: is larger than {LARGEST // 1024} KiB"])
@@ -202,10 +202,10 @@ def parse(text: str, source: str) -> Document:
 
 
 def load(path: Path) -> Document:
-    """The document in the file at `path`.
+    """Return the document in the file at `path`.
 
     Raises:
-        UserError: the file is missing or cannot be read; near file names are suggested.
+        UserError: the file is missing or cannot be read; similar file names are suggested.
         BadSuite: see `parse`.
     """
     try:

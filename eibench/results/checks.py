@@ -54,7 +54,7 @@ def _contradictions(plan: Mapping[str, Any]) -> Iterator[str]:
     if not runs and plan.get("kind") != "search":
         yield "runs: must not be empty"
     if len(known) < len(runs):
-        yield f"runs: {Counter(runs).most_common(1)[0][0]} stands twice"
+        yield f"runs: {Counter(runs).most_common(1)[0][0]} is listed twice"
     for i, run in enumerate(plan["runs"]):
         made = run_id_of(run["fields"])
         if made not in (None, run["run_id"]):

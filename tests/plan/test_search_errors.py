@@ -38,7 +38,7 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     (search(spaces={}), "  spaces: {}", "did you mean 'space'?"),
     (search(seeds=...), "search:", "search.seeds: is missing"),
     (search(seeds=[]), "  seeds: []", "search.seeds: must not be empty"),
-    (search(seeds=[1000, 1000]), "  - 1000+1", "search.seeds[1]: 1000 stands twice"),
+    (search(seeds=[1000, 1000]), "  - 1000+1", "search.seeds[1]: 1000 is listed twice"),
     (search(seeds=[1000, 0]), "  - 0", "search.seeds[1]: 0 is one of the suite's `seeds`"),
     (search(seeds=[-1]), "  - -1", "search.seeds[0]: must be at least 0, not -1"),
     (search(trials=0), "  trials: 0", "search.trials: must be at least 1, not 0"),
@@ -72,7 +72,7 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     (lr(choices=[]), "      choices: []", "search.space.train.lr.choices: must not be empty"),
     (lr(choices=[1]), "    train.lr:", "search.space.train.lr: has one choice alone, which leav"),
     (lr(choices=3), "      choices: 3", "search.space.train.lr.choices: must be a list, not 3"),
-    (lr(choices=[1, 2, 1]), "    train.lr:", "search.space.train.lr: 1 stands twice in choices"),
+    (lr(choices=[1, 2, 1]), "    train.lr:", "search.space.train.lr: 1 is listed twice in choices"),
     (lr(choices=[1, 2], low=1), "    train.lr:", "has choices, and so no low, high, log or step"),
     (lr(choices=[1, 2], log=True), "    train.lr:", "has choices, and so no low, high, log or st"),
     # keys

@@ -59,7 +59,7 @@ HOSTILE = {
                   "ablate: must have at most 1000"),
     "values of an axis": (suite(grid={"train.epochs": MANY}), "larger than 256 KiB"),
     "values of an axis, fewer": (suite(grid={"train.epochs": MANY[:11_000]}), TOO_MANY_VALUES),
-    "equal values": (suite(grid={"train.epochs": [1] * 9000}), "1 stands twice"),
+    "equal values": (suite(grid={"train.epochs": [1] * 9000}), "1 is listed twice"),
     "unequal lists": (suite(grid={"a": [[[i]] for i in range(3000)]}, seeds=[1, 2, 3, 4]),
                       TOO_MANY_RUNS),
     "seeds": (suite(seeds=list(range(11_000))), TOO_MANY_VALUES),

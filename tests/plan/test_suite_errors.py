@@ -56,7 +56,7 @@ TOP: list[tuple[dict[str, Any], str, str]] = [
     ({"seeds": [0, True]}, "- true", "seeds[1]: must be a whole number, not true"),
     ({"seeds": [0, "a"]}, "- a", "seeds[1]: must be a whole number, not 'a'"),
     ({"seeds": [0, -4]}, "- -4", "seeds[1]: must be at least 0, not -4"),
-    ({"seeds": [5, 8, 7, 8]}, "- 7+1", "seeds[3]: 8 stands twice"),
+    ({"seeds": [5, 8, 7, 8]}, "- 7+1", "seeds[3]: 8 is listed twice"),
     ({"seeds": [2**70]}, f"- {2**70}", "seeds[0]: "),  # torch takes 64 bits
     ({"per_method": [1]}, "per_method:", "per_method: must be a mapping of keys"),
     ({"per_method": {"ei": 3}}, "  ei: 3", "per_method.ei: must be a mapping of keys"),
@@ -159,7 +159,7 @@ AXES: list[tuple[dict[str, Any], str, str]] = [
     ({"grid": {"": [7]}}, ": - 7", "unknown key"),
     ({"grid": {"train.lr.x": [7]}}, "  train.lr.x: | - 7", "grid.train.lr.x"),
     ({"grid": {"timesteps.x": [7]}}, "- 7", "goes through a value that is not a mapping"),
-    ({"grid": {"train.lr": [0.5, 7, 0.25, 7]}}, "- 0.25+1", "grid.train.lr[3]: 7 stands twice"),
+    ({"grid": {"train.lr": [0.5, 7, 0.25, 7]}}, "- 0.25+1", "grid.train.lr[3]: 7 is listed twice"),
     ({"grid": {"seed": [1]}}, "  seed:", "grid.seed: seeds are listed under `seeds`"),
     ({"zip": {"seed": [1]}}, "  seed:", "zip.seed: seeds are listed under `seeds`"),
     ({"zip": {"model.depth": [1]}}, "zip:+1", "zip.model.depth: is an axis of grid as well"),
@@ -246,7 +246,7 @@ def test_what_every_suite_needs(project, key):
         ("\n\nname\n", "tiny.yaml:3: must be a mapping of keys to values, not 'name'"),
         ("- name: x\n", "tiny.yaml:1: must be a mapping of keys to values, not [{'name': 'x'}]"),
         ("name: x\nbase: {a: 1\ntitle: y\n", "tiny.yaml:3: not valid YAML"),
-        ("name: x\nname: y\n", "tiny.yaml:2: name: this key stands twice (first on line 1)"),
+        ("name: x\nname: y\n", "tiny.yaml:2: name: duplicate key (first on line 1)"),
     ],
 )
 def test_not_a_suite_at_all(project, text, message):

@@ -108,7 +108,7 @@ def test_a_number_too_long_for_python_stays_text(digits):
 
 def test_a_key_that_stands_twice_is_shown_with_both_lines():
     text = "# runs\na: 1\nb:\n  c: 1\n  d: 2\n\n  c: 3\n"
-    assert problems(text) == ["f.yaml:7: c: this key stands twice (first on line 4)"]
+    assert problems(text) == ["f.yaml:7: c: duplicate key (first on line 4)"]
 
 
 def test_every_repeated_key_is_reported():

@@ -78,7 +78,7 @@ def test_what_is_given_is_completed(depth_scaling):
     [
         (["model.dept"], None, r"--rows model.dept: .*vary: method, .*did you mean 'model.depth'"),
         (None, ["metod"], r"--columns metod: .*did you mean 'method'"),
-        (["method", "method"], None, "method stands twice"),
+        (["method", "method"], None, "method is listed twice"),
         (["method"], ["method"], "method stands both in --rows and in --columns"),
     ],
 )

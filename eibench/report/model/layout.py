@@ -62,7 +62,7 @@ def choose_layout(
     """The layout asked for, the rest filled in from the suite's axes.
 
     Raises:
-        UserError: a field that no run has, one that stands twice, or nothing called `against`.
+        UserError: a field that no run has, one that is listed twice, or nothing called `against`.
     """
     check_fields(suite, "--rows", rows or ())
     check_fields(suite, "--columns", columns or ())
@@ -98,7 +98,7 @@ def choose_axes(
     where rows are ablations: these are drawn as differences.
 
     Raises:
-        UserError: a field that no run has, one that stands twice, or an `x` without numbers.
+        UserError: a field that no run has, one that is listed twice, or an `x` without numbers.
     """
     rows = [ABLATION if ABLATION in axes(suite) else METHOD] if by is None else list(by)
     check_fields(suite, "--by", rows)
@@ -125,7 +125,7 @@ def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> Non
             hint = f"fields that vary: {vary}{did_you_mean(field, known)}"
             raise UserError(f"{option} {field}: no run of {suite.name} has this field; {hint}")
         if field in fields[:i]:
-            raise UserError(f"{option}: {field} stands twice")
+            raise UserError(f"{option}: {field} is listed twice")
 
 
 def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
