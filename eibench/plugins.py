@@ -154,7 +154,7 @@ def _files(module: str) -> list[Path]:
     if hasattr(package, "__path__"):
         return sorted(path for folder in package.__path__ for path in Path(folder).rglob("*.py"))
     if getattr(package, "__file__", None) is None:
-        raise UserError("what is added must stand in a file, whose hash identifies its runs")
+        raise UserError("a plugin must be defined in a file, whose hash identifies its runs")
     return [Path(str(package.__file__))]
 
 

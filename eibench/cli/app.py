@@ -58,7 +58,7 @@ class _Group(TyperGroup):
         except UserError as error:
             raise _bad_input(str(error)) from None
         except KeyboardInterrupt:
-            say("interrupted; the same command goes on from here", err=True)
+            say("interrupted; run the same command again to resume", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BaseException as error:
             if (message := _message(error)) is None:

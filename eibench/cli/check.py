@@ -46,14 +46,10 @@ def _with_settings(loaded: Loaded, settings: list[Override]) -> list[tuple[str, 
             hint = did_you_mean(setting.key, known)
             raise UserError(f"{setting}: unknown option; allowed: {allowed}{hint}")
     values = {setting.key: setting.value for setting in settings}
+    own = [{k: values[k] for k in values if k in cls.model_fields} for _, cls in loaded.choices]
     return [
-        (
-            kind,
-            validate_settings(
-                cls, cls.name, {k: values[k] for k in values if k in cls.model_fields}
-            ),
-        )
-        for kind, cls in loaded.choices
+        (kind, validate_settings(cls, cls.name, chosen))
+        for (kind, cls), chosen in zip(loaded.choices, own, strict=True)
     ]
 
 

@@ -45,7 +45,9 @@ def fetch(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
         say(f"{name}: nothing to fetch; {_origin(options)}")
         return
     folder, fetched = datasets.fetch(name)
-    say(f"{name}: {'fetched and whole' if fetched else 'there already, and whole'}: {folder}")
+    say(
+        f"{name}: {'fetched and verified' if fetched else 'already present and verified'}: {folder}"
+    )
 
 
 @data_app.command()
@@ -64,9 +66,9 @@ def verify(
         say(problem)
     if problems:
         count = "1 file is" if len(problems) == 1 else f"{len(problems)} files are"
-        say(f"{name}: {count} not whole; `eibench data fetch {name}` gets it anew")
+        say(f"{name}: {count} missing or damaged; `eibench data fetch {name}` fetches it again")
         raise typer.Exit(1)
-    say(f"{name}: whole")
+    say(f"{name}: complete")
 
 
 @data_app.command()
@@ -120,11 +122,11 @@ def _options(name: str, settings: list[str] | None, plugins: list[str] | None) -
 def _origin(options: type[DataOptions]) -> str:
     """Return why a data set needs no download."""
     if options.plugin is not None:
-        return f"it comes from the plugin {options.plugin.name}, which knows its files"
+        return f"it is loaded by the plugin {options.plugin.name}"
     required = [key for key, field in options.model_fields.items() if field.is_required()]
     if required:
-        return f"it is made of what you name under {', '.join(required)}"
-    return "it comes with what eibench installs"
+        return f"it is read from what you specify as {', '.join(required)}"
+    return "it ships with a dependency of eibench"
 
 
 def _title(options: DataOptions, found: Description) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import Plugins, valid_paths
+from eibench.cli.options import AsJson, Plugins, valid_paths
 from eibench.errors import UserError
 from eibench.plan.options import DATASETS, METHODS, MODELS, Choice
 from eibench.plan.plugins import installed_plugins, load_plugins
@@ -18,7 +18,6 @@ from eibench.plan.suite import read_suite, suite_files
 from eibench.results.metrics import METRICS
 
 list_app = typer.Typer(no_args_is_help=True, help="List what a suite can name.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list of name and summary.")]
 
 
 def _show(entries: list[dict[str, str]], as_json: bool) -> None:

@@ -45,7 +45,7 @@ class ProgressDisplay:
 
     def skipped(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """Show a run that had already finished."""
-        self._done(run, record, "already there")
+        self._done(run, record, "already finished")
 
     def started(self, run: PlannedRun) -> None:
         """Show that a run begins or resumes."""

@@ -65,8 +65,8 @@ def splits_are_disjoint(choice: DataOptions) -> None:
         shared = len(found[first] & found[second])
         require(
             shared <= REPEATS * len(found[second]),
-            f"{shared} of {len(found[second])} images of {second} stand in {first} as well, so its "
-            "accuracy would be that of what was learned by heart: split by index, once",
+            f"{shared} of {len(found[second])} images of {second} occur in {first} too, so its "
+            "accuracy would measure memorization: split by index, once",
         )
 
 

@@ -114,7 +114,7 @@ def check_labels(data: ImageData) -> None:
         "class names are not a tuple of text",
     )
     count = len(names)
-    require(count > 1, f"it has {_count(names)}, and there is nothing to tell apart")
+    require(count > 1, f"it has {_count(names)}, but at least two are needed")
     name, times = Counter(names).most_common(1)[0]
     require(times == 1, f"{times} classes are called {name!r}")
     for name, split in data.splits.items():

@@ -106,7 +106,7 @@ def _require_several_classes(base: Path, train: ClassFolders) -> None:
     inside = folders_in(folder)
     holds = f"; {folder} holds the folders {shorten_list(inside)}: is that the level meant?"
     raise DataError(
-        f"{base / 'train'}: one class, {train.classes[0]!r}, and there is nothing to tell apart"
+        f"{base / 'train'}: one class, {train.classes[0]!r}, but at least two are needed"
         f"{holds * bool(inside)}"
     )
 

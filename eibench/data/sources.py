@@ -75,7 +75,7 @@ def damaged_error(name: str, problems: list[str]) -> DataError:
     """Return the error of a data set with `problems`; its message shows the first."""
     more = f" (and {len(problems) - 1} more: `eibench data verify {name}`)"
     return DataError(
-        f"{problems[0]}{more * (len(problems) > 1)}; `eibench data fetch {name}` gets it anew"
+        f"{problems[0]}{more * (len(problems) > 1)}; `eibench data fetch {name}` fetches it again"
     )
 
 

@@ -86,7 +86,7 @@ def as_user_error(spec: RunSpec) -> Iterator[None]:
         if not isinstance(error, Exception):
             raise PluginExit(words or described(error)) from None
         if words:
-            raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
+            raise UserError(f"{words}; `eibench check` tests a plugin alone") from None
         if isinstance(error, RuntimeError):  # a size that no machine can count
             text = text_of(error)
             raise UserError(f"model {spec.model.label} cannot be built: {text}") from None

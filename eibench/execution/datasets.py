@@ -148,7 +148,7 @@ def _load(options: DataOptions, timesteps: int) -> ImageData:
     except BaseException as error:
         pass_on(error)
         if words := plugin_error(error):
-            raise UserError(f"{words}; `eibench check` tries a plugin by itself") from None
+            raise UserError(f"{words}; `eibench check` tests a plugin alone") from None
         raise
 
 

@@ -36,7 +36,7 @@ def check_batches(spec: RunSpec, data: ImageData) -> None:
         )
         raise UserError(
             f"train.batch_size {size} {what}, which method {spec.method.label} in model "
-            f"{spec.model.label} cannot take ({why}); train.batch_size "
+            f"{spec.model.label} cannot process ({why}); train.batch_size "
             f"{_other_size(size, data)} leaves none"
         )
 

@@ -33,7 +33,7 @@ def test_a_renamed_ablation_keeps_its_results(project, cli):
     assert cli("run", path).code == 0
     renamed = {"reset to zero": ABLATE["hard reset"], "plain descent": ABLATE["no momentum"]}
     done = cli("run", project.suite(grid={}, ablate=renamed))
-    assert done.out.count("already there") == 3
+    assert done.out.count("already finished") == 3
     names = ["base", *renamed]
     assert list(eibench.load_results("results/tiny")["ablation"]) == names
     plain = cli("run", project.suite(grid={}))

@@ -174,7 +174,7 @@ def test_the_same_data_gives_the_same_picture(cli):
 @EACH
 def test_verify_what_is_whole(cli, name, made):
     done = cli("data", "verify", name, "--data-dir", "store")
-    assert (done.code, done.out, done.err) == (0, f"{name}: whole\n", "")
+    assert (done.code, done.out, done.err) == (0, f"{name}: complete\n", "")
 
 
 @pytest.mark.parametrize("name", ["cifar10"])
@@ -186,15 +186,18 @@ def test_verify_names_each_damaged_file(cli, name, made):
     first, second, last = done.out.splitlines()
     assert first.startswith(f"store/{VICTIM}: damaged, its md5 is d41d8cd98f00b204e9800998ecf8427e")
     assert second == "store/cifar10/cifar-10-batches-py/test_batch: missing"
-    assert last == "cifar10: 2 files are not whole; `eibench data fetch cifar10` gets it anew"
+    assert (
+        last
+        == "cifar10: 2 files are missing or damaged; `eibench data fetch cifar10` fetches it again"
+    )
 
 
 def test_verify_what_is_not_fetched(cli):
-    assert cli("data", "verify", "digits").out == "digits: whole\n"
+    assert cli("data", "verify", "digits").out == "digits: complete\n"
     for split in ("train", "test"):
         fill(split, {name: [(i, i, i) for i in range(10)] for name in ("a", "b")})
     words = ["data", "verify", "imagefolder", "--set", "root=root"]
-    assert cli(*words).out == "imagefolder: whole\n"
+    assert cli(*words).out == "imagefolder: complete\n"
     Path("root/train/a/3.png").write_bytes(b"x")
     assert "root/train/a/3.png: not a readable image" in refused(cli(*words))
 
@@ -207,7 +210,7 @@ def test_fetch_what_is_there(cli, name, made, monkeypatch):
     monkeypatch.setattr(tiny_files.KINDS[name], "mirrors", [])
     done = cli("data", "fetch", name, "--data-dir", "store")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "mnist: there already, and whole: store/mnist\n"
+    assert done.out == "mnist: already present and verified: store/mnist\n"
 
 
 @pytest.mark.parametrize("name", ["cifar10"])
@@ -221,7 +224,7 @@ def test_fetch_from_its_distributor(cli, name, made, monkeypatch):
     monkeypatch.setattr(utils, "_get_redirect_url", lambda url, **_: url)
     monkeypatch.setattr(utils, "_urlretrieve", lambda _, to: Path(to).write_bytes(archive))
     done = cli("data", "fetch", name, "--data-dir", "store")
-    assert (done.code, done.out) == (0, "cifar10: fetched and whole: store/cifar10\n")
+    assert (done.code, done.out) == (0, "cifar10: fetched and verified: store/cifar10\n")
     assert cli("data", "verify", name, "--data-dir", "store").code == 0
 
 
@@ -236,15 +239,13 @@ def test_fetch_without_a_network(cli, monkeypatch):
 
 def test_nothing_to_fetch(cli, project):
     assert cli("data", "fetch", "digits").out == (
-        "digits: nothing to fetch; it comes with what eibench installs\n"
+        "digits: nothing to fetch; it ships with a dependency of eibench\n"
     )
     assert cli("data", "fetch", "imagefolder").out == (
-        "imagefolder: nothing to fetch; it is made of what you name under root\n"
+        "imagefolder: nothing to fetch; it is read from what you specify as root\n"
     )
     done = cli("data", "fetch", "flashes", "--plugin", project.write(EVENTS, "flashes.py"))
-    assert done.out == (
-        "flashes: nothing to fetch; it comes from the plugin flashes.py, which knows its files\n"
-    )
+    assert done.out == ("flashes: nothing to fetch; it is loaded by the plugin flashes.py\n")
 
 
 # ---------------------------------------------------------------------------- bad input

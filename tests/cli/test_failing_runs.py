@@ -124,7 +124,7 @@ def test_these_are_tried_again(cli, project, tiny, break_tdbn, monkeypatch, fail
     mend(monkeypatch)
     done = cli("run", tiny)
     assert done.code == 0
-    assert done.out.count("already there") == 2
+    assert done.out.count("already finished") == 2
     assert by_method(project)["tdbn"]["status"] == "ok"
     assert by_method(project)["tdbn"]["reason"] is None
     assert kept.items() <= by_method(project).items()
@@ -137,7 +137,7 @@ def test_diverged_is_not_tried_again(cli, project, tiny, break_tdbn, monkeypatch
     before = project.files()
     done = cli("run", tiny)
     assert done.code == 1
-    assert done.out.count("already there") == 3
+    assert done.out.count("already finished") == 3
     assert project.files() == before
 
 
@@ -213,7 +213,7 @@ def test_interrupted_in_the_middle(cli, project, break_tdbn, monkeypatch):
     break_tdbn(KeyboardInterrupt(), after=1)
     done = cli("run", path)
     assert done.code == 130
-    assert done.err == "interrupted; the same command goes on from here\n"
+    assert done.err == "interrupted; run the same command again to resume\n"
     assert by_method(project).keys() == {"no_norm"}
     (folder,) = Path("results/tiny").glob("tdbn*")
     assert (folder / "checkpoint.pt").exists()

@@ -101,7 +101,7 @@ def test_a_failed_run_is_a_row_with_its_reason(cli, project, monkeypatch, status
 def test_runs_of_an_older_plan_are_told_apart(cli, project, half):
     """The suite changed; the old results are still there, but are not what is asked for now."""
     half.write_text(half.read_text().replace("  - tdbn\n", "").replace("  - 2\n", ""))
-    assert cli("run", half).out.count("already there") == 1
+    assert cli("run", half).out.count("already finished") == 1
     frame = eibench.load_results("results")
     assert dict(zip(frame["method"], frame["planned"], strict=True)) == {"ei": True, "tdbn": False}
 

@@ -65,7 +65,7 @@ def test_every_method_can_be_probed(cli, project):
 def test_finished_probes_are_skipped(cli, project, probes, monkeypatch):
     cli("run", probes, "--only", "model.depth=1")
     before = project.records()
-    assert cli("run", probes).out.count("already there") == 1
+    assert cli("run", probes).out.count("already finished") == 1
     assert before.items() <= project.records().items()
     monkeypatch.setattr("eibench.execution.workers.execute", None)
     assert cli("run", probes).code == 0

@@ -133,7 +133,7 @@ def test_a_second_run_skips_everything(cli, project, tiny):
     before = project.files()
     done = cli("run", tiny)
     assert done.code == 0
-    assert done.out.count("already there") == 2
+    assert done.out.count("already finished") == 2
     assert "2 of 2 runs ok" in done.out
     assert project.files() == before
 
@@ -148,7 +148,7 @@ def test_only_what_is_missing_is_run(cli, project, tiny):
     cli("run", tiny, "--only", "model.depth=2")
     before = project.records()
     done = cli("run", tiny)
-    assert done.out.count("already there") == 1
+    assert done.out.count("already finished") == 1
     after = project.records()
     assert len(after) == 2
     assert before.items() <= after.items()

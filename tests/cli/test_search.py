@@ -109,7 +109,7 @@ def test_the_same_command_again_costs_nothing(cli, project, suite, monkeypatch):
     done = cli("search", path)
     assert done.code == 0
     assert "3 of 3 trials; 1 of 1 winners to confirm" in done.out
-    assert "already there" in done.out
+    assert "already finished" in done.out
     assert (project.records(), project.records("tiny/search"), trials()) == before
 
 
@@ -363,7 +363,7 @@ def test_interrupted_at_any_epoch_it_goes_on_to_the_same_trials(cli, suite, monk
     while not codes or codes[-1] == 130:
         done = cli("search", path)
         codes.append(done.code)
-        assert done.code != 130 or done.err == "interrupted; the same command goes on from here\n"
+        assert done.code != 130 or done.err == "interrupted; run the same command again to resume\n"
     assert len(codes) > 3
     assert codes[-1] == 0
     assert trials() == trials("whole")

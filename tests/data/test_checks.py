@@ -139,7 +139,7 @@ def test_labels(labels, words):
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("a",), "it has one class, 'a', and there is nothing to tell apart"),
+        (("a",), "it has one class, 'a', but at least two are needed"),
         ((), "it has no classes"),
         (("a", "b", "a"), "2 classes are called 'a'"),
         (("a", "b", "c", "d"), "no training image of d"),

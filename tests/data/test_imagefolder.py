@@ -408,7 +408,7 @@ def test_one_class(root):
         Path(root, split).mkdir()
         Path("images").rename(Path(root, split, "images"))
     assert refusal() == (
-        "root/train: one class, 'images', and there is nothing to tell apart; root/train/images "
+        "root/train: one class, 'images', but at least two are needed; root/train/images "
         "holds the folders cat, dog: is that the level meant?"
     )
 
@@ -416,7 +416,7 @@ def test_one_class(root):
 def test_one_class_that_holds_no_folders():
     fill("train", classes=["cat"])
     fill("test", classes=["cat"])
-    assert refusal().endswith("one class, 'cat', and there is nothing to tell apart")
+    assert refusal().endswith("one class, 'cat', but at least two are needed")
 
 
 def test_classes_that_differ_in_capitals():

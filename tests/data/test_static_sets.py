@@ -351,7 +351,7 @@ def test_one_message_counts_the_others(name, made):
         (made / CIFAR10.base_folder / part).unlink()
     assert refusal(name) == (
         f"{made / CIFAR10.base_folder / 'data_batch_2'}: missing (and 2 more: `eibench data verify "
-        "cifar10`); `eibench data fetch cifar10` gets it anew"
+        "cifar10`); `eibench data fetch cifar10` fetches it again"
     )
 
 

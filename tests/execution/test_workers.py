@@ -152,7 +152,7 @@ def test_a_process_that_is_killed_takes_one_run_with_it(start):
     again = start(*RESULTS, epochs=24)
     out, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert out.count("already there") == 3
+    assert out.count("already finished") == 3
     assert {r["status"] for r in records().values()} == {"ok"}
 
 
@@ -165,7 +165,7 @@ def test_an_interrupt_ends_all_at_once_and_they_go_on_later(start, start_anew, e
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=300)  # of 400 epochs, on however busy a machine
     assert process.returncode == 130, errors
-    assert errors == "interrupted; the same command goes on from here\n"
+    assert errors == "interrupted; run the same command again to resume\n"
     assert not any(alive(pid) for pid in left)
     assert not records()
     if not early:

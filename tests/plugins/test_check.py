@@ -196,7 +196,7 @@ BROKEN_DATA = {
             RETURN.replace("return ", "data = ") + "\n    images = data.test.images\n"
             "    images[:64] = data.train.images[:64]\n    return data",
         ],
-        "64 of 256 images of test stand in train as well",
+        "64 of 256 images of test occur in train too",
     ),
     "values outside": (["noisy.clamp(0, 1)", "noisy"], "scale them to [0, 1]"),
     "bytes of another kind": (["noisy.clamp(0, 1)", "noisy.clamp(0, 1).double()"], "torch.float64"),

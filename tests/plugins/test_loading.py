@@ -157,7 +157,7 @@ def test_code_that_fails_when_a_network_is_built(cli, project, broken):
         assert done.code == 2
         (line,) = done.errors
         assert line.startswith("broken.py:36: NameError: name 'RMSNrom2d' is not defined")
-        assert line.endswith("; `eibench check` tries a plugin by itself")
+        assert line.endswith("; `eibench check` tests a plugin alone")
     assert not Path("results").exists()
 
 
@@ -252,11 +252,11 @@ def test_reports_and_plots_need_no_plugin(cli, project, tutorial, forget):
 
 def test_finished_runs_are_skipped_until_the_plugin_changes(cli, project, tutorial, forget):
     project.suite(plugins=[NORM], base={"method": "rmsnorm"}, grid={"model.depth": [1]})
-    assert "already there" not in cli("run", "tiny.yaml").out
-    assert "already there" in cli("run", "tiny.yaml").out
+    assert "already finished" not in cli("run", "tiny.yaml").out
+    assert "already finished" in cli("run", "tiny.yaml").out
     forget()
     Path(NORM).write_text(tutorial[NORM] + "# again\n")
-    assert "already there" not in cli("run", "tiny.yaml").out
+    assert "already finished" not in cli("run", "tiny.yaml").out
     assert len(project.records()) == 2
 
 

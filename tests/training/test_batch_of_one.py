@@ -40,7 +40,7 @@ def refusal(run, data):
 def test_the_message(data):
     assert refusal(spec(PER_STEP), data).startswith(
         "train.batch_size 53 leaves one image of the 1167 in train for the last batch, which "
-        "method batchnorm-per_step in model mlp-depth1-width8 cannot take (Expected more than 1 "
+        "method batchnorm-per_step in model mlp-depth1-width8 cannot process (Expected more than 1 "
     )
     assert refusal(spec(PER_STEP), data).endswith("; train.batch_size 54 leaves none")
 
