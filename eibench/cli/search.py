@@ -147,8 +147,10 @@ class _SearchProgress(ProgressDisplay):
 
     def trial(self, study: ResumableStudy, trial: OpenTrial, outcome: Outcome) -> None:
         """Show a trial that has ended."""
-        words = "pruned" if outcome.state == "pruned" else outcome.reason or ""
-        if outcome.state == "complete" and outcome.score is not None:
+        state, words = outcome.state.name.lower(), outcome.reason or ""
+        if state == "pruned":
+            words = state
+        elif state == "complete" and outcome.score is not None:
             words = f"{outcome.score:.1f} {words}".rstrip()
         values = [f"{k.rpartition('.')[2]} {show_value(v)}" for k, v in trial.values.items()]
         self.line(f"{study.plan.name}, trial {trial.number}: {words}  ({', '.join(values)})")

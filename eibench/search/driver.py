@@ -21,7 +21,7 @@ from eibench.plan.suite import PlannedRun
 from eibench.results.paths import member
 from eibench.results.store import FINAL, SEARCH
 from eibench.search.journal import open_journal, refuse_other_trials
-from eibench.search.record import SCORE, SearchRecord, outcome, read_outcome, run_folders, winner
+from eibench.search.record import SCORE, SearchRecord, outcome
 from eibench.search.study import OpenTrial, Outcome, ResumableStudy
 from eibench.training.batch_of_one import sizes_that_leave_one
 
@@ -84,10 +84,10 @@ def search(
         suite = suite_source(plan.name, [*plan.expansion.files(), *data])
         record = SearchRecord(plan, folder, chance)
         _Driver(suite, studies, record, workers, listener).run()
-    best = {study.plan.name: (study, winner(study)) for study in studies}
+    best = [(study, study.winner()) for study in studies]
     ended = [trial for study in studies for trial in study.told]
     return SearchResult(
-        winners={n: s.values(s.told[i]) for n, (s, i) in best.items() if i is not None},
+        winners={s.plan.name: s.values(s.told[i]) for s, i in best if i is not None},
         trials=len(ended),
         failed=sum(trial.state == optuna.trial.TrialState.FAIL for trial in ended),
     )
@@ -141,8 +141,7 @@ class _Driver:
         """Run trials until every study has its number."""
         try:
             for (study, trial), pruned in self.workers.each(self._work, self._following):
-                chance = self.record.chance[study.plan.name]
-                found = read_outcome(study, trial.values, self.record.folder, chance, pruned)
+                found = self.record.outcome(study.plan, trial.values, pruned)
                 study.end(trial, found)
                 self.record.write(self.studies)
                 self.listener.trial(study, trial, found)
@@ -175,7 +174,7 @@ class _Driver:
         self, study: ResumableStudy, trial: OpenTrial, run: PlannedRun, earlier: int
     ) -> dict[str, Any] | None:
         """Return the record of the trial's run after `earlier` ones; None when it was pruned."""
-        folders = run_folders(study, trial.values, self.record.folder)
+        folders = self.record.run_folders(study.plan, trial.values)
         files, epochs = folders[earlier], run.spec.train.epochs
         mean = outcome(folders[:earlier], self.record.chance[study.plan.name]).score or 0.0
 

@@ -14,29 +14,118 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from eibench.plan.search import SearchPlan
+from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.results.schema import SCHEMA
 from eibench.results.store import DIVERGED, MISSING, OK, SEARCH, RunFolder, to_json, write_atomic
-from eibench.search.study import STATES, Outcome, ResumableStudy
+from eibench.search.study import Outcome, ResumableStudy
 
 SCORE = "validation_accuracy"
 """The metric that a search maximizes."""
-STATE_NAMES = {state: name for name, state in STATES.items()}
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
 
 
-def run_folders(study: ResumableStudy, values: Mapping[str, Any], folder: Path) -> list[RunFolder]:
-    """Return where the runs of a trial are, one for each seed; none for impossible values."""
-    seeds = [] if study.plan.refusal(values) else study.search.options.seeds
-    return [RunFolder(folder / study.plan.spec(values, seed).run_id) for seed in seeds]
+class SearchRecord:
+    """The folder of a search: the runs of its trials, and `plan.json`."""
+
+    def __init__(self, search: SearchPlan, folder: Path, chance: Mapping[str, float]) -> None:
+        self.search, self.folder, self.chance = search, folder, chance
+        """`chance`: accuracy in percent of a guess, by study."""
+        self.fields: dict[str, dict[str, Any]] = {}
+        """By run id, of all runs that were written before."""
+
+    def run_folders(self, study: StudyPlan, values: Mapping[str, Any]) -> list[RunFolder]:
+        """Return where the runs of a trial are, one for each seed; `values` must be possible."""
+        seeds = self.search.options.seeds
+        return [RunFolder(self.folder / study.spec(values, seed).run_id) for seed in seeds]
+
+    def outcome(self, study: StudyPlan, values: Mapping[str, Any], pruned: bool) -> Outcome:
+        """Return the outcome of a trial; a run that diverged has the accuracy of a guess."""
+        if refusal := study.refusal(values):
+            return Outcome(TrialState.FAIL, refusal)
+        return outcome(self.run_folders(study, values), self.chance[study.name], pruned)
+
+    def write(self, studies: Sequence[ResumableStudy], importances: bool = False) -> None:
+        """Write the file; `importances` take a while, and are for the end."""
+        known, options = self.search, self.search.options
+        described = [self._study(study, importances) for study in studies]
+        trials = [trial for study in described for trial in study["trials"]]
+        ids = dict.fromkeys(run_id for trial in trials for run_id in trial["runs"])
+        content = {
+            "schema": SCHEMA,
+            "suite": known.name,
+            "title": known.title,
+            "kind": SEARCH,
+            "axes": known.axes,
+            "tuned_by": None,
+            "same": [],
+            "runs": [{"run_id": run_id, "fields": self.fields[run_id]} for run_id in ids],
+            "search": {
+                "objectives": [SCORE],
+                "trials": known.trials,
+                "minutes": None,
+                "sampler": options.sampler,
+                "sampler_seed": options.sampler_seed,
+                "pruner": options.pruner,
+                "seeds": options.seeds,
+                "confirm_seeds": known.seeds,
+                "optuna": optuna.__version__,
+            },
+            "studies": described,
+        }
+        write_atomic(self.folder / "plan.json", to_json(content))
+
+    def _study(self, study: ResumableStudy, importances: bool) -> dict[str, Any]:
+        best = study.winner()
+        return {
+            "name": study.plan.name,
+            "arm": dict(study.plan.arm),
+            "space": {key: known.to_dict() for key, known in study.plan.space.items()},
+            "trials": list(self._trials(study)),
+            "winner": best,
+            "front": [] if best is None else [best],
+            "importances": _importances(study) if importances else None,
+        }
+
+    def _trials(self, study: ResumableStudy) -> Iterator[dict[str, Any]]:
+        for number, told in enumerate(study.told):
+            row = {"number": number, "values": study.values(told), "state": STATES[told.state]}
+            row["scores"] = {} if told.value is None else {SCORE: told.value}
+            yield self._with_notes(row, study.plan, told.user_attrs)
+        for trial in study.batch:
+            known = trial.outcome or Outcome(TrialState.RUNNING)
+            if trial.started and trial.outcome is None:
+                known = self.outcome(study.plan, trial.values, pruned=False)
+            row = {"number": trial.number, "values": trial.values, "state": "running"}
+            yield self._with_notes({**row, "scores": {}}, study.plan, known.notes())
+
+    def _with_notes(
+        self, row: dict[str, Any], study: StudyPlan, notes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the row of a trial, and remember the fields of its runs."""
+        if row["state"] == "running":
+            notes = {**notes, "reason": None}
+        for run_id, seed in zip(notes["runs"], self.search.options.seeds, strict=False):
+            if run_id not in self.fields:
+                self.fields[run_id] = study.run(row["values"], seed).fields()
+        return row | {key: notes[key] for key in ("reason", "runs", "seconds", "epochs", "loss")}
 
 
-def read_outcome(
-    study: ResumableStudy, values: Mapping[str, Any], folder: Path, chance: float, pruned: bool
-) -> Outcome:
-    """Return the outcome of a trial; a run that diverged has the accuracy of `chance`."""
-    if refusal := study.plan.refusal(values):
-        return Outcome("failed", refusal, None, None, 0.0, 0, [])
-    return outcome(run_folders(study, values, folder), chance, pruned)
+def _importances(study: ResumableStudy) -> dict[str, float] | None:
+    """Return each key's share in the variance of the score (fANOVA: Hutter et al., ICML 2014).
+
+    None where trials are too few or all alike.
+    """
+    if len(study.space) < 2:
+        return None
+    with contextlib.suppress(ValueError, RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = get_param_importances(study.study, evaluator=FanovaImportanceEvaluator(seed=0))
+        return {key: round(found[key], 4) for key in study.space if key in found} or None
+    return None
 
 
 def outcome(folders: Sequence[RunFolder], chance: float, pruned: bool = False) -> Outcome:
@@ -52,8 +141,9 @@ def outcome(folders: Sequence[RunFolder], chance: float, pruned: bool = False) -
     diverged = [end["reason"] for end in ends if end["status"] == DIVERGED]
     many = f"{len(diverged)} of {len(ends)} runs " if len(ends) > 1 else ""
     reasons = [*crashed, *(f"{many}diverged: {reason}" for reason in diverged)]
+    state = TrialState.PRUNED if pruned else TrialState.FAIL if crashed else TrialState.COMPLETE
     return Outcome(
-        state="pruned" if pruned else "failed" if crashed else "complete",
+        state=state,
         reason=reasons[0] if reasons and not pruned else None,
         score=_mean(scores),
         loss=_mean(losses),
@@ -100,109 +190,3 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     """Return the mean of the numbers that are not None."""
     known = [number for number in numbers if number is not None]
     return statistics.fmean(known) if known else None
-
-
-# ---------------------------------------------------------------------------- search/plan.json
-
-
-class SearchRecord:
-    """The writer of `search/plan.json`."""
-
-    def __init__(self, search: SearchPlan, folder: Path, chance: Mapping[str, float]) -> None:
-        self.search, self.folder, self.chance = search, folder, chance
-        """`chance`: accuracy in percent of a guess, by study."""
-        self.fields: dict[str, dict[str, Any]] = {}
-        """By run id, of all runs that were written before."""
-
-    def write(self, studies: Sequence[ResumableStudy], importances: bool = False) -> None:
-        """Write the file; `importances` take a while, and are for the end."""
-        known, options = self.search, self.search.options
-        described = [self._study(study, importances) for study in studies]
-        trials = [trial for study in described for trial in study["trials"]]
-        ids = dict.fromkeys(run_id for trial in trials for run_id in trial["runs"])
-        content = {
-            "schema": SCHEMA,
-            "suite": known.name,
-            "title": known.title,
-            "kind": SEARCH,
-            "axes": known.axes,
-            "tuned_by": None,
-            "same": [],
-            "runs": [{"run_id": run_id, "fields": self.fields[run_id]} for run_id in ids],
-            "search": {
-                "objectives": [SCORE],
-                "trials": known.trials,
-                "minutes": None,
-                "sampler": options.sampler,
-                "sampler_seed": options.sampler_seed,
-                "pruner": options.pruner,
-                "seeds": options.seeds,
-                "confirm_seeds": known.seeds,
-                "optuna": optuna.__version__,
-            },
-            "studies": described,
-        }
-        write_atomic(self.folder / "plan.json", to_json(content))
-
-    def _study(self, study: ResumableStudy, importances: bool) -> dict[str, Any]:
-        rows = list(self._rows(study))
-        best = winner(study)
-        return {
-            "name": study.plan.name,
-            "arm": dict(study.plan.arm),
-            "space": {key: known.to_dict() for key, known in study.plan.space.items()},
-            "trials": rows,
-            "winner": best,
-            "front": [] if best is None else [best],
-            "importances": _importances(study) if importances else None,
-        }
-
-    def _rows(self, study: ResumableStudy) -> Iterator[dict[str, Any]]:
-        for number, told in enumerate(study.told):
-            scores = {} if told.value is None else {SCORE: told.value}
-            ended = {"state": STATE_NAMES[told.state], "scores": scores, **told.user_attrs}
-            yield self._row(study, number, study.values(told), ended)
-        for trial in study.batch:
-            chance = self.chance[study.plan.name]
-            found = read_outcome(study, trial.values, self.folder, chance, pruned=True)
-            begun = {"state": "running", "scores": {}, **found.notes()}
-            yield self._row(study, trial.number, trial.values, begun)
-
-    def _row(
-        self, study: ResumableStudy, number: int, values: Mapping[str, Any], known: dict[str, Any]
-    ) -> dict[str, Any]:
-        keys = ("state", "reason", "scores", "runs", "seconds", "epochs", "loss")
-        for run_id, seed in zip(known["runs"], self.search.options.seeds, strict=False):
-            if run_id not in self.fields:
-                self.fields[run_id] = study.plan.run(values, seed).fields()
-        return {"number": number, "values": values, **{key: known[key] for key in keys}}
-
-
-def winner(study: ResumableStudy) -> int | None:
-    """Return the number of the best trial: the highest score, of equal ones the lowest loss, then
-    the earliest. A trial of which a run diverged cannot win."""
-
-    def merit(number: int) -> tuple[float, float]:
-        told = study.told[number]
-        return told.value or 0.0, -(told.user_attrs["loss"] or 0.0)
-
-    numbers = [
-        number
-        for number, told in enumerate(study.told)
-        if told.state == TrialState.COMPLETE and told.user_attrs["reason"] is None
-    ]
-    return max(numbers, key=merit, default=None)
-
-
-def _importances(study: ResumableStudy) -> dict[str, float] | None:
-    """Return each key's share in the variance of the score (fANOVA: Hutter et al., ICML 2014).
-
-    None where trials are too few or all alike.
-    """
-    if len(study.space) < 2:
-        return None
-    with contextlib.suppress(ValueError, RuntimeError), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = get_param_importances(study.study, evaluator=FanovaImportanceEvaluator(seed=0))
-        return {key: round(found[key], 4) for key in study.space if key in found} or None
-    return None

@@ -7,6 +7,7 @@ a line each, in order. After a kill the open batch is drawn again; runs that end
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,33 +39,29 @@ RANDOM_TRIALS = 2 * BATCH
 LARGEST_SEED = 2**32
 """Seeds of Optuna's samplers are below it."""
 SCALARS = (str, int, float, bool, type(None))
-STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The runs of an ended trial, taken together."""
 
-    state: str
-    """A key of `STATES`; failed: a run crashed or ran out of memory."""
-    reason: str | None
+    state: TrialState
+    """Complete, pruned, or failed: a run crashed or ran out of memory."""
+    reason: str | None = None
     """The reason why it failed, or diverged."""
-    score: float | None
+    score: float | None = None
     """Validation accuracy, averaged over the runs; None where no run could be measured."""
-    loss: float | None
+    loss: float | None = None
     """Validation loss, averaged likewise, which decides between equal accuracies."""
-    seconds: float
-    epochs: int
-    runs: Sequence[str]
+    seconds: float = 0.0
+    epochs: int = 0
+    runs: Sequence[str] = ()
     """The ids of the runs that left anything."""
 
     def notes(self) -> dict[str, Any]:
         """Return what is stored with the trial; see `eibench.search.journal.TrialNotes`."""
-        return {key: getattr(self, key) for key in ("reason", "loss", "seconds", "epochs", "runs")}
+        known = dataclasses.asdict(self)
+        return {key: known[key] for key in ("reason", "loss", "seconds", "epochs", "runs")}
 
 
 @dataclass
@@ -132,12 +129,23 @@ class ResumableStudy:
     def end(self, trial: OpenTrial, outcome: Outcome) -> None:
         """Note the outcome of a trial. With the last one of a batch, all are told in order."""
         trial.outcome = outcome
-        outcomes = [(trial, trial.outcome) for trial in self.batch if trial.outcome is not None]
-        if len(outcomes) < len(self.batch):
-            return
-        for ended, its_outcome in outcomes:
-            self._tell(ended, its_outcome)
-        self.batch = []
+        outcomes = [trial.outcome for trial in self.batch if trial.outcome is not None]
+        if len(outcomes) == len(self.batch):
+            for ended, its_outcome in zip(self.batch, outcomes, strict=True):
+                self._tell(ended, its_outcome)
+            self.batch = []
+
+    def winner(self) -> int | None:
+        """Return the number of the best trial: the highest score, of equal ones the lowest loss,
+        then the earliest. A trial of which a run diverged cannot win."""
+
+        def merit(number: int) -> tuple[float, float]:
+            told = self.told[number]
+            return told.value or 0.0, -(told.user_attrs["loss"] or 0.0)
+
+        complete = [i for i, t in enumerate(self.told) if t.state == TrialState.COMPLETE]
+        undiverged = [i for i in complete if self.told[i].user_attrs["reason"] is None]
+        return max(undiverged, key=merit, default=None)
 
     def values(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return what an ended trial set in its runs."""
@@ -148,10 +156,8 @@ class ResumableStudy:
         for key, value in outcome.notes().items():
             trial.asked.set_user_attr(key, value)
         tell = trial.asked.study.tell
-        if outcome.score is not None and outcome.state == "complete":
-            ended = tell(trial.asked, outcome.score)
-        else:
-            ended = tell(trial.asked, state=STATES[outcome.state])
+        score = outcome.score if outcome.state == TrialState.COMPLETE else None
+        ended = tell(trial.asked, score, state=outcome.state)
         self.study.add_trial(ended)
         self.told.append(ended)
 
@@ -193,12 +199,9 @@ class ResumableStudy:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(direction="maximize", sampler=make_sampler(seed))
             study.add_trials(known)
-            for values in batch:
-                params = to_params(values)
-                open_ = create_trial(
-                    state=TrialState.RUNNING, params=params, distributions=self.space
-                )
-                study.add_trial(open_)
+            running, space = TrialState.RUNNING, self.space
+            for params in map(to_params, batch):
+                study.add_trial(create_trial(state=running, params=params, distributions=space))
             drawn = to_values(study.ask(self.space).params, self.plan.space)
         return {key: self.plan.space[key].rounded(value) for key, value in drawn.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from eibench.plan import Override
 from eibench.plan.read_search import load_search
@@ -28,10 +29,10 @@ def score_of(values: dict[str, Any]) -> Outcome:
     lr, width, kappa = values["train.lr"], values["model.width"], values["method.kappa"]
     score = 90 - 10 * abs(math.log10(lr) + 1) - width - 5 * kappa
     if lr > 0.9:
-        return Outcome("failed", "error: it broke", None, None, 1.0, 0, [])
+        return Outcome(TrialState.FAIL, "error: it broke", None, None, 1.0, 0)
     if lr > 0.7:
-        return Outcome("complete", "diverged: it grew", 10.0, None, 1.0, 1, [])
-    return Outcome("complete", None, score, 0.1, 1.0, 1, [])
+        return Outcome(TrialState.COMPLETE, "diverged: it grew", 10.0, None, 1.0, 1)
+    return Outcome(TrialState.COMPLETE, None, score, 0.1, 1.0, 1)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from optuna.trial import TrialState
 
 from eibench.results.store import RunFolder
 from eibench.search.record import outcome
@@ -46,7 +47,7 @@ def folder(tmp_path):
 
 def test_a_run_that_ended_well(folder):
     found = outcome([folder("ok")], CHANCE)
-    assert (found.state, found.reason, found.score) == ("complete", None, 50.0)
+    assert (found.state, found.reason, found.score) == (TrialState.COMPLETE, None, 50.0)
     assert (found.loss, found.seconds, found.epochs) == (1.0, 4.0, 2)
 
 
@@ -74,7 +75,7 @@ def test_a_run_that_lost_its_epochs(folder):
 
 def test_a_diverged_run_has_the_accuracy_of_chance(folder):
     found = outcome([folder("diverged")], CHANCE)
-    assert (found.state, found.reason) == ("complete", "diverged: why diverged")
+    assert (found.state, found.reason) == (TrialState.COMPLETE, "diverged: why diverged")
     assert (found.score, found.loss) == (CHANCE, None)
     assert (found.seconds, found.epochs) == (4.0, 2)  # it was paid for
 
@@ -91,7 +92,7 @@ def test_one_of_several_diverged(folder):
 def test_a_crash_is_a_failure_with_its_reason(folder, status, words):
     runs = [folder("diverged"), folder(status), RunFolder(folder("ok").path / "absent")]
     found = outcome(runs, CHANCE)
-    assert (found.state, found.reason) == ("failed", f"{words}: why {status}")
+    assert (found.state, found.reason) == (TrialState.FAIL, f"{words}: why {status}")
     assert found.runs == [run.run_id for run in runs[:2]]
 
 
@@ -102,5 +103,5 @@ def test_diverged_in_the_first_epoch(folder):
 
 def test_what_a_stopped_run_has_cost(folder):
     found = outcome([folder("interrupted", epochs=3)], CHANCE, pruned=True)
-    assert (found.state, found.reason) == ("pruned", None)
+    assert (found.state, found.reason) == (TrialState.PRUNED, None)
     assert (found.seconds, found.epochs) == (6.0, 3)

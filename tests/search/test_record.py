@@ -4,20 +4,21 @@ import dataclasses
 import json
 
 import pytest
+from optuna.trial import TrialState
 
 from eibench.report.model.search_results import read_searches
-from eibench.search.record import SearchRecord, read_outcome, run_folders, winner
+from eibench.search.record import SearchRecord
 from eibench.search.study import Outcome
 
 from .conftest import opened
 
 LRS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 ONE = {"train.lr": {"choices": LRS}}
-BROKEN = Outcome("failed", "error: it broke", None, None, 0.0, 0, [])
+BROKEN = Outcome(TrialState.FAIL, "error: it broke")
 
 
 def said(score, reason=None, loss=None):
-    return Outcome("complete", reason, score, loss, 0.0, 0, [])
+    return Outcome(TrialState.COMPLETE, reason, score, loss)
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def recorded(search_plan, tmp_path):
             record.write([study])
         record.write([study], importances=True)
         (content,) = json.loads((folder / "plan.json").read_text())["studies"]
-        assert winner(study) == content["winner"]
-        assert content["front"] == [number for number in [winner(study)] if number is not None]
+        assert study.winner() == content["winner"]
+        assert content["front"] == [number for number in [study.winner()] if number is not None]
         return content
 
     return run
@@ -113,12 +114,13 @@ def test_reports_read_it(search_plan, tmp_path):
     plan = search_plan(space=ONE, sampler="grid", trials=3)
     folder = tmp_path / "results" / "tiny" / "search"
     study, outcomes = opened(plan, folder), [said(20.0), BROKEN, said(50.0)]
+    record = SearchRecord(plan, folder, {"ei": 10.0})
     while (trial := study.following()) is not None:
-        (run,) = run_folders(study, trial.values, folder)
+        (run,) = record.run_folders(study.plan, trial.values)
         ended(run, 1.0)
         outcome = outcomes[trial.number]
         study.end(trial, dataclasses.replace(outcome, runs=[run.run_id]))
-    SearchRecord(plan, folder, {"ei": 10.0}).write([study])
+    record.write([study])
     (found,) = read_searches([tmp_path / "results"])
     (study,) = found.studies
     assert (found.name, found.sampler, found.trials) == ("tiny", "grid", 3)
@@ -132,7 +134,7 @@ def test_trials_under_way_are_in_the_file(search_plan, tmp_path):
     plan = search_plan()
     study, record = opened(plan, tmp_path), SearchRecord(plan, tmp_path, {"ei": 10.0})
     first = study.following()
-    (run,) = run_folders(study, first.values, tmp_path)
+    (run,) = record.run_folders(study.plan, first.values)
     ended(run, 1.0)
     record.write([study])
     trials = json.loads((tmp_path / "plan.json").read_text())["studies"][0]["trials"]
@@ -143,7 +145,8 @@ def test_trials_under_way_are_in_the_file(search_plan, tmp_path):
 
 def test_values_that_no_run_can_have_are_a_failed_trial(search_plan, tmp_path):
     """Ends are tried out before a search begins; what lies within may show only then."""
-    study = opened(search_plan(space=ONE, sampler="grid", trials=1), tmp_path)
-    found = read_outcome(study, {"train.lr": -1.0}, tmp_path, 10.0, pruned=False)
-    assert found.state == "failed"
+    plan = search_plan(space=ONE, sampler="grid", trials=1)
+    record = SearchRecord(plan, tmp_path, {"ei": 10.0})
+    found = record.outcome(plan.studies[0], {"train.lr": -1.0}, pruned=False)
+    assert found.state == TrialState.FAIL
     assert "train.lr: must be above 0.0, not -1.0" in found.reason

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from eibench.errors import UserError
 from eibench.search.journal import NAME, open_journal, refuse_other_trials
@@ -46,7 +47,7 @@ def train(trial, epochs=9):
     for epoch in range(1, epochs + 1):
         trial.report(epoch, (found.score or 0.0) * epoch / epochs, last=epoch == epochs)
         if trial.prunes:
-            return Outcome("pruned", None, found.score, None, 1.0, epoch, [])
+            return Outcome(TrialState.PRUNED, None, found.score, None, 1.0, epoch)
     return found
 
 
@@ -215,7 +216,7 @@ def test_equal_trials_never_run_at_once(search_plan, tmp_path):
             break
         first = under_way.pop(0)
         done.append(first.number)
-        study.end(first, Outcome("complete", None, 1.0, 0.0, 0.0, 0, []))
+        study.end(first, Outcome(TrialState.COMPLETE, None, 1.0))
     assert sorted(done) == list(range(8))
 
 
