@@ -36,11 +36,11 @@ def load_search(path: Path, settings: list[Override], trials: int | None = None)
     document, suite = read_suite(path)
     if suite.search is None:
         raise UserError(f"{path}: has no `search`; `eibench run {path}` runs it")
-    return _Reading(document, suite, suite.search, settings).search(trials)
+    return _SearchReader(document, suite, suite.search, settings).search(trials)
 
 
-class _Reading:
-    """One suite with a search on its way to its studies."""
+class _SearchReader:
+    """A suite with a search, and the problems found in it."""
 
     def __init__(
         self, document: Document, suite: SuiteFile, search: SearchFile, settings: list[Override]
@@ -70,7 +70,7 @@ class _Reading:
             studies=studies,
             expansion=self.expansion,
         )
-        found.confirmation({})  # what is wrong with references shows now, not after all trials
+        found.confirmation({})  # reads references now, not after all trials
         return found
 
     def _trials(self, asked: int | None, studies: Sequence[StudyPlan]) -> int:
@@ -101,7 +101,7 @@ class _Reading:
             if seed in options.seeds[:i]:
                 self._note(f"{seed} is listed twice", "seeds", i)
             if seed in suite.seeds:
-                text = f"{seed} is one of the suite's `seeds`, which must be fresh to the search"
+                text = f"{seed} is one of the suite's `seeds`, which the search must not use"
                 self._note(text, "seeds", i)
         for keys, key, parameter in self._parameters():
             self._check_parameter(keys, key, parameter)

@@ -97,7 +97,7 @@ def _check_buildable(plan: SearchPlan, datasets: Datasets) -> None:
     """Load all data and build the networks at the ends of all spaces.
 
     Raises:
-        UserError: one of them cannot be; with the values that it is about.
+        UserError: data or a network is unusable; with the values that it has.
     """
     tried = ""
 

@@ -1,4 +1,4 @@
-"""The suite that a search has made: the same networks, with the values that won."""
+"""Export of a search: its suite with the winners' values in place of the search."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Winners = Mapping[str, Mapping[str, Any]]
 
 
 def check_export(plan: SearchPlan, path: Path) -> None:
-    """Raise `UserError` where no suite at `path` could stand for the search: a name that cannot be
-    a suite's, or a `--set` that a file cannot say."""
+    """Raise `UserError` where no suite can be written: for its name, or for a `--set` that cannot be
+    expressed in a file."""
     if path.suffix not in SUFFIXES or not re.fullmatch(NAME, path.stem):
         raise UserError(
             f"--export {path}: must be a file NAME.yaml, the name of letters, digits, `_` and `-`"
@@ -34,7 +34,7 @@ def check_export(plan: SearchPlan, path: Path) -> None:
 
 
 def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
-    """YAML for `path`, whose name is the suite's; paths in it are relative to its folder."""
+    """Return the YAML for `path`, which names the suite; paths are relative to its folder."""
     before = plan.expansion
     suite = {k: v for k, v in before.document.data.items() if k not in ("search", "seeds")}
     suite |= _with_settings(plan)
@@ -57,7 +57,7 @@ def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
 
 
 def write_tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> None:
-    """Write it; raises `UserError` when it cannot be written, or would not say the same."""
+    """Write the suite; raise `UserError` where that fails, or where it would plan other runs."""
     _check_same_runs(plan, winners, path)
     try:
         write_atomic(path, tuned_suite(plan, winners, path).encode())
@@ -66,7 +66,7 @@ def write_tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> None:
 
 
 def _with_settings(plan: SearchPlan) -> dict[str, Any]:
-    """The suite's base, axes and overrides per method as `--set` leaves them."""
+    """Return the suite's base, axes and overrides per method under `--set`."""
     before = plan.expansion
     if not before.settings:
         return {}
@@ -98,16 +98,16 @@ def _check_same_runs(plan: SearchPlan, winners: Winners, path: Path) -> None:
     except BadSuite as problem:
         raise _cannot(path, problem.problems[0]) from None
     if found != expected:
-        raise _cannot(path, "its runs would be others")
+        raise _cannot(path, "its runs would differ")
 
 
 def _cannot(path: Path, reason: str) -> UserError:
     return UserError(
-        f"--export {path}: no suite file says the same as this command ({reason}); write what"
-        " `--set` changes into the suite that is searched"
+        f"--export {path}: no suite file plans the same runs as this command ({reason}); write"
+        " what `--set` changes into the suite that is searched"
     )
 
 
 def _moved(entry: str, folder: Path, path: Path) -> str:
-    """A path relative to `folder` as one relative to where the new suite lies."""
+    """Return a path that is relative to `folder` as one relative to the new suite."""
     return os.path.relpath((folder / entry).resolve(), path.parent.resolve())

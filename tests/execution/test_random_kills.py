@@ -41,7 +41,7 @@ seeds: [0]
 search:
   space: {train.lr: {low: 0.01, high: 1, log: true}, train.momentum: {choices: [0, 0.9]}}
   tune: {ei: {method.kappa: {choices: [0, 1]}}}
-  trials: 4
+  trials: 5
   seeds: [1000]
   pruner: median
 """,

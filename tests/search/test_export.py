@@ -102,7 +102,7 @@ def test_arms_without_a_winner_are_left_out(exported):
 
 def test_an_arm_that_cannot_be_left_out_alone(exported):
     """`exclude: {method: batchnorm}` would leave out the other variant too."""
-    with pytest.raises(UserError, match=r"^--export tuned.yaml: no suite file says the same"):
+    with pytest.raises(UserError, match=r"^--export tuned.yaml: no suite file plans the same"):
         exported(
             grid={"method": ["batchnorm", PER_STEP]},
             winners={"batchnorm-per_step": {"train.lr": 0.5}},
@@ -167,7 +167,7 @@ def test_a_setting_that_no_file_can_say_is_refused_before_the_search(project):
     plan = load_search(path, [Override.read("--set", "method.kappa=0.5")])
     with pytest.raises(UserError) as caught:
         check_export(plan, Path("tuned.yaml"))
-    assert str(caught.value).startswith("--export tuned.yaml: no suite file says the same as this")
+    assert str(caught.value).startswith("--export tuned.yaml: no suite file plans the same runs")
 
 
 def test_a_folder_that_is_not_there_is_made(exported):
