@@ -24,8 +24,8 @@ Winners = Mapping[str, Mapping[str, Any]]
 
 
 def check_export(plan: SearchPlan, path: Path) -> None:
-    """Raise `UserError` where no suite can be written: for its name, or for a `--set` that cannot be
-    expressed in a file."""
+    """Raise `UserError` where no suite can be written: for its name, or for a `--set` that no file
+    can express."""
     if path.suffix not in SUFFIXES or not re.fullmatch(NAME, path.stem):
         raise UserError(
             f"--export {path}: must be a file NAME.yaml, the name of letters, digits, `_` and `-`"
