@@ -52,7 +52,7 @@ def plot(
     from eibench.report.figures.draw import make_figures
 
     for drawn in make_figures(chosen_results(results), metric, x, field_names(by), out):
-        if drawn.x is None and not drawn.ablated and not drawn.searched:
+        if drawn.points:
             say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
         for path in drawn.paths:
             say(str(path))

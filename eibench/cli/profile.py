@@ -186,7 +186,7 @@ def _show(result: dict[str, Any], form: Form) -> None:
 
 def _draw(result: dict[str, Any], out: Path) -> None:
     from eibench.report.figures.cost import draw_cost
-    from eibench.report.figures.tables import save
+    from eibench.report.figures.style import save
 
     suffix = out.suffix in (".png", ".pdf")
     for path in save(draw_cost(result), out.with_suffix("") if suffix else out):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import t, ttest_1samp
 
 from eibench.report.figures.draw import make_figures
-from eibench.report.figures.tables import caption, draw
+from eibench.report.figures.tables import caption, draw_table
 from eibench.report.make import make_tables
 from eibench.report.model.layout import Layout, choose_axes, choose_layout
 from eibench.report.model.notes import footnotes
@@ -78,7 +78,7 @@ def figure_of(suite):
     results = read_suites([suite.folder])[0]
     x, layout = choose_axes(results)
     table = build_pivot(results, METRICS["test_accuracy"], layout)
-    return table, draw(table, x)
+    return table, draw_table(table, x)
 
 
 # ------------------------------------------------------------------------------ statistics
@@ -425,14 +425,14 @@ def test_the_figure_shows_differences(ablated):
     words = {text.get_text() for text in axes.texts} - {""}
     assert words == {"(n=2, 1 out of memory)", "diverged (3)"}
     assert "percentage points" in axes.get_xlabel().replace("\n", " ")
-    assert "3 of them, not corrected" in caption(table)
+    assert "3 of them, not corrected" in caption(table, None)
 
 
 def test_the_figure_takes_the_other_axes_as_panels(by_depth):
     table, figure = figure_of(by_depth)
     assert [axes.get_title() for axes in figure.axes] == ["depth 4", "depth 16", "depth 32"]
     assert [text.get_text() for text in figure.axes[2].texts] == ["no shared seed"]
-    assert "base runs without a number, left out with their seeds: 4 error" in caption(table)
+    assert "base runs without a number, left out with their seeds: 4 error" in caption(table, None)
 
 
 def test_lines_over_an_axis_on_request(by_depth, ablated):

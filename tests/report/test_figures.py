@@ -8,10 +8,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError
-from eibench.report.figures.curves import Scale, doubling
+from eibench.report.figures.axes import FieldAxis, doubling
 from eibench.report.figures.draw import make_figures
+from eibench.report.figures.page import write_around
 from eibench.report.figures.style import COLOURS, SOLID, series_of
-from eibench.report.figures.tables import caption, draw, write_around
+from eibench.report.figures.tables import caption, draw_table
 from eibench.report.model.layout import choose_axes
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.suite_results import read_suites
@@ -44,7 +45,7 @@ def test_files_and_their_bytes(depth_scaling, tmp_path):
 
 def test_lines_hold_means_and_stop_where_there_are_none(depth_scaling):
     table, x = table_of(depth_scaling)
-    axes = draw(table, x).axes[0]
+    axes = draw_table(table, x).axes[0]
     lines = {line.get_label().split(" (")[0]: line for line in axes.get_lines()}
     assert lines["ei"].get_ydata() == pytest.approx([97.3, 95.9])
     assert lines["tdbn"].get_ydata() == pytest.approx([97.9, float("nan")], nan_ok=True)
@@ -54,13 +55,13 @@ def test_lines_hold_means_and_stop_where_there_are_none(depth_scaling):
 
 def test_legend_counts_what_has_no_number(depth_scaling):
     table, x = table_of(depth_scaling)
-    texts = [text.get_text() for text in draw(table, x).axes[0].get_legend().get_texts()]
+    texts = [text.get_text() for text in draw_table(table, x).axes[0].get_legend().get_texts()]
     assert texts == ["ei", "batchnorm (1 failed)", "tdbn (2 failed, 1 missing)"]
 
 
 def test_failures_are_crosses_at_the_bottom(depth_scaling):
     table, x = table_of(depth_scaling)
-    axes = draw(table, x).axes[0]
+    axes = draw_table(table, x).axes[0]
     crosses = [
         (to_hex(c.get_edgecolor()[0]), c.get_offsets()[0].tolist())
         for c in axes.collections
@@ -82,7 +83,7 @@ def test_equal_methods_are_told_apart(depth_scaling):
 
 
 def test_caption(depth_scaling):
-    lines = caption(table_of(depth_scaling)[0]).splitlines()
+    lines = caption(*table_of(depth_scaling)).splitlines()
     assert lines[0].startswith("n = 3; dots: seeds;")
     assert lines[0].endswith("cross: failed runs; batchnorm = tdbn: the same computation")
     assert lines[1] == "Abacus 9000 (4 cores), device: cpu, 2 threads"
@@ -100,7 +101,7 @@ def test_doubling(values, log):
 def test_doubling_depths_stand_at_equal_distances(suite):
     for depth in (4, 8, 16):
         suite.run(90, "ei", depth)
-    scale = Scale.of(*table_of(suite))
+    scale = FieldAxis.of(*table_of(suite))
     assert scale.heading == "depth (layers), log scale"
     assert list(scale.positions.values()) == [2, 3, 4]
 
@@ -110,7 +111,7 @@ def test_panels(make_suite):
     for model in ("plain", "vgg"):
         for steps in (1, 4):
             suite.seeds([90, 91], "ei", model={"name": model, "depth": 8}, timesteps=steps)
-    titles = [axes.get_title() for axes in draw(*table_of(suite)).axes]
+    titles = [axes.get_title() for axes in draw_table(*table_of(suite)).axes]
     assert titles == ["plain", "vgg"]
 
 
@@ -128,7 +129,7 @@ def test_points_without_a_numeric_axis(make_suite):
     suite.seeds([90, 91], "ei")
     suite.fail("diverged", "nan", "no_norm")
     table, x = table_of(suite)
-    axes = draw(table, x).axes[0]
+    axes = draw_table(table, x).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert (x, labels) == (None, ["ei", "no_norm (1 failed)"])
     assert [c.get_offsets().tolist() for c in axes.collections] == [[[90, 0], [91, 0]]]

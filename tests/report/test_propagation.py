@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 import eibench
 from eibench.cli import app
 from eibench.errors import UserError
+from eibench.report.figures.axes import LogAxis
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map
-from eibench.report.figures.log_axis import Powers
 from eibench.report.make import make_tables, render_tables
 from eibench.report.model.suite_results import read_suites
 from eibench.results.metrics import PROBE_METRICS, find_metric
@@ -134,7 +134,7 @@ def test_no_layers(depth_scaling):
 
 
 def test_powers_by_hand():
-    powers = Powers.of([0.0, 0.02, 300.0, math.nan])
+    powers = LogAxis.of([0.0, 0.02, 300.0, math.nan])
     assert (powers.low, powers.high, powers.zeros) == (-2, 3, True)
     assert powers.place(100.0) == 2.0
     assert powers.place(0.0) == powers.zero < -2

@@ -10,19 +10,15 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from eibench.errors import UserError
-from eibench.report.figures.draw import make_figures
-from eibench.report.figures.search import choose_pairs, draw_search
-from eibench.report.figures.search_axes import Parameter, Sight
-from eibench.report.figures.search_cells import EMPTY, FRAMES
-from eibench.report.figures.search_confirmed import draw_confirmed
-from eibench.report.figures.search_history import LOOKS, WINNER, draw_front, draw_history
-from eibench.report.figures.search_importances import draw_importances
-from eibench.report.figures.search_landscape import draw_landscape
-from eibench.report.figures.search_panels import arrange, budget, groups, labels
-from eibench.report.figures.search_parallel import draw_parallel
-from eibench.report.figures.search_slices import draw_slices
+from eibench.report.figures.axes import ParameterAxis, ScoreRange
+from eibench.report.figures.draw import draw, figures_of, make_figures
+from eibench.report.figures.search_landscape import EMPTY, FRAMES, choose_pairs, draw_landscape
+from eibench.report.figures.search_panels import WINNER, arrange, budget, groups, labels
+from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
+from eibench.report.figures.search_trials import LOOKS, draw_confirmed, draw_history
 from eibench.report.figures.style import COLOURS
 from eibench.report.model.search_results import read_searches
+from eibench.report.model.suite_results import read_suites
 from eibench.results.metrics import METRICS
 
 ACCURACY, SECONDS = METRICS["validation_accuracy"], METRICS["seconds"]
@@ -47,6 +43,10 @@ def panels(figure):
 def points(axes, label):
     found = [c for c in axes.collections if c.get_label() == label]
     return [tuple(xy) for c in found for xy in c.get_offsets().tolist()]
+
+
+def drawn_names(search, metric=None):
+    return [one.name for one in figures_of(search, metric)]
 
 
 def caption(figure):
@@ -84,75 +84,66 @@ def landscape(make_search):
     return search
 
 
-@pytest.fixture
-def two(make_search):
-    """Two objectives: accuracy, and seconds."""
-    search = make_search("two", axes=[], objectives=["validation_accuracy", "seconds"])
-    search.study("two", {}, {"train.lr": RATE}, front=[0, 1])
-    for accuracy, seconds in ((96.0, 9.0), (95.0, 4.0), (94.0, 6.0)):
-        scores = {"validation_accuracy": accuracy, "seconds": seconds}
-        search.trial(scores, {"train.lr": seconds / 10})
-    return search
-
-
 # ------------------------------------------------------------------------------------ scales
 
 
 def test_a_log_range_has_round_ticks():
-    parameter = Parameter.of("train.lr", {"low": 0.01, "high": 3.0, "log": True})
+    parameter = ParameterAxis.of("train.lr", {"low": 0.01, "high": 3.0, "log": True})
     assert list(parameter.ticks().values()) == ["0.01", "0.03", "0.1", "0.3", "1", "3"]
     assert list(parameter.ticks()) == pytest.approx([-2, -1.523, -1, -0.523, 0, 0.477], abs=1e-3)
     assert parameter.share(parameter.place(0.1)) == pytest.approx(1 / np.log10(300))
 
 
 def test_many_decades_have_few_ticks():
-    parameter = Parameter.of("train.lr", {"low": 1e-8, "high": 1.0, "log": True})
+    parameter = ParameterAxis.of("train.lr", {"low": 1e-8, "high": 1.0, "log": True})
     assert list(parameter.ticks().values()) == ["1e-08", "1e-06", "0.0001", "0.01", "1"]
 
 
 def test_a_narrow_log_range_has_its_ends():
-    parameter = Parameter.of("train.lr", {"low": 0.6, "high": 0.9, "log": True})
+    parameter = ParameterAxis.of("train.lr", {"low": 0.6, "high": 0.9, "log": True})
     assert list(parameter.ticks().values()) == ["0.6", "0.9"]
 
 
 def test_whole_numbers_have_whole_ticks():
-    parameter = Parameter.of("method.ei_ratio", {"low": 1, "high": 4, "log": False})
+    parameter = ParameterAxis.of("method.ei_ratio", {"low": 1, "high": 4, "log": False})
     assert list(parameter.ticks().values()) == ["1", "2", "3", "4"]
 
 
 def test_choices_stand_side_by_side():
-    parameter = Parameter.of("method.init", {"choices": ["xavier", {"name": "flow", "rate": 0.2}]})
+    parameter = ParameterAxis.of(
+        "method.init", {"choices": ["xavier", {"name": "flow", "rate": 0.2}]}
+    )
     assert parameter.ticks() == {0.0: "xavier", 1.0: "flow rate 0.2"}
     assert parameter.place({"name": "flow", "rate": 0.2}) == 1
     assert not parameter.numeric
-    assert Parameter.of("method.kappa", KAPPA).numeric
-    assert not Parameter.of("method.dale", {"choices": [True, False]}).numeric
+    assert ParameterAxis.of("method.kappa", KAPPA).numeric
+    assert not ParameterAxis.of("method.dale", {"choices": [True, False]}).numeric
 
 
 def test_one_bad_score_does_not_hide_the_others():
-    sight = Sight.of([10.0, 95.0, 96.0, 97.0, 98.0], ACCURACY)
-    assert (sight.worst, sight.best) == (92.0, 98.0)  # three times from 98 to the median 96
-    assert sight.place(10.0) == sight.limits[0]
-    assert sight.cuts([10.0]) and not sight.cuts([95.0, 98.0])
-    assert "lower edge" in sight.edge
+    shown = ScoreRange.of([10.0, 95.0, 96.0, 97.0, 98.0], ACCURACY)
+    assert (shown.worst, shown.best) == (92.0, 98.0)  # three times from 98 to the median 96
+    assert shown.place(10.0) == shown.limits[0]
+    assert shown.clips([10.0]) and not shown.clips([95.0, 98.0])
+    assert "lower edge" in shown.edge
 
 
 def test_of_seconds_the_slow_ones_are_out_of_sight():
-    sight = Sight.of([1.0, 2.0, 3.0, 4.0, 500.0], SECONDS)
-    assert (sight.worst, sight.best) == (7.0, 1.0)
-    assert "upper edge" in sight.edge
+    shown = ScoreRange.of([1.0, 2.0, 3.0, 4.0, 500.0], SECONDS)
+    assert (shown.worst, shown.best) == (7.0, 1.0)
+    assert "upper edge" in shown.edge
 
 
 @given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from([ACCURACY, SECONDS]))
-def test_sight(scores, metric):
-    sight = Sight.of(scores, metric)
-    low, high = sight.limits
+def test_score_range(scores, metric):
+    shown = ScoreRange.of(scores, metric)
+    low, high = shown.limits
     assert low < high
-    assert sight.best == (max if metric is ACCURACY else min)(scores)
-    assert all(low <= sight.place(s) <= high and 0 <= sight.share(s) <= 1 for s in scores)
-    assert sight.share(sight.best) == 1
+    assert shown.best == (max if metric is ACCURACY else min)(scores)
+    assert all(low <= shown.place(s) <= high and 0 <= shown.share(s) <= 1 for s in scores)
+    assert shown.share(shown.best) == 1
     ordered = sorted(scores)
-    assert [sight.place(s) for s in ordered] == sorted(sight.place(s) for s in ordered)
+    assert [shown.place(s) for s in ordered] == sorted(shown.place(s) for s in ordered)
 
 
 # ------------------------------------------------------------------------------------- pages
@@ -182,7 +173,7 @@ def test_studies_of_unlike_spaces_share_no_panels(make_search, axes):
         search.trial(90.0, {"train.lr": 0.1, **dict.fromkeys(space, 0.5)})
     found = read(search)
     assert [g.name for g in groups(found, found.studies)] == ["ei", "no_norm", "layernorm"]
-    titles = [axes.get_title() for axes in draw_slices(found, ACCURACY).axes if axes.axison]
+    titles = [axes.get_title() for axes in draw_slices(found).axes if axes.axison]
     assert titles == ["ei", "ei", "no_norm", "layernorm"]
 
 
@@ -191,7 +182,7 @@ def test_depths_of_one_method_share_panels(make_search):
     for depth in (4, 8):
         search.study(f"depth {depth}", {"model.depth": depth}, {"train.lr": RATE})
         search.trial(90.0 + depth, {"train.lr": 0.1 * depth})
-    axes = panels(draw_slices(read(search), ACCURACY))[""]
+    axes = panels(draw_slices(read(search)))[""]
     stars = {
         to_hex(c.get_facecolor()[0]): c.get_offsets().tolist()
         for c in axes.collections
@@ -204,11 +195,35 @@ def test_depths_of_one_method_share_panels(make_search):
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["depth 4", "depth 8"]
 
 
+def test_one_figure_by_its_name(fair_search, tmp_path):
+    """As a suite's `report:` asks for it; unknown names are refused with what is allowed."""
+    results = [*read_suites([fair_search.folder]), read(fair_search)]
+    written = draw("history", results, tmp_path)
+    assert [p.name for p in written] == [f"fair_depth_scaling_history.{e}" for e in ("png", "pdf")]
+    assert len(draw("test_accuracy", results, tmp_path, x="model.depth")) == 2
+    (png, _) = draw("landscape", results, tmp_path, x="train.lr", by=["method.kappa"])
+    assert png.name == "fair_depth_scaling_landscape_lr_kappa.png"
+    with pytest.raises(UserError, match="figure 'history': takes no x"):
+        draw("history", results, tmp_path, x="train.lr")
+    with pytest.raises(UserError, match=r"figure 'histroy': not known; .*did you mean 'history'"):
+        draw("histroy", results, tmp_path)
+
+
+def test_a_figure_with_nothing_to_show_is_not_written(one, tmp_path):
+    assert draw("confirmed", [read(one)], tmp_path) == []
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_every_figure_states_n(fair_search):
+    figures = [*figures_of(read(fair_search)), *figures_of(read_suites([fair_search.folder])[0])]
+    assert all(one.caption.startswith("n = ") for one in figures)
+
+
 def test_caption(one):
     search = read(one)
     start = "n = 7 trials (1 diverged, 1 pruned, 1 failed); seed 1000 of the search"
     assert budget(search).startswith(start)
-    lines = caption(draw_history(search, ACCURACY)).splitlines()
+    lines = caption(draw_history(search)).splitlines()
     assert lines[0].startswith(start)
     assert lines[1] == "on the lower edge: scores below it"
     assert lines[-1] == "Abacus 9000 (4 cores), device: cpu, 2 threads"
@@ -218,7 +233,7 @@ def test_caption(one):
 
 
 def test_history(one):
-    axes = draw_history(read(one), ACCURACY).axes[0]
+    axes = draw_history(read(one)).axes[0]
     low, _ = axes.get_ylim()
     assert points(axes, "complete") == [(0, 92), (1, 94), (4, 96), (6, 95)]
     assert points(axes, "pruned") == [(5, 93)]
@@ -236,7 +251,7 @@ def test_a_search_of_which_all_failed(make_search):
     search = make_search("bad", axes=[])
     search.study("bad", {}, {"train.lr": RATE})
     search.trial({}, {"train.lr": 0.1}, "failed", "RuntimeError")
-    assert [name for name, _ in draw_search(read(search), None)] == ["history"]
+    assert drawn_names(read(search)) == ["history"]
 
 
 def test_a_search_of_which_all_diverged(make_search):
@@ -244,7 +259,7 @@ def test_a_search_of_which_all_diverged(make_search):
     search.study("bad", {}, {"train.lr": RATE, "method.weight_scale": SCALE})
     values = {"train.lr": 0.1, "method.weight_scale": 1.0}
     search.trial(10.0, values, reason="epoch 1: loss is nan")
-    names = [name for name, _ in draw_search(read(search), None)]
+    names = drawn_names(read(search))
     assert names == ["history", "slices", "parallel", "landscape"]
 
 
@@ -252,34 +267,18 @@ def test_a_search_that_has_only_begun(make_search):
     search = make_search("young", axes=[])
     search.study("young", {}, {"train.lr": RATE})
     search.trial({}, {"train.lr": 0.1}, "running")
-    assert list(draw_search(read(search), None)) == []
-
-
-def test_front(two):
-    axes = draw_front(read(two), ACCURACY, SECONDS).axes[0]
-    assert points(axes, "complete") == [(9, 96), (4, 95), (6, 94)]
-    (line,) = axes.get_lines()
-    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([4, 9], [95, 96])
-    assert axes.get_xlabel() == "training and evaluation time (s)"
-    assert "front" in dict(draw_search(read(two), None))
-
-
-def test_another_objective_overwrites_nothing(two):
-    names = [name for name, _ in draw_search(read(two), "seconds")]
-    assert names == ["history_seconds", "slices_seconds"]
-    axes = draw_history(read(two), SECONDS).axes[0]
-    assert axes.get_lines()[0].get_ydata().tolist() == [9, 4, 4]  # fewer are better
+    assert drawn_names(read(search)) == []
 
 
 # -------------------------------------------------------------------- slices, importances, lines
 
 
 def test_slices(one):
-    rate, kappa = draw_slices(read(one), ACCURACY).axes
+    rate, kappa = draw_slices(read(one)).axes
     shown = [tuple(xy) for c in rate.collections for xy in c.get_offsets().tolist()]
     bottom = pytest.approx(rate.get_ylim()[0])
     assert shown == [
-        (-1, 92), (pytest.approx(np.log10(0.2)), 94), (0, bottom), (-1, 96), (-1, 96), (-2, 95),
+        (0, bottom), (-1, 92), (pytest.approx(np.log10(0.2)), 94), (-2, 95), (-1, 96), (-1, 96),
     ]  # fmt: skip
     star = [c.get_offsets().tolist() for c in rate.collections if c.get_zorder() == STAR]
     assert star == [[[-1, 96]]]
@@ -307,7 +306,7 @@ def test_importances_of_none(fair_search):
 
 
 def test_parallel_coordinates(one):
-    axes = draw_parallel(read(one), ACCURACY).axes[0]
+    axes = draw_parallel(read(one)).axes[0]
     lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
     assert len(lines) == 5  # complete ones, the diverged among them
     assert lines[-1].get_ydata() == pytest.approx([0.5, 0.5, 1.0])  # 0.1 of 0.01 to 1; the best
@@ -319,15 +318,15 @@ def test_parallel_coordinates(one):
 
 def test_a_panel_that_is_left_alone_says_whose_it_is(fair_search):
     search = read(fair_search)
-    axes = (
-        draw_parallel(search, ACCURACY).axes
-        + draw_landscape(search, ACCURACY, choose_pairs(search)).axes[:1]
-    )
+    axes = draw_parallel(search).axes + draw_landscape(search, choose_pairs(search)).axes[:1]
     assert [one.get_title() for one in axes] == ["ei, depth 4"] * 2
 
 
-def test_a_single_parameter_has_no_parallel_coordinates(two):
-    assert draw_parallel(read(two), ACCURACY) is None
+def test_a_single_parameter_has_no_parallel_coordinates(make_search):
+    search = make_search("single", axes=[])
+    search.study("single", {}, {"train.lr": RATE})
+    search.trial(96.0, {"train.lr": 0.9})
+    assert draw_parallel(read(search)) is None
 
 
 # --------------------------------------------------------------------------------- landscape
@@ -335,7 +334,7 @@ def test_a_single_parameter_has_no_parallel_coordinates(two):
 
 def test_cells(landscape):
     search = read(landscape)
-    figure = draw_landscape(search, ACCURACY, choose_pairs(search))
+    figure = draw_landscape(search, choose_pairs(search))
     axes, bar = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("weight scale", "gain scale")
     assert bar.get_ylabel() == "validation accuracy (%)"
@@ -359,7 +358,7 @@ def test_a_cell_that_diverged_is_crossed(landscape):
     hole = {"method.weight_scale": 2.0, "method.gain_scale": 0.25, "method.kappa": 0.0}
     landscape.trial(10.0, hole, reason="epoch 1: loss is nan")
     search = read(landscape)
-    figure = draw_landscape(search, ACCURACY, choose_pairs(search))
+    figure = draw_landscape(search, choose_pairs(search))
     written = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert written[1.5, 0.5] == "\N{MULTIPLICATION SIGN}"
     assert "cross: diverged" in caption(figure)
@@ -367,7 +366,7 @@ def test_a_cell_that_diverged_is_crossed(landscape):
 
 def test_trials_that_form_no_grid_are_points(one):
     search = read(one)
-    figure = draw_landscape(search, ACCURACY, choose_pairs(search))
+    figure = draw_landscape(search, choose_pairs(search))
     axes = figure.axes[0]
     diverged, complete, star = axes.collections
     assert diverged.get_offsets().tolist() == [[0, 2]]
@@ -413,14 +412,14 @@ def test_studies_of_one_space_have_one_pair(make_search):
 def test_fields_that_cannot_be(one, x, by, message):
     one.study("law", {}, {"method.weight_law": LAW, "method.gain_scale": SCALE})
     with pytest.raises(UserError, match=message):
-        list(draw_search(read(one), None, x, by))
+        list(figures_of(read(one), None, x, by))
 
 
 # --------------------------------------------------------------------------------- confirmed
 
 
 def test_confirmed(fair_search):
-    plane, lines = draw_confirmed(read(fair_search), ACCURACY).axes
+    plane, lines = draw_confirmed(read(fair_search)).axes
     means = [(c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]) for c in plane.containers]
     assert means == [(97.5, pytest.approx(97.1)), (98.0, pytest.approx(293 / 3))]
     (segment,) = plane.containers[0].lines[2][0].get_segments()
@@ -439,12 +438,12 @@ def test_confirmed(fair_search):
 
 def test_fresh_runs_of_an_earlier_winner_confirm_nothing(fair_search):
     fair_search.trial(99.0, {"train.lr": 0.5})
-    plane, _ = draw_confirmed(read(fair_search), ACCURACY).axes
+    plane, _ = draw_confirmed(read(fair_search)).axes
     assert [c.lines[0].get_xdata()[0] for c in plane.containers] == [97.5]
 
 
 def test_nothing_is_confirmed_yet(one):
-    assert draw_confirmed(read(one), ACCURACY) is None
+    assert draw_confirmed(read(one)) is None
 
 
 # ------------------------------------------------------------------------------------- files

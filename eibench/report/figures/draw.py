@@ -1,38 +1,168 @@
-"""Figures of results folders on disk: what the command `plot` calls."""
+"""All figures of suites and searches by short name, in memory or as files.
+
+`figures_of` yields the figures of results that have been read; `draw` writes one of them, by the
+name that a suite's `report:` gives it; `make_figures` reads folders and writes all.
+
+Names: those of `SEARCH_FIGURES` for a search, of `PROBE_FIGURES` for a probe suite, and for every
+suite each metric, such as `test_accuracy`. A figure is OUT/SUITE_NAME.png and .pdf, with equal
+bytes for equal results; nothing else is written, and no results but those handed over are read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from eibench.errors import UserError
+from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION
 from eibench.report.figures.layers import draw_lines, draw_map
-from eibench.report.figures.search import draw_search
-from eibench.report.figures.tables import draw, save
+from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
+from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
+from eibench.report.figures.search_trials import draw_confirmed, draw_history
+from eibench.report.figures.style import save
+from eibench.report.figures.tables import draw_table
 from eibench.report.model.layers import LAYER, PROBE, choose_metric
 from eibench.report.model.layout import choose_axes
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.suite_results import SuiteResults, read_suites
-from eibench.results.metrics import find_metric
+from eibench.results.metrics import METRICS
 from eibench.results.paths import figures_folder
+
+Results = SuiteResults | Search
+SEARCH_FIGURES: Mapping[str, Callable[[Search], Figure | None]] = {
+    "history": draw_history,
+    "slices": draw_slices,
+    "parallel": draw_parallel,
+    "landscape": draw_landscape,
+    "confirmed": draw_confirmed,
+    "importances": draw_importances,
+}
+"""Figures of a search; a function returns None where there is nothing to show."""
+PROBE_FIGURES: Mapping[str, Callable[[SuiteResults], Figure]] = {
+    "layers": draw_lines,
+    "gradient_map": draw_map,
+}
+"""Figures of a probe suite."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure on disk: its suite, the field on its x axis if any, and its files."""
+class NamedFigure:
+    """A figure and its short name."""
 
     suite: str
-    x: str | None
-    paths: list[Path]
-    ablated: bool
-    """Whether ablations take part."""
-    searched: bool = False
-    """Whether it shows a search instead of a table."""
+    name: str
+    figure: Figure
+    x: str | None = None
+    """Field of the x axis, if any."""
+    points: bool = False
+    """Whether a table is drawn as points, for want of a numeric axis."""
+    paths: Sequence[Path] = ()
+    """Files, once it is saved."""
+
+    @property
+    def caption(self) -> str:
+        """Text below: n, what the signs mean, and the machines."""
+        return self.figure.texts[1].get_text()
+
+    def save(self, folder: Path) -> NamedFigure:
+        """Write the files; raises `UserError` where they cannot be written."""
+        return replace(self, paths=save(self.figure, folder / f"{self.suite}_{self.name}"))
+
+
+def figures_of(
+    results: Results,
+    metric: str | None = None,
+    x: str | None = None,
+    by: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Iterator[NamedFigure]:
+    """Yield the figures that have something to show: all, or the one called `name`.
+
+    `x` and `by` are the field of the x axis and those of the lines; of a search, the parameters
+    that its landscape, which alone is drawn then, lies over. A probe suite of which nothing is
+    asked is drawn layer by layer, any other suite by `metric` or by what its kind is about.
+
+    Raises:
+        UserError: a `metric`, `x` or `by` that the results do not have, or that is not a number.
+    """
+    suite, found = results.name, None
+    if isinstance(results, Search):
+        _check_objective(results, metric)
+        if x is None and by is None:
+            for known, draw_search in SEARCH_FIGURES.items():
+                if name in (None, known) and (found := draw_search(results)):
+                    yield NamedFigure(suite, known, found)
+            return
+        pairs = choose_pairs(results, x, by)
+        if found := draw_landscape(results, pairs):
+            yield NamedFigure(suite, _landscape_name(pairs), found)
+    elif results.kind == PROBE and (metric, x, by) == (None, None, None):
+        for known, draw_probe in PROBE_FIGURES.items():
+            if name in (None, known):
+                yield NamedFigure(suite, known, draw_probe(results), LAYER)
+    else:
+        chosen = choose_metric(results, metric)
+        field, layout = choose_axes(results, x, by)
+        figure = draw_table(build_pivot(results, chosen, layout), field)
+        points = field is None and ABLATION not in layout.fields
+        yield NamedFigure(suite, chosen.name, figure, field, points)
+
+
+def _check_objective(search: Search, metric: str | None) -> None:
+    """Refuse a metric that is no objective of the search."""
+    if metric not in (None, search.objectives[0]):
+        known = search.objectives[0]
+        raise UserError(f"--metric {metric}: no objective of {search.name}; objectives: {known}")
+
+
+def _landscape_name(pairs: Mapping[str, Pair]) -> str:
+    """Return the name of a landscape that was asked for, so that it overwrites no other."""
+    keys = dict.fromkeys(key for pair in pairs.values() for key in pair)
+    return "_".join(["landscape", *(key.rpartition(".")[2] for key in keys)])
+
+
+def _kinds(results: Results) -> Iterable[str]:
+    """Return the names of the figures that are of no single metric."""
+    if isinstance(results, Search):
+        return SEARCH_FIGURES
+    return PROBE_FIGURES if results.kind == PROBE else ()
+
+
+def draw(
+    name: str,
+    results: Iterable[Results],
+    out: Path,
+    x: str | None = None,
+    by: Sequence[str] | None = None,
+) -> list[Path]:
+    """Write the figure called `name` of whichever of `results` has it; return the files.
+
+    `x` and `by` are as in `figures_of`. A figure with nothing to show yet is not written.
+
+    Raises:
+        UserError: none of `results` has a figure of this name, or it cannot be drawn or written.
+    """
+    paths: list[Path] = []
+    allowed: dict[str, None] = {}
+    for one in results:
+        kinds = _kinds(one)
+        metrics = () if isinstance(one, Search) else METRICS
+        allowed |= dict.fromkeys([*kinds, *metrics])
+        if name in kinds:
+            if (x or by) and name != "landscape":
+                raise UserError(f"figure {name!r}: takes no x and no by")
+            found = figures_of(one, None, x, by, name)
+        else:
+            found = figures_of(one, name, x, by) if name in metrics else iter(())
+        paths += [path for figure in found for path in figure.save(out).paths]
+    if name not in allowed:
+        hint = f"allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"
+        raise UserError(f"figure {name!r}: not known; {hint}")
+    return paths
 
 
 def make_figures(
@@ -41,82 +171,42 @@ def make_figures(
     x: str | None = None,
     by: Sequence[str] | None = None,
     out: Path | None = None,
-) -> Iterator[Drawn]:
-    """Draw a figure of `metric` for each suite at or below `results`, one by one.
+) -> Iterator[NamedFigure]:
+    """Write the figures of each suite and search at or below `results`, one by one.
 
-    A probe suite of which nothing else is asked is drawn layer by layer, in lines and as a map.
     A search is drawn beside its confirmed runs, unless another metric or field is asked for; where
     `x` and `by` are what it searched, its landscape over them is drawn instead of its runs.
-
     Without `out` a figure goes into its suite's folder.
 
     Raises:
-        UserError: as `make_tables`; an `x` that is not a number in every run; an `out` that cannot
-            be written or would hold two figures of one name.
+        UserError: as `figures_of`; an `out` that cannot be written or would hold two figures of
+            one name.
     """
     suites, searches = read_suites(results), read_searches(results)
-    both: list[SuiteResults | Search] = [*suites, *searches]
+    both: list[Results] = [*suites, *searches]
     places = {(one.folder.resolve(), one.name) for one in both}
     if out is not None and len({name for _, name in places}) < len(places):
         raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
-    chosen, rest = _share_out(suites, searches, metric, [*([] if x is None else [x]), *(by or [])])
-    for search in chosen:
-        yield from _draw_search(search, metric, x, by, out)
-    for suite in rest:
-        for name, field, ablated, figure in _figures(suite, metric, x, by):
-            paths = _save(figure, out or figures_folder(suite.folder), f"{suite.name}_{name}")
-            yield Drawn(suite.name, field, paths, ablated)
+    asked = {*([] if x is None else [x]), *(by or [])}
+    for one in _share_out(suites, searches, metric, asked):
+        for found in figures_of(one, metric, x, by):
+            yield found.save(out or figures_folder(one.folder))
 
 
 def _share_out(
     suites: Sequence[SuiteResults],
     searches: Sequence[Search],
     metric: str | None,
-    asked: Sequence[str],
-) -> tuple[list[Search], list[SuiteResults]]:
-    """The searches and the suites of which something is drawn.
+    asked: set[str],
+) -> list[Results]:
+    """Return the searches and the suites of which something is drawn.
 
     A metric that is no objective and fields that were not searched are left to suites, if any.
     """
     chosen = [
         search
         for search in searches
-        if not suites or (metric in (None, *search.objectives) and set(asked) <= search.keys)
+        if not suites or (metric in (None, search.objectives[0]) and asked <= search.keys)
     ]
     landscapes = {search.folder.resolve() for search in chosen if asked}
-    return chosen, [suite for suite in suites if suite.folder.resolve() not in landscapes]
-
-
-def _draw_search(
-    search: Search,
-    metric: str | None,
-    x: str | None,
-    by: Sequence[str] | None,
-    out: Path | None,
-) -> Iterator[Drawn]:
-    """The figures of a search, one by one."""
-    for name, figure in draw_search(search, metric, x, by):
-        paths = _save(figure, out or figures_folder(search.folder), f"{search.name}_{name}")
-        yield Drawn(search.name, None, paths, ablated=False, searched=True)
-
-
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """The files of a figure; raises `UserError` when they cannot be written."""
-    try:
-        return save(figure, folder / name)
-    except OSError as error:
-        raise UserError(f"{folder / name}: {error.strerror}") from None
-
-
-def _figures(
-    suite: SuiteResults, metric: str | None, x: str | None, by: Sequence[str] | None
-) -> Iterator[tuple[str, str | None, bool, Figure]]:
-    """Of all that is drawn of `suite`: name, field on the x axis, whether ablations take part."""
-    if suite.kind == PROBE and metric is None and x is None and by is None:
-        yield "layers", LAYER, False, draw_lines(suite)
-        yield "gradient_map", LAYER, False, draw_map(suite, find_metric("gradient"))
-        return
-    known = choose_metric(suite, metric)
-    field, layout = choose_axes(suite, x, by)
-    figure = draw(build_pivot(suite, known, layout), field)
-    yield known.name, field, ABLATION in layout.fields, figure
+    return [*chosen, *(suite for suite in suites if suite.folder.resolve() not in landscapes)]

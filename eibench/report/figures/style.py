@@ -1,5 +1,8 @@
-"""How series look: told apart by colour, marker and line at once, so that print and colour-blind
-eyes can follow. Colours are those of Okabe and Ito (2008)."""
+"""Look of all figures, and their files.
+
+Series differ in colour, marker and line at once, for print and for colour-blind readers. Colours
+are those of Okabe and Ito (2008). No figure goes through pyplot: no window and no state stays.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from eibench.errors import shorten
+from eibench.errors import UserError, shorten
 from eibench.report.model.labels import show_field, show_value
 from eibench.report.model.layout import METHOD, Key
 from eibench.report.model.pivot import Pivot
 from eibench.report.writers.escape import terminal
+from eibench.results.store import write_atomic
 
 DPI = 150
 LONGEST_LINE = 300
@@ -36,40 +41,65 @@ STYLE: Any = {
     "pdf.fonttype": 42,
     "text.parse_math": False,
 }
+METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+"""Entries left out of each kind of file, so that equal figures have equal bytes."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#777777"
+COLOUR_MAP = "viridis"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 SOLID = "-"
+DASHED = (0, (5, 3))
 LINES = (SOLID, (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 1.5, 1, 1.5)))
 OVER = (0, (4, 3))
-"""The line of a series over its equal, with gaps in which the other shows."""
+"""Line of a series over its equal, with gaps in which the other shows."""
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw with matplotlib's defaults and `STYLE`, whatever the user's settings say; they are back
-    afterwards."""
+    """Draw with matplotlib's defaults and `STYLE`; the user's settings are back afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
 
 
-def render(figure: Figure, form: str, **options: Any) -> bytes:
-    """Return the file of a figure, `png` or `pdf`, its texts printable and of bounded length.
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write `stem`.png and `stem`.pdf; equal figures give equal bytes on every day.
 
-    The backend is named, as that of the user's settings may open windows, or not be there.
+    Raises:
+        UserError: a file cannot be written.
+    """
+    paths = [stem.with_name(f"{stem.name}.{form}") for form in METADATA]
+    for path, form in zip(paths, METADATA, strict=True):
+        write_figure(figure, path, form)
+    return paths
+
+
+def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
+    """Write a `png` or a `pdf`, whole or not at all, its texts printable and of bounded length.
+
+    Raises:
+        UserError: `path` cannot be written.
     """
     content = io.BytesIO()
     with style():
         _make_printable(figure)
+        # The user's backend may open windows, or not be installed.
         backend = {"png": "agg"}.get(form, form)
-        figure.savefig(content, format=form, dpi=DPI, backend=backend, **options)
-    return content.getvalue()
+        metadata = METADATA[form]
+        figure.savefig(content, format=form, dpi=DPI, backend=backend, metadata=metadata, **options)
+    try:
+        write_atomic(path, content.getvalue())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _make_printable(figure: Figure) -> None:
-    """Bound and make printable all texts, those of ticks when they are drawn."""
+    """Bound and escape all texts, those of ticks when they are drawn."""
     for text in figure.findobj(Text):
         text.set_text(_lines(text.get_text()))
     for axes in figure.axes:
@@ -116,27 +146,20 @@ class Series:
 
 
 def series_of(table: Pivot) -> list[Series]:
-    """The rows of `table`, each with a look of its own."""
+    """Return the rows of `table`, each with a look of its own."""
     series = []
     for i, row in enumerate(table.rows):
         equals = _equals(table, row)
         over = sum(other in equals for other in table.rows[:i])
-        series.append(
-            Series(
-                row=row,
-                label=_label(table, row),
-                colour=COLOURS[i % len(COLOURS)],
-                marker=MARKERS[i % len(MARKERS)],
-                line=OVER if over else SOLID if equals else LINES[i % len(LINES)],
-                over=over,
-                shift=(i + 0.5) / len(table.rows) - 0.5,
-            )
-        )
+        line = OVER if over else SOLID if equals else LINES[i % len(LINES)]
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        shift = (i + 0.5) / len(table.rows) - 0.5
+        series.append(Series(row, _label(table, row), colour, marker, line, over, shift))
     return series
 
 
 def _label(table: Pivot, row: Key) -> str:
-    """The row's name, and how many of its runs have no number."""
+    """Return the row's name, and how many of its runs have no number."""
     fields = zip(table.layout.rows, row, strict=True)
     name = ", ".join(show_value(v) if f == METHOD else show_field(f, v) for f, v in fields)
     cells = [cell for (r, _), cell in table.cells.items() if r == row]
@@ -146,7 +169,7 @@ def _label(table: Pivot, row: Key) -> str:
 
 
 def _equals(table: Pivot, row: Key) -> Sequence[Key]:
-    """The rows that are the same computation as `row`, itself among them; none if it has none."""
+    """Return the rows that are the same computation as `row`, with it; none if there is none."""
     if table.layout.rows != (METHOD,):
         return []
     return [(label,) for group in table.suite.same if row[0] in group for label in group]

@@ -1,144 +1,200 @@
-"""A table drawn: lines over a numeric field, points by row without one, or intervals of ablations.
+"""A table drawn: curves over a numeric field, points by row without one, or differences.
 
-Every seed is a dot, the mean a line or a tick, one standard deviation a band or a bar; of ablations
-the same for differences to the base, whose bar is a confidence interval. What has no
-number is shown too: failed runs as crosses at the bottom and, like missing ones, by number beside
-the name. Figures are made without pyplot, so no window and no state outlives a call.
+Every seed is a dot. Runs without a number are shown too: failed ones as crosses at the bottom and,
+like missing ones, by number beside the name.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eibench.plan.suite import ABLATION
-from eibench.report.figures.curves import Scale, draw_curves
-from eibench.report.figures.intervals import draw_intervals, signs
-from eibench.report.figures.points import draw_dots
-from eibench.report.figures.style import render, series_of, style
-from eibench.report.model.labels import show_field
+from eibench.plan.suite import ABLATION, BASE
+from eibench.report.figures.axes import FieldAxis, end_at_percent, name_rows
+from eibench.report.figures.page import (
+    add_legend,
+    facet_words,
+    facets_of,
+    in_rows,
+    machines,
+    open_page,
+    same_computation,
+)
+from eibench.report.figures.style import COLOURS, Series, series_of, style
+from eibench.report.model.labels import show_value
 from eibench.report.model.layout import Key
-from eibench.report.model.pivot import Pivot
-from eibench.report.model.provenance import machine
-from eibench.report.model.search_results import Search
-from eibench.report.model.suite_results import SuiteResults
-from eibench.results.store import write_atomic
+from eibench.report.model.pivot import Aggregate, Pivot
+from eibench.report.writers.text import empty_text, remark_text
 
-PANELS_IN_ROW = 3
-TITLE = 0.36
-"""Inches kept free for the title ..."""
-TITLE_LINE = 0.18
-"""... and for each further line of it."""
-TITLE_WIDTH = 10
-"""Characters of an inch of it."""
-CAPTION_LINE = 0.14
-"""Inches of each line below the axes."""
-TITLE_LINES = 4
-"""Lines of a title: what is longer is cut, or no space were left for the axes ..."""
-CAPTION_SHARE = 1 / 3
-"""... as it would be below a caption of more than this share of the height."""
+BESIDE = 0.3
+"""Share of the least distance on the x axis over which the dots of all series are spread."""
+SPREAD = "± 1 standard deviation"
+"""What a band or bar around a mean is, in captions; computed by `spread`."""
+CLEAR, UNCLEAR, FAILED = COLOURS[0], "#8a8a8a", COLOURS[1]
+"""Intervals that exclude zero, those that do not, and words on failures."""
+ABOVE = 0.2
+"""Lines by which the seeds' dots stand above the bar."""
+LABEL = 30
+"""Characters to which names and the axis label are wrapped."""
 
 
-def draw(table: Pivot, x: str | None) -> Figure:
-    """Figure of `table`: rows are series; the last column field is `x`, earlier ones make panels.
+@style()
+def draw_table(table: Pivot, x: str | None) -> Figure:
+    """Draw `table`: rows are series; the last column field is `x`, earlier ones make panels.
 
-    With x = None all column fields make panels, of points, or of intervals for ablations.
+    With x = None all column fields make panels, of points, or of differences for ablations.
     """
     depth = len(table.layout.columns) - (x is not None)
-    facets = list(dict.fromkeys(column[:depth] for column in table.columns))
-    high = math.ceil(len(facets) / PANELS_IN_ROW)
-    wide = math.ceil(len(facets) / high)
-    with style():
-        panel = (5.2 if wide == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
-        figure = Figure((panel[0] * wide + 1.6, panel[1] * high + 0.8))
-        write_around(figure, table.suite.title, caption(table, x))
-        grid = figure.subplots(high, wide, sharey=True, squeeze=False)
-        for axes, facet in zip(grid.flat, facets, strict=False):
-            _draw_panel(axes, table, facet, x)
-        for spare in grid.flat[len(facets) :]:
-            spare.set_visible(False)
-        if x is not None:
-            for axes in grid[:, 0]:
-                axes.set_ylabel(table.metric.heading)
-            grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))
+    rows = in_rows(facets_of(table.columns, depth))
+    panel = (5.2 if len(rows[0]) == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
+    figure, grid, panels = open_page(
+        table.suite.title, caption(table, x), rows, panel, (1.6, 0.8), sharey=True
+    )
+    for axes, facet in panels:
+        _draw_panel(axes, table, facet, x)
+    if x is not None:
+        for axes in grid[:, 0]:
+            axes.set_ylabel(table.metric.heading)
+        add_legend(grid)
     return figure
 
 
 def _draw_panel(axes: Axes, table: Pivot, facet: Key, x: str | None) -> None:
-    series = series_of(table)
     columns = [column for column in table.columns if column[: len(facet)] == facet]
-    if _as_differences(table, x):
-        draw_intervals(axes, table, columns[0])
-    elif x is None:
-        draw_dots(axes, table, series, columns[0])
+    if x is not None:
+        draw_curves(axes, table, series_of(table), columns, FieldAxis.of(table, x))
+    elif _as_differences(table, x):
+        draw_differences(axes, table, columns[0])
     else:
-        draw_curves(axes, table, series, columns, Scale.of(table, x))
-    fields = zip(table.layout.columns, facet, strict=False)
-    axes.set_title(", ".join(show_field(*pair) for pair in fields), fontsize=9)
+        draw_dots(axes, table, series_of(table), columns[0])
+    axes.set_title(facet_words(table.layout.columns, facet), fontsize=9)
 
 
 def _as_differences(table: Pivot, x: str | None) -> bool:
     return x is None and table.layout.rows == (ABLATION,)
 
 
-def write_around(figure: Figure, title: str, text: str) -> None:
-    """The title above, `text` below, and the space between them for the axes."""
-    width, height = figure.get_size_inches()
-    title = textwrap.fill(
-        title, round(TITLE_WIDTH * width), max_lines=TITLE_LINES, placeholder=" ..."
-    )
-    text = _first_lines(text, max(2, int(CAPTION_SHARE * height / CAPTION_LINE)))
-    bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
-    left = 0.08 / width
-    figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")
-    figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555")
-    top = TITLE + TITLE_LINE * title.count("\n")
-    rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + top) / height)
-    figure.set_layout_engine("constrained", rect=rectangle)
-
-
-def _first_lines(text: str, most: int) -> str:
-    """Return `text`, or its first lines and the number of the others."""
-    lines = text.split("\n")
-    if len(lines) <= most:
-        return text
-    return "\n".join([*lines[: most - 1], f"... and {len(lines) - most + 1} more"])
-
-
-def caption(table: Pivot, x: str | None = None) -> str:
-    """n, the meaning of what is drawn, and the machines."""
+def caption(table: Pivot, x: str | None) -> str:
+    """Return n, the meaning of what is drawn, and the machines."""
     parts = [f"n = {table.planned}"]
     if _as_differences(table, x):
-        parts += signs(table)
+        parts += difference_signs(table)
     elif table.planned > 1:
-        parts += ["dots: seeds", "line: mean", "band or bar: ± 1 standard deviation"]
-    if not _as_differences(table, x) and any(cell.failed for cell in table.cells.values()):
+        mean, bar = ("tick", "bar") if x is None else ("line", "band or bar")
+        parts += ["dots: seeds", f"{mean}: mean", f"{bar}: {SPREAD}"]
+    if x is not None and any(cell.failed for cell in table.cells.values()):
         parts.append("cross: failed runs")
-    words = "; ".join([*parts, *equals(table.suite)]).replace("; \n", "\n")
+    words = "; ".join([*parts, *same_computation(table.suite)]).replace("; \n", "\n")
     return "\n".join([words, *machines(table.suite)])
 
 
-def equals(suite: SuiteResults) -> list[str]:
-    """Which methods are the same computation."""
-    return [f"{' = '.join(group)}: the same computation" for group in suite.same]
+def spread(cell: Aggregate) -> tuple[float, float] | None:
+    """Return the ends of the bar around a cell's mean; None where it has none."""
+    if cell.mean is None or cell.deviation is None:
+        return None
+    return cell.mean - cell.deviation, cell.mean + cell.deviation
 
 
-def machines(suite: SuiteResults | Search) -> list[str]:
-    """What computed the runs."""
-    return sorted({machine(run) for run in suite.runs if run.environment})
+def draw_curves(
+    axes: Axes, table: Pivot, series: Sequence[Series], columns: Sequence[Key], axis: FieldAxis
+) -> None:
+    """Draw one panel: the cells of `columns`, whose last value is the place on the x axis."""
+    places = [axis.positions[float(column[-1] or 0)] for column in columns]
+    for one in series:
+        cells = [table.cells.get((one.row, column), Aggregate({}, {})) for column in columns]
+        _draw_mean(axes, one, cells, places)
+        _draw_seeds(axes, one, cells, [place + BESIDE * axis.step * one.shift for place in places])
+    axis.apply(axes)
+    end_at_percent(axes, "y", table.metric)
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.png and `path`.pdf; the same figure gives the same bytes on every day."""
-    paths: list[Path] = []
-    for suffix, metadata in (
-        ("png", {"Software": None}),
-        ("pdf", {"Creator": None, "Producer": None, "CreationDate": None}),
-    ):
-        paths.append(path.with_name(f"{path.name}.{suffix}"))
-        write_atomic(paths[-1], render(figure, suffix, metadata=metadata))
-    return paths
+def _draw_mean(
+    axes: Axes, one: Series, cells: Sequence[Aggregate], places: Sequence[float]
+) -> None:
+    """Draw line and band, which stop where a cell has no number; a bar shows a lonely spread."""
+    means = [math.nan if cell.mean is None else cell.mean for cell in cells]
+    low, high = zip(*(spread(cell) or (math.nan, math.nan) for cell in cells), strict=True)
+    axes.fill_between(places, low, high, color=one.colour, alpha=0.13, linewidth=0)
+    axes.vlines(places, low, high, color=one.colour, alpha=0.35, linewidth=1)
+    axes.plot(places, means, **one.look)
+
+
+def _draw_seeds(
+    axes: Axes, one: Series, cells: Sequence[Aggregate], places: Sequence[float]
+) -> None:
+    """Draw a dot for each seed, and a cross on the bottom axis where runs of a cell failed."""
+    for cell, place in zip(cells, places, strict=True):
+        if cell.n > 1:
+            axes.scatter([place] * cell.n, list(cell.values.values()), s=7, color=one.colour,
+                         alpha=0.55, linewidths=0)  # fmt: skip
+    failed = [place for cell, place in zip(cells, places, strict=True) if cell.failed]
+    axes.scatter(failed, [0.0] * len(failed), transform=axes.get_xaxis_transform(), marker="x",
+                 s=45, linewidths=1.8, color=one.colour, clip_on=False, zorder=6)  # fmt: skip
+
+
+def draw_dots(axes: Axes, table: Pivot, series: Sequence[Series], column: Key) -> None:
+    """Draw one panel: seeds, mean and spread of the cells of `column`, the first row on top."""
+    for y, one in enumerate(series):
+        cell = table.cells.get((one.row, column))
+        if cell is None or cell.mean is None:
+            continue
+        if ends := spread(cell):
+            axes.plot(ends, [y, y], color=one.colour, alpha=0.3, linewidth=7, solid_capstyle="butt")
+        axes.plot([cell.mean], [y], marker="|", markersize=15, markeredgewidth=2, color=one.colour)
+        axes.scatter(list(cell.values.values()), [y] * cell.n, s=26, color=one.colour,
+                     marker=one.marker, edgecolors="white", linewidths=0.6, zorder=4)  # fmt: skip
+    name_rows(axes, [one.label for one in series])
+    axes.set_xlabel(table.metric.heading)
+    end_at_percent(axes, "x", table.metric)
+
+
+def draw_differences(axes: Axes, table: Pivot, column: Key) -> None:
+    """Draw one panel: the ablations of `column`, those without a number in words."""
+    rows = [row for row in table.rows if row != (BASE,)]
+    axes.axvline(0, color="black", linewidth=1, zorder=1)
+    for y, row in enumerate(rows):
+        if (row, column) in table.cells:
+            _draw_difference(axes, y, table, (row, column))
+    name_rows(axes, [textwrap.fill(show_value(row[0]), LABEL) for row in rows])
+    axes.set_xlabel(textwrap.fill(table.metric.difference_heading(BASE), LABEL))
+
+
+def _draw_difference(axes: Axes, y: int, table: Pivot, place: tuple[Key, Key]) -> None:
+    """Draw mean, interval, and the difference under each seed; filled where zero is excluded."""
+    cell, found = table.cells[place], table.differences[place]
+    if found.mean is None:
+        words = "no shared seed" if cell.n else empty_text(cell, table.metric)
+        axes.text(0.02, y, words, transform=axes.get_yaxis_transform(), size=8, color=FAILED,
+                  va="center", bbox={"color": "white", "pad": 1})  # fmt: skip
+        return
+    colour = CLEAR if found.excludes_zero else UNCLEAR
+    if found.interval:
+        axes.plot(found.interval, [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+    if found.n > 1:
+        axes.scatter(list(found.values.values()), [y - ABOVE] * found.n, s=10, color=colour,
+                     alpha=0.7, linewidths=0)  # fmt: skip
+    axes.plot([found.mean], [y], marker="D", markersize=6, color=colour, zorder=4,
+              markerfacecolor=colour if found.excludes_zero else "white")  # fmt: skip
+    axes.annotate(remark_text(cell, table), (found.mean, y), (0, -8), size=6.5, color=FAILED,
+                  textcoords="offset points", ha="center", va="top")  # fmt: skip
+
+
+def difference_signs(table: Pivot) -> list[str]:
+    """Return what the signs mean, for a caption, and which base runs are lacking."""
+    parts = ["diamond: mean difference over shared seeds"]
+    if table.planned > 1:
+        parts.append("dots: seeds")
+    if k := sum(found.interval is not None for found in table.differences.values()):
+        parts.append("\nbar: 95 % confidence interval by the paired t distribution")
+        parts.append(f"{k} of them, not corrected for their number")
+        parts.append("filled: excludes 0")
+    base = [cell for place, cell in table.cells.items() if place not in table.differences]
+    if lacking := sum((Counter(cell.absent) for cell in base), Counter()):
+        listed = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in lacking.items())
+        parts.append(f"\nbase runs without a number, left out with their seeds: {listed}")
+    return parts

@@ -70,5 +70,5 @@ def test_names_and_title():
 
 def test_a_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"--out .*sheet.png: "):
+    with pytest.raises(UserError, match=r"sheet.png: cannot be written: "):
         save_sheet(draw_sheet("t", {"a": np.ones((1, 1, 2, 2))}), tmp_path / "file" / "sheet.png")
