@@ -1,4 +1,4 @@
-"""Shared by all tests: a throw-away folder to work in, a tiny suite, and the real command line."""
+"""Shared fixtures: a temporary working directory, a tiny suite, and the real command line."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

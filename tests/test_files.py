@@ -1,4 +1,4 @@
-"""Reading files from elsewhere: what is no regular file of bounded size is refused at once."""
+"""Reading files from elsewhere: only regular files of bounded size; messages are printable."""
 
 import os
 import pickle

@@ -1,4 +1,5 @@
-"""What the repository says of itself: suites load, tables are fresh, rates were searched."""
+"""Consistency of the repository: suites load, tables are fresh, tuned values match their
+searches."""
 
 import itertools
 import re
@@ -107,7 +108,7 @@ def test_events_digits_has_the_rates_of_methods():
 
 
 def test_documents_are_fresh():
-    """What `make docs` would write is what is there."""
+    """`make docs` would change nothing."""
     documents = re.search(r"/cog -r (.*)", Path("Makefile").read_text())[1].split()
     command = [sys.executable, "-m", "cogapp", "--check", *documents]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -161,7 +162,7 @@ def test_committed_results_are_those_of_the_suite(folder):
 
 
 def winners(search: Search) -> dict[str, dict[str, Any]]:
-    """What won, by study."""
+    """Winning values by study."""
     return {study.name: dict(study.best.values) for study in search.studies if study.best}
 
 

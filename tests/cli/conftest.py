@@ -1,4 +1,4 @@
-"""Results that many tests begin with, computed once."""
+"""Results shared by many tests, computed once."""
 
 from __future__ import annotations
 

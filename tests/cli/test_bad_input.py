@@ -1,4 +1,4 @@
-"""Whatever a person gets wrong: exit code 2, one `error:` line per problem, nothing written."""
+"""Every kind of user error: exit code 2, one `error:` line per problem, nothing written."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
-"""`eibench data` and `--data-dir`: what is printed, drawn and returned; data sets that are absent
-or damaged, in these commands and in `run`."""
+"""`eibench data` and `--data-dir`: output, contact sheets and exit codes; missing and damaged
+data sets."""
 
 import struct
 from pathlib import Path
@@ -33,7 +33,7 @@ def refused(done):
 
 
 def lines(out):
-    """What `show` prints, by heading."""
+    """Return the output of `show`, by heading."""
     return dict(line.split(maxsplit=1) for line in out.splitlines())
 
 
@@ -141,7 +141,7 @@ add_dataset(Flashes, flashes)
 
 
 def test_recordings(cli, project):
-    """Of 4 x T x 25 values of a channel, 4 are not 0."""
+    """4 of the 4 x T x 25 values of a channel are not 0."""
     words = ["--plugin", project.write(EVENTS, "flashes.py"), "--timesteps", 8, "--set", "count=3"]
     done = cli("data", "show", "flashes", *words)
     assert done.code == 0

@@ -1,4 +1,4 @@
-"""Runs that fail: each is a record with a status and a reason, and the others go on."""
+"""Failing runs: each gets a record with a status and a reason, and the other runs continue."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`eibench profile`: what is measured, how it is shown, and what it refuses."""
+"""`eibench profile`: measurements, output formats and refused input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eibench run` on good input: what it writes, skips, shows and leaves alone."""
+"""`eibench run` on valid input: files written, runs skipped, output, and files left unchanged."""
 
 import json
 import re

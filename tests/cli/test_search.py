@@ -1,4 +1,4 @@
-"""`eibench search`: trials, winners and what is confirmed, through the real command line."""
+"""`eibench search` through the real command line: trials, winners and confirmation."""
 
 import fcntl
 import json
@@ -58,7 +58,7 @@ def studies(results="results"):
 
 
 def trials(results="results", name="ei"):
-    """What the trials of a study are, without what the clock says."""
+    """Return the trials of a study, without timings."""
     kept = ("number", "values", "state", "reason", "scores", "runs", "epochs", "loss")
     return [{key: t[key] for key in kept} for t in studies(results)[name]["trials"]]
 

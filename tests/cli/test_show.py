@@ -1,4 +1,4 @@
-"""`eibench show`: what it counts, against numbers worked out by hand, and what it refuses."""
+"""`eibench show`: counts against hand-computed numbers, and refused input."""
 
 import json
 

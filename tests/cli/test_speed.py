@@ -1,4 +1,4 @@
-"""`eibench data speed`: what is measured, what is said of it, and bad input."""
+"""`eibench data speed`: measurements, verdicts, and bad input."""
 
 import json
 from pathlib import Path

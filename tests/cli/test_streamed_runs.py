@@ -1,4 +1,4 @@
-"""Runs on images that stay in their files: the same numbers as from memory; damage is a record."""
+"""Runs on streamed images: the same numbers as from memory; damage becomes a record."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Shared by the comparisons with other libraries: the same draws through two implementations."""
+"""Helpers of the comparisons with other libraries: the same inputs through two implementations."""
 
 from __future__ import annotations
 

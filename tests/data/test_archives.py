@@ -1,4 +1,4 @@
-"""Archives from elsewhere: compared before they are unpacked, and unpacked in one folder alone."""
+"""Downloaded archives: verified before unpacking, and unpacked into one folder only."""
 
 import hashlib
 import io
@@ -117,7 +117,7 @@ def test_damage(path, into):
 
 
 def test_another_file_with_the_same_md5(monkeypatch):
-    """What has the published MD5 and not the known SHA-256 is not unpacked, nor kept."""
+    """A file with the published MD5 but another SHA-256 is neither unpacked nor kept."""
     path = packed(("a", "x"))
     content = path.read_bytes()
     monkeypatch.setitem(archives.SHA256, "published", hashlib.sha256(content).hexdigest())

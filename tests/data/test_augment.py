@@ -1,5 +1,5 @@
-"""Augmentation: every operation against a plain loop over images and pixels, and what chance may
-depend on."""
+"""Augmentation: every operation against a plain loop over images and pixels, and the dependence
+of random values on seed, epoch and image only."""
 
 import math
 
@@ -289,7 +289,7 @@ def test_without_options_batches_are_what_they_were(dtype):
 
 
 def test_no_step_waits_for_the_device():
-    """Whatever reads a value on the host (`.item()`, a mask as an index) fails on `meta`."""
+    """Reading a value on the host (`.item()`, a mask as an index) fails on the `meta` device."""
     split = numbered().to(torch.device("meta"))
     draws = ALL.draw(23, (2, 6, 6), generator(0))
     shapes = [images.shape for images, _ in training_batches(split, 10, generator(0), draws)]

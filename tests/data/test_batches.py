@@ -1,4 +1,4 @@
-"""Batches: the order belongs to the generator alone, and every image comes once."""
+"""Batches: the order depends on the generator alone, and every image occurs once."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""What every loaded data set must be: each violation is one message: split, index, value."""
+"""Requirements of every loaded data set: each violation gives one message with split, index,
+value."""
 
 import dataclasses
 import math

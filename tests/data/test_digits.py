@@ -1,4 +1,4 @@
-"""The digits: three splits that share no image, each with all classes in their proportion."""
+"""The digits: three disjoint splits, each with all classes in proportion."""
 
 from collections import Counter
 
@@ -97,7 +97,7 @@ def test_loading_again_gives_the_same(data):
 
 
 def test_the_registry_takes_every_option_of_a_data_set():
-    """What a suite may set is what the loader takes, for every entry."""
+    """The loader of every entry accepts exactly the options that a suite can set."""
     import inspect
 
     from eibench.plan import DATASETS as OPTIONS

@@ -1,5 +1,5 @@
-"""Event sets made here in their real formats, read by the real readers: what comes out, what is
-kept, and what each damage is called."""
+"""Event sets, generated in their real formats and read by the real readers: content, cache, and
+the message for each kind of damage."""
 
 import dataclasses
 import functools
@@ -133,7 +133,7 @@ def test_the_first_recording_is_the_one_that_was_written(name, data):
 
 
 def test_frames_are_those_of_the_files(data, monkeypatch):
-    """Of a whole set, recording by recording, in the order of its splits."""
+    """The frames of a whole data set, recording by recording, in the order of its splits."""
     install("nmnist", data, monkeypatch)
     found = load("nmnist", timesteps=3, size=17, by="count")
     expected = [

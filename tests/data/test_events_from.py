@@ -1,4 +1,4 @@
-"""Recordings of still images: of the digits, and of any other set."""
+"""Simulated recordings of the digits and of other data sets."""
 
 import time
 
@@ -51,7 +51,7 @@ def test_a_recording_is_the_one_of_its_image(data):
 
 
 def test_the_digest_is_pinned(data):
-    """Of the defaults: numbers of two machines are comparable where it is the same."""
+    """With default options; results of two machines are comparable only if the digest is equal."""
     assert data.digest == "a28084adb08f6154"
 
 

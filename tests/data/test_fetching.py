@@ -1,5 +1,5 @@
-"""Fetching, from a server in this process that has the tiny sets in their distributors' archives:
-what arrives is verified, and nothing half is ever taken for whole."""
+"""Downloads from a local server with tiny data sets in the distributors' archives: everything is
+verified, and incomplete files are never accepted."""
 
 import functools
 import http.server
@@ -25,7 +25,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def address(tmp_path, monkeypatch):
-    """Of a server, under which `tmp_path / "served"` lies."""
+    """Address of a server of `tmp_path / "served"`."""
     (tmp_path / "served").mkdir()
     monkeypatch.setenv("no_proxy", "*")
     handler = functools.partial(_Quiet, directory=str(tmp_path / "served"))
@@ -161,7 +161,7 @@ def test_what_arrives_damaged_is_thrown_away():
 
 @pytest.mark.parametrize("name", ["cifar10"])
 def test_a_link_is_replaced_and_not_followed(name, served):
-    """What it led to may be shared with other programs."""
+    """The link's target may be shared with other programs."""
     Path("elsewhere").mkdir()
     Path("elsewhere/precious").write_text("mine")
     Path("datasets", name).symlink_to(Path("elsewhere").absolute())

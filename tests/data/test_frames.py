@@ -1,4 +1,4 @@
-"""Frames of events against a plain loop, against tonic, and where there is little to bin."""
+"""Frames of events against a plain loop and against tonic, and edge cases with few events."""
 
 import numpy as np
 import pytest

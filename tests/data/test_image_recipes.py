@@ -1,5 +1,5 @@
-"""Resized crop, jitter, erasing, lost frames and one of three: against torchvision under the same
-numbers, by hand, and that they are drawn by the law that is stated."""
+"""Resized crop, jitter, erasing, dropped frames and `one_of`: against torchvision with the same
+random numbers, by hand, and their distributions."""
 
 import math
 
@@ -192,7 +192,7 @@ def test_lost_frames_by_hand():
 
 
 def equally_often(values, kinds):
-    """Whether whole numbers from 0 to below `kinds` are so by a chi-square test."""
+    """Return whether integers below `kinds` are uniform, by a chi-square test."""
     counts = torch.bincount(values.flatten().long(), minlength=kinds)
     return len(counts) == kinds and chisquare(counts.numpy()).pvalue > 1e-3
 
@@ -374,7 +374,7 @@ def test_images_stay_within_their_range(seed):
 
 
 def test_no_step_waits_for_the_device():
-    """Whatever reads a value on the host fails on `meta`."""
+    """Reading a value on the host fails on the `meta` device."""
     for options, shape in [(PHOTOS, (9, 3, 8, 8)), (RECORDINGS, (9, 5, 2, 8, 8))]:
         split = Split(torch.zeros(shape, dtype=torch.uint8), torch.arange(9))
         made = options.draw(9, shape[-3:], generator(0))

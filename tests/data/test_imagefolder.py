@@ -1,4 +1,4 @@
-"""Image folders made here: what is read, what is set aside, and what each damage is called."""
+"""Generated image folders: content, splits, and the message for each kind of damage."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Normalization: mean and deviation by hand, and of whatever form images are kept in."""
+"""Normalization: mean and deviation by hand, for images in memory and streamed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every kind of picture that Pillow reads: what becomes of it, by hand, or why it is refused."""
+"""Every kind of picture that Pillow reads: its pixels by hand, or the reason of refusal."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Recordings that are damaged, in every format: the file is named, and what is wrong with it."""
+"""Damaged recordings of every format: the message names the file and the damage."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""The simulated camera against a loop over its pixels, and what must hold of any such camera."""
+"""The simulated camera: against a loop over its pixels, and invariants of any such camera."""
 
 import math
 

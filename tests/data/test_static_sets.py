@@ -1,5 +1,5 @@
-"""MNIST, Fashion-MNIST, CIFAR and Tiny ImageNet from tiny files in their real form on disk: what is
-read, what is set aside, and that what is damaged is named and never read."""
+"""MNIST, Fashion-MNIST, CIFAR and Tiny ImageNet from tiny files in their real formats: content,
+splits, and damage, which is named and never read."""
 
 import gzip
 import pickle
@@ -234,7 +234,7 @@ def emptied(path):
 
 
 def zeros(path):
-    """What a crash of the machine may leave: the length, but no content."""
+    """File of the right length but no content, as a crash of the machine may leave."""
     path.write_bytes(bytes(path.stat().st_size))
 
 

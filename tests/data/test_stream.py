@@ -1,4 +1,4 @@
-"""Streamed images: the same batches as from memory, with and without workers, damage named."""
+"""Streamed images: the same batches as from memory, with and without workers; damage is named."""
 
 import os
 import subprocess

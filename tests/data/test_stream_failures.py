@@ -1,4 +1,4 @@
-"""Streamed images where something goes wrong: never a hang; an error in words, or slow reading."""
+"""Failures of streamed images: never a hang, but an error message or slower reading."""
 
 import logging
 import os
@@ -93,7 +93,7 @@ def unsendable(error):
     ids=["shared memory", "full disk", "long path"],
 )
 def test_a_batch_that_cannot_be_sent_is_read_here(root, monkeypatch, caplog, error):
-    """Whatever a worker meets when it sends a tensor, which it does in its own thread."""
+    """Any error of a worker that sends a tensor, which it does in its own thread."""
     expected = streamed(root, workers=0).train.images.in_memory()
     images = streamed(root).train.images
     monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", unsendable(error))  # forked later

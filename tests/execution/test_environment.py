@@ -1,4 +1,4 @@
-"""What a record says of version control: eibench's code, the suite, its plugins and data."""
+"""Version control in records: commits of eibench's code, the suite, its plugins and data."""
 
 import subprocess
 

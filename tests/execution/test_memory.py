@@ -1,4 +1,4 @@
-"""Memory between steps: kept where the system's C library lets it, and nothing fails elsewhere."""
+"""Memory between steps: kept where the C library allows it, and no error elsewhere."""
 
 from pathlib import Path
 from types import SimpleNamespace

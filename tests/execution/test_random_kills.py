@@ -56,7 +56,7 @@ def without_clock(value):
 
 
 def files(results):
-    """What all files hold, by path; of the journal no more than that it is there."""
+    """Return the content of all files by path; of the journal only that it exists."""
     found = {}
     for path in sorted(p for p in Path(results).rglob("*") if p.is_file()):
         text = path.read_text()
@@ -86,7 +86,7 @@ def test_a_command_killed_at_any_instant_goes_on_to_the_same_files(tmp_path, com
         return leftover(files(results)), time.monotonic() - begun
 
     def killed(results, after):
-        """Whether the command, killed `after` seconds, had not ended by then."""
+        """Return whether the command was still running when it was killed `after` seconds."""
         command = commands.start(*words, jobs, "--results", results)
         time.sleep(after)
         command.kill()

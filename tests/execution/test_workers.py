@@ -76,7 +76,7 @@ def results_of(found):
 
 
 def until(condition, process, seconds=300):
-    """What `condition` gives as soon as it gives something."""
+    """Return the value of `condition` as soon as it is true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         if found := condition():
@@ -119,7 +119,7 @@ def whole(tmp_path, commands):
 
 
 def training(count):
-    """Whether so many runs have saved an epoch and not ended."""
+    """Return whether so many runs have saved an epoch and not ended."""
     return lambda: len(list(Path("results").glob("several/*/checkpoint.pt"))) >= count
 
 

@@ -1,5 +1,5 @@
-"""What every method and every architecture must do: the contracts of `eibench check`, over the
-registries, so that a new one is tested by existing. Then what is special to one of them."""
+"""Contracts of `eibench check` over all registered methods and models, and special cases of
+single ones."""
 
 import inspect
 

@@ -154,7 +154,7 @@ def refusal(options: dict) -> str:
 
 
 def _breaks(base: dict, name: str) -> bool:
-    """Whether another option of `base` is what a change makes idle: refused under its own name."""
+    """Return whether another option of `base` is made ineffective by a change."""
     needed = {
         "divisive": {"stabilization", "straight_through", "gain_scale"},
         "init_statistics": {

@@ -1,4 +1,4 @@
-"""Relays under rivals of the E-I circuit, the control of its own: weights by hand."""
+"""Relays in rivals of the E-I circuit, as a control of the circuit's own: weights by hand."""
 
 import pytest
 import torch

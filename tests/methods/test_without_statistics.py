@@ -1,4 +1,5 @@
-"""Methods without statistics of activity: what they draw, what `prepare` sets, what is refused."""
+"""Methods without activity statistics: their initial weights, effects of `prepare`, and
+refusals."""
 
 import pytest
 import torch

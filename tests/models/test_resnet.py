@@ -1,4 +1,4 @@
-"""`resnet`: how blocks are joined, what is asked of a method, and what depends on the image."""
+"""`resnet`: joining of blocks, arguments passed to the method, and dependence on the image size."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""E-I Init: its formula, its law, what a deep chain looks like after it, and its errors."""
+"""E-I Init: its formula and distribution, the state of a deep chain after it, and its errors."""
 
 from __future__ import annotations
 

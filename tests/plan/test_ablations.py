@@ -1,4 +1,4 @@
-"""`ablate`: the runs that it plans, counted by hand, and every way to write it wrongly."""
+"""`ablate`: planned runs counted by hand, and every invalid form."""
 
 import copy
 import json

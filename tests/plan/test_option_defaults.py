@@ -1,4 +1,4 @@
-"""Defaults are part of what an old result means, so they are pinned."""
+"""Defaults determine the meaning of old results, so they are pinned."""
 
 import pytest
 from pydantic_core import PydanticUndefined

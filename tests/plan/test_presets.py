@@ -1,4 +1,4 @@
-"""Presets: one name for several options, gone before anything is validated or named."""
+"""Presets: one name for several options, replaced before validation and naming."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`references.yaml`: what is read, what it is matched with, and what is said of a bad one."""
+"""`references.yaml`: parsing, matching with runs, and messages for invalid files."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What makes two runs the same run, and what a run is called."""
+"""Identity of runs: the values that it depends on, and the name of a run."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Every way to write a search wrongly: what is said of it, and on which line."""
+"""Every invalid form of a search: its message and line."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""What a suite's `search` means: its studies, their spaces, and the suite that the winners make."""
+"""Meaning of a suite's `search`: its studies, their spaces, and the suite of the winners."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Suites without end: counted before anything is built, refused in one message that names a cap."""
+"""Huge suites: counted before anything is built, and refused in one message that names a limit."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A choice within a choice: the images that `events_from` records, written, changed and refused."""
+"""Nested choices: the images that `events_from` records, written, overridden and refused."""
 
 import pytest
 import yaml

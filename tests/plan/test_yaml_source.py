@@ -1,4 +1,4 @@
-"""YAML without surprises: what is read as what, what is refused, and on which line."""
+"""YAML without surprises: parsed values, refusals, and line numbers."""
 
 import json
 import math

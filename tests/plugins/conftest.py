@@ -1,4 +1,4 @@
-"""A plugin that works, which tests then break."""
+"""A working plugin, which tests modify to break it."""
 
 import re
 from pathlib import Path

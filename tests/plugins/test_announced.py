@@ -1,4 +1,4 @@
-"""A plugin is a stranger's code: which files are about to run is said before they do."""
+"""Plugins are code from others: the files to run are announced before they run."""
 
 from pathlib import Path
 

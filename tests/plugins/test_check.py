@@ -1,4 +1,4 @@
-"""`eibench check`: each way of breaking a contract is said in words."""
+"""`eibench check`: the message for each violation of a contract."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Plugins found, loaded, refused; what they leave in a run's identity and files."""
+"""Plugins: found, loaded and refused; their traces in a run's identity and files."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""What the tutorial shows is what happens."""
+"""The tutorial's commands have the output that it shows."""
 
 import re
 from pathlib import Path

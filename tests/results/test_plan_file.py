@@ -100,7 +100,7 @@ def test_of_earlier_flags_only_what_was_begun_stays(write):
 
 
 def test_a_changed_suite_defines_the_plan(write):
-    """What it no longer asks for drops out, with flags and without."""
+    """Runs that the suite no longer defines are dropped, with and without flags."""
     write()
     write(seeds=[1])
     now = write(base={"train": {"lr": 0.5}}, made=False)

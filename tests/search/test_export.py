@@ -1,4 +1,4 @@
-"""The suite with the values that won: it loads, and plans the very runs that confirmed them."""
+"""The suite with the winning values: it loads, and plans exactly the runs that confirmed them."""
 
 from pathlib import Path
 

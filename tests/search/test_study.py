@@ -1,4 +1,4 @@
-"""A study draws the same trials whatever happens around it."""
+"""A study draws the same trials under all circumstances."""
 
 import ast
 import json

@@ -1,5 +1,5 @@
-"""What probes tell of the balance: drift, share of signal and common modes, against numbers by hand
-and against NumPy on a whole network; and that options of the balance outlive a checkpoint."""
+"""Probes of the balance: drift, signal share and common modes, by hand and against NumPy on a
+whole network; and checkpoints of the balance's options."""
 
 import copy
 
@@ -83,7 +83,7 @@ def test_class_signal_by_hand():
 
 
 def test_class_signal_against_scipy():
-    """Of one neuron it is the F statistic; silent or copied neurons change nothing."""
+    """For one neuron it is the F statistic; silent or copied neurons change nothing."""
     rng = torch.Generator().manual_seed(0)
     spikes = (torch.rand(4, 30, 1, generator=rng) < 0.3).double()
     labels = torch.arange(30) % 3

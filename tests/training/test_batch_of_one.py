@@ -1,4 +1,4 @@
-"""A batch of one image that a norm cannot take: found before anything runs, by every route."""
+"""A batch of one image that a norm cannot process: found before anything runs, by every command."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_it_says_what_training_would(method, timesteps, data):
 
 
 def ends_in_an_error(experiment):
-    """What an epoch of training and its evaluations end in, if in an error."""
+    """Return the error of an epoch of training and its evaluations, if any."""
     progress = Progress()
     try:
         for _ in fit(experiment, progress):

@@ -1,4 +1,4 @@
-"""A checkpoint goes on exactly, or the run starts over as if it had never been."""
+"""A checkpoint resumes exactly, or the run starts over as if there were none."""
 
 import copy
 import dataclasses

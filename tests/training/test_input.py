@@ -76,7 +76,7 @@ def test_augmentation_depends_on_seed_and_epoch_alone():
 
 
 def test_an_epoch_needs_no_epoch_before_it():
-    """What a resumed run sees: epoch 2 alone is epoch 2 after epoch 1."""
+    """A resumed run sees the same: epoch 2 alone equals epoch 2 after epoch 1."""
     experiment = build(tiny_spec(**EVERYTHING), tiny_data())
     list(epoch_batches(experiment, 8, 0))
     after = list(epoch_batches(experiment, 8, 1))

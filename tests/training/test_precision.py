@@ -1,4 +1,4 @@
-"""`train.precision: bf16`: products in bfloat16, everything that must not be, in float32."""
+"""`train.precision: bf16`: products in bfloat16, everything else in float32."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_within_the_error_of_bfloat16(name):
-    """Of a current and the weights' gradients: a few roundings of weights and of products."""
+    """Errors of current and weight gradients: a few roundings of weights and products."""
     torch.manual_seed(0)
     layer = LAYERS[name]()
     x = (torch.rand(4, 8, 8, 6, 6) < 0.3).float()

@@ -1,5 +1,5 @@
-"""Signal propagation: numbers against a float64 reference, which parameters are a layer's, zeros
-and what is not finite, and that measuring leaves no trace."""
+"""Signal propagation: against a float64 reference; parameters of a layer, zeros and non-finite
+values; measuring has no side effects."""
 
 import itertools
 import json
@@ -122,8 +122,8 @@ def test_balance_of_constant_excitation_does_not_exist():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_gradient_of_a_layer_is_that_of_the_synapse_before_it(method):
-    """Of every method: the kernels of `convN`, and for E-I the matrix between its cells; scales of
-    normalisers do not count, also not those that are matrices [T, C]."""
+    """For every method: the kernels of `convN`, for E-I also the matrix between its cells;
+    scales of normalizers are excluded, also if they are matrices [T, C]."""
     experiment = prepared(method, depth=3)
     _, layers = measure(experiment)
     model = experiment.model

@@ -73,7 +73,7 @@ def test_weight_decay_by_hand(method, on, optimizer):
 
 
 def test_gains_and_biases_of_the_circuit_decay_with_all_others():
-    """What `all` is for: g_I, g_E and b_E, in training as a suite says it."""
+    """The purpose of `all`: g_I, g_E and b_E decay, in training as set by a suite."""
     experiment = build(tiny_spec("ei", weight_decay_on="all", weight_decay=0.25), tiny_data())
     decay = {
         id(p): g["weight_decay"] for g in experiment.optimizer.param_groups for p in g["params"]
