@@ -18,9 +18,9 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from eibench.cli import app
-from eibench.plan.options import LARGEST, Choice, Options, ProbeOptions
+from eibench.plan.options import CHOICES, LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
-from eibench.plan.spec import CHOICES, NUMBERS, PROBE, SECTIONS
+from eibench.plan.spec import NUMBERS, PROBE, SECTIONS
 from eibench.report.model.profile import to_text
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"

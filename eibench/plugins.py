@@ -18,13 +18,13 @@ from typing import Any
 
 from torch import nn
 
-from eibench import data, methods, models
+from eibench import data
 from eibench.errors import UserError
 from eibench.files import read_bytes
 from eibench.methods import Method
-from eibench.plan.options import Choice, DataOptions, MethodOptions, ModelOptions, Plugin
+from eibench.plan.options import CHOICES, Choice, DataOptions, MethodOptions, ModelOptions, Plugin
+from eibench.plan.options.choices import WHOLE, takes_whole
 from eibench.plan.plugins import FILE_MODULE
-from eibench.plan.spec import CHOICES
 
 KINDS = {"method": MethodOptions, "model": ModelOptions, "data": DataOptions}
 GIVEN = {"method": ["lif", "timesteps"], "model": ["method", "image", "classes"], "data": []}
@@ -41,28 +41,32 @@ def add_method(options: type[MethodOptions], method: type[Method]) -> None:
         raise UserError(f"{_name(method)} must be a subclass of eibench.methods.Method")
     if inspect.isabstract(method):
         raise UserError(f"{_name(method)} lacks {', '.join(sorted(method.__abstractmethods__))}")
-    _add("method", options, method, methods.METHODS)
+    _add("method", options, method)
 
 
 def add_model(options: type[ModelOptions], model: Callable[..., nn.Module]) -> None:
-    """Make the function `model(method, image, classes, **options)` known to suites.
+    """Make the function `model(method, image, classes, ...)` known to suites.
+
+    Further arguments are `options`, as one object, or its fields by name.
 
     Raises:
         UserError: the name is taken, or options and arguments do not fit together.
     """
-    _add("model", options, model, models.MODELS)
+    _add("model", options, model)
 
 
 def add_dataset(options: type[DataOptions], load: Callable[..., data.ImageData]) -> None:
-    """Make the data set that the function `load(**options)` gives known to suites.
+    """Make the data set that the function `load(...)` gives known to suites.
+
+    Its arguments are `options`, as one object, or its fields by name.
 
     Raises:
         UserError: the name is taken, or options and arguments do not fit together.
     """
-    _add("data", options, load, data.DATASETS)
+    _add("data", options, load)
 
 
-def _add(kind: str, options: Any, build: Any, registry: dict[str, Any]) -> None:
+def _add(kind: str, options: Any, build: Any) -> None:
     """Check, record the origin, and register; adding the same thing twice has no effect."""
     _check_options(kind, options)
     _check_arguments(kind, options, build)
@@ -70,8 +74,7 @@ def _add(kind: str, options: Any, build: Any, registry: dict[str, Any]) -> None:
     known = CHOICES[kind].get(options.name)
     if known is None:
         options.plugin = plugin
-        CHOICES[kind][options.name] = options
-        registry[options.name] = build
+        CHOICES[kind].register(options)(build)
     elif known.plugin != plugin:
         owner = f"from {known.plugin}" if known.plugin else "in eibench itself"
         edited = known.plugin is not None and known.plugin.name == plugin.name
@@ -112,7 +115,7 @@ def _check_arguments(kind: str, options: type[Choice], build: Any) -> None:
         raise UserError(f"{_name(build)}: the first arguments must be {', '.join(given)}")
     for missing in [name for name in given if name not in arguments]:
         raise UserError(f"{_name(build)} must take `{missing}`")
-    fields = list(options.model_fields)
+    fields = [WHOLE] if takes_whole(options, build) else list(options.model_fields)
     hint = "; does it have @dataclass(frozen=True, kw_only=True)?" if kind == "method" else ""
     for field in [name for name in fields if name not in arguments]:
         raise UserError(

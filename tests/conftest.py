@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from eibench.cli import app
 from eibench.plan import plugins
-from eibench.plan.spec import CHOICES
+from eibench.plan.options import CHOICES
 
 settings.register_profile("eibench", deadline=None, database=None, derandomize=True)
 settings.load_profile("eibench")
@@ -123,22 +123,10 @@ def forget() -> Iterator[Callable[[], None]]:
             del sys.modules[name]
         for kind, registry in CHOICES.items():
             for name in registry.keys() - before[kind]:
-                del registry[name]
-                _implementations(kind).pop(name, None)
+                registry.remove(name)
 
     yield take_away
     take_away()
-
-
-def _implementations(kind: str) -> dict[str, Any]:
-    from eibench import data, methods, models
-
-    built: dict[str, Any] = {
-        "method": methods.METHODS,
-        "model": models.MODELS,
-        "data": data.DATASETS,
-    }
-    return built[kind]
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 
 from eibench.contracts.base import Broken, require
-from eibench.data import DATASETS, DataError, ImageData
+from eibench.data import DataError, ImageData
 from eibench.data.base import in_order
 from eibench.data.checks import check_images, check_labels
-from eibench.plan.options import DataOptions
+from eibench.plan.options import DATASETS, DataOptions
 
 T = 4
 """Number of frames into which recordings are binned."""
@@ -22,7 +22,7 @@ REPEATS = 0.01
 def load(choice: DataOptions) -> ImageData:
     """Load the data set of `choice`."""
     frames = {"timesteps": T} if choice.events else {}
-    data = DATASETS[choice.name](**choice.model_dump(), **frames)
+    data: ImageData = DATASETS.build(choice, **frames)
     require(isinstance(data, ImageData), f"it gives a {type(data).__name__}, not an ImageData")
     return data
 

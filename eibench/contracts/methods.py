@@ -20,8 +20,8 @@ from eibench.contracts.networks import (
     prepared,
     settings,
 )
-from eibench.models import MODELS
-from eibench.plan.options import MethodOptions, ModelOptions, NeuronOptions, NoNormOptions
+from eibench.methods.without_norm import NoNormOptions
+from eibench.plan.options import MODELS, MethodOptions, ModelOptions, NeuronOptions
 from eibench.plan.validate import validate
 
 DECAY = 0.5
@@ -177,7 +177,7 @@ def _spikes(choice: MethodOptions, model: ModelOptions) -> list[list[int]]:
     """Return the sorted output shapes of a network's neurons."""
     method = make_method(choice)
     spy = Spy(method)
-    network = MODELS[model.name](spy, IMAGE, CLASSES, **model.model_dump())
+    network = MODELS.build(model, spy, IMAGE, CLASSES)
     method.prepare(network, activity(), torch.Generator().manual_seed(1))
     seen: list[list[int]] = []
     for neuron in neurons(spy, network):

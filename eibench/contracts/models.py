@@ -12,8 +12,8 @@ from torch import nn
 from eibench.contracts.base import Broken, listed, require
 from eibench.contracts.networks import Size, Spy, activity, loss, make_method
 from eibench.methods import Method
-from eibench.models import MODELS
-from eibench.plan.options import METHODS, MethodOptions, ModelOptions, NoNormOptions
+from eibench.methods.without_norm import NoNormOptions
+from eibench.plan.options import METHODS, MODELS, MethodOptions, ModelOptions
 
 SIDES = (1, 2, 4, 8, 16, 32, 64)
 """Heights of the square images that a model is tested with."""
@@ -31,7 +31,8 @@ def build(choice: ModelOptions, method: Any, image: Size, classes: int = 4) -> n
     """Build the network of `choice`, with the same random draws at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return MODELS[choice.name](method, image, classes, **choice.model_dump())
+        network: nn.Module = MODELS.build(choice, method, image, classes)
+    return network
 
 
 def run(network: nn.Module, method: Method, image: Size) -> torch.Tensor:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from eibench.contracts.base import require
-from eibench.methods import METHODS, Method
-from eibench.models import MODELS
+from eibench.methods import Method
+from eibench.models.chain import PlainOptions
 from eibench.nn import LIF
-from eibench.plan.options import MethodOptions, ModelOptions, NeuronOptions, PlainOptions
+from eibench.plan.options import METHODS, MODELS, MethodOptions, ModelOptions, NeuronOptions
 from eibench.plan.validate import validate
 
 Size = tuple[int, int, int]
@@ -28,7 +28,8 @@ MODEL_VARIANTS: list[ModelOptions] = [
 def make_method(choice: MethodOptions, threshold: float = 1.0, timesteps: int = 4) -> Method:
     """Build the method with a LIF neuron that is default except for its threshold."""
     neuron = validate(NeuronOptions, {"threshold": threshold}).model_dump()
-    return METHODS[choice.name](lif=neuron, timesteps=timesteps, **choice.model_dump())
+    method: Method = METHODS.build(choice, lif=neuron, timesteps=timesteps)
+    return method
 
 
 def make(
@@ -42,7 +43,7 @@ def make(
     method = make_method(choice, threshold, timesteps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return method, MODELS[model.name](method, image, CLASSES, **model.model_dump())
+        return method, MODELS.build(model, method, image, CLASSES)
 
 
 def prepared(choice: MethodOptions, batch: Tensor, **kwargs: Any) -> tuple[Method, nn.Module]:

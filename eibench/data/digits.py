@@ -11,10 +11,13 @@ import torch
 from sklearn.datasets import load_digits
 
 from eibench.data.base import ImageData, Split, stratified
+from eibench.data.sources import dataset
+from eibench.plan.options.data import DigitsOptions
 
 TEST, VALIDATION = 360, 270
 
 
+@dataset(DigitsOptions)
 def digits() -> ImageData:
     """Load the digits, scaled from 0..16 to [0, 1]."""
     raw, labels = load_digits(return_X_y=True)

@@ -21,8 +21,15 @@ from eibench.data.base import ImageData, Split, split_validation
 from eibench.data.frames import Events, cached, to_frames
 from eibench.data.machine import require_memory
 from eibench.data.recordings import read_recording
-from eibench.data.sources import dataset_folder
+from eibench.data.sources import dataset, dataset_folder
 from eibench.errors import DataError
+from eibench.plan.options.data import (
+    CIFAR10DVSOptions,
+    DVSGestureOptions,
+    NMNISTOptions,
+    RecordedOptions,
+    SHDOptions,
+)
 
 TEST_SHARE = 0.1
 """Test share of a data set without an official split: 1000 recordings of CIFAR10-DVS, 100 a
@@ -146,28 +153,32 @@ class Recordings:
         return read_recording(self.paths[index], self.order[index], self.events.sensor)
 
 
-def cifar10_dvs(size: int, by: str, validation_share: float, timesteps: int) -> ImageData:
+@dataset(CIFAR10DVSOptions)
+def cifar10_dvs(options: CIFAR10DVSOptions, timesteps: int) -> ImageData:
     """Load CIFAR10-DVS: CIFAR-10 on a moving screen, recorded at 128x128 (Li et al., 2017)."""
-    return _load(CIFAR10_DVS, (size, size), by, validation_share, timesteps)
+    return _load(CIFAR10_DVS, (options.size, options.size), options, timesteps)
 
 
-def dvs_gesture(size: int, by: str, validation_share: float, timesteps: int) -> ImageData:
+@dataset(DVSGestureOptions)
+def dvs_gesture(options: DVSGestureOptions, timesteps: int) -> ImageData:
     """Load DVS-Gesture: eleven hand and arm gestures, recorded at 128x128 (Amir et al., 2017)."""
-    return _load(DVS_GESTURE, (size, size), by, validation_share, timesteps)
+    return _load(DVS_GESTURE, (options.size, options.size), options, timesteps)
 
 
-def nmnist(size: int, by: str, validation_share: float, timesteps: int) -> ImageData:
+@dataset(NMNISTOptions)
+def nmnist(options: NMNISTOptions, timesteps: int) -> ImageData:
     """Load N-MNIST: MNIST recorded by a camera that makes three saccades (Orchard et al., 2015)."""
-    return _load(NMNIST, (size, size), by, validation_share, timesteps)
+    return _load(NMNIST, (options.size, options.size), options, timesteps)
 
 
-def shd(by: str, validation_share: float, timesteps: int) -> ImageData:
+@dataset(SHDOptions)
+def shd(options: SHDOptions, timesteps: int) -> ImageData:
     """Load SHD: spoken digits as spikes of 700 cochlea channels (Cramer et al., 2020)."""
-    return _load(SHD, SHD.sensor[1:], by, validation_share, timesteps)
+    return _load(SHD, SHD.sensor[1:], options, timesteps)
 
 
 def _load(
-    events: EventSet, size: tuple[int, int], by: str, validation_share: float, timesteps: int
+    events: EventSet, size: tuple[int, int], options: RecordedOptions, timesteps: int
 ) -> ImageData:
     """Load all splits of an event set.
 
@@ -176,10 +187,10 @@ def _load(
     """
     folder = dataset_folder(events.name)
     parts = {part: Recordings(events, part, folder) for part in events.parts}
-    splits = {part: _split(found, size, by, timesteps) for part, found in parts.items()}
+    splits = {part: _split(found, size, options.by, timesteps) for part, found in parts.items()}
     if "whole" in splits:
         splits["train"], splits["test"] = _divide(splits["whole"], TEST_SHARE, folder)
-    train, validation = _divide(splits["train"], validation_share, folder)
+    train, validation = _divide(splits["train"], options.validation_share, folder)
     classes = next(iter(parts.values())).classes
     return ImageData(classes, train, validation, splits["test"])
 

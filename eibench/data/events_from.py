@@ -10,22 +10,23 @@ images.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from eibench.data.base import DATASETS, ImageData, Split, as_float, in_order
+from eibench.data.base import ImageData, Split, as_float, in_order
 from eibench.data.checks import check
 from eibench.data.digits import digits
 from eibench.data.frames import MOST, cached
 from eibench.data.machine import require_memory
+from eibench.data.sources import dataset
 from eibench.errors import DataError
+from eibench.plan.options import DATASETS
+from eibench.plan.options.data import CameraOptions, DigitsDVSOptions, EventsFromOptions
 
 OFF, ON = 0, 1
 """Channels of a frame: the intensity decreased, the intensity increased."""
@@ -38,15 +39,16 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Camera:
-    """Simulated camera and its movement; fields are options of both data sets."""
+    """Simulated camera and its movement."""
 
-    contrast: float
-    amplitude: float
-    saccades: int
-    steps: int
-    margin: int
-    dark: float
+    options: CameraOptions
     timesteps: int
+
+    @property
+    def key(self) -> tuple[float, ...]:
+        """All numbers that the recordings depend on, in the order of the options."""
+        numbers = (getattr(self.options, name) for name in CameraOptions.model_fields)
+        return (*numbers, self.timesteps)
 
     def __call__(self, split: Split) -> np.ndarray:
         """Return the recordings of a split's images, uint8 [N, T, 2, H, W].
@@ -54,13 +56,15 @@ class Camera:
         Raises:
             DataError: the path has fewer steps than frames, or the frames do not fit into memory.
         """
-        height, width = (side + 2 * self.margin for side in split.images.shape[-2:])
-        frames = f"{len(split)} recordings in {self.timesteps} frames of {height}x{width}"
-        require_memory(len(split) * self.timesteps * 2 * height * width, frames)
-        path = saccade_path(self.amplitude, self.saccades, self.steps)
+        options, count = self.options, len(split)
+        height, width = (side + 2 * options.margin for side in split.images.shape[-2:])
+        frames = f"{count} recordings in {self.timesteps} frames of {height}x{width}"
+        require_memory(count * self.timesteps * 2 * height * width, frames)
+        path = saccade_path(options.amplitude, options.saccades, options.steps)
+        light = (options.contrast, options.margin, options.dark)
         try:
             seen = [
-                simulate_events(images, path, self.timesteps, self.contrast, self.margin, self.dark)
+                simulate_events(images, path, self.timesteps, *light)
                 for images in (as_float(c, split.unit) for c in in_order(split.images, CHUNK))
             ]
         except ValueError as error:
@@ -69,44 +73,27 @@ class Camera:
         return counts
 
 
-def digits_dvs(
-    contrast: float,
-    amplitude: float,
-    saccades: int,
-    steps: int,
-    margin: int,
-    dark: float,
-    timesteps: int,
-) -> ImageData:
+@dataset(DigitsDVSOptions)
+def digits_dvs(options: DigitsDVSOptions, timesteps: int) -> ImageData:
     """Record scikit-learn's digits with the simulated camera."""
-    camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
+    camera = Camera(options, timesteps)
     still = digits()
     splits = (_recorded(split, camera(split)) for split in still.splits.values())
     return ImageData(still.classes, *splits)
 
 
-def events_from(
-    source: Mapping[str, Any],
-    contrast: float,
-    amplitude: float,
-    saccades: int,
-    steps: int,
-    margin: int,
-    dark: float,
-    timesteps: int,
-) -> ImageData:
-    """Record the images of `source`, the name and options of a data set, with the simulated camera.
+@dataset(EventsFromOptions)
+def events_from(options: EventsFromOptions, timesteps: int) -> ImageData:
+    """Record the images of `options.source` with the simulated camera.
 
     Raises:
         DataError: the images are missing or damaged, or T is too large.
     """
-    camera = Camera(contrast, amplitude, saccades, steps, margin, dark, timesteps)
-    options = {key: value for key, value in source.items() if key != "name"}
-    still = check(DATASETS[source["name"]](**options), None)
+    camera = Camera(options, timesteps)
+    still = check(DATASETS.build(options.source), None)
     digest, splits = still.digest, []
     for name, split in still.splits.items():
-        key = (digest, name, astuple(camera))
-        frames = cached("events_from", key, partial(camera, split))
+        frames = cached("events_from", (digest, name, camera.key), partial(camera, split))
         splits.append(_recorded(split, frames))
     return ImageData(still.classes, *splits, notes=still.notes)
 

@@ -22,7 +22,7 @@ from eibench.data.events import (
     Recordings,
     reader,
 )
-from eibench.data.sources import FAILURES, DataSource
+from eibench.data.sources import FAILURES, SOURCES, DataSource
 from eibench.errors import DataError
 
 
@@ -148,4 +148,4 @@ def _unreadable(events: EventSet, part: str, folder: Path) -> list[str]:
     return problems
 
 
-EVENT_SOURCES = {events.name: source(events) for events in (CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD)}
+SOURCES.update({e.name: source(e) for e in (CIFAR10_DVS, DVS_GESTURE, NMNIST, SHD)})

@@ -29,8 +29,10 @@ from eibench.data.class_folders import (
 )
 from eibench.data.machine import memory_limit, worker_count
 from eibench.data.pixels import read_pixels
+from eibench.data.sources import dataset
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
 from eibench.errors import DataError, did_you_mean, printable
+from eibench.plan.options.data import ImageFolderOptions
 
 SPLITS = ("train", "validation", "test")
 OTHER_NAMES = {
@@ -47,16 +49,17 @@ FEW = 5000
 """Largest number of images that are read without worker processes."""
 
 
-def imagefolder(root: str, validation_share: float, size: int | None = None) -> ImageData:
-    """Load the images under `root`.
+@dataset(ImageFolderOptions)
+def imagefolder(options: ImageFolderOptions) -> ImageData:
+    """Load the images under `options.root`.
 
     Raises:
         DataError: a folder or class is missing, or a file is damaged or of another size.
     """
     try:
-        base = Path(root).expanduser()
+        base = Path(options.root).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{root}: {error}") from None
+        raise DataError(f"{options.root}: {error}") from None
     lister = Lister()
     parts = ["train", "test"] + ["validation"] * (base / "validation").is_dir()
     listings = {part: _listing(base, part, lister) for part in parts}
@@ -64,9 +67,9 @@ def imagefolder(root: str, validation_share: float, size: int | None = None) -> 
     _require_several_classes(base, listings["train"])
     for part in parts:
         _require_same_classes(base, classes, listings[part].classes, part)
-    files, splits = _files(base, listings, size)
+    files, splits = _files(base, listings, options.size)
     if "validation" not in splits:
-        splits |= _split_validation(base, *splits["train"], validation_share)
+        splits |= _split_validation(base, *splits["train"], options.validation_share)
     held = files.nbytes <= memory_limit()
     reader = Reader(files, 0 if held and len(files) <= FEW else worker_count())
     return ImageData(

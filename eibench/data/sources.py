@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any, TypeVar
 
 from eibench.errors import DataError
+from eibench.plan.options import DATASETS, DataOptions
 
 VARIABLE = "EIBENCH_DATA"
 """Environment variable that names the folder; `--data-dir` sets it for one command."""
@@ -46,6 +48,23 @@ class DataSource:
             return self.verify(folder)
         except OSError as error:
             return [unreadable(error)]
+
+
+SOURCES: dict[str, DataSource] = {}
+"""How to fetch and verify the data sets that ship with no dependency, by name."""
+Loader = TypeVar("Loader", bound=Callable[..., Any])
+
+
+def dataset(
+    options: type[DataOptions], source: DataSource | None = None
+) -> Callable[[Loader], Loader]:
+    """Return a decorator that registers the function which loads the data set of `options`.
+
+    The function takes them as `options`, and the run's `timesteps` where the set is of events.
+    """
+    if source is not None:
+        SOURCES[options.name] = source
+    return DATASETS.register(options)
 
 
 def data_folder() -> Path:

@@ -24,8 +24,15 @@ from torch import Tensor
 from eibench.data.archives import fetch_archive
 from eibench.data.base import ImageData, Split, split_validation
 from eibench.data.pixels import read_image
-from eibench.data.sources import DataSource, damaged_error, dataset_folder, unreadable
+from eibench.data.sources import (
+    DataSource,
+    damaged_error,
+    dataset,
+    dataset_folder,
+    unreadable,
+)
 from eibench.errors import DataError
+from eibench.plan.options.data import TinyImageNetOptions
 
 NAME = "tiny_imagenet"
 BASE = "tiny-imagenet-200"
@@ -45,22 +52,6 @@ class Listing:
     """Words of each class, from words.txt."""
     train: list[tuple[Path, str]]
     test: list[tuple[Path, str]]
-
-
-def tiny_imagenet(validation_share: float, size: int = IMAGE[1]) -> ImageData:
-    """Load both labelled parts into memory (1.4 GB at full size); raise `DataError`."""
-    folder = dataset_folder(NAME)
-    if problems := _misfits(folder):
-        raise damaged_error(NAME, problems)
-    listing = _list(folder / BASE)
-    train, test = _labels(listing, listing.train), _labels(listing, listing.test)
-    kept, held = split_validation(train.numpy(), validation_share, folder)
-    return ImageData(
-        _class_names(listing),
-        Split(_read([listing.train[i] for i in kept], size), train[kept]),
-        Split(_read([listing.train[i] for i in held], size), train[held]),
-        Split(_read(listing.test, size), test),
-    )
 
 
 def _list(base: Path) -> Listing:
@@ -176,4 +167,18 @@ def _unreadable(images: Iterable[Path]) -> Iterator[str]:
             yield str(error)
 
 
-TINY_IMAGENET = DataSource(_fetch, _verify)
+@dataset(TinyImageNetOptions, DataSource(_fetch, _verify))
+def tiny_imagenet(options: TinyImageNetOptions) -> ImageData:
+    """Load both labelled parts into memory (1.4 GB at full size); raise `DataError`."""
+    folder, size = dataset_folder(NAME), options.size
+    if problems := _misfits(folder):
+        raise damaged_error(NAME, problems)
+    listing = _list(folder / BASE)
+    train, test = _labels(listing, listing.train), _labels(listing, listing.test)
+    kept, held = split_validation(train.numpy(), options.validation_share, folder)
+    return ImageData(
+        _class_names(listing),
+        Split(_read([listing.train[i] for i in kept], size), train[kept]),
+        Split(_read([listing.train[i] for i in held], size), train[held]),
+        Split(_read(listing.test, size), test),
+    )

@@ -29,7 +29,14 @@ from torch import Tensor
 
 from eibench.data.archives import fetch_archive
 from eibench.data.base import ImageData, Split, split_validation
-from eibench.data.sources import DataSource, md5_problems, verified_folder
+from eibench.data.sources import SOURCES, DataSource, dataset, md5_problems, verified_folder
+from eibench.plan.options.data import (
+    CIFAR10Options,
+    CIFAR100Options,
+    FashionMNISTOptions,
+    FetchedOptions,
+    MNISTOptions,
+)
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, MNIST
@@ -39,26 +46,6 @@ MAGIC = {1: 0x0801, 3: 0x0803}
 IMAGE = (28, 28)
 
 
-def mnist(validation_share: float) -> ImageData:
-    """Load MNIST (LeCun et al. 1998): 60000 and 10000 images [1, 28, 28]; raise `DataError`."""
-    return _mnist("mnist", "MNIST", validation_share)
-
-
-def fashion_mnist(validation_share: float) -> ImageData:
-    """Load Fashion-MNIST (Xiao et al. 2017), in the format of MNIST; raise `DataError`."""
-    return _mnist("fashion_mnist", "FashionMNIST", validation_share)
-
-
-def cifar10(validation_share: float) -> ImageData:
-    """Load CIFAR-10 (Krizhevsky 2009): 50000 and 10000 images [3, 32, 32]; raise `DataError`."""
-    return _cifar("cifar10", "CIFAR10", validation_share)
-
-
-def cifar100(validation_share: float) -> ImageData:
-    """Load CIFAR-100 (Krizhevsky 2009) with its 100 fine classes; raise `DataError`."""
-    return _cifar("cifar100", "CIFAR100", validation_share)
-
-
 def _class(name: str) -> Any:
     """Return torchvision's class of that name; its import takes a third of a command's start."""
     from torchvision import datasets
@@ -66,21 +53,21 @@ def _class(name: str) -> Any:
     return getattr(datasets, name)
 
 
-def _mnist(name: str, class_name: str, share: float) -> ImageData:
+def _mnist(class_name: str, options: FetchedOptions) -> ImageData:
     kind = _class(class_name)
-    folder = verified_folder(name, TORCHVISION_SOURCES[name])
+    folder = verified_folder(options.name, SOURCES[options.name])
     train, test = (kind(folder, train=part) for part in (True, False))
     classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST: `7 - seven`
     splits = [Split(part.data.unsqueeze(1), part.targets) for part in (train, test)]
-    return _carved(folder, classes, share, *splits)
+    return _carved(folder, classes, options.validation_share, *splits)
 
 
-def _cifar(name: str, class_name: str, share: float) -> ImageData:
+def _cifar(class_name: str, options: FetchedOptions) -> ImageData:
     kind = _class(class_name)
-    folder = verified_folder(name, TORCHVISION_SOURCES[name])
+    folder = verified_folder(options.name, SOURCES[options.name])
     train, test = (kind(folder, train=part) for part in (True, False))
     splits = [Split(_channels_first(p.data), torch.tensor(p.targets)) for p in (train, test)]
-    return _carved(folder, train.classes, share, *splits)
+    return _carved(folder, train.classes, options.validation_share, *splits)
 
 
 def _channels_first(images: np.ndarray) -> Tensor:
@@ -193,9 +180,25 @@ def _pair_problems(images: Path, labels: Path, classes: int) -> Iterator[str]:
         yield f"{labels}: damaged, a label {top} among {classes} classes"
 
 
-TORCHVISION_SOURCES = {
-    "mnist": _source(_fetch_mnist, _mnist_problems, "MNIST"),
-    "fashion_mnist": _source(_fetch_mnist, _mnist_problems, "FashionMNIST"),
-    "cifar10": _source(_fetch_cifar, _cifar_problems, "CIFAR10"),
-    "cifar100": _source(_fetch_cifar, _cifar_problems, "CIFAR100"),
-}
+@dataset(MNISTOptions, _source(_fetch_mnist, _mnist_problems, "MNIST"))
+def mnist(options: MNISTOptions) -> ImageData:
+    """Load MNIST (LeCun et al. 1998): 60000 and 10000 images [1, 28, 28]."""
+    return _mnist("MNIST", options)
+
+
+@dataset(FashionMNISTOptions, _source(_fetch_mnist, _mnist_problems, "FashionMNIST"))
+def fashion_mnist(options: FashionMNISTOptions) -> ImageData:
+    """Load Fashion-MNIST (Xiao et al. 2017), in the format of MNIST."""
+    return _mnist("FashionMNIST", options)
+
+
+@dataset(CIFAR10Options, _source(_fetch_cifar, _cifar_problems, "CIFAR10"))
+def cifar10(options: CIFAR10Options) -> ImageData:
+    """Load CIFAR-10 (Krizhevsky 2009): 50000 and 10000 images [3, 32, 32]."""
+    return _cifar("CIFAR10", options)
+
+
+@dataset(CIFAR100Options, _source(_fetch_cifar, _cifar_problems, "CIFAR100"))
+def cifar100(options: CIFAR100Options) -> ImageData:
+    """Load CIFAR-100 (Krizhevsky 2009) with its 100 fine classes."""
+    return _cifar("CIFAR100", options)

@@ -13,59 +13,147 @@ spikes need no rule of their own.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from torch import Generator, Tensor, nn
+from pydantic import Field, model_validator
 
-from eibench.methods.base import Method
-from eibench.nn import (
-    Balance,
-    Circuit,
-    EIConv2d,
-    EIInit,
-    EILinear,
-    HomeostaticLIF,
-    initialize,
-    project_,
-)
+from eibench.methods.base import Method, Relay
+from eibench.plan.options import METHODS, Count, MethodOptions
+from eibench.plan.options.base import Preset
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+LARGEST_DEVIATION = 5.0
+"""Largest deviation of the logarithm of a weight."""
+Share = Annotated[float, Field(ge=0, le=1)]
+_BALANCE = {
+    "calibration": "neuron",
+    "calibration_mean": 0.3,
+    "calibration_deviation": 0.6,
+    "relay": 3.0,
+    "mean_mode_ee": 0.0,
+    "mean_mode_ie": 0.0,
+}
+PRESETS = {
+    "balanced": Preset(
+        "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
+        {"stabilization": "leak", **_BALANCE},
+    ),
+    "subtractive": Preset(
+        "The same without division, and so without a leak: each layer is one synapse.",
+        {"divisive": False, **_BALANCE},
+    ),
+}
+"""Beyond the paper: sets of options that go together."""
 
 
+class EIOptions(MethodOptions):
+    """E-I circuit: subtractive and divisive inhibition, E-I Init, E-I Prop (ICLR 2026)."""
+
+    name = "ei"
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    refuses_negative_input = (
+        "E-I Init and Dale's law need activity that is not negative, and a mean of zero drives the"
+        " gain of the divisive inhibition to infinity"
+    )
+    ei_ratio: Count = 4
+    """Excitatory neurons per inhibitory one."""
+    subtractive: bool = True
+    divisive: bool = True
+    stabilization: Literal["adaptive", "epsilon", "leak", "none"] = "adaptive"
+    epsilon: float = Field(1e-6, gt=0)
+    leak: float = Field(0.5, gt=0)
+    straight_through: bool = True
+    kappa: float = Field(1.0, ge=0)
+    dale: bool = True
+    inhibitory_cell: Literal["rectifier", "lif"] = "rectifier"
+    inhibitory_tau: float = Field(2.0, ge=1)
+    init_statistics: Literal["data", "fixed", "kaiming", "xavier"] = "data"
+    init_rate: float = Field(0.2, gt=0, lt=1)
+    silent_layer: Literal["error", "fixed"] = "error"
+    weight_law: Literal["exponential", "half_normal", "log_normal", "gamma"] = "exponential"
+    law_shape: float = Field(1.0, ge=0.01, le=100)
+    law_match: Literal["mean", "second_moment"] = "mean"
+    topography: float | None = Field(None, ge=0.1, le=100)
+    relay: Relay = 0.0
+    weight_scale: float = Field(1.0, gt=0)
+    gain_scale: float = Field(1.0, gt=0)
+    lateral_init: Literal["uniform", "random", "sparse"] = "uniform"
+    calibration: Literal["none", "neuron"] = "none"
+    calibration_mean: float | None = None
+    calibration_deviation: float | None = Field(None, gt=0)
+    mean_mode_ee: Share = 1.0
+    mean_mode_ie: Share = 1.0
+    mean_mode_ei: Share = 1.0
+    synaptic_scaling: bool = False
+    homeostasis: float = Field(0.0, ge=0)
+    """How fast a neuron's bias follows its rate."""
+
+    @model_validator(mode="after")
+    def _every_option_acts(self) -> Self:
+        """Refuse an option that another one makes idle: a misunderstanding, not a choice."""
+        divides = (self.divisive, "divisive: true")
+        inhibits = (
+            self.subtractive or self.divisive,
+            "subtractive or divisive inhibition",
+        )
+        draws = (self.init_statistics in ("data", "fixed"), "init_statistics: data or fixed")
+        calibrates = (self.calibration == "neuron", "calibration: neuron")
+        acts = {
+            "stabilization": divides,
+            "straight_through": (
+                self.divisive and self.stabilization in ("adaptive", "epsilon"),
+                "divisive: true and a stabilization that replaces: adaptive or epsilon",
+            ),
+            "gain_scale": divides,
+            "epsilon": (self.stabilization == "epsilon", "stabilization: epsilon"),
+            "leak": (self.stabilization == "leak", "stabilization: leak"),
+            "inhibitory_tau": (self.inhibitory_cell == "lif", "inhibitory_cell: lif"),
+            "init_rate": (
+                "fixed" in (self.init_statistics, self.silent_layer),
+                "init_statistics: fixed or silent_layer: fixed",
+            ),
+            "silent_layer": (self.init_statistics == "data", "init_statistics: data"),
+            "calibration_mean": calibrates,
+            "calibration_deviation": calibrates,
+            "synaptic_scaling": (self.dale, "dale: true"),
+            "law_shape": (
+                self.weight_law in ("gamma", "log_normal"),
+                "weight_law: gamma or log_normal",
+            ),
+            "law_match": (
+                self.weight_law != "exponential" or self.topography is not None,
+                "topography or another weight_law than exponential",
+            ),
+            **dict.fromkeys(("weight_law", "calibration", "topography", "relay"), draws),
+            **dict.fromkeys(("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"), inhibits),
+            **dict.fromkeys(("mean_mode_ie", "mean_mode_ei"), inhibits),
+        }
+        for name in self.changed():
+            active, needed = acts.get(name, (True, ""))
+            if not active:
+                raise ValueError(f"{name} has no effect without {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _moments_are_numbers(self) -> Self:
+        """Refuse log-normal laws whose moments, exp(2 s^2), are beyond what a float can hold."""
+        if self.weight_law == "log_normal" and self.law_shape > LARGEST_DEVIATION:
+            raise ValueError(
+                f"law_shape of log_normal must be at most {LARGEST_DEVIATION}, not {self.law_shape}"
+            )
+        return self
+
+
+@METHODS.register(EIOptions)
 @dataclass(frozen=True, kw_only=True)
 class EI(Method):
-    """The E-I circuit. `ei_ratio`: excitatory neurons per inhibitory one; `homeostasis`: how fast a
-    neuron's bias follows its rate."""
+    """E-I layers in place of convolutions and readout."""
 
-    ei_ratio: int
-    subtractive: bool
-    divisive: bool
-    stabilization: str
-    epsilon: float
-    leak: float
-    straight_through: bool
-    kappa: float
-    dale: bool
-    inhibitory_cell: str
-    inhibitory_tau: float
-    init_statistics: str
-    init_rate: float
-    silent_layer: str
-    weight_law: str
-    law_shape: float
-    law_match: str
-    topography: float | None
-    relay: float
-    weight_scale: float
-    gain_scale: float
-    lateral_init: str
-    calibration: str
-    calibration_mean: float | None
-    calibration_deviation: float | None
-    mean_mode_ee: float
-    mean_mode_ie: float
-    mean_mode_ei: float
-    synaptic_scaling: bool
-    homeostasis: float
+    options: EIOptions
 
     def conv(
         self,
@@ -77,33 +165,41 @@ class EI(Method):
         branches: int = 1,
         summed: int = 1,
     ) -> nn.Module:
-        return EIConv2d(
-            c_in, c_out, kernel, stride=stride, padding=kernel // 2, **self._layer_options()
-        )
+        from eibench.nn import EIConv2d
+
+        return EIConv2d(c_in, c_out, kernel, stride, kernel // 2, **self._layer_options())
 
     def readout(self, features: int, classes: int) -> nn.Module:
+        from eibench.nn import EILinear
+
         return EILinear(features, classes, readout=True, **self._layer_options())
 
     def neuron(self, channels: int) -> nn.Module:
-        if self.homeostasis == 0:
+        from eibench.nn import HomeostaticLIF
+
+        options = self.options
+        if options.homeostasis == 0:
             return super().neuron(channels)
-        target = self.init_rate if self.init_statistics == "fixed" else None
-        return HomeostaticLIF(channels, self.homeostasis, target, **self.lif)
+        target = options.init_rate if options.init_statistics == "fixed" else None
+        return HomeostaticLIF(channels, options.homeostasis, target, **self.lif)
 
     def _layer_options(self) -> dict[str, Any]:
-        return {
-            "ei_ratio": self.ei_ratio,
-            "circuit": Circuit(**self._named_like(Circuit)),
-            "init": EIInit(**self._named_like(EIInit)),
-            "balance": Balance(**self._named_like(Balance)),
-        }
+        """Return the arguments of every E-I layer; each part takes the options of its names."""
+        from eibench.nn import Balance, Circuit, EIInit
 
-    def _named_like(self, part: type[Circuit | EIInit | Balance]) -> dict[str, Any]:
-        """The options that have the names of a dataclass's fields."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(part)}
+        parts: dict[str, Any] = {"circuit": Circuit, "init": EIInit, "balance": Balance}
+        made = {
+            key: part(**{f.name: getattr(self.options, f.name) for f in dataclasses.fields(part)})
+            for key, part in parts.items()
+        }
+        return {"ei_ratio": self.options.ei_ratio, **made}
 
     def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
+        from eibench.nn import initialize
+
         initialize(model, batch, generator)
 
     def project(self, model: nn.Module) -> None:
+        from eibench.nn import project_
+
         project_(model)

@@ -14,15 +14,22 @@ alpha = 0.5 or 0.2 times the block's spikes). The readout is that of every metho
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Generator, Tensor, nn
+from typing import TYPE_CHECKING
 
 from eibench.methods.base import Method
-from eibench.nn import TimeDistributed, WSConv2d, first_input
-from eibench.nn.initializers import spike_deviation
+from eibench.plan.options import METHODS, MethodOptions
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
 
 
+class WeightStandardizationOptions(MethodOptions):
+    """Standardised kernels with a gain for spikes, no statistics of activity (IS-SNN)."""
+
+    name = "weight_standardization"
+
+
+@METHODS.register(WeightStandardizationOptions)
 @dataclass(frozen=True, kw_only=True)
 class WeightStandardization(Method):
     """Scaled weight standardisation.
@@ -35,7 +42,9 @@ class WeightStandardization(Method):
         self._gain()
 
     def _gain(self) -> float:
-        """Of a layer fed by spikes."""
+        """Return the gain of a layer fed by spikes."""
+        from eibench.nn.initializers import spike_deviation
+
         lif = self.lif
         return 1 / spike_deviation(lif["tau"], lif["threshold"], lif["reset"], self.timesteps)
 
@@ -49,13 +58,19 @@ class WeightStandardization(Method):
         branches: int = 1,
         summed: int = 1,
     ) -> nn.Module:
+        from eibench.nn import TimeDistributed, WSConv2d
+
         gain = self._gain() * (branches * summed) ** -0.5
         return TimeDistributed(WSConv2d(c_in, c_out, kernel, stride, kernel // 2, gain))
 
-    @torch.no_grad()
     def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
+        from torch import no_grad
+
+        from eibench.nn import WSConv2d, first_input
+
         conv, image = first_input(model, batch, WSConv2d)
-        deviation = conv(image).std(correction=0)
-        if not deviation > 0:
-            raise ValueError("weight_standardization needs a first batch that is not silent")
-        conv.gain.div_(deviation)
+        with no_grad():
+            deviation = conv(image).std(correction=0)
+            if not deviation > 0:
+                raise ValueError("weight_standardization needs a first batch that is not silent")
+            conv.gain.div_(deviation)

@@ -26,13 +26,17 @@ convolution; Fang et al., "Deep Residual Learning in Spiking Neural Networks" (N
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
 
-from torch import Tensor, nn
+from pydantic import model_validator
 
 from eibench.methods import Method
-from eibench.nn import AvgPool2d, Chain, TimeDistributed
+from eibench.models.chain import Image, Width
+from eibench.plan.options import MODELS, ModelOptions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -48,89 +52,93 @@ EXPANSION = 4
 """Width of a bottleneck's last convolution over that of its others."""
 SMALLEST = {"small": 8, "large": 32}
 """Side of the smallest image by stem: each halving finds at least two pixels."""
-CONNECT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "add": lambda spikes, x: spikes + x,
-    "and": lambda spikes, x: spikes * x,
-    "iand": lambda spikes, x: (1 - spikes) * x,
-}
 
 
-class SpikesJoined(nn.Module):
-    """A block whose body and shortcut both give spikes; activity [T, B, ...] to activity."""
+class ResnetOptions(ModelOptions):
+    """Residual network: spikes joined with the shortcut's (SEW), or currents before the neuron."""
 
-    def __init__(self, body: nn.Module, shortcut: nn.Module, connect: str) -> None:
-        super().__init__()
-        self.body, self.shortcut, self.connect = body, shortcut, connect
+    name = "resnet"
+    depth: Literal[18, 34, 50, 101, 152] = 18
+    width: Width = 64
+    shortcut: Literal["spikes", "currents"] = "spikes"
+    connect: Literal["add", "and", "iand"] = "add"
+    stem: Literal["small", "large"] = "small"
 
-    def forward(self, x: Tensor) -> Tensor:
-        return CONNECT[self.connect](self.body(x), self.shortcut(x))
+    @model_validator(mode="after")
+    def _only_spikes_connect(self) -> Self:
+        if self.shortcut == "currents" and "connect" in self.changed():
+            raise ValueError(
+                f"connect ({self.connect}) joins spikes, and has no effect with shortcut: currents"
+            )
+        return self
 
-    def extra_repr(self) -> str:
-        return f"connect={self.connect!r}"
-
-
-class CurrentsAdded(nn.Module):
-    """A block whose body ends in a current, to which the shortcut is added; activity to spikes."""
-
-    def __init__(self, body: nn.Module, shortcut: nn.Module, neuron: nn.Module) -> None:
-        super().__init__()
-        self.body, self.shortcut, self.neuron = body, shortcut, neuron
-
-    def forward(self, x: Tensor) -> Tensor:
-        spikes: Tensor = self.neuron(self.body(x) + self.shortcut(x))
-        return spikes
+    @property
+    def sums_currents(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        return self.shortcut == "currents"
 
 
 @dataclass
 class _Builder:
-    """Makes the parts of one network, and keeps what the next one will receive."""
+    """The parts of one network in the making, and what the next part will receive."""
 
     method: Method
-    bottleneck: bool
-    shortcut: str
-    connect: str
+    options: ResnetOptions
     channels: int
     summed: int = 1
     """How many neurons' spikes are added up in each channel of the activity so far."""
 
-    def stem(self, width: int, stem: str) -> nn.Module:
-        """The first convolution, its neuron, and for large images a pooling."""
-        kernel, stride = (7, 2) if stem == "large" else (3, 1)
+    def stem(self) -> nn.Module:
+        """Return the first convolution, its neuron, and for large images a pooling."""
+        from eibench.nn import AvgPool2d, Chain, TimeDistributed
+
+        width, large = self.options.width, self.options.stem == "large"
+        kernel, stride = (7, 2) if large else (3, 1)
         conv = self.method.conv(self.channels, width, kernel, stride=stride)
         parts = OrderedDict(conv=conv, neuron=self.method.neuron(width))
-        if stem == "large":
+        if large:
             parts["pool"] = TimeDistributed(AvgPool2d(2))
         self.channels = width
         return Chain(parts)
 
     def stage(self, width: int, stride: int, blocks: int) -> nn.Module:
-        """`blocks` blocks, of which the first has the `stride`."""
+        """Return `blocks` blocks, of which the first has the `stride`."""
+        from torch import nn
+
         parts = [(f"block{i + 1}", self.block(width, 1 if i else stride)) for i in range(blocks)]
         return nn.Sequential(OrderedDict(parts))
 
     def block(self, width: int, stride: int) -> nn.Module:
-        """One block."""
+        """Return one block."""
+        from torch import nn
+
+        from eibench.nn.residual import CurrentsAdded, SpikesJoined
+
         layers = [(3, width, stride), (3, width, 1)]
-        if self.bottleneck:
+        if self.options.depth >= BOTTLENECK:
             layers = [(1, width, 1), (3, width, stride), (1, EXPANSION * width, 1)]
         out = layers[-1][1]
         changes = stride > 1 or self.channels != out
-        sews = self.shortcut == "spikes"
+        sews = self.options.shortcut == "spikes"
         body = self._body(layers)
         side = self._projection(out, stride) if changes else nn.Identity()
         self.channels = out
-        if sews and self.connect == "add":
+        if sews and self.options.connect == "add":
             self.summed = 2 if changes else self.summed + 1
         if sews:
-            return SpikesJoined(body, side, self.connect)
+            return SpikesJoined(body, side, self.options.connect)
         return CurrentsAdded(body, side, self.method.neuron(out))
 
     def _body(self, layers: list[tuple[int, int, int]]) -> nn.Module:
-        """Convolutions (kernel, width, stride) with neurons; the last without, under `currents`."""
+        """Return convolutions with neurons; the last has none under `currents`.
+
+        Layers are (kernel, width, stride).
+        """
+        from eibench.nn import Chain
+
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         channels, summed = self.channels, self.summed
         for i, (kernel, width, stride) in enumerate(layers, start=1):
-            adds = i == len(layers) and self.shortcut == "currents"
+            adds = i == len(layers) and self.options.shortcut == "currents"
             parts[f"conv{i}"] = self.method.conv(
                 channels, width, kernel, stride=stride, branches=1 + adds, summed=summed
             )
@@ -140,8 +148,10 @@ class _Builder:
         return Chain(parts)
 
     def _projection(self, width: int, stride: int) -> nn.Module:
-        """The shortcut where it is a synapse; with a neuron of its own under `spikes`."""
-        adds = self.shortcut == "currents"
+        """Return the shortcut where it is a synapse; under `spikes` it has a neuron."""
+        from eibench.nn import Chain
+
+        adds = self.options.shortcut == "currents"
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts["conv"] = self.method.conv(
             self.channels, width, 1, stride=stride, branches=1 + adds, summed=self.summed
@@ -151,30 +161,27 @@ class _Builder:
         return Chain(parts)
 
 
-def resnet(
-    method: Method,
-    image: tuple[int, int, int],
-    classes: int,
-    *,
-    depth: int,
-    width: int,
-    shortcut: str,
-    connect: str,
-    stem: str,
-) -> nn.Module:
-    """The residual network over `method`: images [T, B, C, H, W] to logits [T, B, classes].
+@MODELS.register(ResnetOptions)
+def resnet(method: Method, image: Image, classes: int, options: ResnetOptions) -> nn.Module:
+    """Return the residual network over `method`, from images to logits.
 
     Raises:
         ValueError: the image is too small for the strides.
     """
+    from torch import nn
+
+    from eibench.nn import Chain, TimeDistributed
+
     channels, *size = image
-    if min(size) < SMALLEST[stem]:
-        least, found = f"{SMALLEST[stem]}x{SMALLEST[stem]}", f"{size[0]}x{size[1]}"
-        raise ValueError(f"needs images of at least {least} for its {stem} stem, not {found}")
-    builder = _Builder(method, depth >= BOTTLENECK, shortcut, connect, channels)
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=builder.stem(width, stem))
-    for i, blocks in enumerate(BLOCKS[depth]):
-        parts[f"stage{i + 1}"] = builder.stage(width * 2**i, 2 if i else 1, blocks)
+    if min(size) < SMALLEST[options.stem]:
+        least, stem, found = SMALLEST[options.stem], options.stem, f"{size[0]}x{size[1]}"
+        raise ValueError(
+            f"needs images of at least {least}x{least} for its {stem} stem, not {found}"
+        )
+    builder = _Builder(method, options, channels)
+    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=builder.stem())
+    for i, blocks in enumerate(BLOCKS[options.depth]):
+        parts[f"stage{i + 1}"] = builder.stage(options.width * 2**i, 2 if i else 1, blocks)
     parts["pool"] = TimeDistributed(nn.AdaptiveAvgPool2d(1))
     parts["flatten"] = nn.Flatten(2)
     parts["readout"] = method.readout(builder.channels, classes)

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from eibench.plan.spec import CHOICES, RunSpec
+from eibench.plan.options import CHOICES
+from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid
 from eibench.plan.yaml_source import DEEPEST, Document, Keys
 

@@ -17,8 +17,7 @@ from types import ModuleType
 
 from eibench.errors import UserError, did_you_mean, pass_on, printable, text_of
 from eibench.files import MEBIBYTE, names_beside, read_bytes
-from eibench.plan.options import Choice
-from eibench.plan.spec import CHOICES
+from eibench.plan.options import CHOICES, Choice
 from eibench.plan.validate import show
 
 GROUP = "eibench.plugins"
@@ -169,7 +168,7 @@ def run_plugin(found: FoundPlugin) -> Loaded:
         pass_on(error)
         for kind, registry in CHOICES.items():
             for new in registry.keys() - before[kind]:
-                del registry[new]
+                registry.remove(new)
         raise UserError(in_words(error, found.name, found.root)) from None
     choices = [
         (kind, cls)

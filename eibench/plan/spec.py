@@ -16,15 +16,13 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from eibench.errors import MOST_LINES
 from eibench.plan.options import (
-    DATASETS,
-    METHODS,
-    MODELS,
+    CHOICES,
     DataOptions,
     InputOptions,
     MethodOptions,
@@ -39,7 +37,8 @@ from eibench.plan.options.base import LARGEST_SEED
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
 SPEC_VERSION = 1
-CHOICES: dict[str, dict[str, Any]] = {"method": METHODS, "model": MODELS, "data": DATASETS}
+RGB = 3
+"""Channels of a colour image."""
 SECTIONS: dict[str, type[Options]] = {
     "neuron": NeuronOptions,
     "train": TrainOptions,
@@ -87,14 +86,25 @@ class RunSpec:
         if problems:
             raise Invalid(problems)
         spec = cls(**parts)
-        misfits = [Problem(("input", key), text) for key, text in spec.input.misfits(spec.data)]
-        reason = spec.method.refuses_negative_input
-        if spec.input.normalize and reason:
-            text = f"normalize gives negative values, which {spec.method.name} refuses: {reason}"
-            misfits.append(Problem(("input", "normalize"), text))
-        if misfits:
+        if misfits := [Problem(("input", key), text) for key, text in spec.misfits()]:
             raise Invalid(misfits)
         return spec
+
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        """Yield each option of `input` that the data or the method refuse, with the reason."""
+        chosen, data = self.input, self.data
+        for key in ("brightness", "contrast", "saturation", "hue", "erase"):
+            if getattr(chosen, key) and data.events:
+                yield key, f"{key} is for images in [0, 1]; {data.name} has counts of events"
+        if (chosen.saturation or chosen.hue) and not data.events and (shape := data.shape()):
+            key, channels = "saturation" if chosen.saturation else "hue", shape.image[0]
+            if channels != RGB:
+                yield key, f"{key} needs RGB images; {data.name} has {channels} channel(s)"
+        if chosen.drop_frames and not data.events:
+            yield "drop_frames", f"drop_frames is for recordings; {data.name} has images"
+        if chosen.normalize and (reason := self.method.refuses_negative_input):
+            text = f"normalize gives negative values, which {self.method.name} refuses: {reason}"
+            yield "normalize", text
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values, defaults included, nested as `parse` takes them."""

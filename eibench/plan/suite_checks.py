@@ -9,9 +9,10 @@ from typing import Any
 from eibench.errors import BadSuite, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.layers import Origin, leaves
+from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
 from eibench.plan.overrides import Override
-from eibench.plan.spec import CHOICES, PROBE, RunSpec
+from eibench.plan.spec import PROBE, RunSpec
 from eibench.plan.suite import PlannedRun, SuiteFile
 from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Document, Keys

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from eibench.errors import MOST_LINES, did_you_mean
-from eibench.plan.options import Choice
-from eibench.plan.options.base import NESTED, PRESET
+from eibench.plan.options.base import NESTED, PRESET, Choice
 from eibench.plan.yaml_source import Keys
 
 M = TypeVar("M", bound=BaseModel)

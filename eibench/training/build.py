@@ -13,9 +13,8 @@ from eibench.data import DataError, ImageData, load
 from eibench.data.augment import Augmentation
 from eibench.data.batches import Normalization, normalization, over_time, training_batches
 from eibench.errors import UserError
-from eibench.methods import METHODS, Method
-from eibench.models import MODELS
-from eibench.plan.options import DataOptions, DataShape
+from eibench.methods import Method
+from eibench.plan.options import METHODS, MODELS, DataOptions, DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.optim import make_optimizer
 from eibench.training.seeds import generator, stream_seed
@@ -42,7 +41,7 @@ def load_data(options: DataOptions, timesteps: int) -> ImageData:
     """
     frames = timesteps if options.events else None
     try:
-        return load(options.name, options.model_dump(), frames)
+        return load(options, frames)
     except DataError as error:
         raise UserError(f"data set {options.name}: {error}") from None
 
@@ -53,11 +52,12 @@ def make_method(spec: RunSpec) -> Method:
     Raises:
         UserError: the method does not support this neuron.
     """
-    method, neuron = METHODS[spec.method.name], spec.neuron.model_dump()
+    neuron = spec.neuron.model_dump()
     try:
-        return method(lif=neuron, timesteps=spec.timesteps, **spec.method.model_dump())
+        method: Method = METHODS.build(spec.method, lif=neuron, timesteps=spec.timesteps)
     except ValueError as error:
         raise UserError(f"method {spec.method.label}: {error}") from None
+    return method
 
 
 def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:
@@ -73,12 +73,12 @@ def make_network(spec: RunSpec, method: Method, shape: DataShape) -> nn.Module:
     """Build the spec's network for data of the given `shape`; see `make_model`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(spec.seed, "weights"))
-        build = MODELS[spec.model.name]
         try:
-            return build(method, shape.image, shape.classes, **spec.model.model_dump())
+            network: nn.Module = MODELS.build(spec.model, method, shape.image, shape.classes)
         except ValueError as error:
             text = f"model {spec.model.label} on data set {spec.data.name}: {error}"
             raise UserError(text) from None
+    return network
 
 
 def build(spec: RunSpec, data: ImageData) -> Experiment:

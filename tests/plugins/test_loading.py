@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from eibench.plan import load_plan
+from eibench.plan.options import CHOICES
 from eibench.plan.plugins import load_plugin
-from eibench.plan.spec import CHOICES
 
 NORM = "my_norm.py"
 ADD = "add_method(RMSNormOptions, RMSNorm)"

@@ -1,32 +1,22 @@
-"""Options of data sets."""
+"""Options of data sets: of images, of recordings by event cameras, and of simulated recordings."""
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, FieldSerializationInfo, field_serializer
+from pydantic_core import PydanticCustomError
 
-from eibench.plan.options.base import Choice
+from eibench.plan.options.base import NESTED, Plugin
+from eibench.plan.options.choices import DATASETS, DataOptions, DataShape
+from eibench.plan.validate import Invalid, Problem, choose
 
-
-class DataShape(NamedTuple):
-    """An image's channels, height and width, and the number of classes."""
-
-    image: tuple[int, int, int]
-    classes: int
-
-
-class DataOptions(Choice):
-    """Options of a data set."""
-
-    events: ClassVar[bool] = False
-    """Whether it holds recordings over time, which are binned into a run's T frames, not images."""
-
-    def shape(self) -> DataShape | None:
-        """What a network must know of the data; None where only the files can tell."""
-        return None
+LARGEST_SIDE = 4096
+"""Pixels along an image's side."""
 
 
+@DATASETS.add
 class DigitsOptions(DataOptions):
     """scikit-learn's 1797 handwritten digits, 8x8 grey; ships with scikit-learn, no download."""
 
@@ -36,12 +26,24 @@ class DigitsOptions(DataOptions):
         return DataShape((1, 8, 8), 10)
 
 
+@DATASETS.add
+class ImageFolderOptions(DataOptions):
+    """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
+
+    name = "imagefolder"
+    root: str = Field(min_length=1)
+    validation_share: float = Field(0.1, gt=0, lt=1)
+    size: int | None = Field(None, ge=1, le=LARGEST_SIDE)
+    """Shorter side to resize to, keeping the middle square; null: all images have one size."""
+
+
 class FetchedOptions(DataOptions):
     """Options of an image set with a training and a test part, which `eibench data fetch` gets."""
 
     validation_share: float = Field(0.1, gt=0, lt=1)
 
 
+@DATASETS.add
 class MNISTOptions(FetchedOptions):
     """MNIST: 70000 handwritten digits, 28x28 grey; to be fetched."""
 
@@ -51,6 +53,7 @@ class MNISTOptions(FetchedOptions):
         return DataShape((1, 28, 28), 10)
 
 
+@DATASETS.add
 class FashionMNISTOptions(FetchedOptions):
     """Fashion-MNIST: 70000 pieces of clothing, 28x28 grey; to be fetched."""
 
@@ -60,6 +63,7 @@ class FashionMNISTOptions(FetchedOptions):
         return DataShape((1, 28, 28), 10)
 
 
+@DATASETS.add
 class CIFAR10Options(FetchedOptions):
     """CIFAR-10: 60000 photographs of 10 classes, 32x32 RGB; to be fetched."""
 
@@ -69,6 +73,7 @@ class CIFAR10Options(FetchedOptions):
         return DataShape((3, 32, 32), 10)
 
 
+@DATASETS.add
 class CIFAR100Options(FetchedOptions):
     """CIFAR-100: 60000 photographs of 100 classes, 32x32 RGB; to be fetched."""
 
@@ -78,6 +83,7 @@ class CIFAR100Options(FetchedOptions):
         return DataShape((3, 32, 32), 100)
 
 
+@DATASETS.add
 class TinyImageNetOptions(FetchedOptions):
     """Tiny ImageNet: 110000 photographs of 200 classes, 64x64 RGB; to be fetched."""
 
@@ -89,15 +95,127 @@ class TinyImageNetOptions(FetchedOptions):
         return DataShape((3, self.size, self.size), 200)
 
 
-LARGEST_SIDE = 4096
-"""Pixels along an image's side."""
+class CameraOptions(DataOptions):
+    """Options of the simulated camera, before which a still image moves along a triangle."""
+
+    events: ClassVar[bool] = True
+    contrast: float = Field(0.3, gt=0)
+    """Change of a pixel's log light for which it emits an event."""
+    amplitude: float = Field(4.0, gt=0, le=1000)
+    """Base and height of the triangle, in pixels."""
+    saccades: int = Field(3, ge=1, le=100)
+    """Sides of the triangle that the image moves along; after 3 it is where it began."""
+    steps: int = Field(20, ge=1, le=1000)
+    """Positions of the image along each side; with `saccades`, at least T in all."""
+    margin: int = Field(2, ge=0, le=1000)
+    """Black pixels around the image, on each side."""
+    dark: float = Field(0.1, gt=0)
+    """Light that comes from a black pixel, where a white one sends 1 more."""
 
 
-class ImageFolderOptions(DataOptions):
-    """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
+@DATASETS.add
+class DigitsDVSOptions(CameraOptions):
+    """The 1797 digits, moved before a simulated event camera of 12x12; no download."""
 
-    name = "imagefolder"
-    root: str = Field(min_length=1)
+    name = "digits_dvs"
+    amplitude: float = Field(2.0, gt=0, le=1000)
+
+    def shape(self) -> DataShape:
+        side = 8 + 2 * self.margin
+        return DataShape((2, side, side), 10)
+
+
+def _choose(value: Any) -> Any:
+    """The options of the data set of images that `value` names."""
+    if isinstance(value, DataOptions):
+        return value
+    still = {name: cls for name, cls in DATASETS.items() if not cls.events}
+    name = value.get("name") if isinstance(value, Mapping) else value
+    try:
+        if isinstance(name, str) and name in DATASETS and name not in still:
+            text = f"{name} holds events already; allowed: {', '.join(still)}"
+            raise Invalid([Problem(("name",), text)])
+        return choose("data set", still, value)
+    except Invalid as invalid:
+        text = "; ".join(p.text for p in invalid.problems)
+        context = {"text": text, "problems": invalid.problems}
+        raise PydanticCustomError(NESTED, "{text}", context) from None
+
+
+@DATASETS.add
+class EventsFromOptions(CameraOptions):
+    """A set of still images (`source`), moved before a simulated event camera."""
+
+    name = "events_from"
+    source: Annotated[DataOptions, BeforeValidator(_choose)]
+    """A data set of images: its name, or a mapping of its name and options."""
+
+    @field_serializer("source")
+    def _named(self, source: DataOptions, info: FieldSerializationInfo) -> dict[str, Any]:
+        """As a suite writes it."""
+        return {"name": source.name, **source.model_dump(exclude_defaults=info.exclude_defaults)}
+
+    def shape(self) -> DataShape | None:
+        found = self.source.shape()
+        if found is None:
+            return None
+        _, height, width = found.image
+        edge = 2 * self.margin
+        return DataShape((2, height + edge, width + edge), found.classes)
+
+    def made_by(self) -> Plugin | None:
+        return self.source.made_by()
+
+
+class RecordedOptions(DataOptions):
+    """Options of recordings by an event camera."""
+
+    events: ClassVar[bool] = True
+    by: Literal["time", "count"] = "time"
+    """How a recording is cut into T frames: equal spans of time, or equal numbers of events."""
     validation_share: float = Field(0.1, gt=0, lt=1)
-    size: int | None = Field(None, ge=1, le=LARGEST_SIDE)
-    """Shorter side to resize to, keeping the middle square; null: all images have one size."""
+    """Share of the training recordings, stratified, by a fixed seed."""
+
+
+@DATASETS.add
+class CIFAR10DVSOptions(RecordedOptions):
+    """CIFAR10-DVS: 10000 recordings of moving images; a fixed test share of 10 %."""
+
+    name = "cifar10_dvs"
+    size: int = Field(48, ge=1, le=128)
+    """Height and width of a frame, to which the camera's 128x128 are scaled down."""
+
+    def shape(self) -> DataShape:
+        return DataShape((2, self.size, self.size), 10)
+
+
+@DATASETS.add
+class DVSGestureOptions(RecordedOptions):
+    """DVS128-Gesture: 1341 recordings of eleven gestures by 29 people."""
+
+    name = "dvs_gesture"
+    size: int = Field(48, ge=1, le=128)
+
+    def shape(self) -> DataShape:
+        return DataShape((2, self.size, self.size), 11)
+
+
+@DATASETS.add
+class NMNISTOptions(RecordedOptions):
+    """N-MNIST: MNIST's 70000 digits, seen by an event camera that moves."""
+
+    name = "nmnist"
+    size: int = Field(34, ge=1, le=34)
+
+    def shape(self) -> DataShape:
+        return DataShape((2, self.size, self.size), 10)
+
+
+@DATASETS.add
+class SHDOptions(RecordedOptions):
+    """Spiking Heidelberg Digits: 10420 spoken digits as spikes of 700 channels, for `mlp`."""
+
+    name = "shd"
+
+    def shape(self) -> DataShape:
+        return DataShape((1, 1, 700), 20)

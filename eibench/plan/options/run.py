@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from eibench.plan.options.base import LARGEST, Count, Options
-from eibench.plan.options.data import DataOptions
-
-RGB = 3
-"""Channels of a colour image."""
 
 
 class NeuronOptions(Options):
@@ -94,18 +89,6 @@ class InputOptions(Options):
         if self.erase_area != usual and not self.erase:
             raise ValueError(f"erase_area ({self.erase_area}) has no effect while erase is 0")
         return self
-
-    def misfits(self, data: DataOptions) -> Iterator[tuple[str, str]]:
-        """The options that `data` cannot have, each with the reason."""
-        for key in ("brightness", "contrast", "saturation", "hue", "erase"):
-            if getattr(self, key) and data.events:
-                yield key, f"{key} is for images in [0, 1]; {data.name} has counts of events"
-        if (self.saturation or self.hue) and not data.events and (shape := data.shape()):
-            key, channels = "saturation" if self.saturation else "hue", shape.image[0]
-            if channels != RGB:
-                yield key, f"{key} needs RGB images; {data.name} has {channels} channel(s)"
-        if self.drop_frames and not data.events:
-            yield "drop_frames", f"drop_frames is for recordings; {data.name} has images"
 
 
 class ProbeOptions(Options):
