@@ -12,7 +12,7 @@ import numpy as np
 
 from eibench.data.digits import digits
 from eibench.data.events_from import OFF, ON
-from eibench.plan.options import DigitsDVSOptions
+from eibench.plan.options.data import DigitsDVSOptions
 from eibench.training.build import load_data
 
 TIMESTEPS = 6

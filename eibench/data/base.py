@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -80,10 +80,6 @@ class ImageData:
             hasher.update(_bytes(labels))
         digest = hasher.hexdigest()[:16]
         return digest if isinstance(self.train.images, Tensor) else f"files-{digest}"
-
-
-DATASETS: dict[str, Callable[..., ImageData]] = {}
-"""Loading functions by the name that suites use."""
 
 
 def select_batches(images: Tensor | StreamedImages, batches: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -10,8 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from eibench.cli import app
-from eibench.data import DATASETS, ImageData, Split
+from eibench.data import ImageData, Split
 from eibench.data.digits import digits
+from eibench.plan.options import DATASETS
 
 GRID = {"method": ["ei", "tdbn"], "model.depth": [1, 2]}
 
@@ -26,7 +27,7 @@ def few_digits() -> ImageData:
 
 @pytest.fixture(autouse=True)
 def _few_digits(few_digits: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS, "digits", lambda: few_digits)
+    monkeypatch.setitem(DATASETS.code, "digits", lambda: few_digits)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, few_digits: ImageData) ->
     (folder / "half.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
     words = ["run", str(folder / "half.yaml"), "--results", str(folder / "results")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(DATASETS, "digits", lambda: few_digits)
+        patch.setitem(DATASETS.code, "digits", lambda: few_digits)
         done = CliRunner().invoke(app, [*words, "--only", "model.depth=1"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return folder

@@ -11,8 +11,8 @@ from PIL import Image
 from tiny_files import NAMES
 from torchvision.datasets import CIFAR10
 
-from eibench.data import DATASETS
 from eibench.data.digits import digits
+from eibench.plan.options import DATASETS
 
 EACH = pytest.mark.parametrize("name", NAMES)
 VICTIM = "cifar10/cifar-10-batches-py/data_batch_2"
@@ -50,7 +50,7 @@ def png_size(path):
 def test_show_every_set(cli, name, made):
     done = cli("data", "show", name, "--data-dir", "store", "--out", "out/sheet.png")
     assert (done.code, done.err) == (0, "")
-    said, data = lines(done.out), DATASETS[name](validation_share=0.1)
+    said, data = lines(done.out), DATASETS.build(DATASETS[name](validation_share=0.1))
     channels, high, wide = data.image
     assert said["image"] == f"{channels}x{high}x{wide}, uint8 from 0 to 255, 255 stands for 1"
     assert said["classes"].startswith(f"{len(data.classes)}: {data.classes[0]}, {data.classes[1]}")
@@ -67,7 +67,7 @@ def test_show_every_set(cli, name, made):
 @EACH
 def test_mean_and_deviation_are_those_of_training(cli, name, made):
     said = lines(cli("data", "show", name, "--data-dir", "store").out)
-    images = DATASETS[name](validation_share=0.1).train.images.numpy() / 255.0
+    images = DATASETS.build(DATASETS[name](validation_share=0.1)).train.images.numpy() / 255.0
     mean = " ".join(f"{images[:, c].mean():.4f}" for c in range(images.shape[1]))
     deviation = " ".join(f"{images[:, c].std():.4f}" for c in range(images.shape[1]))
     assert said["mean"] == mean

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eibench.data import DATASETS
 from eibench.data.digits import digits
 from eibench.plan import METHODS, RunSpec, load_plan
+from eibench.plan.options import DATASETS
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_suite_runs(cli, project, tiny):
 
 
 def test_a_run_on_all_the_digits(cli, project, monkeypatch):
-    monkeypatch.setitem(DATASETS, "digits", digits)
+    monkeypatch.setitem(DATASETS.code, "digits", digits)
     train = {"batch_size": 64, "epochs": 2, "lr": 0.1}
     suite = project.suite(base={"method": "batchnorm", "train": train}, grid={})
     assert cli("run", suite).code == 0

@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from eibench.data import DATASETS
 from eibench.data.digits import digits
+from eibench.plan.options import DATASETS
 from eibench.training.fit import Diverged
 from eibench.training.fit import fit as real_fit
 
@@ -473,7 +473,7 @@ def test_a_device_that_is_not_there(cli, suite):
 
 @pytest.mark.slow
 def test_two_at_a_time_make_the_same_trials(cli, suite, monkeypatch):
-    monkeypatch.setitem(DATASETS, "digits", digits)  # which other processes have whole
+    monkeypatch.setitem(DATASETS.code, "digits", digits)  # which other processes have whole
     path = suite(epochs=3, trials=11, pruner="median", grid={"method": ["ei", "tdbn"]})
     torch.set_num_threads(2)  # one for each of two processes; one job has one
     assert cli("search", path, "--jobs", 2, "--results", "two").code == 0

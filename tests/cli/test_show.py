@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from eibench.data import DATASETS, DataError
+from eibench.data import DataError
 from eibench.plan import METHODS, MODELS
+from eibench.plan.options import DATASETS
 
 PLAIN = ["plain", "--set", "model={name: plain, depth: 1, width: 8, pools: 1}"]
 
@@ -104,13 +105,13 @@ def test_data_of_known_shape_are_not_loaded(cli, monkeypatch):
     def absent():
         raise DataError("must not be needed")
 
-    monkeypatch.setitem(DATASETS, "digits", absent)
+    monkeypatch.setitem(DATASETS.code, "digits", absent)
     assert cli("show", *PLAIN).code == 0
 
 
 def test_data_of_unknown_shape_are_loaded(cli, monkeypatch):
-    digits = DATASETS["digits"]
-    monkeypatch.setitem(DATASETS, "imagefolder", lambda **options: digits())
+    digits = DATASETS.code["digits"]
+    monkeypatch.setitem(DATASETS.code, "imagefolder", lambda **options: digits())
     done = cli("show", "plain", "--data", "imagefolder", "--set", "data.root=x")
     assert "data imagefolder: images 1x8x8, 10 classes" in done.out
 

@@ -30,8 +30,8 @@ from peer import (
 )
 from torch import Tensor, nn
 
-from eibench.methods import METHODS
-from eibench.models import MODELS
+from eibench.methods.norms import BatchNorm, BatchNormOptions
+from eibench.models.resnet import ResnetOptions, resnet
 from eibench.nn import (
     LIF,
     MPBNLIF,
@@ -43,7 +43,7 @@ from eibench.nn import (
     TEBatchNorm2d,
 )
 from eibench.nn.functional import fire
-from eibench.plan.options import NeuronOptions, ResnetOptions
+from eibench.plan.options import NeuronOptions
 
 pytest.importorskip("spikingjelly.activation_based.neuron.mpbn", reason="needs SpikingJelly 2.0")
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
@@ -167,11 +167,10 @@ def test_group_norm(groups: int) -> None:
 @pytest.mark.parametrize("index", [0, 1], ids=["shortcut with synapse", "identity"])
 def test_spike_element_wise_blocks(depth: int, index: int, connect: str) -> None:
     """Value and gradient of the two blocks of a second stage, over batch norm."""
-    method = METHODS["batchnorm"](
-        lif=NeuronOptions().model_dump(), timesteps=T, stats="joint", relay=0.0
-    )
-    chosen = ResnetOptions(depth=depth, width=C, connect=connect).model_dump()
-    ours = MODELS["resnet"](method, (3, 8, 8), 10, **chosen).stage2[index].double()
+    lif = NeuronOptions().model_dump()
+    method = BatchNorm(options=BatchNormOptions(), lif=lif, timesteps=T)
+    chosen = ResnetOptions(depth=depth, width=C, connect=connect)
+    ours = resnet(method, (3, 8, 8), 10, chosen).stage2[index].double()
     theirs = their_block(depth, index, connect.upper()).double()
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
     functional.set_step_mode(theirs, "m")

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import eibench.data
-from eibench.data import DATASETS, DataError, ImageData, Split, load
+from eibench.data import DataError, ImageData, Split, load
 from eibench.data.checks import check
 from eibench.errors import UserError
 from eibench.execution.dataset_cache import Datasets
+from eibench.plan.options import DATASETS
 from eibench.plan.spec import RunSpec
 
 SPLITS = ("train", "validation", "test")
@@ -176,7 +177,7 @@ def broken():
 
 @pytest.fixture
 def nan_digits(monkeypatch):
-    monkeypatch.setitem(DATASETS, "digits", broken)
+    monkeypatch.setitem(DATASETS.code, "digits", broken)
 
 
 @pytest.mark.parametrize("source", ["digits", {"name": "events_from", "source": "digits"}])
@@ -185,7 +186,7 @@ def test_every_way_to_load(nan_digits, source):
     with pytest.raises(UserError, match=r"image 1 of validation holds nan"):
         Datasets(torch.device("cpu")).get(spec)
     with pytest.raises(DataError, match="holds nan"):
-        load("digits", {})
+        load(DATASETS["digits"]())
 
 
 def test_a_run_writes_nothing(nan_digits, cli, project):

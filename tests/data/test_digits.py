@@ -7,7 +7,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from eibench.data import DATASETS
 from eibench.data.base import stratified
 from eibench.data.digits import digits
 
@@ -94,18 +93,6 @@ def test_loading_again_gives_the_same(data):
     torch.manual_seed(1)
     np.random.seed(1)
     assert digits().digest == data.digest
-
-
-def test_the_registry_takes_every_option_of_a_data_set():
-    """The loader of every entry accepts exactly the options that a suite can set."""
-    import inspect
-
-    from eibench.plan import DATASETS as OPTIONS
-
-    assert DATASETS.keys() == OPTIONS.keys()
-    for name, load in DATASETS.items():
-        given = {"timesteps"} if OPTIONS[name].events else set()
-        assert set(inspect.signature(load).parameters) == {*OPTIONS[name].model_fields, *given}
 
 
 # ------------------------------------------------------------------------- stratified()

@@ -34,6 +34,7 @@ from eibench.data.base import stratified
 from eibench.data.events import Recordings
 from eibench.data.frames import to_frames
 from eibench.data.sources import acquire
+from eibench.plan.options import DATASETS
 
 SHAPES = {
     "cifar10_dvs": (2, 48, 48),
@@ -78,7 +79,7 @@ def base(name, data):
 def load(name, timesteps=4, **changes):
     size = {} if name == "shd" else {"size": SHAPES[name][-1]}
     options = {**size, "by": "time", "validation_share": 0.34, **changes}
-    return LOAD[name](**options, timesteps=timesteps)
+    return LOAD[name](DATASETS[name](**options), timesteps=timesteps)
 
 
 def refusal(name):
@@ -103,8 +104,6 @@ def test_form(name):
 
 
 def test_the_shape_is_known_without_files(name):
-    from eibench.plan.options import DATASETS
-
     found = load(name)
     assert DATASETS[name]().shape() == (found.image, len(found.classes))
 

@@ -8,21 +8,21 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from eibench.contracts.data import DATA_CONTRACTS
-from eibench.data import DATASETS, DataError
+from eibench.data import DataError
 from eibench.data.digits import digits
 from eibench.data.events_from import Camera, saccade_path, simulate_events
-from eibench.plan.options import DigitsDVSOptions, EventsFromOptions
+from eibench.plan.options import DATASETS
+from eibench.plan.options.data import DigitsDVSOptions, EventsFromOptions
 
 SPLITS = ("train", "validation", "test")
 
 
 def digits_dvs(timesteps=4, **changes):
-    return DATASETS["digits_dvs"](**DigitsDVSOptions(**changes).model_dump(), timesteps=timesteps)
+    return DATASETS.build(DigitsDVSOptions(**changes), timesteps=timesteps)
 
 
 def events_from(source, timesteps=4, **changes):
-    options = EventsFromOptions(source=source, **changes)
-    return DATASETS["events_from"](**options.model_dump(), timesteps=timesteps)
+    return DATASETS.build(EventsFromOptions(source=source, **changes), timesteps=timesteps)
 
 
 @pytest.fixture(scope="module")
@@ -153,4 +153,4 @@ def test_what_is_wrong_with_the_source_is_said(tmp_path):
 def test_recordings_that_no_machine_can_hold(monkeypatch):
     monkeypatch.setattr("os.sysconf", lambda _: 1000)
     with pytest.raises(DataError, match=r"1167 recordings in 4 frames of 12x12 would take 0\.0"):
-        DATASETS["digits_dvs"](**DigitsDVSOptions().model_dump(), timesteps=4)
+        DATASETS.build(DigitsDVSOptions(), timesteps=4)

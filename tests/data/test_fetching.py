@@ -12,8 +12,9 @@ import pytest
 import tiny_files
 from tiny_files import KINDS, NAMES
 
-from eibench.data import DATASETS, SOURCES, DataError, DataSource
+from eibench.data import SOURCES, DataError, DataSource
 from eibench.data.sources import acquire
+from eibench.plan.options import DATASETS
 
 EACH = pytest.mark.parametrize("name", NAMES)
 
@@ -41,7 +42,7 @@ def address(tmp_path, monkeypatch):
 def served(name, tmp_path, address, monkeypatch):
     """The set `name` on the server alone; the folder that is served, and the set's digest."""
     folder = tiny_files.make(name, tmp_path / "datasets", monkeypatch)
-    digest = DATASETS[name](validation_share=0.2).digest
+    digest = DATASETS.build(DATASETS[name](validation_share=0.2)).digest
     tiny_files.pack(name, folder, tmp_path / "served", address, monkeypatch)
     assert not folder.exists()
     return tmp_path / "served", digest
@@ -67,7 +68,7 @@ def left():
 def test_fetched_is_whole_and_the_same(name, served):
     assert get(name) is True
     assert SOURCES[name].problems(Path("datasets", name)) == []
-    assert DATASETS[name](validation_share=0.2).digest == served[1]
+    assert DATASETS.build(DATASETS[name](validation_share=0.2)).digest == served[1]
     assert left() == [name]
 
 
@@ -92,7 +93,7 @@ def test_a_damaged_set_is_replaced(name, served):
     victim.write_bytes(victim.read_bytes()[:-100])
     assert SOURCES[name].problems(Path("datasets", name))
     assert get(name) is True
-    assert DATASETS[name](validation_share=0.2).digest == served[1]
+    assert DATASETS.build(DATASETS[name](validation_share=0.2)).digest == served[1]
     assert left() == [name]
 
 
@@ -112,7 +113,7 @@ def test_a_download_that_fails_leaves_nothing_that_passes(name, what, served):
     assert failure(name).startswith(f"{folder}: cannot be fetched: ")
     assert not folder.exists()
     with pytest.raises(DataError, match="no such folder; get it with"):
-        DATASETS[name](validation_share=0.2)
+        DATASETS.build(DATASETS[name](validation_share=0.2))
 
 
 @EACH
@@ -135,7 +136,7 @@ def test_an_interrupted_download_goes_on(name, served):
         if other != last:
             other.unlink()
     assert get(name) is True
-    assert DATASETS[name](validation_share=0.2).digest == served[1]
+    assert DATASETS.build(DATASETS[name](validation_share=0.2)).digest == served[1]
 
 
 @pytest.mark.parametrize("name", ["mnist"])
@@ -146,7 +147,7 @@ def test_an_interrupted_unpacking_begins_anew(name, served):
     for file, _ in KINDS[name].resources:
         (partial / file).with_suffix("").write_bytes(b"\0\0\x08\x03 half")
     assert get(name) is True
-    assert DATASETS[name](validation_share=0.2).digest == served[1]
+    assert DATASETS.build(DATASETS[name](validation_share=0.2)).digest == served[1]
 
 
 def test_what_arrives_damaged_is_thrown_away():

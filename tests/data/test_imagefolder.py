@@ -11,7 +11,13 @@ import torch
 from PIL import Image
 
 from eibench.data import DataError
-from eibench.data.imagefolder import imagefolder
+from eibench.plan.options import DATASETS
+from eibench.plan.options.data import ImageFolderOptions
+
+
+def imagefolder(root, share, size=None):
+    options = ImageFolderOptions(root=root, validation_share=share, size=size)
+    return DATASETS.build(options)
 
 
 def picture(seed, size=(4, 6)):

@@ -15,8 +15,8 @@ from tiny_files import KINDS, NAMES, TEST, TRAIN, WNIDS, cifar_arrays
 from torchvision.datasets import CIFAR10
 
 from eibench.contracts import CONTRACTS
-from eibench.data import DATASETS, SOURCES, DataError
-from eibench.plan import DATASETS as OPTIONS
+from eibench.data import SOURCES, DataError
+from eibench.plan.options import DATASETS
 
 CLASSES = {"cifar100": 100, "tiny_imagenet": len(WNIDS)}
 SIZES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "tiny_imagenet": (3, 64, 64)}
@@ -30,7 +30,7 @@ def made(name, tmp_path, monkeypatch):
 
 
 def load(name, share=0.2):
-    return DATASETS[name](validation_share=share)
+    return DATASETS.build(DATASETS[name](validation_share=share))
 
 
 def splits(data):
@@ -69,7 +69,7 @@ def test_validation_is_stratified_and_nothing_is_lost(name, made):
 
 @EACH
 def test_the_shape_is_known_without_files(name, made):
-    shape = OPTIONS[name]().shape()
+    shape = DATASETS[name]().shape()
     assert shape is not None
     assert shape.image == load(name).image
     assert shape.classes == {"cifar100": 100, "tiny_imagenet": 200}.get(name, 10)
@@ -78,7 +78,7 @@ def test_the_shape_is_known_without_files(name, made):
 @EACH
 @pytest.mark.parametrize("contract", CONTRACTS["data"], ids=lambda c: c.__name__)
 def test_contract(name, made, contract):
-    contract(OPTIONS[name]())
+    contract(DATASETS[name]())
 
 
 @EACH
@@ -152,8 +152,8 @@ def test_pixels_and_labels_of_tiny_imagenet(name, made):
 @pytest.mark.parametrize("size", [1, 32, 63])
 def test_tiny_imagenet_of_another_size(name, made, size):
     """As Pillow resizes, to a level: the same images in the same splits, under another digest."""
-    whole, data = load(name), DATASETS[name](validation_share=0.2, size=size)
-    assert data.image == OPTIONS[name](size=size).shape().image == (3, size, size)
+    whole, data = load(name), DATASETS.build(DATASETS[name](validation_share=0.2, size=size))
+    assert data.image == DATASETS[name](size=size).shape().image == (3, size, size)
     assert data.digest != whole.digest
     for split, originals in zip(splits(data), splits(whole), strict=True):
         assert torch.equal(split.labels, originals.labels)
@@ -165,7 +165,7 @@ def test_tiny_imagenet_of_another_size(name, made, size):
 
 @pytest.mark.parametrize("name", ["tiny_imagenet"])
 def test_tiny_imagenet_of_its_own_size_is_as_it_was(name, made):
-    assert DATASETS[name](validation_share=0.2, size=64).digest == load(name).digest
+    assert DATASETS.build(DATASETS[name](validation_share=0.2, size=64)).digest == load(name).digest
 
 
 def pixels(path):

@@ -14,12 +14,11 @@ from eibench.contracts.data import DATA_CONTRACTS
 from eibench.data import DataError
 from eibench.data.augment import Augmentation
 from eibench.data.batches import evaluation_batches, normalization, training_batches
-from eibench.data.events_from import events_from
-from eibench.data.imagefolder import imagefolder
 from eibench.data.machine import MEMORY, WORKERS, environment_variables, memory_limit, worker_count
 from eibench.data.stream import StreamedImages
 from eibench.execution.datasets import describe
-from eibench.plan.options import ImageFolderOptions
+from eibench.plan.options import DATASETS
+from eibench.plan.options.data import EventsFromOptions, ImageFolderOptions
 
 CPU = torch.device("cpu")
 OPTIONS = Augmentation(crop=2, flip=True, cutout=2, rotate=10)
@@ -36,6 +35,11 @@ def root():
                 pixels = numbers.integers(0, 256, (8, 6, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(f"root/{split}/{name}/{i:02}.png")
     return "root"
+
+
+def imagefolder(root, share, size=None):
+    options = ImageFolderOptions(root=root, validation_share=share, size=size)
+    return DATASETS.build(options)
 
 
 def streamed(root, workers=0, size=None):
@@ -216,9 +220,10 @@ def test_a_setting_ends(monkeypatch):
 @pytest.mark.slow
 def test_a_process_ends_with_workers_running(root):
     code = (
-        "from eibench.data.imagefolder import imagefolder\n"
+        "from eibench.data import load\n"
         "from eibench.data.batches import evaluation_batches\n"
-        "batches = evaluation_batches(imagefolder('root', 0.25).train, 4)\n"
+        "from eibench.plan.options.data import ImageFolderOptions\n"
+        "batches = evaluation_batches(load(ImageFolderOptions(root='root')).train, 4)\n"
         "print(len(next(batches)))"
     )
     environment = {**os.environ, MEMORY: "0", WORKERS: "2"}
@@ -237,11 +242,11 @@ def test_a_process_ends_with_workers_running(root):
 
 def test_streamed_images_before_a_simulated_camera(root):
     """A set that is made of another reads that one whole."""
-    source = {"name": "imagefolder", "root": root, "validation_share": 0.25, "size": None}
-    camera = (source, 0.3, 2.0, 3, 20, 2, 0.1, 4)
-    held = events_from(*camera)
+    source = {"name": "imagefolder", "root": root, "validation_share": 0.25}
+    options = EventsFromOptions(source=source, amplitude=2.0)
+    held = DATASETS.build(options, timesteps=4)
     with environment_variables(**{MEMORY: 0, WORKERS: 0}):
-        assert torch.equal(events_from(*camera).train.images, held.train.images)
+        assert torch.equal(DATASETS.build(options, timesteps=4).train.images, held.train.images)
 
 
 def test_streamed_images_in_numbers(root):

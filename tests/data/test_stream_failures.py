@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from eibench.data import DataError, stream
-from eibench.data.imagefolder import imagefolder
 from eibench.data.machine import MEMORY, WORKERS, environment_variables
+from eibench.plan.options import DATASETS
+from eibench.plan.options.data import ImageFolderOptions
 
 SECONDS = 20
 """Far above what any of it takes on a busy machine."""
@@ -30,6 +31,11 @@ def root():
                 pixels = numbers.integers(0, 256, (8, 6, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(f"root/{split}/{name}/{i:02}.png")
     return "root"
+
+
+def imagefolder(root, share, size=None):
+    options = ImageFolderOptions(root=root, validation_share=share, size=size)
+    return DATASETS.build(options)
 
 
 def streamed(root, workers=2):
@@ -167,4 +173,4 @@ def test_all_images_are_the_same(root):
         environment_variables(**{MEMORY: 0, WORKERS: 0}),
         pytest.raises(DataError, match="all 72 training images are the same"),
     ):
-        load("imagefolder", {"root": root, "validation_share": 0.1})
+        load(ImageFolderOptions(root=root))

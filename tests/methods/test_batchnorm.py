@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-from eibench.methods import METHODS
-from eibench.plan.options import BatchNormOptions
+from eibench.methods.norms import BatchNorm, BatchNormOptions
 
 
 def kernel(**choice):
     chosen = BatchNormOptions(**choice)
-    method = METHODS["batchnorm"](lif={}, timesteps=4, **chosen.model_dump())
+    method = BatchNorm(options=chosen, lif={}, timesteps=4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return method.conv(64, 128, 3).get_submodule("0.module").weight.detach()

@@ -10,46 +10,49 @@ from torch import nn
 from eibench.contracts import CONTRACTS
 from eibench.contracts.networks import CLASSES, MODEL_VARIANTS, activity, make, prepared
 from eibench.data.base import ImageData, Split
-from eibench.methods import METHODS
-from eibench.models import MODELS
+from eibench.methods import norms, weight_standardization
+from eibench.methods.ei import EIOptions
+from eibench.methods.norms import BatchNormOptions, TDBNOptions
+from eibench.methods.without_norm import NoNormOptions, WTAOptions
+from eibench.models.chain import MlpOptions, PlainOptions, VggOptions
+from eibench.models.resnet import ResnetOptions
 from eibench.nn import LIF, EILayer, NotInitializedError
-from eibench.plan import options
-from eibench.plan.options import MlpOptions, PlainOptions, ResnetOptions, VggOptions
+from eibench.plan.options import CHOICES, METHODS, MODELS
 
 VARIANTS = [
-    options.EIOptions(),
-    options.EIOptions(ei_ratio=1),
-    options.EIOptions(subtractive=False, silent_layer="fixed"),
-    options.EIOptions(divisive=False, silent_layer="fixed"),
-    options.EIOptions(subtractive=False, divisive=False, silent_layer="fixed"),
-    options.EIOptions(stabilization="epsilon"),
-    options.EIOptions(straight_through=False, kappa=0.5),
-    options.EIOptions(dale=False, init_statistics="xavier", lateral_init="sparse"),
-    options.EIOptions(inhibitory_cell="lif", inhibitory_tau=4.0),
-    options.EIOptions(init_statistics="fixed", weight_law="gamma", law_shape=2.0),
-    options.EIOptions(**options.EIOptions.presets["balanced"].values),
-    options.EIOptions(mean_mode_ee=0.5, mean_mode_ie=0.5, mean_mode_ei=0.5, homeostasis=0.1),
-    options.EIOptions(synaptic_scaling=True, inhibitory_cell="lif"),
-    options.EIOptions(calibration="neuron", init_statistics="fixed", homeostasis=0.01),
-    options.BatchNormOptions(),
-    options.BatchNormOptions(stats="per_step"),
-    options.BatchNormOptions(init="torch"),
-    options.TDBNOptions(),
-    options.BNTTOptions(),
-    options.TEBNOptions(),
-    options.TABOptions(),
-    options.MPBNOptions(),
-    options.GroupNormOptions(groups=2),
-    options.LayerNormOptions(),
-    options.WeightStandardizationOptions(),
-    options.WTAOptions(),
-    options.WTAOptions(share=1.0),
-    options.WTAOptions(init="fluctuation"),
-    options.NoNormOptions(),
-    options.NoNormOptions(init="xavier"),
-    options.NoNormOptions(init="fluctuation"),
-    options.NoNormOptions(init="spikeinit"),
-    options.NoNormOptions(init="spikeinit", rate=0.2),
+    EIOptions(),
+    EIOptions(ei_ratio=1),
+    EIOptions(subtractive=False, silent_layer="fixed"),
+    EIOptions(divisive=False, silent_layer="fixed"),
+    EIOptions(subtractive=False, divisive=False, silent_layer="fixed"),
+    EIOptions(stabilization="epsilon"),
+    EIOptions(straight_through=False, kappa=0.5),
+    EIOptions(dale=False, init_statistics="xavier", lateral_init="sparse"),
+    EIOptions(inhibitory_cell="lif", inhibitory_tau=4.0),
+    EIOptions(init_statistics="fixed", weight_law="gamma", law_shape=2.0),
+    EIOptions(**EIOptions.presets["balanced"].values),
+    EIOptions(mean_mode_ee=0.5, mean_mode_ie=0.5, mean_mode_ei=0.5, homeostasis=0.1),
+    EIOptions(synaptic_scaling=True, inhibitory_cell="lif"),
+    EIOptions(calibration="neuron", init_statistics="fixed", homeostasis=0.01),
+    BatchNormOptions(),
+    BatchNormOptions(stats="per_step"),
+    BatchNormOptions(init="torch"),
+    TDBNOptions(),
+    norms.BNTTOptions(),
+    norms.TEBNOptions(),
+    norms.TABOptions(),
+    norms.MPBNOptions(),
+    norms.GroupNormOptions(groups=2),
+    norms.LayerNormOptions(),
+    weight_standardization.WeightStandardizationOptions(),
+    WTAOptions(),
+    WTAOptions(share=1.0),
+    WTAOptions(init="fluctuation"),
+    NoNormOptions(),
+    NoNormOptions(init="xavier"),
+    NoNormOptions(init="fluctuation"),
+    NoNormOptions(init="spikeinit"),
+    NoNormOptions(init="spikeinit", rate=0.2),
 ]
 MODEL_CHOICES = [
     *MODEL_VARIANTS,
@@ -64,15 +67,19 @@ MODEL_CHOICES = [
 by_method = pytest.mark.parametrize("choice", VARIANTS, ids=lambda c: c.label)
 
 
-def test_registries_and_options_name_the_same_things():
-    assert METHODS.keys() == options.METHODS.keys() == {v.name for v in VARIANTS}
-    assert MODELS.keys() == options.MODELS.keys() == {m.name for m in MODEL_CHOICES}
-    for name, cls in options.METHODS.items():
-        fields = inspect.signature(METHODS[name]).parameters.keys() - {"lif", "timesteps"}
-        assert fields == cls.model_fields.keys()
-    for name, model in options.MODELS.items():
-        arguments = inspect.signature(MODELS[name]).parameters.keys()
-        assert arguments - {"method", "image", "classes"} == model.model_fields.keys()
+def test_every_choice_has_variants_here():
+    assert METHODS.keys() == {v.name for v in VARIANTS}
+    assert MODELS.keys() == {m.name for m in MODEL_CHOICES}
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_code_takes_its_options_as_one_object(kind):
+    """So that no option is declared twice; what has none takes none."""
+    registry = CHOICES[kind]
+    assert registry.code.keys() == registry.keys()
+    for name, options in registry.items():
+        takes = "options" in inspect.signature(registry.code[name]).parameters
+        assert takes == bool(options.model_fields), name
 
 
 @pytest.mark.parametrize("contract", CONTRACTS["method"], ids=lambda c: c.__name__)
@@ -88,16 +95,16 @@ def test_every_model_keeps_the_contracts(model, contract):
 
 
 def test_a_network_has_a_neuron_for_each_convolution():
-    _, network = make(options.EIOptions())
+    _, network = make(EIOptions())
     assert sum(isinstance(m, LIF) for m in network.modules()) == MODEL_VARIANTS[0].depth
 
 
 def test_ei_refuses_to_work_unprepared_and_keeps_dales_law():
-    method, network = make(options.EIOptions())
+    method, network = make(EIOptions())
     with pytest.raises(NotInitializedError, match="initialize"):
         network(activity())
     assert network.to("meta")(activity().to("meta")).shape == (4, 3, CLASSES)  # a shape can pass
-    method, network = prepared(options.EIOptions(), activity())
+    method, network = prepared(EIOptions(), activity())
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.sub_(1.0)
@@ -110,7 +117,7 @@ def test_ei_refuses_to_work_unprepared_and_keeps_dales_law():
 
 def test_tdbn_scales_by_threshold_and_branches():
     """At threshold 0.5 and two summed branches the current starts with deviation 0.5/sqrt(2)."""
-    method, _ = make(options.TDBNOptions(), threshold=0.5)
+    method, _ = make(TDBNOptions(), threshold=0.5)
     x = activity(4, 16)
     assert method.conv(2, 6, 3).train()(x).std().item() == pytest.approx(0.5, rel=1e-2)
     two = method.conv(2, 6, 3, branches=2).train()(x)
@@ -119,7 +126,7 @@ def test_tdbn_scales_by_threshold_and_branches():
 
 def test_tdbn_in_a_chain_with_threshold_1_is_joint_batch_norm_to_the_bit():
     outputs = []
-    for choice in (options.BatchNormOptions(), options.TDBNOptions()):
+    for choice in (BatchNormOptions(), TDBNOptions()):
         _, network = prepared(choice, activity())
         logits = network(activity())
         logits.square().sum().backward()
@@ -129,7 +136,7 @@ def test_tdbn_in_a_chain_with_threshold_1_is_joint_batch_norm_to_the_bit():
 
 
 def test_no_norm_is_kaiming_normal():
-    method, _ = make(options.NoNormOptions())
+    method, _ = make(NoNormOptions())
     conv = method.conv(64, 256, 3).module
     assert (conv.bias == 0).all()
     assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.01)
@@ -138,7 +145,7 @@ def test_no_norm_is_kaiming_normal():
 @pytest.mark.parametrize(("depth", "convs"), [(8, 5), (11, 8), (16, 13), (19, 16)])
 def test_vgg_layouts(depth, convs):
     """By hand: VGG-8 has 5 convolutions, its body 3*64+64*128+128*256+256*512+512*512 times 9."""
-    _, network = make(options.NoNormOptions(), VggOptions(depth=depth), image=(3, 32, 32))
+    _, network = make(NoNormOptions(), VggOptions(depth=depth), image=(3, 32, 32))
     weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
     assert len(weights) == convs
     assert network(torch.rand(2, 1, 3, 32, 32)).shape == (2, 1, CLASSES)
@@ -151,8 +158,8 @@ def test_vgg_layouts(depth, convs):
 def test_vgg_parameters_under_ei_by_hand():
     """VGG-8, ratio 4: the body's kernels times 1.25, n_E n_I + n_I + 2 n_E for each layer; readout
     10 x 512, two inhibitory cells of 512, and 10 x 2."""
-    method, _ = make(options.EIOptions())
-    network = MODELS["vgg"](method, (3, 32, 32), 10, depth=8, layout=None)
+    method, _ = make(EIOptions())
+    network = MODELS.build(VggOptions(), method, (3, 32, 32), 10)
     body = 3_909_312 * 5 // 4
     circuits = sum(n * n // 4 + n // 4 + 2 * n for n in (64, 128, 256, 512, 512))
     readout = 10 * 512 + 2 * 512 + 10 * 2
@@ -170,7 +177,7 @@ def test_vgg_parameters_under_ei_by_hand():
 )
 def test_vgg_by_layout(layout, kinds, widths):
     """In the paper's notation, or as a list."""
-    _, network = make(options.NoNormOptions(), VggOptions(layout=layout))
+    _, network = make(NoNormOptions(), VggOptions(layout=layout))
     names = [name[0] for name, _ in network.named_children() if name[0] in "cp"]
     assert "".join(names) == kinds
     assert [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)] == widths
@@ -180,10 +187,7 @@ def test_vgg_by_layout(layout, kinds, widths):
 def test_the_layout_of_vgg_8_is_vgg_8():
     listed = VggOptions(layout="64 P 128 P 256 P 512 P 512 P")
     sizes = [
-        [
-            (name, p.shape)
-            for name, p in make(options.EIOptions(), m, (3, 32, 32))[1].named_parameters()
-        ]
+        [(name, p.shape) for name, p in make(EIOptions(), m, (3, 32, 32))[1].named_parameters()]
         for m in (listed, VggOptions())
     ]
     assert sizes[0] == sizes[1]
@@ -194,14 +198,14 @@ def test_the_layout_of_vgg_8_is_vgg_8():
     [(4, 2, "ccpccp"), (5, 2, "ccpcccp"), (3, 0, "ccc"), (2, 2, "cpcp"), (7, 3, "ccpcccpccp")],
 )
 def test_plain_spreads_its_poolings(depth, pools, expected):
-    _, network = make(options.NoNormOptions(), PlainOptions(depth=depth, width=4, pools=pools))
+    _, network = make(NoNormOptions(), PlainOptions(depth=depth, width=4, pools=pools))
     kinds = [name[0] for name, _ in network.named_children() if name[0] in "cp"]
     assert "".join(kinds) == expected
 
 
 def test_too_small_an_image_is_refused():
     with pytest.raises(ValueError, match="at least 32x32 for its 5 poolings, not 8x8"):
-        make(options.NoNormOptions(), VggOptions())
+        make(NoNormOptions(), VggOptions())
 
 
 def test_image_data_shape():

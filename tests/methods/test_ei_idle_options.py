@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from eibench.methods import METHODS
+from eibench.methods.ei import EI, EIOptions
 from eibench.nn import InitializationError, initialize, project_
-from eibench.plan.options import EIOptions, NeuronOptions
+from eibench.plan.options import NeuronOptions
 
 CHANGES = {
     "ei_ratio": 2,
@@ -76,8 +76,8 @@ BASES = [
 
 def layers(options: dict) -> list[nn.Module]:
     """A hidden layer with its neuron and a readout under any values, valid together or not."""
-    values = {**EIOptions().model_dump(), **options}
-    method = METHODS["ei"](lif=NeuronOptions().model_dump(), timesteps=3, **values)
+    values = EIOptions.model_construct(**options)
+    method = EI(options=values, lif=NeuronOptions().model_dump(), timesteps=3)
     return [
         nn.Sequential(method.conv(2, 8, 3), method.neuron(8)).double(),
         nn.Sequential(method.readout(10, 8)).double(),

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from eibench.methods import METHODS
-from eibench.models import MODELS
+from eibench.methods import ei
+from eibench.methods.ei import EIOptions
+from eibench.models.chain import PlainOptions, plain
 from eibench.nn import Balance, Circuit, EIInit, HomeostaticLIF, initialize, project_
-from eibench.plan.options import EIOptions, NeuronOptions, PlainOptions
+from eibench.plan.options import NeuronOptions
 
 EE, IE, EI = "weight_ee", "weight_ie", "weight_ei"
 G_I, G_E, B_E, THETA = "gain_i", "gain_e", "bias", "inhibitory_threshold"
@@ -95,7 +96,7 @@ DIMS = (5, 12)
 
 def method(options: dict):
     neuron = NeuronOptions().model_dump()
-    return METHODS["ei"](lif=neuron, timesteps=3, **EIOptions(**options).model_dump())
+    return ei.EI(options=EIOptions(**options), lif=neuron, timesteps=3)
 
 
 def layers(options: dict) -> tuple[nn.Module, nn.Module]:
@@ -257,8 +258,7 @@ def test_projection(row: Row) -> None:
 def network(options: dict) -> tuple:
     torch.manual_seed(0)
     made = method(options)
-    sizes = PlainOptions(depth=3, width=8, pools=1).model_dump()
-    return made, MODELS["plain"](made, (2, 8, 8), 3, **sizes)
+    return made, plain(made, (2, 8, 8), 3, PlainOptions(depth=3, width=8, pools=1))
 
 
 def trained(options: dict, x: Tensor) -> nn.Module:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from eibench.methods import METHODS
 from eibench.plan import options
+from eibench.plan.options import METHODS
 
 RIVALS = [
     {"name": "batchnorm"},
@@ -19,9 +19,9 @@ RIVALS = [
 def kernel(name, relay, **choice):
     """The weights [8, 3, 3, 3] of a convolution, always from the same draw."""
     torch.manual_seed(0)
-    chosen = options.METHODS[name](relay=relay, **choice)
+    chosen = METHODS[name](relay=relay, **choice)
     lif = options.NeuronOptions().model_dump()
-    made = METHODS[name](lif=lif, timesteps=4, **chosen.model_dump()).conv(3, 8, 3)
+    made = METHODS.build(chosen, lif=lif, timesteps=4).conv(3, 8, 3)
     (conv,) = (m for m in made.modules() if isinstance(m, nn.Conv2d))
     return conv.weight.detach().double()
 
@@ -42,10 +42,10 @@ def test_one_weight_of_each_row_is_raised(choice, strength):
 def test_the_mean_square_stays(choice):
     torch.manual_seed(0)
     chosen = {**choice, "relay": 3.0}
-    made = options.METHODS[chosen.pop("name")](**chosen)
+    made = METHODS[chosen.pop("name")](**chosen)
     lif = options.NeuronOptions().model_dump()
-    method = METHODS[made.name](lif=lif, timesteps=4, **made.model_dump())
-    plain = METHODS[made.name](lif=lif, timesteps=4, **{**made.model_dump(), "relay": 0.0})
+    method = METHODS.build(made, lif=lif, timesteps=4)
+    plain = METHODS.build(made.model_copy(update={"relay": 0.0}), lif=lif, timesteps=4)
     sizes = []
     for one in (plain, method):
         (conv,) = (m for m in one.conv(128, 128, 3).modules() if isinstance(m, nn.Conv2d))
@@ -55,9 +55,6 @@ def test_the_mean_square_stays(choice):
 
 def test_a_network_of_shapes_alone_has_them_too():
     with torch.device("meta"):
-        method = METHODS["batchnorm"](
-            lif=options.NeuronOptions().model_dump(),
-            timesteps=4,
-            **{"stats": "joint", "init": "kaiming", "relay": 3.0},
-        )
+        choice = METHODS["batchnorm"](relay=3.0)
+        method = METHODS.build(choice, lif=options.NeuronOptions().model_dump(), timesteps=4)
         method.conv(3, 8, 3)

@@ -5,11 +5,12 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from eibench.methods import METHODS
-from eibench.models import MODELS
+from eibench.methods.weight_standardization import WeightStandardizationOptions
+from eibench.methods.without_norm import NoNormOptions, WTAOptions
+from eibench.models.chain import PlainOptions, plain
 from eibench.nn import LIF, KWinners
 from eibench.plan import options
-from eibench.plan.options import NoNormOptions, WeightStandardizationOptions, WTAOptions
+from eibench.plan.options import METHODS
 
 FLUCTUATION = NoNormOptions(init="fluctuation")
 SPIKEINIT = NoNormOptions(init="spikeinit")
@@ -21,12 +22,12 @@ PREPARED = pytest.mark.parametrize(
 
 def make(choice, timesteps=4, **neuron):
     lif = options.NeuronOptions(**neuron).model_dump()
-    return METHODS[choice.name](lif=lif, timesteps=timesteps, **choice.model_dump())
+    return METHODS.build(choice, lif=lif, timesteps=timesteps)
 
 
 def network(method, image=(2, 12, 12), depth=2, width=400, seed=0):
     torch.manual_seed(seed)
-    return MODELS["plain"](method, image, 3, depth=depth, width=width, pools=0)
+    return plain(method, image, 3, PlainOptions(depth=depth, width=width, pools=0))
 
 
 def images(seed=2):

@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from eibench.contracts.networks import make_method
-from eibench.models import MODELS
+from eibench.methods.norms import BatchNormOptions
+from eibench.methods.without_norm import NoNormOptions
+from eibench.models.chain import MlpOptions, mlp
 from eibench.nn import EIConv2d, EILinear
 from eibench.nn import functional as F
-from eibench.plan import options
 
 T, B, D, N = 3, 5, 12, 8
 
@@ -55,7 +56,7 @@ def test_e_i_currents_and_gradients_are_those_of_a_dense_layer():
 
 def test_batch_norm_is_that_of_a_dense_layer():
     """By torch's own: the matrix product, then BatchNorm1d over time and batch."""
-    conv = make_method(options.BatchNormOptions()).conv(D, N, 1).double()
+    conv = make_method(BatchNormOptions()).conv(D, N, 1).double()
     dense, norm = nn.Linear(D, N, bias=False).double(), nn.BatchNorm1d(N).double()
     with torch.no_grad():
         dense.weight.copy_(conv[0].module.weight.flatten(1))
@@ -65,8 +66,8 @@ def test_batch_norm_is_that_of_a_dense_layer():
 
 @pytest.mark.parametrize("image", [(1, 8, 8), (3, 5, 7), (2, 48, 48), (1, 1, 700), (1, 1, 1)])
 def test_any_image_is_flattened(image):
-    method = make_method(options.NoNormOptions())
-    network = MODELS["mlp"](method, image, 20, depth=2, width=6)
+    method = make_method(NoNormOptions())
+    network = mlp(method, image, 20, MlpOptions(depth=2, width=6))
     pixels = image[0] * image[1] * image[2]
     matrices = [tuple(p.shape[:2]) for p in network.parameters() if p.dim() > 1]
     assert matrices == [(6, pixels), (6, 6), (20, 6)]
@@ -75,9 +76,9 @@ def test_any_image_is_flattened(image):
 
 def test_the_first_layer_of_theory_sees_the_image():
     """Micheli's first layer: a current of unit second moment for the first batch."""
-    method = make_method(options.NoNormOptions(init="fluctuation"))
+    method = make_method(NoNormOptions(init="fluctuation"))
     torch.manual_seed(0)
-    network = MODELS["mlp"](method, (1, 20, 20), 3, depth=2, width=500)
+    network = mlp(method, (1, 20, 20), 3, MlpOptions(depth=2, width=500))
     batch = 0.3 * torch.rand(1, 64, 1, 20, 20).expand(4, -1, -1, -1, -1)
     method.prepare(network, batch, torch.Generator().manual_seed(1))
     current = network.dense1(network.pixel(network.flatten(batch)))

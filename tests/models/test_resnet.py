@@ -9,11 +9,13 @@ from torch import nn
 from eibench.contracts import CONTRACTS
 from eibench.contracts.models import every_method_fits
 from eibench.contracts.networks import activity, make, make_method, prepared
-from eibench.models import MODELS
-from eibench.models.resnet import CurrentsAdded, SpikesJoined
+from eibench.methods.ei import EIOptions
+from eibench.methods.norms import BatchNormOptions, TDBNOptions
+from eibench.methods.without_norm import NoNormOptions
+from eibench.models.resnet import ResnetOptions, resnet
 from eibench.nn import LIF, EILayer
-from eibench.plan import options
-from eibench.plan.options import ResnetOptions
+from eibench.nn.residual import CurrentsAdded, SpikesJoined
+from eibench.plan.options import METHODS, NeuronOptions
 
 VARIANTS = [
     ResnetOptions(width=8),
@@ -55,7 +57,7 @@ class Asked:
     """A method that notes what its convolutions are asked for."""
 
     def __init__(self):
-        self.method, self.calls = make_method(options.NoNormOptions()), []
+        self.method, self.calls = make_method(NoNormOptions()), []
 
     def conv(self, c_in, c_out, kernel, *, stride=1, branches=1, summed=1):
         self.calls.append((c_in, c_out, kernel, stride, branches, summed))
@@ -66,8 +68,8 @@ class Asked:
 
 
 def asked(**changes):
-    method, values = Asked(), ResnetOptions(**{"width": 4, **changes}).model_dump()
-    MODELS["resnet"](method, (3, 32, 32), 10, **values)
+    method = Asked()
+    resnet(method, (3, 32, 32), 10, ResnetOptions(**{"width": 4, **changes}))
     return method.calls
 
 
@@ -114,11 +116,11 @@ def test_products_keep_the_contracts(contract):
     contract(IAND)
 
 
-@pytest.mark.parametrize("name", list(options.METHODS))
+@pytest.mark.parametrize("name", list(METHODS))
 def test_products_work_over_every_method(name):
     """Products thin spikes out, and in so small a network a layer may be silent by the draw; E-I
     Init then needs to be told what to do."""
-    cls = options.METHODS[name]
+    cls = METHODS[name]
     choice = cls(silent_layer="fixed") if "silent_layer" in cls.model_fields else cls()
     _, network = prepared(choice, activity(), model=IAND)
     network(activity()).mean(0).logsumexp(1).sum().backward()
@@ -129,7 +131,7 @@ def test_products_work_over_every_method(name):
 def test_products_of_spikes_are_spikes(connect):
     assert {call[4:] for call in asked(connect=connect)} == {(1, 1)}
     _, network = prepared(
-        options.BatchNormOptions(), activity(), model=ResnetOptions(width=4, connect=connect)
+        BatchNormOptions(), activity(), model=ResnetOptions(width=4, connect=connect)
     )
     seen = []
     for block in (m for m in network.modules() if isinstance(m, SpikesJoined)):
@@ -142,7 +144,7 @@ def test_products_of_spikes_are_spikes(connect):
 
 def test_sums_count_spikes():
     """Activity is whole and never above the number of summed neurons that a method is told of."""
-    _, network = prepared(options.BatchNormOptions(), activity(), model=ResnetOptions(width=4))
+    _, network = prepared(BatchNormOptions(), activity(), model=ResnetOptions(width=4))
     highest = {}
     for name, block in network.named_modules():
         if isinstance(block, SpikesJoined):
@@ -157,7 +159,7 @@ def test_sums_count_spikes():
 
 @by_variant
 def test_each_circuit_is_called_once(choice):
-    _, network = prepared(options.EIOptions(silent_layer="fixed"), activity(), model=choice)
+    _, network = prepared(EIOptions(silent_layer="fixed"), activity(), model=choice)
     calls = []
     for layer in (m for m in network.modules() if isinstance(m, EILayer)):
         layer.register_forward_hook(lambda m, i, out: calls.append(id(m)))
@@ -168,7 +170,7 @@ def test_each_circuit_is_called_once(choice):
 
 @by_variant
 def test_circuits_receive_no_negative_activity(choice):
-    _, network = prepared(options.EIOptions(silent_layer="fixed"), activity(), model=choice)
+    _, network = prepared(EIOptions(silent_layer="fixed"), activity(), model=choice)
     lowest = []
     for layer in (m for m in network.modules() if isinstance(m, EILayer)):
         layer.register_forward_pre_hook(lambda m, x: lowest.append(x[0].min().item()))
@@ -179,7 +181,7 @@ def test_circuits_receive_no_negative_activity(choice):
 def test_tdbn_scales_what_is_added():
     """At threshold 0.5: 0.5 in a chain, 0.5/sqrt(2) for both currents that are added."""
     choice = ResnetOptions(width=4, shortcut="currents")
-    _, network = make(options.TDBNOptions(), choice, image=(2, 32, 32), threshold=0.5)
+    _, network = make(TDBNOptions(), choice, image=(2, 32, 32), threshold=0.5)
     block = network.stage2.block1
     found = [block.body.conv1, block.body.conv2, block.shortcut.conv]
     assert [part[1].scale for part in found] == pytest.approx([0.5, 0.5 / 2**0.5, 0.5 / 2**0.5])
@@ -189,10 +191,10 @@ def test_tdbn_scales_what_is_added():
 def test_when_tdbn_is_batch_norm(shortcut):
     """Joined after the neurons it is, with threshold 1; where currents are added it is not."""
     choice = ResnetOptions(width=4, shortcut=shortcut)
-    neuron, tdbn = options.NeuronOptions(), options.TDBNOptions()
+    neuron, tdbn = NeuronOptions(), TDBNOptions()
     same = tdbn.same_as(choice, neuron, 4)
-    assert same == (options.BatchNormOptions() if shortcut == "spikes" else tdbn)
-    outputs = [make(m, choice)[1](activity()) for m in (tdbn, options.BatchNormOptions())]
+    assert same == (BatchNormOptions() if shortcut == "spikes" else tdbn)
+    outputs = [make(m, choice)[1](activity()) for m in (tdbn, BatchNormOptions())]
     assert torch.equal(*outputs) == (shortcut == "spikes")
 
 
@@ -205,4 +207,4 @@ def test_when_tdbn_is_batch_norm(shortcut):
 )
 def test_too_small_an_image_is_refused(stem, image, text):
     with pytest.raises(ValueError, match=text):
-        make(options.NoNormOptions(), ResnetOptions(width=4, stem=stem), image=image)
+        make(NoNormOptions(), ResnetOptions(width=4, stem=stem), image=image)

@@ -6,10 +6,10 @@ import torchvision
 from torch import nn
 
 from eibench.contracts.networks import make_method
-from eibench.models import MODELS
+from eibench.models.chain import MlpOptions, PlainOptions, VggOptions
+from eibench.models.resnet import ResnetOptions
 from eibench.nn import LIF
-from eibench.plan import options
-from eibench.plan.options import MlpOptions, PlainOptions, ResnetOptions, VggOptions
+from eibench.plan.options import METHODS, MODELS
 
 T = 4
 CIFAR = (3, 32, 32)
@@ -68,9 +68,9 @@ KNOWN = {("resnet 18", "batchnorm"): 11_173_962, ("resnet 34", "batchnorm"): 21_
 
 def on_paper(model, method, image=CIFAR, classes=10):
     """A network without memory."""
-    made = make_method(options.METHODS[method](), timesteps=T)
+    made = make_method(METHODS[method](), timesteps=T)
     with torch.device("meta"):
-        return MODELS[model.name](made, image, classes, **model.model_dump())
+        return MODELS.build(model, made, image, classes)
 
 
 def parameters(network):
@@ -154,7 +154,7 @@ MODELS_OF_A_KIND = [
 
 @pytest.mark.parametrize("model", MODELS_OF_A_KIND, ids=lambda c: c.label)
 def test_every_method_has_the_same_neurons(model):
-    found = {name: neurons(on_paper(model, name), CIFAR) for name in options.METHODS}
+    found = {name: neurons(on_paper(model, name), CIFAR) for name in METHODS}
     assert all(shapes == found["no_norm"] for shapes in found.values())
     assert len(found["no_norm"]) > 1
 

@@ -27,8 +27,8 @@ from shapes import Shape, draw_parameters
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from eibench.methods import METHODS
-from eibench.models import MODELS
+from eibench.methods.ei import EI, EIOptions
+from eibench.models.chain import PlainOptions, plain
 from eibench.nn import (
     LIF,
     AvgPool2d,
@@ -49,7 +49,7 @@ from eibench.nn import (
 from eibench.nn import functional as F
 from eibench.nn.ei_layer import EILayer
 from eibench.nn.time import laid_out, repeats
-from eibench.plan.options import EIOptions, NeuronOptions
+from eibench.plan.options import NeuronOptions
 
 FLOAT32 = 1e-6
 
@@ -409,19 +409,17 @@ def plain_circuit(layer: EILayer, x: Tensor, steps: int) -> Tensor:
     return gains[1] * (i_ee - i_sub) / stable + gains[2]
 
 
-def curve(monkeypatch, plain: bool, dtype: torch.dtype) -> list[float]:
+def curve(monkeypatch, plainly: bool, dtype: torch.dtype) -> list[float]:
     """Losses of 30 steps on digits of one small network."""
-    from eibench.data import DATASETS
+    from eibench.data.digits import digits
 
-    if plain:
+    if plainly:
         monkeypatch.setattr(EILayer, "_circuit", plain_circuit)
         monkeypatch.setattr("eibench.nn.ei_layer.repeats", lambda x: False)
-    data = DATASETS["digits"]().train
-    method = METHODS["ei"](
-        lif=NeuronOptions().model_dump(), timesteps=4, **EIOptions().model_dump()
-    )
+    data = digits().train
+    method = EI(options=EIOptions(), lif=NeuronOptions().model_dump(), timesteps=4)
     torch.manual_seed(0)
-    model = MODELS["plain"](method, (1, 8, 8), 10, depth=3, width=8, pools=1).to(dtype)
+    model = plain(method, (1, 8, 8), 10, PlainOptions(depth=3, width=8, pools=1)).to(dtype)
     images, labels = data.images[:640].to(dtype), data.labels[:640]
     over_time = images.expand(4, *images.shape)
     method.prepare(model, over_time[:, :64], torch.Generator().manual_seed(0))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from eibench.methods.ei import EIOptions
 from eibench.plan import RunSpec
-from eibench.plan.options import EIOptions
 
 REPLACES = "divisive: true and a stabilization that replaces: adaptive or epsilon"
 UNINHIBITED = {"subtractive": False, "divisive": False}

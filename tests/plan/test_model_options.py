@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eibench.errors import BadSuite
+from eibench.models.chain import WIDEST, VggOptions
+from eibench.models.resnet import ResnetOptions
 from eibench.plan import Override
-from eibench.plan.options import LARGEST, MODELS, ResnetOptions, VggOptions
-from eibench.plan.options.models import WIDEST
+from eibench.plan.options import LARGEST, MODELS
 from eibench.plan.overrides import single_spec
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate

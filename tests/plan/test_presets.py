@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from eibench.methods.ei import EIOptions
 from eibench.plan import RunSpec, load_plan
-from eibench.plan.options import METHODS, EIOptions
+from eibench.plan.options import METHODS
 from eibench.plan.validate import Invalid
 
 BALANCED = {

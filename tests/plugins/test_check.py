@@ -114,7 +114,7 @@ BROKEN_METHODS = {
         [
             "\n\nclass RMSNorm2d",
             "\n    def same_as(self, model, neuron, timesteps):\n"
-            "        from eibench.plan.options import TDBNOptions\n"
+            "        from eibench.methods.norms import TDBNOptions\n"
             "        return TDBNOptions()\n\n\nclass RMSNorm2d",
         ],
         "`same_as` says that it computes what tdbn does (at T = 1), and their logits differ",

@@ -70,8 +70,13 @@ class Registry(Mapping[str, type[C]], Generic[C]):
     def __init__(self, options: str, code: str = "") -> None:
         self._packages = {"options": options, "code": code or options}
         self._options: dict[str, type[C]] = {}
-        self.code: dict[str, Callable[..., Any]] = {}
-        """By name; complete once something was built."""
+        self._code: dict[str, Callable[..., Any]] = {}
+
+    @property
+    def code(self) -> dict[str, Callable[..., Any]]:
+        """The code of every choice by name."""
+        self._import("code")
+        return self._code
 
     def add(self, options: type[C]) -> type[C]:
         """Register a class of options whose code is registered elsewhere (a decorator)."""
@@ -83,7 +88,7 @@ class Registry(Mapping[str, type[C]], Generic[C]):
 
         def decorator(code: T) -> T:
             self.add(options)
-            self.code[options.name] = code  # type: ignore[assignment]
+            self._code[options.name] = code  # type: ignore[assignment]
             return code
 
         return decorator
@@ -91,11 +96,10 @@ class Registry(Mapping[str, type[C]], Generic[C]):
     def remove(self, name: str) -> None:
         """Undo a registration."""
         del self._options[name]
-        self.code.pop(name, None)
+        self._code.pop(name, None)
 
     def build(self, options: C, *given: Any, **named: Any) -> Any:
         """Return what the code of `options` makes of them and of further arguments."""
-        self._import("code")
         code = self.code[options.name]
         whole = takes_whole(type(options), code)
         return code(*given, **named, **({WHOLE: options} if whole else options.model_dump()))
