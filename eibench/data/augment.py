@@ -39,6 +39,7 @@ from torch import Generator, Tensor
 from eibench.data.base import as_float
 from eibench.data.colour import OPERATIONS, RGB, color_jitter
 from eibench.data.geometry import crop_and_resize, fill_box, rotate, shift_flip_roll, zero_square
+from eibench.plan.options import InputOptions
 
 DRAWS = 8
 """Random numbers per image from the main stream: two for crop, one for flip, two for roll, two
@@ -56,25 +57,9 @@ FRAMES = 5
 """Number of dimensions of a batch of recordings."""
 
 
-@dataclass(frozen=True)
-class Augmentation:
+class Augmentation(InputOptions):
     """Augmentation of training images; by default none. Lengths are in pixels, `rotate` in
     degrees."""
-
-    crop: int = 0
-    flip: bool = False
-    rotate: float = 0.0
-    roll: int = 0
-    cutout: int = 0
-    resized_crop: float | None = None
-    one_of: bool = False
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    erase: float = 0.0
-    erase_area: float = 0.4
-    drop_frames: float = 0.0
 
     @property
     def jitter(self) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 single ones."""
 
 import inspect
+from typing import Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -16,8 +17,17 @@ from eibench.methods.norms import BatchNormOptions, TDBNOptions
 from eibench.methods.without_norm import NoNormOptions, WTAOptions
 from eibench.models.chain import MlpOptions, PlainOptions, VggOptions
 from eibench.models.resnet import ResnetOptions
-from eibench.nn import LIF, EILayer, NotInitializedError
-from eibench.plan.options import CHOICES, METHODS, MODELS
+from eibench.nn import (
+    LIF,
+    Balance,
+    Circuit,
+    EIConv2d,
+    EIInit,
+    EILayer,
+    EILinear,
+    NotInitializedError,
+)
+from eibench.plan.options import CHOICES, METHODS, MODELS, NeuronOptions
 
 VARIANTS = [
     EIOptions(),
@@ -80,6 +90,34 @@ def test_code_takes_its_options_as_one_object(kind):
     for name, options in registry.items():
         takes = "options" in inspect.signature(registry.code[name]).parameters
         assert takes == bool(options.model_fields), name
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        *((EIOptions, part) for part in (Circuit, EIInit, Balance, EIConv2d, EILinear)),
+        (NeuronOptions, LIF),
+    ],
+)
+def test_parts_of_torch_take_what_options_allow(options, part):
+    """`eibench.nn` stands by itself, so its constructors have defaults and ranges: the same."""
+    parameters = inspect.signature(part).parameters
+    shared = {name: field for name, field in options.model_fields.items() if name in parameters}
+    assert {name: parameters[name].default for name in shared} == {
+        name: field.default for name, field in shared.items()
+    }
+    if part in (EIConv2d, EILinear):  # which have sizes as well
+        assert shared.keys() == {"ei_ratio"}
+        return
+    assert parameters.keys() == shared.keys()
+    for name, field in shared.items():
+        values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        ends = [getattr(bound, end, None) for bound in field.metadata for end in ("ge", "le")]
+        for value in (*values, *(end for end in ends if end is not None)):
+            part(**{name: value})
+        if values:
+            with pytest.raises(ValueError, match=name):
+                part(**{name: "other"})
 
 
 @pytest.mark.parametrize("contract", CONTRACTS["method"], ids=lambda c: c.__name__)
