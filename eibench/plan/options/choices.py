@@ -122,6 +122,8 @@ class Registry(Mapping[str, type[C]], Generic[C]):
             package = import_module(name)
             for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
                 import_module(f"{name}.{module.name}")
+            by_file = sorted(self._options.items(), key=lambda item: item[1].__module__)
+            self._options = dict(by_file)  # whichever file was imported first
 
 
 def takes_whole(options: type[Choice], code: Callable[..., Any]) -> bool:
