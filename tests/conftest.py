@@ -6,6 +6,8 @@ import copy
 import functools
 import gc
 import json
+import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -152,3 +154,13 @@ def commands() -> Iterator[CommandServer]:
     server = CommandServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that this one starts are forks of one that has imported what they need."""
+    if os.name == "posix":
+        context = multiprocessing.get_context("forkserver")
+        needed = ["torch._dynamo", "eibench.execution.workers", "eibench.data.digits", "eibench.nn"]
+        context.set_forkserver_preload(needed)
+        monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)

@@ -472,6 +472,7 @@ def test_a_device_that_is_not_there(cli, suite):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_two_at_a_time_make_the_same_trials(cli, suite, monkeypatch):
     monkeypatch.setitem(DATASETS.code, "digits", digits)  # which other processes have whole
     path = suite(epochs=3, trials=11, pruner="median", grid={"method": ["ei", "tdbn"]})

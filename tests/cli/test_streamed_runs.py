@@ -78,6 +78,7 @@ def test_the_same_damage_is_refused_before_any_run_where_images_are_held(cli, su
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_several_jobs_stream_too(cli, suite, project, monkeypatch):
     """Each job has workers of its own; the numbers are those of one job."""
     monkeypatch.setenv(MEMORY, "0")

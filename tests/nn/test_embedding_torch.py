@@ -287,6 +287,7 @@ def _train(rank: int, folder: str, wrapped: bool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_processes_end_with_the_same_weights(wrapped: bool, tmp_path: Path) -> None:
     """Initialised in `DistributedDataParallel`, from another batch each, or before on one alone."""
