@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -104,6 +105,13 @@ class CommandServer:
         """End the server and wait for it: its commands have ended."""
         self.socket.close()
         self.process.wait()
+
+
+def in_environment(environment: dict[str, str], work: Callable[..., None], *words: Any) -> None:
+    """Do `work` in a process whose environment is that of an earlier moment."""
+    os.environ.clear()
+    os.environ.update(environment)
+    work(*words)
 
 
 # ---------------------------------------------------------------------------- in the server

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import typer.testing
 import yaml
-from command_server import CommandServer
+from command_server import CommandServer, in_environment
 from hypothesis import settings
 from typer.testing import CliRunner
 
@@ -163,4 +163,10 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         context = multiprocessing.get_context("forkserver")
         needed = ["torch._dynamo", "eibench.execution.workers", "eibench.data.digits", "eibench.nn"]
         context.set_forkserver_preload(needed)
+        process = context.Process
+
+        def start(target: Callable[..., Any], args: tuple[Any, ...], **options: Any) -> Any:
+            return process(target=in_environment, args=(dict(os.environ), target, *args), **options)
+
+        monkeypatch.setattr(context, "Process", start)
         monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
