@@ -84,7 +84,7 @@ class LogAxis:
     high: int
     """Exponents that hold all positive numbers."""
     zeros: bool
-    """Whether there are zeros to show."""
+    """True where there are zeros to show."""
 
     @classmethod
     def of(cls, values: Iterable[float]) -> LogAxis:
@@ -127,7 +127,7 @@ class ParameterAxis:
     """Ends of the range; of choices, the first and the last index."""
     log: bool = False
     whole: bool = False
-    """Whether all its values are whole numbers."""
+    """True where all its values are whole numbers."""
     choices: tuple[Any, ...] = ()
     """Empty for a range."""
 
@@ -142,7 +142,7 @@ class ParameterAxis:
 
     @property
     def numeric(self) -> bool:
-        """Whether its values are numbers, from a range or a choice."""
+        """True where its values are numbers, from a range or a choice."""
         return all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.choices)
 
     @property

@@ -4,8 +4,9 @@
 name that a suite's `report:` gives it; `make_figures` reads folders and writes all.
 
 Names: those of `SEARCH_FIGURES` for a search, of `PROBE_FIGURES` for a probe suite, and for every
-suite each metric, such as `test_accuracy`. A figure is OUT/SUITE_NAME.png and .pdf, with equal
-bytes for equal results; nothing else is written, and no results but those handed over are read.
+suite each metric, such as `test_accuracy`. A figure is OUT/SUITE_NAME.png and .pdf, or those of
+both that `formats` names, with equal bytes for equal results. Nothing else is written, and
+`figures_of` and `draw` read no files.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from eibench.report.figures.layers import draw_lines, draw_map
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
 from eibench.report.figures.search_trials import draw_confirmed, draw_history
-from eibench.report.figures.style import save
+from eibench.report.figures.style import FORMATS, save
 from eibench.report.figures.tables import draw_table
 from eibench.report.model.layers import LAYER, PROBE, choose_metric
 from eibench.report.model.layout import choose_axes
@@ -59,7 +60,7 @@ class NamedFigure:
     x: str | None = None
     """Field of the x axis, if any."""
     points: bool = False
-    """Whether a table is drawn as points, for want of a numeric axis."""
+    """True for a table drawn as points, for want of a numeric axis."""
     paths: Sequence[Path] = ()
     """Files, once it is saved."""
 
@@ -68,9 +69,10 @@ class NamedFigure:
         """Text below: n, what the signs mean, and the machines."""
         return self.figure.texts[1].get_text()
 
-    def save(self, folder: Path) -> NamedFigure:
+    def save(self, folder: Path, formats: Iterable[str] = FORMATS) -> NamedFigure:
         """Write the files; raises `UserError` where they cannot be written."""
-        return replace(self, paths=save(self.figure, folder / f"{self.suite}_{self.name}"))
+        stem = folder / f"{self.suite}_{self.name}"
+        return replace(self, paths=save(self.figure, stem, formats))
 
 
 def figures_of(
@@ -89,21 +91,20 @@ def figures_of(
     Raises:
         UserError: a `metric`, `x` or `by` that the results do not have, or that is not a number.
     """
-    suite, found = results.name, None
+    suite = results.name
     if isinstance(results, Search):
         _check_objective(results, metric)
-        if x is None and by is None:
-            for known, draw_search in SEARCH_FIGURES.items():
-                if name in (None, known) and (found := draw_search(results)):
-                    yield NamedFigure(suite, known, found)
-            return
-        pairs = choose_pairs(results, x, by)
-        if found := draw_landscape(results, pairs):
-            yield NamedFigure(suite, _landscape_name(pairs), found)
+        if x is not None or by is not None:
+            pairs = choose_pairs(results, x, by)
+            found = {_landscape_name(pairs): draw_landscape(results, pairs)}
+        else:
+            kinds = [kind for kind in SEARCH_FIGURES if name in (None, kind)]
+            found = {kind: SEARCH_FIGURES[kind](results) for kind in kinds}
+        yield from (NamedFigure(suite, kind, one) for kind, one in found.items() if one)
     elif results.kind == PROBE and (metric, x, by) == (None, None, None):
-        for known, draw_probe in PROBE_FIGURES.items():
-            if name in (None, known):
-                yield NamedFigure(suite, known, draw_probe(results), LAYER)
+        for kind, draw_probe in PROBE_FIGURES.items():
+            if name in (None, kind):
+                yield NamedFigure(suite, kind, draw_probe(results), LAYER)
     else:
         chosen = choose_metric(results, metric)
         field, layout = choose_axes(results, x, by)
@@ -138,6 +139,7 @@ def draw(
     out: Path,
     x: str | None = None,
     by: Sequence[str] | None = None,
+    formats: Iterable[str] = FORMATS,
 ) -> list[Path]:
     """Write the figure called `name` of whichever of `results` has it; return the files.
 
@@ -158,7 +160,7 @@ def draw(
             found = figures_of(one, None, x, by, name)
         else:
             found = figures_of(one, name, x, by) if name in metrics else iter(())
-        paths += [path for figure in found for path in figure.save(out).paths]
+        paths += [path for figure in found for path in figure.save(out, formats).paths]
     if name not in allowed:
         hint = f"allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"
         raise UserError(f"figure {name!r}: not known; {hint}")
@@ -171,6 +173,7 @@ def make_figures(
     x: str | None = None,
     by: Sequence[str] | None = None,
     out: Path | None = None,
+    formats: Iterable[str] = FORMATS,
 ) -> Iterator[NamedFigure]:
     """Write the figures of each suite and search at or below `results`, one by one.
 
@@ -190,7 +193,7 @@ def make_figures(
     asked = {*([] if x is None else [x]), *(by or [])}
     for one in _share_out(suites, searches, metric, asked):
         for found in figures_of(one, metric, x, by):
-            yield found.save(out or figures_folder(one.folder))
+            yield found.save(out or figures_folder(one.folder), formats)
 
 
 def _share_out(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,8 @@ METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
-"""Entries left out of each kind of file, so that equal figures have equal bytes."""
+"""Entries left out of each format, so that equal figures have equal bytes."""
+FORMATS = tuple(METADATA)
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#777777"
@@ -67,15 +68,15 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png and `stem`.pdf; equal figures give equal bytes on every day.
+def save(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
+    """Write `stem` with the suffix of each format; equal figures give equal bytes on every day.
 
     Raises:
         UserError: a file cannot be written.
     """
-    paths = [stem.with_name(f"{stem.name}.{form}") for form in METADATA]
-    for path, form in zip(paths, METADATA, strict=True):
-        write_figure(figure, path, form)
+    paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
+    for path in paths:
+        write_figure(figure, path, path.suffix[1:])
     return paths
 
 

@@ -34,7 +34,7 @@ from eibench.report.writers.text import empty_text, remark_text
 BESIDE = 0.3
 """Share of the least distance on the x axis over which the dots of all series are spread."""
 SPREAD = "± 1 standard deviation"
-"""What a band or bar around a mean is, in captions; computed by `spread`."""
+"""Meaning of a band or bar around a mean, in captions; computed by `spread`."""
 CLEAR, UNCLEAR, FAILED = COLOURS[0], "#8a8a8a", COLOURS[1]
 """Intervals that exclude zero, those that do not, and words on failures."""
 ABOVE = 0.2
