@@ -10,6 +10,7 @@ import shlex
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from eibench.cli import app
 from eibench.plan.options import CHOICES, LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import NUMBERS, PROBE, SECTIONS
-from eibench.report.model.profile import to_text
+from eibench.report.model.profile import profile_document
+from eibench.report.writers import write
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
 WORDS = {
@@ -119,5 +121,6 @@ def _yaml(value: object) -> str:
 def profiles() -> None:
     """Every committed profile: its tables, from the JSON that `eibench profile --json` gave."""
     for path in sorted(Path("results/performance").glob("*.json")):
-        text = to_text(json.loads(path.read_text()), "github")
-        cog.outl(f"\n### `{path.stem}`\n\n{text}")
+        document = profile_document(json.loads(path.read_text()))
+        titled = replace(document, title=f"{path.stem}: {document.title}")
+        cog.outl("\n" + write([titled], "markdown"))

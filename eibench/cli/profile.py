@@ -176,12 +176,14 @@ def _numbers(option: str, text: str | None, least: int = 1) -> Sequence[int]:
 
 
 def _show(result: dict[str, Any], form: Form) -> None:
-    from eibench.report.model.profile import to_text
+    from eibench.report import writers
+    from eibench.report.model.profile import profile_document
 
     if form is Form.json:
         say(json.dumps(result, indent=2))
     else:
-        write(to_text(result, "github" if form is Form.markdown else "simple"))
+        markdown = form is Form.markdown
+        write(writers.write([profile_document(result)], "markdown" if markdown else "table"))
 
 
 def _draw(result: dict[str, Any], out: Path) -> None:

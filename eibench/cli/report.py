@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from eibench.cli.console import say, write
+from eibench.cli.console import say
+from eibench.cli.console import write as show
 from eibench.cli.options import ResultsFolders, chosen_results, field_names, writable_file
 
 
@@ -76,22 +75,17 @@ def report(
     the confirmed ones, budgets, importances, best trials. A folder NAME/search is the search alone,
     and its CSV has a row for each trial.
     """
-    from eibench.report.make import WIDTH, make_tables, render_tables, write_text
-    from eibench.report.model.search_results import read_searches
+    from eibench.report.make import make_documents, write_text
+    from eibench.report.writers import WIDTH, write
     from eibench.report.writers.escape import missing_signs
 
     folders = chosen_results(results)
-    tables = make_tables(folders, metric, field_names(rows), field_names(columns), against)
-    shaped = any(asked is not None for asked in (metric, rows, columns, against))
-    searches = [] if shaped and tables else read_searches(folders)
-    width = WIDTH
-    bold: Callable[[str], str] = str
-    if out is None and sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        bold = functools.partial(typer.style, bold=True)
-    text = render_tables(tables, form.value, width, bold, searches)
+    documents = make_documents(folders, metric, field_names(rows), field_names(columns), against)
+    styled = out is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if styled else WIDTH
+    text = write(documents, form.value, width, styled)
     if out is None:
-        write(text)
+        show(text)
     else:
         write_text(out, text)
         say(str(out))

@@ -1,32 +1,21 @@
-"""Tables of results folders as text: what the command `report` calls."""
+"""From results folders to documents, and to text: what the command `report` calls."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from eibench.errors import UserError
-from eibench.report.model import search_exchange
-from eibench.report.model.layers import (
-    PROBE,
-    by_layer,
-    choose_metric,
-    is_layered,
-    layer_pivot,
-)
-from eibench.report.model.layout import check_fields, choose_layout
-from eibench.report.model.pivot import Pivot, build_pivot
-from eibench.report.model.search_results import Search
-from eibench.report.model.suite_results import SuiteResults, read_suites
-from eibench.report.writers import export, latex, published, search_text
-from eibench.report.writers import text as text_writer
+from eibench.report.model.document import Document
+from eibench.report.model.layers import make_pivot
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.result_table import result_document
+from eibench.report.model.search_document import search_document
+from eibench.report.model.search_results import Search, read_searches
+from eibench.report.model.suite_results import read_suites
+from eibench.report.writers import WIDTH, Format, write
 from eibench.results.store import write_atomic
-
-Format = Literal["table", "markdown", "latex", "csv", "json"]
-WIDTH = 100
-"""Characters of a line where there is no terminal to ask."""
 
 
 def make_tables(
@@ -36,75 +25,58 @@ def make_tables(
     columns: Sequence[str] | None = None,
     against: str | None = None,
 ) -> list[Pivot]:
-    """A table of `metric` for each suite at or below `results`; by default that of its kind.
+    """Return the pivot of `metric` for each suite at or below `results`.
 
-    With `against`, a method or an ablation, all others have their difference to it. Of a probe
-    suite, the field `layer` among rows or columns makes a table of layers.
+    The default metric is that of the suite's kind. With `against`, a method or an ablation, all
+    others have their difference to it. Of a probe suite, the field `layer` among rows or columns
+    makes a table of layers.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
     """
-    return [_make_table(suite, metric, rows, columns, against) for suite in read_suites(results)]
+    return [make_pivot(suite, metric, rows, columns, against) for suite in read_suites(results)]
 
 
-def _make_table(
-    suite: SuiteResults,
-    metric: str | None,
-    rows: Sequence[str] | None,
-    columns: Sequence[str] | None,
-    against: str | None,
-) -> Pivot:
-    if suite.kind == PROBE:
-        check_fields(by_layer(suite), "--rows", rows or ())
-        check_fields(by_layer(suite), "--columns", columns or ())
-    if is_layered(suite, (*(rows or ()), *(columns or ()))):
-        layout = choose_layout(by_layer(suite), rows, columns, against)
-        return layer_pivot(suite, choose_metric(suite, metric, layered=True), layout)
-    known = choose_metric(suite, metric)
-    return build_pivot(suite, known, choose_layout(suite, rows, columns, against))
+def make_documents(
+    results: Sequence[Path],
+    metric: str | None = None,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    against: str | None = None,
+) -> list[Document]:
+    """Return all that is reported of `results`; options and errors are those of `make_tables`.
+
+    Searches are left out where an option asks for a table of another shape, if there is any table.
+    """
+    tables = make_tables(results, metric, rows, columns, against)
+    shaped = any(asked is not None for asked in (metric, rows, columns, against))
+    return documents(tables, [] if shaped and tables else read_searches(results))
+
+
+def documents(tables: Sequence[Pivot], searches: Sequence[Search] = ()) -> list[Document]:
+    """Return the documents of tables and searches, sorted by folder.
+
+    A search stands before the table of its winners' fresh runs. Its trials are records only where
+    there are no tables.
+    """
+    found = [search_document(search, recorded=not tables) for search in searches]
+    results = [result_document(table) for table in tables]
+    return list(heapq.merge(found, results, key=lambda document: document.subject))
 
 
 def render_tables(
     tables: Sequence[Pivot],
     form: Format,
     width: int = WIDTH,
-    bold: Callable[[str], str] = str,
+    styled: bool = False,
     searches: Sequence[Search] = (),
 ) -> str:
-    """`tables` as text in `form`, with published numbers below a table that has any (but in CSV).
-
-    A search stands before the table of its winners' fresh runs. CSV has the cells of tables, and
-    where there are only searches, their trials. `width` and `bold` are for a terminal.
-    """
-    if form == "csv":
-        return export.to_csv(tables) if tables else search_exchange.to_csv(searches)
-    if form == "json":
-        return export.to_json(tables, searches)
-    sorted_ones: list[Sequence[Search | Pivot]] = [searches, tables]
-    both = heapq.merge(*sorted_ones, key=lambda one: _folder(one).resolve())
-    texts = [_text(one, form, width, bold) for one in both]
-    return ("\n\n" if form == "table" else "\n").join(texts)
-
-
-def _folder(one: Search | Pivot) -> Path:
-    return one.folder if isinstance(one, Search) else one.suite.folder
-
-
-def _text(one: Search | Pivot, form: Format, width: int, bold: Callable[[str], str]) -> str:
-    """A search, or a table with its published numbers, for people."""
-    if isinstance(one, Search):
-        if form == "table":
-            return search_text.to_text(one, width, bold)
-        return search_text.to_markdown(one) if form == "markdown" else search_text.to_latex(one)
-    if form == "table":
-        return text_writer.to_text(one, width, bold) + published.to_text(one, width, bold)
-    if form == "markdown":
-        return text_writer.to_markdown(one) + published.to_markdown(one)
-    return latex.to_latex(one) + published.to_latex(one)
+    """Return tables and searches as text in `form`; `width` and `styled` are for a terminal."""
+    return write(documents(tables, searches), form, width, styled)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing; raises `UserError` when `path` cannot be written."""
+    """Write a whole file or nothing; raise `UserError` when `path` cannot be written."""
     try:
         write_atomic(path, text.encode())
     except OSError as error:

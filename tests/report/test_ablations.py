@@ -16,15 +16,12 @@ from scipy.stats import t, ttest_1samp
 
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.tables import caption, draw_table
-from eibench.report.make import make_tables
+from eibench.report.make import make_tables, render_tables
 from eibench.report.model.layout import Layout, choose_axes, choose_layout
 from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.statistics import difference, half_width
 from eibench.report.model.suite_results import Run, SuiteResults, read_suites
-from eibench.report.writers.export import to_csv, to_json
-from eibench.report.writers.latex import to_latex
-from eibench.report.writers.text import to_markdown, to_text
 from eibench.results.frame import load_results
 from eibench.results.metrics import METRICS
 
@@ -158,7 +155,7 @@ def test_methods_and_their_options_are_columns(make_suite):
         suite.run(90, method, ablation="base", train={"lr": lr})
         suite.run(91, method, ablation="hard", train={"lr": lr}, **HARD)
     assert choose_layout(read_suites([suite.folder])[0]).columns == ("method",)
-    assert any("`train.lr`: `ei` 0.1, `tdbn` 0.3" in n for n in footnotes(table_of(suite), "*"))
+    assert any("`train.lr`: `ei` 0.1, `tdbn` 0.3" in n for n in footnotes(table_of(suite)))
     suite = make_suite("options", axes=["ablation", "method.ei_ratio"])
     for ratio in (2, 4):
         method = {"name": "ei", "ei_ratio": ratio}
@@ -218,7 +215,7 @@ def test_no_best_among_ablations(ablated):
     table = table_of(ablated)
     assert table.comparisons == ()
     assert not any(cell.best for cell in table.cells.values())
-    assert "**" not in to_markdown(table)
+    assert "**" not in render_tables([table], "markdown")
 
 
 # hard reset: mean -3, deviation 1: -3 +- 2.48; slow: 0.5 +- 12.706 x 2.1213 / 1.4142 = 19.06;
@@ -226,16 +223,17 @@ def test_no_best_among_ablations(ablated):
 TEXT = """\
 E-I & parts: test accuracy (%)
 
-ablation           test accuracy    difference to base
-                   (%)              [95 % CI]
------------------  ---------------  --------------------
-base               97.0 ± 1.0       -
-hard reset         94.0 ± 1.0       -3.0 [-5.5, -0.5] †
-slow               97.0 ± 1.4       +0.5 [-18.6, +19.6]
-                   (n=2, 1 out      (n=2)
+                                  difference to
+                   test accuracy  base
+ablation           (%)            [95 % CI]
+------------------ -------------- -------------------
+base               97.0 ± 1.0     -
+hard reset         94.0 ± 1.0     -3.0 [-5.5, -0.5] †
+slow               97.0 ± 1.4     +0.5 [-18.6, +19.6]
+                   (n=2, 1 out    (n=2)
                    of memory)
-hard reset + slow  90.0 ± 1.7       -7.0 [-9.5, -4.5] †
-no clipping        diverged (3)     -
+hard reset + slow  90.0 ± 1.7     -7.0 [-9.5, -4.5] †
+no clipping        diverged (3)   -
 
 Mean ± sample"""
 
@@ -264,22 +262,24 @@ LATEX = r"""  \begin{tabular}{lcc}
 
 
 def test_terminal(ablated):
-    text = to_text(table_of(ablated))
+    text = render_tables([table_of(ablated)], "table")
     assert text.startswith(TEXT)
     assert max(map(len, text.splitlines())) <= 100
 
 
 def test_markdown(ablated):
-    squeezed = re.sub("-{2,}", "-", re.sub(r" +\|", " |", to_markdown(table_of(ablated))))
+    squeezed = re.sub(
+        "-{2,}", "-", re.sub(r" +\|", " |", render_tables([table_of(ablated)], "markdown"))
+    )
     assert squeezed.startswith(MARKDOWN)
 
 
 def test_latex(ablated):
-    assert LATEX in to_latex(table_of(ablated))
+    assert LATEX in render_tables([table_of(ablated)], "latex")
 
 
 def test_latex_heads_over_two_parts(by_depth):
-    text = to_latex(table_of(by_depth))
+    text = render_tables([table_of(by_depth)], "latex")
     assert r" & \multicolumn{4}{c}{depth} \\" in text
     assert r" & \multicolumn{2}{c}{4} & \multicolumn{2}{c}{16} \\" in text
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in text
@@ -291,7 +291,7 @@ def test_a_name_is_no_option_of_the_line_before(make_suite):
     suite = make_suite("odd", axes=["ablation"])
     suite.run(90, ablation="base")
     suite.run(91, ablation="[2cm] _%", **HARD)
-    assert "    {}[2cm] \\_\\% & 91.0 & $+$1.0 \\\\\n" in to_latex(table_of(suite))
+    assert "    {}[2cm] \\_\\% & 91.0 & $+$1.0 \\\\\n" in render_tables([table_of(suite)], "latex")
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
@@ -299,7 +299,7 @@ def test_latex_compiles(ablated, by_depth, make_suite, tmp_path):
     odd = make_suite("odd", axes=["ablation"])
     odd.run(90, ablation="base")
     odd.run(91, ablation="[2cm] _%&#${}~^\\<>|", **HARD)
-    body = "".join(to_latex(table_of(suite)) for suite in (ablated, by_depth, odd))
+    body = "".join(render_tables([table_of(suite)], "latex") for suite in (ablated, by_depth, odd))
     head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
     (tmp_path / "t.tex").write_text(f"{head}{body}\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -309,8 +309,8 @@ def test_latex_compiles(ablated, by_depth, make_suite, tmp_path):
 
 def test_csv(ablated, depth_scaling):
     plain = table_of(depth_scaling)
-    assert "difference" not in to_csv([plain])
-    both = list(csv.DictReader(io.StringIO(to_csv([plain, table_of(ablated)]))))
+    assert "difference" not in render_tables([plain], "csv")
+    both = list(csv.DictReader(io.StringIO(render_tables([plain, table_of(ablated)], "csv"))))
     assert {row["difference"] for row in both if row["suite"] == "depth_scaling"} == {""}
     rows = {row["ablation"]: row for row in both if row["suite"] == "ablated"}
     keys = ("difference", "difference_low", "difference_high", "difference_n")
@@ -322,7 +322,7 @@ def test_csv(ablated, depth_scaling):
 
 
 def test_json(ablated):
-    (suite,) = json.loads(to_json([table_of(ablated)]), parse_constant=pytest.fail)
+    (suite,) = json.loads(render_tables([table_of(ablated)], "json"), parse_constant=pytest.fail)
     cells = {cell["row"]["ablation"]: cell for cell in suite["cells"]}
     assert cells["base"]["difference"] is cells["base"]["difference_n"] is None
     assert cells["slow"]["difference"] == pytest.approx(0.5)
@@ -341,7 +341,7 @@ def test_load_results_has_the_column(ablated):
 def test_notes(ablated):
     runs = ablated.content["runs"]
     ids = {(r["fields"]["ablation"], r["fields"]["seed"]): r["run_id"] for r in runs}
-    notes = footnotes(table_of(ablated), "*")
+    notes = footnotes(table_of(ablated))
     assert notes[2:8] == [
         "Changed in the base run, and nothing else tuned for it: `hard reset`: `neuron.reset` hard;"
         " `slow`: `neuron.tau` 4; `no clipping`: `train.clip_norm` none.",
@@ -360,7 +360,7 @@ def test_notes(ablated):
 
 
 def test_lacking_base_runs_are_named(by_depth):
-    text = to_text(table_of(by_depth), 1000)
+    text = render_tables([table_of(by_depth)], "table", 1000)
     assert (
         "The base run has no number under: seed 1, depth 16; seed 0, depth 32; seed 1, depth 32;"
         " seed 2, depth 32. Differences there use the other seeds, if any." in text
@@ -373,7 +373,7 @@ def test_one_seed_has_differences_without_intervals(make_suite):
     suite = make_suite("one", axes=["ablation"])
     suite.run(90, ablation="base")
     suite.run(88.5, ablation="hard", **HARD)
-    text = to_text(table_of(suite), 1000)
+    text = render_tables([table_of(suite)], "table", 1000)
     assert re.search(r"hard +88\.5 +-1\.5$", text, re.MULTILINE)
     assert "one shared seed gives no interval, so chance alone may explain it." in text
     assert "†" not in text
@@ -383,7 +383,7 @@ def test_equal_differences_are_said_to_be_so(make_suite):
     suite = make_suite("equal", axes=["ablation"])
     suite.seeds([90, 91], ablation="base")
     suite.seeds([91, 92], ablation="hard", **HARD)
-    text = to_text(table_of(suite), 1000)
+    text = render_tables([table_of(suite)], "table", 1000)
     assert "+1.0 [+1.0, +1.0] †" in text
     assert "An interval without width comes from seeds that differ by the same amount." in text
 
@@ -392,7 +392,7 @@ def test_without_any_base(make_suite):
     suite = make_suite("none", axes=["ablation"])
     suite.seeds([91, 92], ablation="hard", **HARD)
     suite.seeds([91, 92], ablation="slow", **SLOW)
-    text = to_text(table_of(suite), 1000)
+    text = render_tables([table_of(suite)], "table", 1000)
     assert text.count("no shared seed") == 2
     assert "No base run is planned, so there are no differences." in text
 
@@ -402,7 +402,7 @@ def test_ablations_of_the_method_are_not_asked_for_tuning_of_their_own(make_suit
     make_suite("search", axes=["train.lr"]).run(90, train={"lr": 0.1})
     tuned.run(90, ablation="base")
     tuned.run(91, {"name": "ei", "ei_ratio": 2}, ablation="more inhibition")
-    notes = footnotes(table_of(tuned), "*")
+    notes = footnotes(table_of(tuned))
     assert "Per-method values were found in `search`: 1 run for each method." in notes
     assert any("`more inhibition`: `method.ei_ratio` 2" in note for note in notes)
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from eibench.report.make import make_tables, render_tables
 from eibench.report.writers.escape import latex as escape
 from eibench.report.writers.escape import missing_signs
-from eibench.report.writers.latex import to_latex
 
 GOLDEN = r"""\begin{table}
   \centering\small
@@ -85,11 +84,11 @@ def test_signs_that_latex_lacks_are_named():
 
 
 def test_golden(table):
-    assert to_latex(table).startswith(GOLDEN)
+    assert render_tables([table], "latex").startswith(GOLDEN)
 
 
 def test_notes_name_runs_in_typewriter_type(table):
-    text = to_latex(table)
+    text = render_tables([table], "latex")
     assert r"\texttt{tdbn} is the same computation as \texttt{batchnorm} in" in text
     assert r"no \{room\} \& 100\% full" in text
     assert "`" not in text
@@ -99,14 +98,14 @@ def test_heads_of_several_fields(make_suite):
     suite = make_suite("nested", axes=["method", "model.depth", "timesteps"])
     for depth, steps in [(4, 1), (4, 4), (8, 1)]:
         suite.run(90, "ei", depth, timesteps=steps)
-    text = to_latex(make_tables([suite.folder], "test_accuracy")[0])
+    text = render_tables(make_tables([suite.folder], "test_accuracy"), "latex")
     assert r" & \multicolumn{2}{c}{depth 4} & \multicolumn{1}{c}{depth 8} \\" in text
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}" in text
     assert r"method & time steps 1 & time steps 4 & time steps 1 \\" in text
 
 
 def test_braces_and_environments_match(table):
-    text = to_latex(table)
+    text = render_tables([table], "latex")
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
     assert re.findall(r"\\begin\{(\w+)\}", text).count("tabular") == text.count(r"\end{tabular}")

@@ -7,7 +7,7 @@ from eibench.report.model.notes import footnotes
 
 
 def notes_of(suite, metric="test_accuracy", **layout):
-    return footnotes(make_tables([suite.folder], metric, **layout)[0], "Bold")
+    return footnotes(make_tables([suite.folder], metric, **layout)[0])
 
 
 def only(notes, start):
@@ -23,7 +23,7 @@ def test_all_notes_in_order(depth_scaling):
         "Mean ± sample standard deviation over n = 3 runs (seeds 0, 1, 2); a cell with fewer says"
         " so.",
         "A mean beside failed runs is over the others alone, which flatters the method.",
-        "Bold: best mean of each column, and every mean that a paired t-test over shared seeds does"
+        "Best: best mean of each column, and every mean that a paired t-test over shared seeds does"
         " not tell from it (Holm-corrected within each column, alpha = 0.05). With few seeds a tie"
         " says little.",
         "Means that share fewer than 3 seeds with the best are not tested.",
@@ -45,19 +45,19 @@ def test_one_seed(suite):
     notes = notes_of(suite)
     assert notes[:2] == [
         "n = 1 run in each cell (seed 0): no spread can be given.",
-        "Bold: best mean of each column; fewer than 3 shared seeds carry no test, so this says"
+        "Best: best mean of each column; fewer than 3 shared seeds carry no test, so this says"
         " little.",
     ]
 
 
 def test_no_rule_where_nothing_is_marked(depth_scaling):
-    assert not any(note.startswith("Bold") for note in notes_of(depth_scaling, "firing_rate"))
+    assert not any(note.startswith("Best") for note in notes_of(depth_scaling, "firing_rate"))
 
 
 def test_the_rule_says_where_the_best_is_sought(depth_scaling):
-    across = only(notes_of(depth_scaling, rows=["model.depth"]), "Bold")
+    across = only(notes_of(depth_scaling, rows=["model.depth"]), "Best")
     assert "best mean of each row" in across
-    nested = only(notes_of(depth_scaling, rows=["method", "model.depth"]), "Bold")
+    nested = only(notes_of(depth_scaling, rows=["method", "model.depth"]), "Best")
     assert "best mean of all methods under like conditions" in nested
 
 

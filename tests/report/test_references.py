@@ -19,16 +19,16 @@ PAPER = "A and B, 50% of_it (2026)"
 TEXT = """
 Published numbers
 
-cell                    ours         published    difference    what differs: ours for theirs
-----------------------  -----------  -----------  ------------  ----------------------------------
-ei, plain depth 4,      85.0 ± 1.0   87.03 [1]    -2.0          epochs 30 for 300; clip norm 1 for
-digits                  (n=3)                                   none; n = 3 for 1; epoch selected
-                                                                on validation, theirs: best epoch
-                                                                on the test split
-batchnorm, plain depth  91.0 ± 1.4   90 [2]       +1.0          data Digits (JPEG) for digits;
-4, Digits (JPEG)        (n=2, 1                                 encoding, theirs: as spikes;
-                        diverged)                               theirs: no bias
-batchnorm, plain depth  missing (3)  50 [1]       -             nothing that is recorded differs
+cell                    ours         published  difference  what differs: ours for theirs
+----------------------- ------------ ---------- ----------- ----------------------------------------
+ei, plain depth 4,      85.0 ± 1.0   87.03 [1]  -2.0        epochs 30 for 300; clip norm 1 for none;
+digits                  (n=3)                               n = 3 for 1; epoch selected on
+                                                            validation, theirs: best epoch on the
+                                                            test split
+batchnorm, plain depth  91.0 ± 1.4   90 [2]     +1.0        data Digits (JPEG) for digits; encoding,
+4, Digits (JPEG)        (n=2, 1                             theirs: as spikes; theirs: no bias
+                        diverged)
+batchnorm, plain depth  missing (3)  50 [1]     -           nothing that is recorded differs
 8, digits
 
 Difference: our mean less the published number in percentage points. Other code, machines and
@@ -63,8 +63,8 @@ LATEX = r"""
     \toprule
     cell & ours & published & difference & what differs: ours for theirs \\
     \midrule
-    \raggedright ei, plain depth 4, digits & 85.0 $\pm$ 1.0 (n=3) & 87.03 [1] & $-2.0$ & \raggedright epochs 30 for 300; clip norm 1 for none; n = 3 for 1; epoch selected on validation, theirs: best epoch on the test split \tabularnewline
-    \raggedright batchnorm, plain depth 4, Digits (JPEG) & 91.0 $\pm$ 1.4 (n=2, 1 diverged) & 90 [2] & $+1.0$ & \raggedright data Digits (JPEG) for digits; encoding, theirs: as spikes; theirs: no bias \tabularnewline
+    \raggedright ei, plain depth 4, digits & \begin{tabular}[t]{@{}c@{}}85.0 $\pm$ 1.0 \\ \scriptsize (n=3)\end{tabular} & 87.03 [1] & $-$2.0 & \raggedright epochs 30 for 300; clip norm 1 for none; n = 3 for 1; epoch selected on validation, theirs: best epoch on the test split \tabularnewline
+    \raggedright batchnorm, plain depth 4, Digits (JPEG) & \begin{tabular}[t]{@{}c@{}}91.0 $\pm$ 1.4 \\ \scriptsize (n=2, 1 diverged)\end{tabular} & 90 [2] & $+$1.0 & \raggedright data Digits (JPEG) for digits; encoding, theirs: as spikes; theirs: no bias \tabularnewline
     \raggedright batchnorm, plain depth 8, digits & missing (3) & 50 [1] & - & \raggedright nothing that is recorded differs \tabularnewline
     \bottomrule
   \end{tabular}

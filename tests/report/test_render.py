@@ -8,16 +8,14 @@ import re
 import pytest
 
 from eibench.report.make import make_tables, render_tables
-from eibench.report.model.pivot import Aggregate
-from eibench.report.writers.export import to_csv, to_json
-from eibench.report.writers.text import empty_text, number_text, remark_text, to_markdown, to_text
+from eibench.report.model.suite_results import Aggregate
 from eibench.results.metrics import METRICS
 
 TEXT = """\
 Depth & norms: test accuracy (%)
 
 method     depth 4       depth 16
----------  ------------  -------------
+---------- ------------- -------------
 ei         97.3 ± 0.2    95.9 ± 0.4 *
 batchnorm  97.9 ± 0.3 *  91.2 ± 1.1
                          (n=2, 1 out
@@ -55,20 +53,21 @@ def table(depth_scaling):
 )
 def test_cell_text(table, values, absent, number, remark):
     cell = Aggregate(values, absent)
-    assert (number_text(cell, table), remark_text(cell, table)) == (number, remark)
+    assert cell.number(table.metric) == number
+    assert cell.remark(table.metric, table.planned) == remark
 
 
 def test_empty_cell_text():
     cell = Aggregate({}, {"out_of_memory": 2, "not_measured": 1})
-    assert empty_text(cell, METRICS["test_accuracy"]) == "out of memory (2), not measured (1)"
+    assert cell.reasons(METRICS["test_accuracy"]) == "out of memory (2), not measured (1)"
 
 
 def test_terminal(table):
-    assert to_text(table).startswith(TEXT)
+    assert render_tables([table], "table").startswith(TEXT)
 
 
 def test_bold_on_a_terminal_keeps_the_columns(table):
-    plain, styled = to_text(table), to_text(table, bold=lambda text: f"\033[1m{text}\033[0m")
+    plain, styled = render_tables([table], "table"), render_tables([table], "table", styled=True)
     assert "\033[1m97.9 ± 0.3\033[0m *" in styled
     assert re.sub(r"\033\[\dm", "", styled) == plain
 
@@ -79,7 +78,7 @@ def test_a_wide_table_continues_below(make_suite, width):
     for depth in range(2, 20):
         suite.seeds([90, 91], "ei", depth)
         suite.seeds([80, 82], "batchnorm", depth)
-    text = to_text(make_tables([suite.folder], "test_accuracy")[0], width)
+    text = render_tables(make_tables([suite.folder], "test_accuracy"), "table", width)
     assert max(map(len, text.splitlines())) <= width
     heads = " ".join(line for line in text.splitlines() if line.startswith("method"))
     assert re.findall(r"depth (\d+)", heads) == [str(depth) for depth in range(2, 20)]
@@ -89,13 +88,14 @@ def test_cells_outside_the_plan(make_suite):
     suite = make_suite("holes")
     suite.run(90, "ei", 4)
     suite.run(90, "no_norm", 16)
-    lines = to_text(make_tables([suite.folder], "test_accuracy")[0]).splitlines()
+    lines = render_tables(make_tables([suite.folder], "test_accuracy"), "table").splitlines()
     assert [line.split() for line in lines[4:6]] == [["ei", "90.0", "-"], ["no_norm", "-", "90.0"]]
 
 
 def test_markdown(table):
     squeezed = [
-        re.sub(r" +\|", " |", re.sub("-+", "-", text)) for text in (to_markdown(table), MARKDOWN)
+        re.sub(r" +\|", " |", re.sub("-+", "-", text))
+        for text in (render_tables([table], "markdown"), MARKDOWN)
     ]
     assert squeezed[0].startswith(squeezed[1])
 
@@ -106,14 +106,14 @@ def test_markdown_escapes_what_suites_name(make_suite):
     for root in ("x|y", "*z*"):
         suite.content["runs"] = [r for r in suite.content["runs"] if r]
         suite.run(90, data={"name": "imagefolder", "root": root})
-    text = to_markdown(make_tables([suite.folder], "test_accuracy")[0])
+    text = render_tables(make_tables([suite.folder], "test_accuracy"), "markdown")
     assert text.startswith(r"### a\|b \*c\* \<d\>: test")
     assert r"x\|y" in text
     assert r"\*z\*" in text
 
 
 def test_csv(table):
-    rows = list(csv.DictReader(io.StringIO(to_csv([table]))))
+    rows = list(csv.DictReader(io.StringIO(render_tables([table], "csv"))))
     assert list(rows[0]) == [
         "suite", "metric", "method", "model.depth",
         "mean", "std", "n", "best", "failed", "missing", "not_measured", "seeds",
@@ -131,13 +131,13 @@ def test_csv_of_unlike_suites(table, make_suite):
     for lr in (0.1, 0.2):
         other.run(90, "ei", train={"lr": lr})
     tables = [table, *make_tables([other.folder], "test_accuracy")]
-    rows = list(csv.DictReader(io.StringIO(to_csv(tables))))
+    rows = list(csv.DictReader(io.StringIO(render_tables(tables, "csv"))))
     assert [row["suite"] for row in rows] == ["depth_scaling"] * 6 + ["lr"] * 2
     assert (rows[-1]["model.depth"], rows[-1]["train.lr"]) == ("", "0.2")
 
 
 def test_json(table):
-    (suite,) = json.loads(to_json([table]), parse_constant=pytest.fail)
+    (suite,) = json.loads(render_tables([table], "json"), parse_constant=pytest.fail)
     assert (suite["suite"], suite["rows"], suite["columns"]) == (
         "depth_scaling", ["method"], ["model.depth"],
     )  # fmt: skip

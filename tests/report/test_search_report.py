@@ -4,17 +4,17 @@ import csv
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
 import eibench
 from eibench.errors import UserError
 from eibench.report.make import make_tables, render_tables
-from eibench.report.model.confirmation import confirmations
 from eibench.report.model.labels import key_words, show_setting
 from eibench.report.model.notes import footnotes
-from eibench.report.model.search_results import read_searches
-from eibench.report.model.search_tables import best_trials, search_grids
+from eibench.report.model.search_document import best_trials, search_tables
+from eibench.report.model.search_results import confirmations, read_searches
 
 RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
 ALONE = {"train.lr": RATE}
@@ -25,11 +25,24 @@ def read(search):
 
 
 def grids(search):
-    return {grid.title.partition(",")[0]: grid for grid in search_grids(read(search))}
+    """The tables by title, their cells as texts with remarks behind."""
+    return {
+        table.title.partition(",")[0]: SimpleNamespace(
+            title=table.title,
+            heads=tuple(column.name for column in table.columns),
+            rows=tuple(tuple(map(text_of, row)) for row in table.rows),
+            notes=table.notes,
+        )
+        for table in search_tables(read(search))
+    }
+
+
+def text_of(cell):
+    return f"{cell.text} {cell.remark}".strip().replace("\u00a0", " ")
 
 
 def notes(search):
-    return [note for grid in search_grids(read(search)) for note in grid.notes]
+    return [note for table in search_tables(read(search)) for note in table.notes]
 
 
 def only(found, start):
@@ -49,7 +62,7 @@ def test_winners_beside_their_confirmation(fair_search):
     """Validation is 96.1, 97.1, 98.1 under ei's fresh seeds, so 97.5 was 0.4 too good."""
     grid = grids(fair_search)["Search against confirmed"]
     assert grid.title.endswith("validation accuracy (%)")
-    assert [[text.replace("\u00a0", " ") for text in row] for row in grid.rows] == [
+    assert [list(row) for row in grid.rows] == [
         ["ei", "4", "97.5", "97.1 ± 1.0", "+0.4", "97.0 ± 1.0", "learning rate 0.0341, kappa 0.5"],
         ["batchnorm", "16", "98.0", "97.7 ± 0.8", "+0.3", "97.7 ± 0.8", "learning rate 0.3"],
     ]
@@ -114,10 +127,10 @@ def test_fresh_runs_of_what_no_longer_wins_are_left_out(fair_search):
     """More trials were made after the confirmation, and one of them was better."""
     fair_search.trial(99.0, {"train.lr": 0.5})
     row = grids(fair_search)["Search against confirmed"].rows[1]
-    assert row[2:] == ("99.0", "-", "-", "-", "learning\u00a0rate\u00a00.5")
+    assert row[2:] == ("99.0", "-", "-", "-", "learning rate 0.5")
     assert "`batchnorm, depth 16` are of another setting" in only(notes(fair_search), "OUTDATED")
     assert not any(note.startswith("Not confirmed") for note in notes(fair_search))
-    found = footnotes(confirmed_table(fair_search), "Bold")
+    found = footnotes(confirmed_table(fair_search))
     assert "`batchnorm, depth 16`" in only(found, "OUTDATED")
     assert "batchnorm" not in only(found, "Tuned: ")
 
@@ -329,7 +342,7 @@ def test_it_fits_a_terminal(fair_search, width):
     searches = read_searches([fair_search.folder])
     text = render_tables([confirmed_table(fair_search)], "table", width, searches=searches)
     assert max(map(len, text.splitlines())) <= width
-    assert text.count("-----  ------  ----------  --------  ----------  ---") == 1  # unbroken
+    assert text.count("------ ------- ----------- --------- ----------- ---") == 1  # unbroken
 
 
 def test_a_narrow_terminal_breaks_the_table_and_repeats_the_names(fair_search):
@@ -433,7 +446,7 @@ def test_a_damaged_search_is_one_message(fair_search, cli):
 
 
 def test_the_table_of_the_winners_tells_their_values_and_budget(fair_search):
-    found = footnotes(confirmed_table(fair_search), "Bold")
+    found = footnotes(confirmed_table(fair_search))
     assert only(found, "Tuned: ") == (
         "Tuned: `ei, depth 4`: `train.lr` 0.0341, `method.kappa` 0.5; `batchnorm, depth 16`:"
         " `train.lr` 0.3."
@@ -449,7 +462,7 @@ def test_a_suite_that_was_tuned_by_another_ones_search(fair_search, make_suite):
     suite = make_suite("final", tuned_by="fair_depth_scaling", axes=["method"])
     suite.run(90, "ei", train={"lr": 0.0341234})
     suite.run(80, "no_norm")
-    found = footnotes(confirmed_table(suite), "Bold")
+    found = footnotes(confirmed_table(suite))
     assert only(found, "UNEQUAL TUNING") == (
         "UNEQUAL TUNING: per-method values were found in the search `fair_depth_scaling`: 3"
         " finished trials for `ei`; 0 for `no_norm`. 30 epochs for `ei`; 0 for `no_norm`. 2 tuned"
@@ -464,7 +477,7 @@ def test_a_search_that_does_not_tell_methods(make_search):
     search.study("one", {}, ALONE)
     search.trial(90.0, {"train.lr": 0.1})
     search.confirm([91.0, 92.0, 93.0])
-    found = footnotes(confirmed_table(search), "Bold")
+    found = footnotes(confirmed_table(search))
     assert only(found, "The values") == (
         "The values were found in the search `one`: 1 trial, 10 epochs, 1 tuned key."
     )
@@ -474,9 +487,7 @@ def test_a_search_that_does_not_tell_methods(make_search):
 def test_own_results_without_a_search_do_not_count_as_one(make_suite):
     suite = make_suite("lost", tuned_by="lost", axes=["method"])
     suite.run(90)
-    assert "whose results are not here" in only(
-        footnotes(confirmed_table(suite), "Bold"), "Per-method"
-    )
+    assert "whose results are not here" in only(footnotes(confirmed_table(suite)), "Per-method")
 
 
 def test_load_results_leaves_trials_out_but_where_they_are_asked_for(fair_search):

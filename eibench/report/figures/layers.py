@@ -32,9 +32,9 @@ from eibench.report.figures.page import (
 )
 from eibench.report.figures.style import COLOUR_MAP, Series, series_of, style
 from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
-from eibench.report.model.layout import METHOD, Key, Layout, remaining_axes
-from eibench.report.model.pivot import Aggregate, Pivot, build_pivot
-from eibench.report.model.suite_results import SuiteResults
+from eibench.report.model.layout import Key, Layout, remaining_axes
+from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.suite_results import METHOD, Aggregate, SuiteResults
 from eibench.results.metrics import LAYER_METRICS, Metric, find_metric
 
 MAP_DECADES = 6

@@ -13,9 +13,8 @@ from matplotlib.lines import Line2D
 from eibench.report.figures.axes import ScoreRange
 from eibench.report.figures.page import add_legend, in_rows, machines, open_page
 from eibench.report.figures.style import COLOURS
-from eibench.report.model.budget import spent
 from eibench.report.model.labels import show_field
-from eibench.report.model.search_results import COMPLETE, Search, Study, Trial
+from eibench.report.model.search_results import COMPLETE, Search, Study, Trial, spent
 from eibench.results.metrics import Metric, find_metric
 
 MOST_COLUMNS = 5

@@ -21,11 +21,19 @@ from eibench.report.figures.search_panels import (
 )
 from eibench.report.figures.style import COLOURS, DASHED, GREY, MARKERS, style
 from eibench.report.figures.tables import ABOVE
-from eibench.report.model.budget import DIVERGED, state
-from eibench.report.model.confirmation import confirmations
-from eibench.report.model.pivot import Aggregate
-from eibench.report.model.search_results import COMPLETE, FAILED, PRUNED, RUNNING, Search, Study
+from eibench.report.model.search_results import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    Search,
+    Study,
+    confirmations,
+    state,
+)
 from eibench.report.model.statistics import half_width
+from eibench.report.model.suite_results import Aggregate
 from eibench.results.metrics import Metric
 
 LOOKS: dict[str, dict[str, Any]] = {

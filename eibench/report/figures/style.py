@@ -20,8 +20,9 @@ from matplotlib.text import Text
 
 from eibench.errors import UserError, shorten
 from eibench.report.model.labels import show_field, show_value
-from eibench.report.model.layout import METHOD, Key
+from eibench.report.model.layout import Key
 from eibench.report.model.pivot import Pivot
+from eibench.report.model.suite_results import METHOD
 from eibench.report.writers.escape import terminal
 from eibench.results.store import write_atomic
 

@@ -28,8 +28,8 @@ from eibench.report.figures.page import (
 from eibench.report.figures.style import COLOURS, Series, series_of, style
 from eibench.report.model.labels import show_value
 from eibench.report.model.layout import Key
-from eibench.report.model.pivot import Aggregate, Pivot
-from eibench.report.writers.text import empty_text, remark_text
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.suite_results import Aggregate
 
 BESIDE = 0.3
 """Share of the least distance on the x axis over which the dots of all series are spread."""
@@ -168,7 +168,7 @@ def _draw_difference(axes: Axes, y: int, table: Pivot, place: tuple[Key, Key]) -
     """Draw mean, interval, and the difference under each seed; filled where zero is excluded."""
     cell, found = table.cells[place], table.differences[place]
     if found.mean is None:
-        words = "no shared seed" if cell.n else empty_text(cell, table.metric)
+        words = "no shared seed" if cell.n else cell.reasons(table.metric)
         axes.text(0.02, y, words, transform=axes.get_yaxis_transform(), size=8, color=FAILED,
                   va="center", bbox={"color": "white", "pad": 1})  # fmt: skip
         return
@@ -180,7 +180,8 @@ def _draw_difference(axes: Axes, y: int, table: Pivot, place: tuple[Key, Key]) -
                      alpha=0.7, linewidths=0)  # fmt: skip
     axes.plot([found.mean], [y], marker="D", markersize=6, color=colour, zorder=4,
               markerfacecolor=colour if found.excludes_zero else "white")  # fmt: skip
-    axes.annotate(remark_text(cell, table), (found.mean, y), (0, -8), size=6.5, color=FAILED,
+    remark = cell.remark(table.metric, table.planned)
+    axes.annotate(remark, (found.mean, y), (0, -8), size=6.5, color=FAILED,
                   textcoords="offset points", ha="center", va="top")  # fmt: skip
 
 

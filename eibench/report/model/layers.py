@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from eibench.errors import UserError
-from eibench.report.model.layout import Layout
+from eibench.report.model.layout import Layout, check_fields, choose_layout
 from eibench.report.model.pivot import Pivot, build_pivot
 from eibench.report.model.suite_results import Run, SuiteResults
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
@@ -34,6 +34,24 @@ def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) 
     if suite.kind == PROBE and not layered and name in only_of_layers:
         raise UserError(f"--metric {name}: is a number of each layer; try --rows {LAYER}")
     return metric
+
+
+def make_pivot(
+    suite: SuiteResults,
+    metric: str | None,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    against: str | None = None,
+) -> Pivot:
+    """Return the pivot that the options of `eibench report` ask for, of runs or of layers."""
+    if suite.kind == PROBE:
+        check_fields(by_layer(suite), "--rows", rows or ())
+        check_fields(by_layer(suite), "--columns", columns or ())
+    if is_layered(suite, (*(rows or ()), *(columns or ()))):
+        layout = choose_layout(by_layer(suite), rows, columns, against)
+        return layer_pivot(suite, choose_metric(suite, metric, layered=True), layout)
+    known = choose_metric(suite, metric)
+    return build_pivot(suite, known, choose_layout(suite, rows, columns, against))
 
 
 def is_layered(suite: SuiteResults, fields: Sequence[str]) -> bool:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE
-from eibench.report.model.suite_results import Run, SuiteResults, Value
+from eibench.report.model.suite_results import METHOD, Run, SuiteResults, Value
 
-METHOD = "method"
 Key = tuple[Value, ...]
 """Values of the row fields, or of the column fields."""
 Place = tuple[Key, Key]

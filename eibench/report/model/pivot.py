@@ -1,61 +1,22 @@
-"""A metric of a suite as a table of typed cells; rounding and markup are left to the formats."""
+"""A metric of a suite, pivoted: rows by columns of means over seeds, compared with each other."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from eibench.errors import UserError
 from eibench.report.model import statistics
-from eibench.report.model.layout import METHOD, Key, Layout, Place, axes, is_numeric
-from eibench.report.model.suite_results import Run, SuiteResults, Value
+from eibench.report.model.layout import Key, Layout, Place, axes, is_numeric
+from eibench.report.model.suite_results import (
+    METHOD,
+    Aggregate,
+    Run,
+    SuiteResults,
+    Value,
+    aggregate,
+)
 from eibench.results.metrics import Metric
-from eibench.results.store import INTERRUPTED, MISSING, OK
-
-UNMEASURED = "not_measured"
-"""Stands beside the statuses: the run is ok, but this metric does not exist for it."""
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The runs of one cell, which differ in nothing but their seed."""
-
-    values: Mapping[int, float]
-    """The metric by seed, of the runs that have it."""
-    absent: Mapping[str, int]
-    """Number of the other runs, by status."""
-    best: bool = False
-
-    @property
-    def n(self) -> int:
-        """Runs behind the mean."""
-        return len(self.values)
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over seeds; None without numbers."""
-        return statistics.mean(self.values)
-
-    @property
-    def deviation(self) -> float | None:
-        """Sample standard deviation over seeds; None for n < 2."""
-        return statistics.deviation(self.values)
-
-    @property
-    def missing(self) -> int:
-        """Runs that have not ended."""
-        return self.absent.get(MISSING, 0) + self.absent.get(INTERRUPTED, 0)
-
-    @property
-    def unmeasured(self) -> int:
-        """Runs that ended well and lack this metric."""
-        return self.absent.get(UNMEASURED, 0)
-
-    @property
-    def failed(self) -> int:
-        """Runs that ended without a result."""
-        return sum(self.absent.values()) - self.missing - self.unmeasured
 
 
 @dataclass(frozen=True)
@@ -110,19 +71,6 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
         comparisons,
         _differences(cells, layout),
     )
-
-
-def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
-    """The metric of runs that differ in their seed alone."""
-    values: dict[int, float] = {}
-    absent: Counter[str] = Counter()
-    for run in runs:
-        number = run.number(metric.name)
-        if number is None:
-            absent[UNMEASURED if run.status == OK else run.status] += 1
-        else:
-            values[run.seed] = number
-    return Aggregate(values, absent)
 
 
 def _sorted_columns(

@@ -1,32 +1,34 @@
-"""What `eibench profile` measured, as tables for a terminal and for Markdown."""
+"""The document of a profile that `eibench profile` measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tabulate import tabulate
+from eibench.report.model.document import NO_CELL, Column, Document, Table, code, fixed, text_cells
 
-NONE = "-"
+SHARES = "Where the time goes (%)"
 AXES = {"depth": "layer", "timesteps": "time step", "batch_size": "image of a batch"}
 """What one more of each axis is."""
 Profile = Mapping[str, Any]
 
 
-def to_text(profile: Profile, form: str = "simple") -> str:
-    """The tables of a profile; `form` is a table format of tabulate."""
-    mark = "#### " if form == "github" else ""
-    blocks = [
-        heading(profile),
-        tabulate(_cost(profile), COST_HEADS, form, disable_numparse=True),
-        f"{mark}Where the time goes (%)",
-        tabulate(_shares(profile), ["", *_parts(profile)], form, disable_numparse=True),
-    ]
+def profile_document(profile: Profile) -> Document:
+    """Return the tables of a profile: cost, shares of time, and cost by each axis."""
+    shares = ["", *_parts(profile)]
+    tables = [_table(COST_HEADS, _cost(profile)), _table(shares, _shares(profile), SHARES)]
     for axis in profile["axes"]:
-        title = f"{mark}Cost by {axis['axis']} ({_values(axis)}; {axis['model']})"
-        heads = _line_heads(axis["axis"])
-        blocks += [title, tabulate(_lines(axis), heads, form, disable_numparse=True)]
-    return "\n\n".join([*blocks, _notes(profile, form)]) + "\n"
+        title = f"Cost by {axis['axis']} ({_values(axis)}; {axis['model']})"
+        tables.append(_table(_line_heads(axis["axis"]), _lines(axis), title))
+    tables[-1] = replace(tables[-1], notes=tuple(_notes(profile)))
+    return Document(heading(profile), tuple(tables), values=profile)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
+    stub, *others = heads
+    columns = (Column(stub, stub=True), *map(Column, others))
+    return Table(columns, tuple(map(text_cells, rows)), title=title, caption=title)
 
 
 def heading(profile: Profile) -> str:
@@ -59,8 +61,10 @@ def _cost(profile: Profile) -> list[list[str]]:
         [
             row["name"],
             _ms(row["step_seconds"]["median"]),
-            f"{_ms(row['step_seconds']['lower_quartile'])} to"
-            f" {_ms(row['step_seconds']['upper_quartile'])}",
+            fixed(
+                f"{_ms(row['step_seconds']['lower_quartile'])} to"
+                f" {_ms(row['step_seconds']['upper_quartile'])}"
+            ),
             _show(row["images_per_second"], "{:.1f}"),
             _show(row["ratio"], "{:.2f}"),
             _show(row["ratio_to_bare"], "{:.2f}"),
@@ -113,26 +117,24 @@ def _ms(seconds: float) -> str:
 
 
 def _show(number: float | None, form: str, base: float | None = 1.0) -> str:
-    return NONE if number is None or base is None else form.format(number / base)
+    return NO_CELL if number is None or base is None else form.format(number / base)
 
 
-def _notes(profile: Profile, form: str) -> str:
+def _notes(profile: Profile) -> Iterator[str]:
     known = profile["environment"]
     commit = (known["commit"] or "installed package")[:8]
     dirty = " (with uncommitted changes)" if known["dirty"] else ""
-    notes = [
+    yield (
         f"Median and quartiles of {profile['steps']} steps of each, taken in turns; a ratio is the"
-        " median over turns. Peak: tensors alive at once, counted.",
+        " median over turns. Peak: tensors alive at once, counted."
+    )
+    yield (
         "bare convolutions: products of the network's synapses, forward and both ways back, and"
         " nothing else; those of E-I have what its inhibitory cells need as well: the least that it"
-        " can take.",
+        " can take."
+    )
+    yield (
         f"{known['cpu']} ({known['cores']} cores), {profile['device']}; torch {known['torch']},"
-        f" Python {known['python']}, eibench {known['eibench']}, commit {commit}{dirty}.",
-        f"Command: {_command(known['command'], form)}.",
-    ]
-    return "\n".join(f"- {note}" for note in notes)
-
-
-def _command(command: str, form: str) -> str:
-    quote: Callable[[str], str] = (lambda text: f"`{text}`") if form == "github" else str
-    return quote(" ".join(command.split()))
+        f" Python {known['python']}, eibench {known['eibench']}, commit {commit}{dirty}."
+    )
+    yield f"Command: {code(known['command'])}."

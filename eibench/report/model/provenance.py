@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from eibench.report.model.document import code
 from eibench.report.model.suite_results import Run
 
 MOST_COMMANDS = 3
@@ -28,11 +29,6 @@ def provenance(runs: Sequence[Run]) -> list[str]:
         *_mixed_data(done),
         _commands(done),
     ]
-
-
-def code(text: str) -> str:
-    """`text` between backticks, on one line."""
-    return "`" + " ".join(text.replace("`", "'").split()) + "`"
 
 
 def _said(run: Run) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from eibench.report.model.document import NO_CELL, Cell, Column, Table, fixed
 from eibench.report.model.labels import field_words, show_field, show_value
-from eibench.report.model.layout import METHOD, Place
-from eibench.report.model.pivot import Aggregate, Pivot
-from eibench.report.model.suite_results import Reference, Run
+from eibench.report.model.layout import Place
+from eibench.report.model.pivot import Pivot
+from eibench.report.model.suite_results import METHOD, Aggregate, Reference, Run
 
+TITLE = "Published numbers"
 WORDS = {"selection": "epoch selected on validation, theirs", "other": "theirs"}
 """What stands before a note on theirs, where it is not the note's key; ours are all alike in it."""
 
@@ -53,6 +56,63 @@ def published(table: Pivot) -> tuple[Published, ...]:
     )
 
 
+def published_table(table: Pivot) -> list[Table]:
+    """Return the table of published numbers beside ours; none where there are no such numbers."""
+    found = published(table)
+    if not found:
+        return []
+    heads = ("ours", "published", "difference")
+    return [
+        Table(
+            (
+                Column("cell", stub=True, paragraph=0.2),
+                *map(Column, heads),
+                Column("what differs: ours for theirs", paragraph=0.3),
+            ),
+            tuple(_row(one, table, sources(found)) for one in found),
+            tuple(reference_notes(table, found)),
+            TITLE,
+            f"{table.heading}; {TITLE.lower()}",
+            f"{table.suite.name}-published",
+        )
+    ]
+
+
+def _row(one: Published, table: Pivot, known: list[str]) -> tuple[Cell, ...]:
+    metric, ours = table.metric, one.cell
+    remark = ours.remark(metric, table.planned) or f"(n={ours.n})"
+    difference = NO_CELL if one.difference is None else f"{one.difference:+z.{metric.digits}f}"
+    return (
+        Cell(", ".join(one.names)),
+        Cell(fixed(ours.number(metric)), remark) if ours.n else Cell("", ours.reasons(metric)),
+        Cell(f"{one.reference.value:g} [{known.index(one.reference.source) + 1}]"),
+        Cell(difference),
+        Cell("; ".join(one.protocol) or "nothing that is recorded differs"),
+    )
+
+
+def published_values(table: Pivot) -> list[dict[str, Any]]:
+    """Return the same as plain values, unrounded."""
+    return [
+        {
+            "row": dict(zip(table.layout.rows, one.place[0], strict=True)),
+            "column": dict(zip(table.layout.columns, one.place[1], strict=True)),
+            "method": one.reference.method,
+            "model": one.reference.model,
+            "data": one.reference.data,
+            "data_title": one.reference.data_title,
+            "mean": one.cell.mean,
+            "std": one.cell.deviation,
+            "n": one.cell.n,
+            "published": one.reference.value,
+            "difference": one.difference,
+            "protocol": one.protocol,
+            "source": one.reference.source,
+        }
+        for one in published(table)
+    ]
+
+
 def sources(found: tuple[Published, ...]) -> list[str]:
     """Their sources, each once; `[n]` beside a number means the n-th."""
     return list(dict.fromkeys(one.reference.source for one in found))
@@ -66,7 +126,10 @@ def reference_notes(table: Pivot, found: tuple[Published, ...]) -> list[str]:
         " made the published ones; what is named differs, what is not named may. Ours train without"
         " the validation split."
     )
-    return [note, *(f"[{i}] {text}." for i, text in enumerate(sources(found), start=1))]
+    return [
+        note,
+        *(f"[{i}] {text}.".replace("`", "'") for i, text in enumerate(sources(found), start=1)),
+    ]
 
 
 def _published(table: Pivot, place: Place, run: Run, reference: Reference) -> Published:

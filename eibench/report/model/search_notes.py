@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from eibench.report.model.budget import by_name, span, unequal
-from eibench.report.model.confirmation import TEST, Confirmation
+from eibench.report.model.document import code
 from eibench.report.model.labels import counted, show_setting
-from eibench.report.model.layout import METHOD
 from eibench.report.model.notes import shortened
-from eibench.report.model.provenance import code, provenance
-from eibench.report.model.search_results import FAILED, PRUNED, RUNNING, Search, Study
+from eibench.report.model.provenance import provenance
+from eibench.report.model.search_results import (
+    FAILED,
+    PRUNED,
+    RUNNING,
+    TEST,
+    Confirmation,
+    Search,
+    Study,
+)
+from eibench.report.model.suite_results import METHOD
+from eibench.report.model.tuning import by_name, span, unequal
 from eibench.results.metrics import find_metric
 
 # ---------------------------------------------------------------------- winners, confirmed

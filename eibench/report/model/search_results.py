@@ -6,25 +6,33 @@ of the trials) and, once its winners have been run on fresh seeds, an ordinary `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
 from eibench.report.model.suite_results import (
+    METHOD,
+    Aggregate,
     Run,
     SuiteResults,
     Value,
+    aggregate,
     known_fields,
     read_run,
     read_suite,
 )
+from eibench.results.metrics import METRICS, Metric, find_metric
 from eibench.results.paths import has_plan, suite_folders
 from eibench.results.store import SEARCH, kind_of, read_plan
 
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 """States of a trial."""
+DIVERGED = "diverged"
+"""Stands beside the states of a trial: it is complete, and its score is that of chance."""
+STATES = (COMPLETE, DIVERGED, PRUNED, FAILED, RUNNING)
+TEST = METRICS["test_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,102 @@ class Search:
             for run in self.confirmed.runs
             if all(run.value(key) == value for key, value in study.arm.items())
         ]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Trials by their end, and what they cost together."""
+
+    states: Mapping[str, int]
+    """Number of trials in each of `STATES`."""
+    epochs: int
+    seconds: float
+
+    @property
+    def finished(self) -> int:
+        """Trials that have ended in any way."""
+        return sum(self.states.values()) - self.states[RUNNING]
+
+    @property
+    def cut_short(self) -> int:
+        """Trials that may have had fewer epochs than they would have had."""
+        return self.states[DIVERGED] + self.states[PRUNED] + self.states[FAILED]
+
+
+def state(trial: Trial) -> str:
+    """How a trial ended: one of `STATES`."""
+    return DIVERGED if trial.diverged else trial.state
+
+
+def spent(studies: Iterable[Study]) -> Spent:
+    """What some studies spent together."""
+    trials = [trial for study in studies for trial in study.trials]
+    states = [state(trial) for trial in trials]
+    return Spent(
+        {known: states.count(known) for known in STATES},
+        sum(trial.epochs for trial in trials),
+        sum(trial.seconds for trial in trials),
+    )
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A study's winner, seen twice."""
+
+    study: Study
+    metric: Metric
+    """The first objective, which chose the winner."""
+    runs: Sequence[Run]
+    """The fresh runs of the winner's setting."""
+    outdated: bool
+    """Whether there are fresh runs, but of another setting: these are left out."""
+
+    @property
+    def score(self) -> float | None:
+        """In the search; None without a winner."""
+        best = self.study.best
+        return None if best is None else best.scores.get(self.metric.name)
+
+    @property
+    def confirmed(self) -> Aggregate:
+        """The same metric under the fresh seeds."""
+        return aggregate(self.runs, self.metric)
+
+    @property
+    def test(self) -> Aggregate:
+        """Test accuracy under the fresh seeds."""
+        return aggregate(self.runs, TEST)
+
+    @property
+    def optimism(self) -> float | None:
+        """By how much the score is better than the confirmed mean."""
+        mean = self.confirmed.mean
+        if self.score is None or mean is None:
+            return None
+        return self.score - mean if self.metric.better == "higher" else mean - self.score
+
+
+def confirmations(search: Search) -> list[Confirmation]:
+    """One for each study, in their order."""
+    metric = find_metric(search.objectives[0])
+    return [_confirmation(search, study, metric) for study in search.studies]
+
+
+def _confirmation(search: Search, study: Study, metric: Metric) -> Confirmation:
+    runs = search.confirmed_runs(study)
+    outdated = _outdated(search, study, runs)
+    return Confirmation(study, metric, [] if outdated else runs, outdated)
+
+
+def _outdated(search: Search, study: Study, fresh: Sequence[Run]) -> bool:
+    """Whether fresh runs have another setting than the winner: more trials were made since."""
+    if study.best is None:
+        return bool(fresh)
+    tried = next((run for run in search.runs if run.run_id in study.best.runs), None)
+    if tried is None:
+        return False
+    keys = [key for key in study.space if key != METHOD]  # a label, which fresh runs have plainer
+    return any(run.values(keys) != tried.values(keys) for run in fresh)
 
 
 def read_searches(paths: Iterable[Path]) -> list[Search]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, BASE
+from eibench.results.metrics import Metric
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
     INTERRUPTED,
@@ -22,6 +25,10 @@ from eibench.results.store import (
     recorded_runs,
 )
 
+METHOD = "method"
+"""The field that names a run's method."""
+UNMEASURED = "not_measured"
+"""Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 T = TypeVar("T")
 Value = str | float | bool | None
 """A field's value; None where the run has no such field."""
@@ -114,6 +121,81 @@ class SuiteResults:
     def methods(self) -> list[str]:
         """Labels of the unchanged runs' methods, in the plan's order."""
         return list(dict.fromkeys(run.fields["method"] for run in self.unchanged))
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The runs of one cell, which differ in nothing but their seed."""
+
+    values: Mapping[int, float]
+    """The metric by seed, of the runs that have it."""
+    absent: Mapping[str, int]
+    """Number of the other runs, by status."""
+    best: bool = False
+
+    @property
+    def n(self) -> int:
+        """Runs behind the mean."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over seeds; None without numbers."""
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation over seeds; None for n < 2."""
+        return statistics.stdev(self.values.values()) if self.n > 1 else None
+
+    @property
+    def missing(self) -> int:
+        """Runs that have not ended."""
+        return self.absent.get(MISSING, 0) + self.absent.get(INTERRUPTED, 0)
+
+    @property
+    def unmeasured(self) -> int:
+        """Runs that ended well and lack this metric."""
+        return self.absent.get(UNMEASURED, 0)
+
+    @property
+    def failed(self) -> int:
+        """Runs that ended without a result."""
+        return sum(self.absent.values()) - self.missing - self.unmeasured
+
+    def number(self, metric: Metric) -> str:
+        """Return `97.2 ± 0.3`, or without the spread where there is none."""
+        assert self.mean is not None
+        spread = "" if self.deviation is None else f" ± {metric.show(self.deviation)}"
+        return metric.show(self.mean) + spread
+
+    def remark(self, metric: Metric, planned: int) -> str:
+        """Return `(n=2, 1 diverged)` where fewer than `planned` runs have the number."""
+        if self.n == planned:
+            return ""
+        absent = [f"{count} {_absence(s, metric)}" for s, count in self.absent.items()]
+        return f"({', '.join([f'n={self.n}', *absent])})"
+
+    def reasons(self, metric: Metric) -> str:
+        """Return `diverged (2), missing (1)`, in place of a number."""
+        return ", ".join(f"{_absence(s, metric)} ({count})" for s, count in self.absent.items())
+
+
+def _absence(status: str, metric: Metric) -> str:
+    return metric.unmeasured if status == UNMEASURED else status.replace("_", " ")
+
+
+def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
+    """The metric of runs that differ in their seed alone."""
+    values: dict[int, float] = {}
+    absent: Counter[str] = Counter()
+    for run in runs:
+        number = run.number(metric.name)
+        if number is None:
+            absent[UNMEASURED if run.status == OK else run.status] += 1
+        else:
+            values[run.seed] = number
+    return Aggregate(values, absent)
 
 
 def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:

@@ -7,16 +7,20 @@ are, or that of another one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from eibench.report.model.budget import grouped, span, spent, unequal
-from eibench.report.model.confirmation import confirmations
+from eibench.report.model.document import code
 from eibench.report.model.labels import counted, show_setting
-from eibench.report.model.layout import METHOD
-from eibench.report.model.provenance import code
-from eibench.report.model.search_results import Search, Study, read_search
-from eibench.report.model.suite_results import SuiteResults
+from eibench.report.model.search_results import (
+    Search,
+    Spent,
+    Study,
+    confirmations,
+    read_search,
+    spent,
+)
+from eibench.report.model.suite_results import METHOD, SuiteResults
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
@@ -121,3 +125,38 @@ def _whole(search: Search) -> str:
     budget = spent(search.studies)
     keys = counted(len(tuned_keys(search)), "tuned key")
     return f"{counted(budget.finished, 'trial')}, {counted(budget.epochs, 'epoch')}, {keys}"
+
+
+def unequal(budgets: Mapping[str, Spent]) -> Iterator[str]:
+    """In what the budgets differ, each in words; nothing for fair ones.
+
+    Epochs count only where no trial was cut short: that is what a pruner is for.
+    """
+    finished = {name: one.finished for name, one in budgets.items()}
+    epochs = {name: one.epochs for name, one in budgets.items()}
+    if len(set(finished.values())) > 1 or not all(finished.values()):
+        yield grouped(finished, "finished trial")
+    if len(set(epochs.values())) > 1 and not any(one.cut_short for one in budgets.values()):
+        yield grouped(epochs, "epoch")
+
+
+def grouped(numbers: Mapping[str, int], noun: str) -> str:
+    """``12 trials for `a`, `b`; 10 for `c` ``."""
+    names: dict[int, list[str]] = {}
+    for name, number in numbers.items():
+        names.setdefault(number, []).append(code(name))
+    first, *others = (f"for {', '.join(who)}" for who in names.values())
+    start, *rest = names
+    more = (f"; {number} {who}" for number, who in zip(rest, others, strict=True))
+    return f"{counted(start, noun)} {first}{''.join(more)}"
+
+
+def span(epochs: Collection[int]) -> str:
+    """`30 epochs`, or `20 to 30 epochs`."""
+    low, high = min(epochs), max(epochs)
+    return counted(high, "epoch") if low == high else f"{low} to {high} epochs"
+
+
+def by_name(studies: Sequence[Study]) -> dict[str, Spent]:
+    """The budget of each study."""
+    return {study.name: spent([study]) for study in studies}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from typing import Any
 
 from eibench.errors import printable
+from eibench.report.model.document import FIXED
 from eibench.report.writers.signs import sign
 
 _LATEX = {
@@ -21,9 +23,10 @@ _LATEX = {
     "`": r"\`{}",
 }
 """Signs of ASCII that LaTeX would misread."""
-FIXED = "\u00a0"
-"""A space at which a line is broken only where it would not fit otherwise."""
 _UNKNOWN = re.compile(r"\[U\+([0-9A-F]{4,6})\]")
+_MARKDOWN = re.compile(
+    r"(?P<interval>\[[-+]?[\d.]+, [-+]?[\d.]+\](?![(\[:]))|[\\`*\[\]<>|#~$]|&(?=#?\w)"
+)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a cell begins that a spreadsheet would compute."""
@@ -32,6 +35,24 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 def terminal(text: str) -> str:
     """Return `text` on one line, its control and other unprintable characters as escapes."""
     return FIXED.join(map(printable, text.split(FIXED)))
+
+
+def plain(text: str) -> str:
+    """Return `text` with ordinary spaces in place of fixed ones."""
+    return text.replace(FIXED, " ")
+
+
+def break_lines(text: str, width: int, keep_fixed: bool = False) -> str:
+    """Return `text` in lines of at most `width` characters where its spaces allow that.
+
+    A fixed space stays one with `keep_fixed`; else it is a break where a line is too long without.
+    """
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    if keep_fixed:
+        return "\n".join(lines)
+    if max(map(len, lines), default=0) > width and FIXED in text:
+        return break_lines(plain(text), width)
+    return plain("\n".join(lines))
 
 
 def latex(text: str) -> str:
@@ -69,18 +90,21 @@ def latex_label(text: str) -> str:
 def markdown(text: str) -> str:
     """Return `text` on one line without a meaning in Markdown or HTML.
 
-    Underscores inside words have none on GitHub.
+    Underscores inside words and brackets around an interval have none on GitHub.
     """
-    line = printable(" ".join(text.split()))
-    line = re.sub(r"([\\`*\[\]<>|#~$]|&(?=#?\w))", r"\\\1", line)
-    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
+    return _markdown(printable(" ".join(text.split())))
 
 
 def markdown_note(note: str) -> str:
     """Return a note, in which names stand between backticks, as Markdown."""
     parts = [printable(part) for part in note.split("`")]
-    parts[::2] = [re.sub(r"([\\*<>\[\]]|&(?=#?\w))", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = map(_markdown, parts[::2])
     return "`".join(parts)
+
+
+def _markdown(line: str) -> str:
+    line = _MARKDOWN.sub(lambda found: found["interval"] or rf"\{found[0]}", line)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\_", line)
 
 
 def csv_cell(value: Any) -> Any:

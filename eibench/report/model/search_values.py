@@ -1,38 +1,38 @@
-"""A search for other programs: its trials as CSV, and all of it as JSON, with plain names."""
+"""A search as plain values: its trials as tidy rows, and all of it, with plain names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from eibench.report.model.budget import spent, state
-from eibench.report.model.confirmation import TEST, Confirmation, confirmations
-from eibench.report.model.pivot import Aggregate
-from eibench.report.model.search_results import Search
-from eibench.report.model.search_tables import search_grids
-from eibench.report.writers.csv_text import write_csv
+from eibench.report.model.search_results import (
+    TEST,
+    Confirmation,
+    Search,
+    confirmations,
+    spent,
+    state,
+)
+from eibench.report.model.suite_results import Aggregate
 
 
-def to_csv(searches: Sequence[Search]) -> str:
-    """Tidy rows, one per trial: where it stands, how it ended, its scores, and what it set.
+def trial_records(search: Search) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return a row for each trial, and the columns that come first.
 
-    `trial_seconds` and `trial_epochs` are what it cost; a metric keeps its own name. A choice with
-    options is JSON.
+    A row says where the trial stands, how it ended, its scores, and what it set. `trial_seconds`
+    and `trial_epochs` are what it cost; a metric keeps its own name. A choice with options is JSON.
     """
-    rows = [row for search in searches for row in _trial_rows(search)]
-    studies = [study for search in searches for study in search.studies]
-    axes = {axis: None for study in studies for axis in study.arm}
-    objectives = {name: None for search in searches for name in search.objectives}
-    keys = {key: None for study in studies for key in study.space}
+    axes = {axis: None for study in search.studies for axis in study.arm}
     cost = ("trial_seconds", "trial_epochs")
-    ends = ("state", "winner", "front", *objectives, *cost, "reason", "runs")
-    return write_csv(rows, ["suite", "study", *axes, "trial", *ends, *keys])
+    ends = ("state", "winner", "front", *search.objectives, *cost, "reason", "runs")
+    return list(_records(search)), ("suite", "study", *axes, "trial", *ends)
 
 
-def _trial_rows(search: Search) -> Iterator[dict[str, Any]]:
+def _records(search: Search) -> Iterator[dict[str, Any]]:
     for study in search.studies:
+        absent = dict.fromkeys(study.space)
         for trial in study.trials:
             yield {
                 "suite": search.name,
@@ -47,6 +47,7 @@ def _trial_rows(search: Search) -> Iterator[dict[str, Any]]:
                 "trial_epochs": trial.epochs,
                 "reason": trial.reason,
                 "runs": " ".join(trial.runs),
+                **absent,
                 **{key: _field(value) for key, value in trial.values.items()},
             }
 
@@ -57,7 +58,7 @@ def _field(value: Any) -> Any:
 
 
 def search_values(search: Search) -> dict[str, Any]:
-    """All of a search and its confirmation, unrounded, and the notes of the other formats."""
+    """Return all of a search and its confirmation, unrounded."""
     return {
         "objectives": search.objectives,
         "trials": search.trials,
@@ -68,7 +69,6 @@ def search_values(search: Search) -> dict[str, Any]:
         "seeds": search.seeds,
         "confirm_seeds": search.confirm_seeds,
         "studies": [_study(one) for one in confirmations(search)],
-        "footnotes": [note for grid in search_grids(search) for note in grid.notes],
     }
 
 
@@ -80,15 +80,15 @@ def _study(one: Confirmation) -> dict[str, Any]:
         "budget": {**budget.states, "epochs": budget.epochs, "seconds": budget.seconds},
         "score": one.score,
         "confirmed": {
-            one.metric.name: _cell(one.confirmed),
-            TEST.name: _cell(one.test),
+            one.metric.name: _aggregate(one.confirmed),
+            TEST.name: _aggregate(one.test),
         },
         "outdated": one.outdated,
         "optimism": one.optimism,
     }
 
 
-def _cell(cell: Aggregate) -> dict[str, Any]:
+def _aggregate(cell: Aggregate) -> dict[str, Any]:
     return {
         "mean": cell.mean,
         "std": cell.deviation,

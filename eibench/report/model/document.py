@@ -1,0 +1,114 @@
+"""Document model: what a report says, before it is text in any format.
+
+A document is a title and tables of cells with notes below; beside them stand the same contents as
+plain values, for formats that programs read. All texts are raw: escaping is the writers' part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+NO_CELL = "-"
+"""Stands where there is nothing: combinations outside the plan, a reference's own difference."""
+BEST = "Best: "
+"""Begins the note on the mark of the best cells; each writer puts its own mark there."""
+FIXED = "\N{NO-BREAK SPACE}"
+"""A space at which a line is broken only where it would not fit otherwise."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of a cell, with a remark behind or below it if there is one."""
+
+    text: str
+    remark: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a column, and what kind of cells it has."""
+
+    name: str
+    """The whole head; a line break divides its parts."""
+    levels: tuple[str, ...] = ()
+    """The head over several lines, outermost first, where equal neighbours share a wide head."""
+    stub: bool = False
+    """Names the rows: it leads the others, and is repeated where a wide table is broken."""
+    paragraph: float = 0.0
+    """Share of the page's width that running text has; 0 for short cells."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, and the notes that belong to them, in which names stand between backticks."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    title: str = ""
+    """Stands above it; empty where the document's title says it all."""
+    caption: str = ""
+    """Title where it stands alone."""
+    label: str = ""
+    """Name by which a text can refer to it."""
+    together: int = 1
+    """Columns that are kept side by side where a wide table is broken."""
+    narrow: bool = False
+    """Whether heads are broken into short lines."""
+
+    @property
+    def stubs(self) -> int:
+        """Number of leading columns, which name the rows."""
+        return sum(column.stub for column in self.columns)
+
+    def split(self, fits: Callable[[Table], bool]) -> list[Table]:
+        """Return the table in parts that fit, each with all rows and the stubs.
+
+        Columns that cannot be divided further are returned whether they fit or not.
+        """
+        units = (len(self.columns) - self.stubs) // self.together
+        if units <= 1 or fits(self):
+            return [self]
+        middle = self.stubs + (units + 1) // 2 * self.together
+        halves = (range(self.stubs, middle), range(middle, len(self.columns)))
+        parts = (self._part([*range(self.stubs), *half]) for half in halves)
+        return [smaller for part in parts for smaller in part.split(fits)]
+
+    def _part(self, chosen: Sequence[int]) -> Table:
+        columns = tuple(self.columns[i] for i in chosen)
+        rows = tuple(tuple(row[i] for i in chosen) for row in self.rows)
+        return replace(self, columns=columns, rows=rows)
+
+
+def text_cells(texts: Iterable[str]) -> tuple[Cell, ...]:
+    """Return cells of plain texts."""
+    return tuple(map(Cell, texts))
+
+
+def fixed(text: str) -> str:
+    """Return `text` with spaces that keep it on one line."""
+    return text.replace(" ", FIXED)
+
+
+def code(text: str) -> str:
+    """Return `text` as a name in a note: between backticks, on one line."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
+@dataclass(frozen=True)
+class Document:
+    """What is reported of one suite, search or profile."""
+
+    title: str
+    tables: tuple[Table, ...]
+    subject: str = ""
+    """Documents of one subject are one object in JSON."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """All of it as plain values, unrounded."""
+    records: Sequence[Mapping[str, Any]] = ()
+    """Tidy rows for CSV."""
+    keys: tuple[str, ...] = ()
+    """Columns of the records that come first."""
