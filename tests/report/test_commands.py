@@ -48,7 +48,7 @@ def test_report_into_a_file(depth_scaling, eibench, tmp_path):
         (["--metric", "test_acuracy"], "did you mean 'test_accuracy'?"),
         (["--rows", "modell"], "did you mean 'model'?"),
         (["--columns", "data"], "try --columns data,model.depth"),
-        (["--out", "."], ".: is a folder"),
+        (["--out", "."], ".: cannot be written: it is a folder"),
     ],
 )
 def test_bad_input(depth_scaling, eibench, words, message):
