@@ -72,7 +72,7 @@ class Augmentation(InputOptions):
         Raises:
             ValueError: saturation or hue of images that are not RGB.
         """
-        if self == Augmentation():
+        if not self.changed():
             return None
         if (self.saturation or self.hue) and image[-3] != RGB:
             raise ValueError(f"input.saturation and input.hue need RGB, not {image[-3]} channels")

@@ -95,7 +95,7 @@ def _places(
 
 def _fed(experiment: Experiment, data: ImageData, augmented: bool) -> Experiment:
     """The experiment on the same data set from elsewhere."""
-    augmentation = experiment.augmentation if augmented else Augmentation()
+    augmentation = experiment.augmentation if augmented else Augmentation.model_validate({})
     return dataclasses.replace(experiment, data=data, augmentation=augmentation)
 
 
