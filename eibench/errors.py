@@ -78,6 +78,12 @@ def _one_line(text: str) -> str:
     return shorten(printable(shorten(text, LONGEST_LINE)), LONGEST_LINE)
 
 
+def shorten_list(names: Iterable[str], most: int = 5) -> str:
+    """Join the first `most` names; say how many more there are."""
+    names = list(names)
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return `; did you mean 'depth'?` for the most similar known name, or an empty text."""
     if len(str(word)) > LONGEST_WORD:
@@ -116,3 +122,8 @@ def described(error: BaseException) -> str:
     """Return `Type: text` of an exception; of a `UserError` only the text."""
     text = text_of(error)
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return the text of an exception in one line, or its type if it has no text."""
+    return " ".join(text_of(error).split()) or type(error).__name__

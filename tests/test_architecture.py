@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "execution": {"errors", "files", "version", "plan", "results", "data", "training", "probe"},
     "profile": {"errors", "plan", "data", "nn", "training", "probe", "execution"},
     "plugins": {"errors", "files", "plan", "data", "methods"},
-    "contracts": {"plan", "data", "methods", "models", "nn"},
+    "contracts": {"errors", "plan", "data", "methods", "models", "nn"},
     "search": {"errors", "files", "plan", "results", "training", "execution"},
     "cli": {
         *(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,13 +24,6 @@ def require(holds: bool, text: str) -> None:
     """Raise `Broken` with `text` unless `holds`."""
     if not holds:
         raise Broken(text)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Join the first three names; say how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:

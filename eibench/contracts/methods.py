@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from eibench.contracts.base import Broken, copied, differing, listed, require
+from eibench.contracts.base import Broken, copied, differing, require
 from eibench.contracts.networks import (
     CLASSES,
     IMAGE,
@@ -20,6 +20,7 @@ from eibench.contracts.networks import (
     prepared,
     settings,
 )
+from eibench.errors import in_one_line, shorten_list
 from eibench.methods.without_norm import NoNormOptions
 from eibench.plan.options import MODELS, MethodOptions, ModelOptions, NeuronOptions
 from eibench.plan.validate import validate
@@ -55,9 +56,12 @@ def gradients_are_finite(choice: MethodOptions) -> None:
 def _require_finite_gradients(network: nn.Module, where: str, hint: str = "") -> None:
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     unused = [name for name, p in trained if p.grad is None]
-    require(not unused, f"no gradient for {listed(unused)} {where}: unused, or cut off by detach")
+    require(
+        not unused,
+        f"no gradient for {shorten_list(unused, 3)} {where}: unused, or cut off by detach",
+    )
     broken = [name for name, p in trained if p.grad is not None and not p.grad.isfinite().all()]
-    require(not broken, f"no finite gradient for {listed(broken)} {where}{hint}")
+    require(not broken, f"no finite gradient for {shorten_list(broken, 3)} {where}{hint}")
 
 
 def gradient_reaches_the_first_layer(choice: MethodOptions) -> None:
@@ -79,7 +83,8 @@ def evaluation_leaves_no_trace(choice: MethodOptions) -> None:
     changed = differing(before, network.state_dict())
     require(
         not changed,
-        f"{listed(changed)} changed in evaluation mode: update buffers only `if self.training`",
+        f"{shorten_list(changed, 3)} changed in evaluation mode: update buffers only "
+        "`if self.training`",
     )
     require(
         torch.equal(first, second),
@@ -96,7 +101,7 @@ def state_dict_holds_everything(choice: MethodOptions) -> None:
     try:
         fresh.load_state_dict(copied(network.state_dict()))
     except RuntimeError as error:
-        text = " ".join(str(error).split())
+        text = in_one_line(error)
         raise Broken(
             f"a fresh network does not take the saved state ({text}): create every parameter and "
             "buffer in the constructor, with its final shape"
@@ -117,9 +122,9 @@ def param_groups_are_a_partition(choice: MethodOptions) -> None:
     groups = method.param_groups(network, weight_decay=DECAY)
     given = [id(p) for group in groups for p in group["params"]]
     missing = [name for key, name in names.items() if key not in given]
-    require(not missing, f"{listed(missing)} is in no group, so it would not be trained")
+    require(not missing, f"{shorten_list(missing, 3)} is in no group, so it would not be trained")
     twice = [name for key, name in names.items() if given.count(key) > 1]
-    require(not twice, f"{listed(twice)} is in more than one place")
+    require(not twice, f"{shorten_list(twice, 3)} is in more than one place")
     require(len(given) == len(names), "a group holds what is no trained parameter of the network")
     for group in groups:
         for p in group["params"]:
@@ -143,8 +148,8 @@ def project_is_idempotent(choice: MethodOptions) -> None:
     changed = differing(once, network.state_dict())
     require(
         not changed,
-        f"`project` twice is not `project` once: {listed(changed)} changed again. It must bring "
-        "parameters to where a rule holds, and leave those that keep it",
+        f"`project` twice is not `project` once: {shorten_list(changed, 3)} changed again. It must "
+        "bring parameters to where a rule holds, and leave those that keep it",
     )
 
 

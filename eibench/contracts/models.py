@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from eibench.contracts.base import Broken, listed, require
+from eibench.contracts.base import Broken, require
 from eibench.contracts.networks import Size, Spy, activity, loss, make_method
+from eibench.errors import shorten_list
 from eibench.methods import Method
 from eibench.methods.without_norm import NoNormOptions
 from eibench.plan.options import METHODS, MODELS, MethodOptions, ModelOptions
@@ -102,7 +103,7 @@ def every_method_fits(choice: ModelOptions) -> None:
             for name, p in network.named_parameters()
             if p.requires_grad and (p.grad is None or not p.grad.isfinite().all())
         ]
-        require(not wrong, f"over {options.label}: no finite gradient for {listed(wrong)}")
+        require(not wrong, f"over {options.label}: no finite gradient for {shorten_list(wrong, 3)}")
 
 
 def it_is_written_over_a_method(choice: ModelOptions) -> None:
@@ -119,8 +120,8 @@ def it_is_written_over_a_method(choice: ModelOptions) -> None:
     strange = [name for name, p in network.named_parameters() if id(p) not in own]
     require(
         not strange,
-        f"{listed(strange)} did not come from the method: make synapses by `method.conv` and "
-        "`method.readout`, so that each method can shape them",
+        f"{shorten_list(strange, 3)} did not come from the method: make synapses by "
+        "`method.conv` and `method.readout`, so that each method can shape them",
     )
     sums = any(branches > 1 for branches in spy.branches)
     require(

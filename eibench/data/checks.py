@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eibench.data.base import ImageData, Split
 from eibench.data.stream import StreamedImages
-from eibench.errors import DataError
+from eibench.errors import DataError, shorten_list
 
 IMAGES, RECORDINGS = 4, 5
 """Number of dimensions of images [N, C, H, W], and of recordings [N, T, C, H, W]."""
@@ -121,8 +121,7 @@ def check_labels(data: ImageData) -> None:
         _check_range(name, split, count)
     sizes = data.train.labels.bincount(minlength=count).tolist()
     absent = [name for name, size in zip(names, sizes, strict=True) if not size]
-    shown = ", ".join(absent[:3]) + f" and {len(absent) - 3} more" * (len(absent) > 3)
-    require(not absent, f"no training image of {shown}")
+    require(not absent, f"no training image of {shorten_list(absent, 3)}")
 
 
 def _check_range(name: str, split: Split, count: int) -> None:

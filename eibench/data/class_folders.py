@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eibench.errors import DataError
+from eibench.errors import DataError, shorten_list
 
 SYSTEM_FILES = {
     *("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"),
@@ -23,8 +23,6 @@ SYSTEM_FILES = {
 """Lower-case names that operating systems leave in folders, beside names that begin with a dot."""
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Extensions that are read: torchvision's list."""
-MOST = 5
-"""Number of names or kinds that a message lists."""
 
 
 @dataclass
@@ -113,12 +111,6 @@ class Lister:
 def folders_in(folder: Path) -> list[str]:
     """Return the sorted names of the folders in `folder`, without those of operating systems."""
     return [entry.name for entry in _entries(str(folder)) if _ask(entry.is_dir)]
-
-
-def shorten_list(names: Iterable[str]) -> str:
-    """Join the first names; say how many more there are."""
-    names = list(names)
-    return ", ".join(names[:MOST]) + f" and {len(names) - MOST} more" * (len(names) > MOST)
 
 
 def describe_skipped(passed_over: Counter[str], form: str = "{}") -> str:

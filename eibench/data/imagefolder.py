@@ -25,13 +25,12 @@ from eibench.data.class_folders import (
     Lister,
     describe_skipped,
     folders_in,
-    shorten_list,
 )
 from eibench.data.machine import memory_limit, worker_count
 from eibench.data.pixels import read_pixels
 from eibench.data.sources import dataset
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
-from eibench.errors import DataError, did_you_mean, printable
+from eibench.errors import DataError, did_you_mean, printable, shorten_list
 from eibench.plan.options.data import ImageFolderOptions
 
 SPLITS = ("train", "validation", "test")

@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eibench.errors import DataError
+from eibench.errors import DataError, in_one_line
 from eibench.plan.options import DATASETS, DataOptions
 
 VARIABLE = "EIBENCH_DATA"
@@ -134,7 +134,7 @@ def acquire(name: str, source: DataSource) -> bool:
             raise DataError(f"what was fetched is damaged: {problems[0]}")
         _replace(folder, partial)
     except FAILURES as error:
-        raise DataError(f"{folder}: cannot be fetched: {_one_line(error)}") from None
+        raise DataError(f"{folder}: cannot be fetched: {in_one_line(error)}") from None
     return True
 
 
@@ -145,10 +145,6 @@ def _replace(folder: Path, partial: Path) -> None:
     elif folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def md5_problems(path: Path, md5: str) -> list[str]:
