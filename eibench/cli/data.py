@@ -21,7 +21,7 @@ from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import NUMBERS
 
 if TYPE_CHECKING:
-    from eibench.execution.datasets import Description
+    from eibench.profile.dataset_summary import DatasetSummary
 
 data_app = typer.Typer(no_args_is_help=True, help="Fetch, verify and look at data sets.")
 CLASSES, PICTURES = 10, 8
@@ -39,12 +39,12 @@ DataSettings = Annotated[
 def fetch(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
     """Download a data set into its folder unless it is there and complete; then verify it."""
     options = _known(name, plugin)
-    from eibench.execution import datasets
+    from eibench.execution import dataset_cache
 
-    if not datasets.is_fetched(name):
+    if not dataset_cache.is_fetched(name):
         say(f"{name}: nothing to fetch; {_origin(options)}")
         return
-    folder, fetched = datasets.fetch(name)
+    folder, fetched = dataset_cache.fetch(name)
     say(
         f"{name}: {'fetched and verified' if fetched else 'already present and verified'}: {folder}"
     )
@@ -59,9 +59,9 @@ def verify(
     Exit code: 0 all are complete, 1 some are not, 2 the data set is absent.
     """
     options = _options(name, settings, plugin)
-    from eibench.execution import datasets
+    from eibench.execution import dataset_cache
 
-    problems = datasets.verify(options, TIMESTEPS)
+    problems = dataset_cache.verify(options, TIMESTEPS)
     for problem in problems:
         say(problem)
     if problems:
@@ -95,10 +95,10 @@ def show(
     path = out or Path(f"{name}.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: must end in .png")
-    from eibench.execution.datasets import describe
+    from eibench.profile.dataset_summary import summarize_dataset
     from eibench.report.figures.contact_sheet import draw_sheet, save_sheet
 
-    found = describe(options, timesteps, CLASSES, PICTURES)
+    found = summarize_dataset(options, timesteps, CLASSES, PICTURES)
     save_sheet(draw_sheet(_title(options, found), found.samples), path)
     for heading, words in [*_lines(found), ("sheet", str(path))]:
         say(f"{heading:<11} {words}")
@@ -129,7 +129,7 @@ def _origin(options: type[DataOptions]) -> str:
     return "it ships with a dependency of eibench"
 
 
-def _title(options: DataOptions, found: Description) -> str:
+def _title(options: DataOptions, found: DatasetSummary) -> str:
     """Return the title of the contact sheet."""
     shown, count = len(found.samples), len(found.classes)
     some = f"all {count} classes" if shown == count else f"{shown} of {count} classes"
@@ -139,7 +139,7 @@ def _title(options: DataOptions, found: Description) -> str:
     return f"{options.name}: recordings of {some} in {found.frames} frames{colours}"
 
 
-def _lines(found: Description) -> list[tuple[str, str]]:
+def _lines(found: DatasetSummary) -> list[tuple[str, str]]:
     """Return the headings and texts of a description."""
     size = "x".join(map(str, found.image))
     shown = f"{found.frames} frames of {size}" if found.frames else size

@@ -70,7 +70,7 @@ def _tried(device: object, name: str) -> tuple[bool, str]:
 
 
 def _data_sets() -> tuple[bool, str]:
-    from eibench.execution.datasets import present
+    from eibench.execution.dataset_cache import present
 
     folder, names = present()
     return True, f"data sets in {folder}: {', '.join(names) or 'none'} (`eibench data fetch NAME`)"

@@ -106,7 +106,7 @@ def validate_settings(cls: type[AnyChoice], name: str, values: dict[str, Any]) -
 def _set_data_folder(folder: Path | None) -> Path | None:
     """Look for data sets in `folder` from here on, in this process and its workers."""
     if folder is not None:
-        from eibench.execution.datasets import VARIABLE
+        from eibench.execution.dataset_cache import VARIABLE
 
         os.environ[VARIABLE] = str(check_path(folder))
     return folder

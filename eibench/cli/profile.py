@@ -96,13 +96,12 @@ def profile(
     for variable, level in QUIET.items():
         os.environ.setdefault(variable, level)
 
-    from eibench.execution.device import choose_device
-    from eibench.execution.memory import keep_freed_memory
-    from eibench.profile.step_cost import Request, profile
+    from eibench.execution.device import choose_device, keep_freed_memory
+    from eibench.profile.step_cost import ProfileRequest, profile
 
     keep_freed_memory()
     chosen = {axis: listed for axis, listed in axes.items() if listed}
-    request = Request(specs, shape, choose_device(device), steps, peer, chosen)
+    request = ProfileRequest(specs, shape, choose_device(device), steps, peer, chosen)
     result = profile(request, lambda text: say(text, err=True))
     _show(result, Form.json if as_json else form)
     if out is not None:
@@ -110,7 +109,7 @@ def profile(
 
 
 def _spec(method: str, values: dict[str, Any], settings: list[Override]) -> RunSpec:
-    """The run of `method`, a name or `NAME-PRESET`; raises `UserError` with every problem."""
+    """Return the run of `method`, a name or `NAME-PRESET`; raise `UserError` with every problem."""
     name, dash, preset = method.partition("-")
     chosen = {"name": name, "preset": preset} if dash else {"name": name}
     merged: dict[str, Any] = {"method": chosen, "data": "digits", **values}
@@ -131,7 +130,7 @@ def _spec(method: str, values: dict[str, Any], settings: list[Override]) -> RunS
 
 
 def _model(text: str) -> dict[str, Any]:
-    """`vgg8` is the architecture `vgg` of depth 8; a name alone has its own default depth."""
+    """Return the model of a name: `vgg8` is `vgg` of depth 8, `vgg` has its default depth."""
     found = re.fullmatch(r"(.*?)([0-9]{1,9})", text)
     return {"name": found[1], "depth": int(found[2])} if found else {"name": text}
 
@@ -166,7 +165,7 @@ def _known_shape(name: str) -> DataShape:
 
 
 def _numbers(option: str, text: str | None, least: int = 1) -> Sequence[int]:
-    """The whole numbers in `1,2,4`, at least three of them, rising."""
+    """Return the whole numbers in `1,2,4`, at least three of them, rising."""
     if text is None:
         return ()
     numbers = whole_numbers(option, text, "a number", least, LARGEST, "2,4,8")

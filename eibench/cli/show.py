@@ -1,4 +1,4 @@
-"""`eibench show`: a network on paper, before anything is trained."""
+"""`eibench show`: a network's layers and cost, before anything is trained."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _print(spec: RunSpec, network: LayerSummary, shape: DataShape) -> None:
 
 
 def _rows(parts: tuple[LayerSummary, ...], stem: str = "") -> Iterator[tuple[str, ...]]:
-    """A row of the table for each part, with the branches of the tree before its name."""
+    """Yield a row of the table for each part, with the branches of the tree before its name."""
     for i, part in enumerate(parts, start=1):
         last = i == len(parts)
         yield (
@@ -100,7 +100,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _short(count: int) -> str:
-    """A count with three digits: 940, 2.36 k, 556 M, 1.20 G, 7.3 T."""
+    """Return a count with three digits: 940, 2.36 k, 556 M, 1.20 G, 7.3 T."""
     for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"

@@ -16,7 +16,7 @@ from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
-    from eibench.profile.throughput import Rate, Speed
+    from eibench.profile.throughput import LoadingRate, Throughput
 
 USUAL = ("input.crop=4", "input.flip=true", "input.cutout=8")
 """Augmentation, where `--set` says nothing else: that of the paper for 32x32 images."""
@@ -55,9 +55,9 @@ def speed(
     )
 
     from eibench.execution.device import choose_device
-    from eibench.profile.throughput import measure
+    from eibench.profile.throughput import measure_throughput
 
-    found = measure(spec, choose_device(device), seconds)
+    found = measure_throughput(spec, choose_device(device), seconds)
     if as_json:
         values = {**dataclasses.asdict(found), "verdicts": verdicts(found)}
         say(json.dumps({"run": spec.to_dict(), **values}, indent=2))
@@ -65,7 +65,7 @@ def speed(
         _print(spec, found)
 
 
-def _print(spec: RunSpec, found: Speed) -> None:
+def _print(spec: RunSpec, found: Throughput) -> None:
     from tabulate import tabulate
 
     size = "x".join(map(str, found.image))
@@ -81,15 +81,15 @@ def _print(spec: RunSpec, found: Speed) -> None:
     say("\n" + "\n".join(verdicts(found)))
 
 
-def _words(rate: Rate) -> tuple[str, str]:
-    """Where the images are, and whether they are augmented."""
+def _words(rate: LoadingRate) -> tuple[str, str]:
+    """Return where the images are, and whether they are augmented."""
     workers = {None: "held in memory", 0: "streamed, no workers", 1: "streamed, 1 worker"}
     where = workers.get(rate.workers, f"streamed, {rate.workers} workers")
     return where, "yes" if rate.augmented else "no"
 
 
-def verdicts(found: Speed) -> list[str]:
-    """For each place of the images: does the loader keep up with training?"""
+def verdicts(found: Throughput) -> list[str]:
+    """Return a sentence for each place of the images: whether loading keeps up with training."""
     lines = []
     for rate in found.rates:
         if not rate.augmented:

@@ -1,4 +1,4 @@
-"""The data sets of a plan in memory, and whether its networks suit them."""
+"""Data sets of runs: fetched, verified, loaded once; and the check that networks suit them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from eibench.data import ImageData
+from eibench.data import SOURCES, DataError, ImageData
+from eibench.data.base import in_order
+from eibench.data.sources import VARIABLE, acquire, data_folder, dataset_folder
+from eibench.data.stream import images_per_chunk
 from eibench.errors import UserError, described, pass_on, text_of
+from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
@@ -21,20 +26,32 @@ from eibench.training.batch_of_one import check_batches
 from eibench.training.build import load_data, make_method, make_model
 from eibench.training.fit import total_steps
 
+__all__ = [
+    "VARIABLE",
+    "DatasetCache",
+    "as_user_error",
+    "check_buildable",
+    "fetch",
+    "is_fetched",
+    "load_checked",
+    "local_data",
+    "present",
+    "verify",
+]
 log = logging.getLogger(__name__)
 PATHS = ("root", "path", "file", "folder")
-"""Options of a data set that name a place on this machine."""
+"""Options of a data set that name a file or folder on this machine."""
 
 
-class Datasets:
-    """Data sets of a plan, each loaded once and kept on `device`."""
+class DatasetCache:
+    """The data sets of a plan, each loaded once and kept on `device`."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.loaded: dict[str, ImageData] = {}
 
     def get(self, spec: RunSpec) -> ImageData:
-        """The data set of `spec`; raises `UserError` when it cannot be loaded."""
+        """Return the data set of `spec`; raise `UserError` when it cannot be loaded."""
         key = repr((spec.data, spec.timesteps if spec.data.events else None))
         if key not in self.loaded:
             data = load_data(spec.data, spec.timesteps)
@@ -46,7 +63,7 @@ class Datasets:
         return self.loaded[key]
 
 
-def check_buildable(runs: Iterable[PlannedRun], datasets: Datasets) -> None:
+def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
     """Load every data set and build every network once, so that a misfit shows before any run.
 
     Raises:
@@ -74,8 +91,7 @@ class PluginExit(UserError):
 
 @contextlib.contextmanager
 def as_user_error(spec: RunSpec) -> Iterator[None]:
-    """Within it, what a plugin's code raises, and a size without end, become `UserError`; an exit
-    becomes `PluginExit`."""
+    """Turn a plugin's exceptions and impossible sizes into `UserError`, exits into `PluginExit`."""
     try:
         yield
     except UserError:
@@ -94,7 +110,7 @@ def as_user_error(spec: RunSpec) -> Iterator[None]:
 
 
 def local_data(specs: Iterable[RunSpec]) -> Iterator[Path]:
-    """The folders and files of the user's own that data options name."""
+    """Yield the user's own folders and files that data options name."""
     for spec in specs:
         yield from _paths(spec.data.model_dump())
 
@@ -116,3 +132,67 @@ def _check_steps(spec: RunSpec, data: ImageData) -> None:
             f" {spec.data.name} in batches of {spec.train.batch_size} have"
             f" {total_steps(spec, data)} optimizer steps"
         )
+
+
+# --- Outside of runs -----------------------------------------------------------------------------
+
+
+def present() -> tuple[Path, list[str]]:
+    """Return the folder of fetched data sets, and the names of those there, whole or not."""
+    folder = data_folder()
+    return folder, [name for name in SOURCES if (folder / name).is_dir()]
+
+
+def is_fetched(name: str) -> bool:
+    """Return whether `eibench data fetch` has something to get for the data set `name`."""
+    return name in SOURCES
+
+
+def fetch(name: str) -> tuple[Path, bool]:
+    """Fetch a data set unless it is there; return its folder and whether anything was fetched.
+
+    Raises:
+        UserError: it cannot be fetched.
+    """
+    try:
+        fetched = acquire(name, SOURCES[name])
+        return dataset_folder(name), fetched
+    except DataError as error:
+        raise UserError(f"data set {name}: {error}") from None
+
+
+def verify(options: DataOptions, timesteps: int) -> list[str]:
+    """Return problems of a data set's files; one that is not fetched is loaded, which reads them.
+
+    Raises:
+        UserError: it is not there, or is not fetched and cannot be loaded.
+    """
+    source = SOURCES.get(options.name)
+    try:
+        if source is None:
+            _read_all(load_checked(options, timesteps))
+            return []
+        return source.problems(dataset_folder(options.name))
+    except DataError as error:
+        raise UserError(f"data set {options.name}: {error}") from None
+
+
+def _read_all(data: ImageData) -> None:
+    """Read the images that loading has left in their files."""
+    for split in data.splits.values():
+        if not isinstance(split.images, Tensor):
+            for _ in in_order(split.images, images_per_chunk(split.images)):
+                pass
+
+
+def load_checked(options: DataOptions, timesteps: int) -> ImageData:
+    """Return the data set; raise `UserError` for errors of its files or of a plugin."""
+    try:
+        return load_data(options, timesteps)
+    except UserError:
+        raise
+    except BaseException as error:
+        pass_on(error)
+        if words := plugin_error(error):
+            raise UserError(f"{words}; `eibench check` tests a plugin alone") from None
+        raise

@@ -1,5 +1,7 @@
-"""What made a number: versions, source commit, machine. Without torch, so `doctor` can say when
-it is missing."""
+"""Provenance of a number: versions, source commit, machine.
+
+It does without torch, so that `doctor` can say when torch is missing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit and machine, as they go into every record."""
+    """Return versions, commit and machine, as they go into every record."""
     return {
         "eibench": __version__,
         **source_commit(),
@@ -34,7 +36,7 @@ def environment() -> dict[str, Any]:
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a package, or None."""
+    """Return the installed version of a package, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -43,7 +45,7 @@ def package_version(name: str) -> str | None:
 
 @functools.cache
 def source_commit() -> dict[str, Any]:
-    """Commit of the source tree that runs, and whether its code had uncommitted changes.
+    """Return the commit of the source tree that runs, and whether its code had changes.
 
     Both are None when eibench was installed from a package, and its version says it all.
     """
@@ -57,7 +59,7 @@ def source_commit() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SuiteSource:
-    """The suite whose runs are recorded, and what version control says of its files."""
+    """The suite whose runs are recorded, and the state of its files in version control."""
 
     name: str
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class SuiteSource:
 
 
 def suite_source(name: str, files: Iterable[Path]) -> SuiteSource:
-    """The suite `name` with `files` of its own: suite, references, plugins, local data.
+    """Return the suite `name` with `files` of its own: suite, references, plugins, local data.
 
     `dirty` then says whether eibench's code or one of these files differs from the commit of the
     repository that it lies in (a file that is new there does), and `changed` names those files.
@@ -81,8 +83,10 @@ def suite_source(name: str, files: Iterable[Path]) -> SuiteSource:
 
 
 def _differs(path: Path) -> bool | None:
-    """Whether a file, or one in a folder, is not as its repository's last commit has it; None
-    where it is in no repository, or ignored there."""
+    """Return whether a file, or one in a folder, differs from its repository's last commit.
+
+    None where it is in no repository, or ignored there.
+    """
     path = path.absolute()
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir() or _git(folder, "rev-parse", "--is-inside-work-tree") != "true":
@@ -105,7 +109,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 @functools.cache
 def cpu_name() -> str:
-    """The processor's name as its maker gives it, or its architecture."""
+    """Return the processor's name as its maker gives it, or its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -115,6 +119,6 @@ def cpu_name() -> str:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

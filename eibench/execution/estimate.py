@@ -1,4 +1,4 @@
-"""How long runs will take, from a few training steps of each distinct network."""
+"""Estimates of the time that runs take, from a few training steps of each distinct network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from eibench.errors import pass_on
-from eibench.execution.dataset_cache import Datasets, check_buildable
+from eibench.execution.dataset_cache import DatasetCache, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.store import RunFolder
@@ -29,17 +29,16 @@ PROBE_STEPS = 3
 def estimates(
     plan: Plan, runs: Iterable[PlannedRun], root: Path, device: torch.device
 ) -> Iterator[tuple[PlannedRun, float | None]]:
-    """Each run with its expected seconds from the start; 0 for one that has finished.
+    """Yield each run with its expected seconds from the start; 0 for one that has finished.
 
-    None for a run that fails when it is tried, for lack of memory above all.
-
-    Runs that differ in nothing but seed, rates and epochs are measured once.
+    None for a run that fails when it is tried, for lack of memory above all. Runs that differ only
+    in seed, rates and epochs are measured once.
 
     Raises:
         UserError: data or a network is unusable.
     """
     runs = list(runs)
-    datasets = Datasets(device)
+    datasets = DatasetCache(device)
     check_buildable(runs, datasets)
     measured: dict[str, float | None] = {}
     for run in runs:
@@ -54,22 +53,22 @@ def estimates(
         yield run, None if seconds is None else seconds * _steps(spec, datasets)
 
 
-def _steps(spec: RunSpec, datasets: Datasets) -> float:
-    """A run's work in optimizer steps."""
+def _steps(spec: RunSpec, datasets: DatasetCache) -> float:
+    """Return a run's work in optimizer steps."""
     if spec.probe is not None:
         return spec.probe.steps + PROBE_STEPS
     return total_steps(spec, datasets.get(spec)) * EVALUATION_SHARE
 
 
 def _shape(spec: RunSpec) -> str:
-    """What a step's duration depends on."""
+    """Return a key of all that a step's duration depends on."""
     train = (spec.train.batch_size, spec.train.optimizer, spec.train.precision)
     parts = (spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, spec.input, train)
     return repr(parts)
 
 
-def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
-    """Duration of the fastest of a few optimizer steps; None if they fail."""
+def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:
+    """Return the duration of the fastest of a few optimizer steps; None if they fail."""
     try:
         return _timed_steps(spec, datasets)
     except BaseException as error:  # whatever it is, it will be a row with its reason
@@ -77,7 +76,7 @@ def _seconds_per_step(spec: RunSpec, datasets: Datasets) -> float | None:
         return None
 
 
-def _timed_steps(spec: RunSpec, datasets: Datasets) -> float:
+def _timed_steps(spec: RunSpec, datasets: DatasetCache) -> float:
     experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec))
     prepare(experiment)
     epochs = (epoch_batches(experiment, spec.train.batch_size, i) for i in itertools.count())
@@ -85,7 +84,7 @@ def _timed_steps(spec: RunSpec, datasets: Datasets) -> float:
 
 
 def fastest_step(experiment: Experiment, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
-    """Seconds of the fastest of a few optimizer steps, the reading of their batches included."""
+    """Return the seconds of the fastest of a few optimizer steps, reading of batches included."""
     durations = []
     for _ in range(STEPS):
         start = time.perf_counter()

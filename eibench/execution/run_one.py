@@ -16,10 +16,9 @@ import torch
 import eibench
 from eibench.data import ImageData
 from eibench.errors import Control, UserError, described, pass_on, text_of
-from eibench.execution.dataset_cache import Datasets
-from eibench.execution.device import device_name
+from eibench.execution.dataset_cache import DatasetCache
+from eibench.execution.device import PeakMemory, device_name
 from eibench.execution.environment import SuiteSource, environment
-from eibench.execution.memory import reset_peak
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.probe.run import probe
@@ -42,7 +41,7 @@ EpochListener = Callable[[dict[str, Any]], None]
 
 
 class _ListenerFailed(Control):
-    """An error of whoever listens to the epochs, which is none of the run."""
+    """An error of the epochs' listener, which is none of the run."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -53,7 +52,7 @@ def execute(
     run: PlannedRun,
     suite: SuiteSource,
     folder: RunFolder,
-    datasets: Datasets,
+    datasets: DatasetCache,
     on_epoch: EpochListener,
 ) -> dict[str, Any]:
     """Train or probe `run` and write its record, which is returned.
@@ -73,7 +72,7 @@ def execute(
         if run.spec.probe is not None:
             outcome = _probe(run.spec, folder, data)
         else:
-            outcome["result"] = _train(run, folder, data, progress, _apart(on_epoch))
+            outcome["result"] = _train(run, folder, data, progress, _mark_errors(on_epoch))
         status, reason = OK, None
     except Diverged as error:
         status, reason = DIVERGED, text_of(error)
@@ -92,8 +91,8 @@ def execute(
     return record
 
 
-def _apart(on_epoch: EpochListener) -> EpochListener:
-    """The listener, whose errors are told from those of the run."""
+def _mark_errors(on_epoch: EpochListener) -> EpochListener:
+    """Return the listener with its errors marked as such, unlike those of the run."""
 
     def tell(record: dict[str, Any]) -> None:
         try:
@@ -105,8 +104,10 @@ def _apart(on_epoch: EpochListener) -> EpochListener:
 
 
 def _trace() -> str:
-    """The traceback of the error at hand, its files named from where Python finds them: a record is
-    for others, whom this machine's folders tell nothing."""
+    """Return the traceback of the current error, with paths relative to Python's search path.
+
+    A record is read elsewhere, where this machine's folders mean nothing.
+    """
     try:
         text = traceback.format_exc()
     except Exception:  # the error's class can break that too
@@ -120,7 +121,7 @@ def _trace() -> str:
 def failure(
     run: PlannedRun, suite: SuiteSource, folder: RunFolder, status: str, reason: str
 ) -> dict[str, Any]:
-    """The record, written, of a run that could not say itself how it ended."""
+    """Write and return the record of a run whose process could not write it."""
     outcome = {"result": {}, "cost": dict(NO_COST)}
     record = _record(run, suite, status, reason, None, outcome)
     folder.finish(record)
@@ -135,7 +136,7 @@ def _record(
     device: str | None,
     outcome: dict[str, Any],
 ) -> dict[str, Any]:
-    """What `record.json` holds."""
+    """Return the content of `record.json`."""
     return {
         "schema": SCHEMA,
         "suite": suite.name,
@@ -162,7 +163,7 @@ def _train(
     on_epoch: EpochListener,
 ) -> dict[str, Any]:
     """Train to the end, saving after every epoch; fills `progress` and returns the result."""
-    peak = reset_peak(data.train.labels.device)
+    peak = PeakMemory(data.train.labels.device)
     check_batches(run.spec, data)
     experiment = _resumed(run.spec, data, folder, progress) or _fresh(run.spec, data)
     spec = {**run.spec.to_dict(), **run.spec.sources()}
@@ -181,14 +182,14 @@ def _train(
 
 def _probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
     """Probe and return what its record says, peak memory included."""
-    peak = reset_peak(data.train.labels.device)
+    peak = PeakMemory(data.train.labels.device)
     outcome = probe(spec, data, lambda: folder.begin({**spec.to_dict(), **spec.sources()}))
     outcome["cost"]["peak_memory_mib"] = peak.mib()
     return outcome
 
 
 def _fresh(spec: RunSpec, data: ImageData) -> Experiment:
-    """An experiment that has not begun."""
+    """Return an experiment that has not begun."""
     experiment = build(spec, data)
     torch.manual_seed(spec.seed)
     prepare(experiment)
@@ -198,7 +199,7 @@ def _fresh(spec: RunSpec, data: ImageData) -> Experiment:
 def _resumed(
     spec: RunSpec, data: ImageData, folder: RunFolder, progress: Progress
 ) -> Experiment | None:
-    """The experiment as its checkpoint has it, and `progress` with it; None without one."""
+    """Return the experiment of the checkpoint and update `progress`; None without a checkpoint."""
     if not os.path.lexists(folder.checkpoint):
         return None
     experiment = build(spec, data)
@@ -212,7 +213,7 @@ def _resumed(
 
 
 def _cost(progress: Progress, images: int) -> dict[str, float | None]:
-    """Seconds, throughput of `images` an epoch, and peak memory, over all epochs of the run."""
+    """Return seconds, throughput of `images` an epoch, and peak memory, over all epochs."""
     costs = [record["cost"] for record in progress.history]
     if not costs:
         return dict(NO_COST)
@@ -226,7 +227,7 @@ def _cost(progress: Progress, images: int) -> dict[str, float | None]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the host (torch has no class for the latter)."""
+    """Return whether memory ran out, on a GPU or on the host (for which torch has no class)."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in text_of(error)

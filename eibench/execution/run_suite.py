@@ -9,34 +9,35 @@ from typing import Any, Protocol
 import torch
 
 from eibench.errors import UserError
-from eibench.execution.dataset_cache import Datasets, check_buildable, local_data
+from eibench.execution.dataset_cache import DatasetCache, check_buildable, local_data
+from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.lock import locked
-from eibench.execution.memory import keep_freed_memory
-from eibench.execution.workers import Workers
+from eibench.execution.slots import Slots
+from eibench.execution.workers import open_slots
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import member
 from eibench.results.plan_file import write_plan
 from eibench.results.store import OK, RunFolder
 
 
-class Listener(Protocol):
-    """Who is told how the work goes; the command line shows it.
+class SuiteListener(Protocol):
+    """A receiver of the progress of runs; the command line shows it.
 
     With several runs at a time, `started` and `epoch` come from several threads.
     """
 
     def skipped(self, run: PlannedRun, record: dict[str, Any]) -> None:
-        """`run` had already finished."""
+        """Note that `run` had already finished."""
 
     def started(self, run: PlannedRun) -> None:
-        """`run` begins, or goes on."""
+        """Note that `run` begins, or goes on."""
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
-        """An epoch of `run` is done."""
+        """Note that an epoch of `run` is done."""
 
     def finished(self, run: PlannedRun, record: dict[str, Any]) -> None:
-        """`run` has its record."""
+        """Note that `run` has its record."""
 
 
 def run_plan(
@@ -44,11 +45,11 @@ def run_plan(
     runs: Iterable[PlannedRun],
     root: Path,
     device: torch.device,
-    listener: Listener,
+    listener: SuiteListener,
     fail_fast: bool = False,
     jobs: int = 1,
 ) -> list[str]:
-    """Execute `runs` of `plan` under `root`, `jobs` at a time; a status for each run looked at.
+    """Execute `runs` of `plan` under `root`, `jobs` at a time; return the status of each.
 
     Finished runs are skipped, interrupted ones go on, failed ones other than diverged are tried
     again. With `fail_fast` no run begins after the first failure.
@@ -59,13 +60,13 @@ def run_plan(
     """
     keep_freed_memory()
     runs = list(runs)
-    datasets = Datasets(device)
+    datasets = DatasetCache(device)
     check_buildable(runs, datasets)
     folder = member(root, plan.name)
-    with locked(folder), Workers(jobs, datasets, plan.plugins) as workers:
+    with locked(folder), open_slots(jobs, datasets, plan.plugins) as slots:
         write_plan(folder, plan)
         suite = suite_source(plan.name, [*plan.files, *local_data(run.spec for run in runs)])
-        statuses = _run_all(suite, runs, folder, workers, listener, fail_fast)
+        statuses = _run_all(suite, runs, folder, slots, listener, fail_fast)
         if len(statuses) == len(runs):
             _check_kept(folder, plan, runs)
         return statuses
@@ -87,16 +88,16 @@ def _run_all(
     suite: SuiteSource,
     runs: list[PlannedRun],
     folder: Path,
-    workers: Workers,
-    listener: Listener,
+    slots: Slots,
+    listener: SuiteListener,
     fail_fast: bool,
 ) -> list[str]:
-    """The statuses of `runs`, in the order in which they ended."""
+    """Return the statuses of `runs`, in the order in which they ended."""
     statuses: list[str] = []
     left = iter(runs)
 
     def following() -> PlannedRun | None:
-        """The next run that is due; those before it that have ended are passed over."""
+        """Return the next run that is due; those before it that have ended are passed over."""
         for run in left:
             earlier = RunFolder(folder / run.run_id).final_record()
             if earlier is None:
@@ -108,9 +109,9 @@ def _run_all(
     def work(run: PlannedRun) -> dict[str, Any]:
         listener.started(run)
         files = RunFolder(folder / run.run_id)
-        return workers.execute(run, suite, files, lambda epoch: listener.epoch(run, epoch))
+        return slots.execute(run, suite, files, lambda epoch: listener.epoch(run, epoch))
 
-    for run, record in workers.each(work, following):
+    for run, record in slots.each(work, following):
         listener.finished(run, record)
         statuses.append(record["status"])
         if fail_fast and record["status"] != OK:

@@ -1,7 +1,11 @@
-"""Where runs are executed: in this process, or several at a time in processes of their own.
+"""Worker processes: several runs at a time on this machine.
 
 Each process has its share of the CPU's threads and its own copy of the data. A process that dies
-takes one run with it, which gets a record that says so.
+takes one run with it, which gets a record that says so. Parent and worker talk over a pipe:
+
+    parent -> worker    a `_Job`, then True (go on) or False (stop) after each epoch
+    worker -> parent    ("epoch", record) ..., then one of ("record", record), ("failed", reason),
+                        ("unwritten", arguments of an OSError), ("stopped", None)
 """
 
 from __future__ import annotations
@@ -12,118 +16,76 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import torch
 
-from eibench.errors import Control, described
-from eibench.execution.dataset_cache import Datasets
+from eibench.errors import described
+from eibench.execution.dataset_cache import DatasetCache
+from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource
 from eibench.execution.lock import attend
-from eibench.execution.memory import keep_freed_memory
 from eibench.execution.run_one import EpochListener, execute, failure
+from eibench.execution.slots import Slots, Stop, ThisProcess
 from eibench.plan.plugins import Loaded, load_plugin
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import ERROR, RunFolder
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 KILLED = -9
 """Exit code of a process that the system ended without asking."""
-
-
 CHECK = 1.0
 """Seconds between two looks at whether a process that says nothing is still there."""
 GRACE = 5.0
 """Seconds that a process has to end in before it is killed."""
 
 
-class Stop(Control):
-    """Raised where an epoch is heard of: the run ends there, and can go on later."""
-
-
 class _Died(Exception):
     """The process at the other end of a pipe is gone, or no longer listens."""
 
 
-class Workers:
-    """`jobs` runs at a time; one job is this process itself."""
+def open_slots(jobs: int, datasets: DatasetCache, plugins: Sequence[Loaded] = ()) -> Slots:
+    """Return `jobs` slots on this machine; one job is this process itself."""
+    return WorkerProcesses(jobs, datasets.device, plugins) if jobs > 1 else ThisProcess(datasets)
 
-    def __init__(self, jobs: int, datasets: Datasets, plugins: Sequence[Loaded] = ()) -> None:
-        self.jobs, self.datasets = jobs, datasets
-        self.idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
-        self.processes: list[_Process] = []
-        self.threads: ThreadPoolExecutor | None = None
-        if jobs > 1:
-            threads = max(1, torch.get_num_threads() // jobs)
-            entries = [plugin.entry for plugin in plugins]
-            device = str(datasets.device)
-            self.processes = [_Process(device, threads, entries) for _ in range(jobs)]
-            self.threads = ThreadPoolExecutor(jobs)
-            for process in self.processes:
-                self.idle.put(process)
 
-    def __enter__(self) -> Self:
-        return self
+class WorkerProcesses(Slots):
+    """Several slots: processes of their own, each with its share of the CPU's threads."""
 
-    def __exit__(self, *error: object) -> None:
-        """End the processes at once; runs under way keep their last epoch."""
+    def __init__(self, count: int, device: torch.device, plugins: Sequence[Loaded] = ()) -> None:
+        self.count = count
+        threads = max(1, torch.get_num_threads() // count)
+        entries = [plugin.entry for plugin in plugins]
+        self.processes = [_WorkerProcess(str(device), threads, entries) for _ in range(count)]
+        self.idle: queue.SimpleQueue[_WorkerProcess] = queue.SimpleQueue()
         for process in self.processes:
-            process.end()
-        if self.threads is not None:
-            self.threads.shutdown(cancel_futures=True)
-
-    def each(
-        self, work: Callable[[Item], Result], following: Callable[[], Item | None]
-    ) -> Iterator[tuple[Item, Result]]:
-        """Every item with what `work` makes of it, as it is done.
-
-        `following` gives the next item; None: none now. It is asked again whenever one is done.
-        """
-        if self.threads is None:
-            while (item := following()) is not None:
-                yield item, work(item)
-            return
-        pending: dict[Future[Result], Item] = {}
-        while True:
-            while len(pending) < self.jobs and (item := following()) is not None:
-                pending[self.threads.submit(work, item)] = item
-            if not pending:
-                return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
+            self.idle.put(process)
 
     def execute(
         self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
     ) -> dict[str, Any]:
-        """Train or probe `run`; see `eibench.execution.run_one.execute`.
-
-        Raises:
-            Stop: `on_epoch` raised it.
-            OSError: the record cannot be written.
-        """
-        if not self.processes:
-            return execute(run, suite, folder, self.datasets, on_epoch)
+        """Train or probe `run` in an idle process; see `Slots.execute`."""
         process = self.idle.get()
         try:
             return process.execute(run, suite, folder, on_epoch)
         finally:
             self.idle.put(process)
 
+    def close(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.end()
+
 
 @dataclass(frozen=True)
 class _Job:
-    """A run as it is sent: classes of plugins are not known at the other end yet."""
+    """A run as it is sent, in plain values: the worker has not loaded the plugins yet."""
 
     run_id: str
     spec: dict[str, Any]
@@ -133,21 +95,23 @@ class _Job:
     folder: Path
 
 
-class _Process:
-    """One process that executes the runs it is sent, from the first of them on."""
+class _WorkerProcess:
+    """One process that executes the runs it is sent; it starts with the first of them."""
+
+    starting = threading.Lock()
+    """Held while a process starts, one at a time: a half-started one cannot be ended, and two must
+    not inherit each other's pipes."""
 
     def __init__(self, device: str, threads: int, plugins: list[str]) -> None:
         self.settings = (device, threads, plugins)
         self.ended = False
-        self.starting = threading.Lock()
-        """Held while the process starts: what is half made cannot be ended."""
         self.process: Any = None
         self.pipe: Connection
 
     def execute(
         self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
     ) -> dict[str, Any]:
-        """The record of `run`, executed by the process."""
+        """Return the record of `run`, executed by the process."""
         self._start()
         try:
             return self._converse(run, suite, folder, on_epoch)
@@ -158,7 +122,7 @@ class _Process:
             return failure(run, suite, folder, ERROR, f"the process that ran it died ({cause}")
         except Stop:
             raise
-        except BaseException:  # of whoever listens: the process waits for an answer
+        except BaseException:  # of the listener; the process waits for an answer
             self._finish()
             raise
 
@@ -168,7 +132,7 @@ class _Process:
         """Send the run, answer each epoch, and return the record.
 
         Raises:
-            _Died: the process died. What the listener raises, that of a full disk perhaps, passes.
+            _Died: the process died. Exceptions of the listener (a full disk, perhaps) pass.
         """
         process = self.process
         spec = run.spec.to_dict()
@@ -176,7 +140,7 @@ class _Process:
         while True:
             kind, content = self._receive(process)
             if kind == "epoch":
-                self._send(_goes_on(on_epoch, content))
+                self._send(_may_go_on(on_epoch, content))
             elif kind == "record":
                 return dict(content)
             elif kind == "failed":
@@ -193,8 +157,10 @@ class _Process:
             raise _Died from None
 
     def _receive(self, process: Any) -> Any:
-        """The next message. An end of the file is not waited for: what the process has started may
-        outlive it, and hold the pipe open."""
+        """Return the next message.
+
+        The pipe's end is not waited for: children of the process may outlive it and hold it open.
+        """
         try:
             while not self.pipe.poll(CHECK):
                 if not process.is_alive() and not self.pipe.poll():
@@ -204,13 +170,13 @@ class _Process:
             raise _Died from None
 
     def _start(self) -> None:
-        """Start the process unless it runs; `KeyboardInterrupt` when none shall start any more."""
+        """Start the process unless it runs; raise `KeyboardInterrupt` once it was ended."""
         with self.starting:
             if self.ended:
                 raise KeyboardInterrupt
             if self.process is not None:
                 return
-            _leave_interrupts_to_main()
+            _block_interrupts()
             context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
             self.pipe, other = context.Pipe()
             process = context.Process(target=_serve, args=(other, *self.settings), daemon=False)
@@ -219,7 +185,7 @@ class _Process:
             self.process = process
 
     def _cause_of_death(self) -> str:
-        """The process's signal or exit code in words; the next run gets a new process."""
+        """Return the process's signal or exit code in words; the next run gets a new process."""
         process = self.process
         if process is None:  # ended by us in this moment
             raise KeyboardInterrupt
@@ -250,15 +216,18 @@ class _Process:
         self._finish()
 
 
-def _leave_interrupts_to_main() -> None:
-    """No SIGINT for this thread, nor for a process that it starts: while that one imports torch, an
-    interrupt from the keyboard would end it with a traceback."""
+def _block_interrupts() -> None:
+    """Block SIGINT for this thread and for processes that it starts.
+
+    While such a process imports torch, an interrupt would end it with a traceback.
+    """
     if hasattr(signal, "pthread_sigmask"):  # POSIX
-        resource_tracker.ensure_running()  # which lets them in again where it starts
+        resource_tracker.ensure_running()  # starting it unblocks SIGINT
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _goes_on(on_epoch: EpochListener, record: dict[str, Any]) -> bool:
+def _may_go_on(on_epoch: EpochListener, record: dict[str, Any]) -> bool:
+    """Tell the listener of an epoch; return False if it stops the run."""
     try:
         on_epoch(record)
     except Stop:
@@ -267,7 +236,7 @@ def _goes_on(on_epoch: EpochListener, record: dict[str, Any]) -> bool:
 
 
 def _end_with_parent() -> None:
-    """Leave when the parent is gone, killed perhaps: another may be at the same runs soon."""
+    """Exit when the parent is gone, killed perhaps: another may be at the same runs soon."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for([parent.sentinel])
@@ -275,19 +244,21 @@ def _end_with_parent() -> None:
 
 
 def _serve(pipe: Connection, device: str, threads: int, plugins: list[str]) -> None:
-    """What a process does: execute runs until it is ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
+    """Execute runs until the process is ended: the main function of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     keep_freed_memory()
-    datasets = Datasets(torch.device(device))
+    datasets = DatasetCache(torch.device(device))
     with contextlib.suppress(OSError, EOFError):  # the parent is gone
         while True:
             pipe.send(_served(pipe, datasets, plugins, pipe.recv()))
 
 
-def _served(pipe: Connection, datasets: Datasets, plugins: list[str], job: _Job) -> tuple[str, Any]:
-    """Execute a run; the last message about it."""
+def _served(
+    pipe: Connection, datasets: DatasetCache, plugins: list[str], job: _Job
+) -> tuple[str, Any]:
+    """Execute a run and return the last message about it."""
 
     def on_epoch(record: dict[str, Any]) -> None:
         pipe.send(("epoch", record))

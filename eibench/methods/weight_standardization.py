@@ -43,7 +43,7 @@ class WeightStandardization(Method):
 
     def _gain(self) -> float:
         """Return the gain of a layer fed by spikes."""
-        from eibench.nn.initializers import spike_deviation
+        from eibench.methods.initializers import spike_deviation
 
         lif = self.lif
         return 1 / spike_deviation(lif["tau"], lif["threshold"], lif["reset"], self.timesteps)

@@ -73,7 +73,7 @@ class NoNorm(Method):
 
         The spikes are sums of `summed` trains. None where torch draws the weights.
         """
-        from eibench.nn.initializers import fluctuation_std, spikeinit_first_std, spikeinit_std
+        from eibench.methods.initializers import fluctuation_std, spikeinit_first_std, spikeinit_std
 
         tau, threshold = self.lif["tau"], self.lif["threshold"]
         if self.options.init == "fluctuation":

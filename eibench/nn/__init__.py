@@ -18,17 +18,13 @@ from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
-from eibench.nn.homeostasis import HomeostaticLIF
-from eibench.nn.lif import LIF
-from eibench.nn.membrane_norm import MPBNLIF
 from eibench.nn.model import first_input, initialize, project_
-from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
+from eibench.nn.neurons import LIF, MPBNLIF, HomeostaticLIF, KWinners
+from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
 from eibench.nn.pool import AvgPool2d
-from eibench.nn.sample_norms import GroupNorm2d
 from eibench.nn.sequence_norms import BNTT2d, TAB2d, TEBatchNorm2d
 from eibench.nn.time import Current, TimeDistributed
 from eibench.nn.weight_norm import WSConv2d
-from eibench.nn.winners import KWinners
 
 __all__ = [
     "LIF",

@@ -1,4 +1,4 @@
-"""`Chain`: parts one after another, of which an E-I layer and its neuron may be computed as one."""
+"""`Chain`: parts one after another; an E-I layer and its neuron may be computed as one function."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from eibench.nn.autograd import tracing
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.homeostasis import HomeostaticLIF
-from eibench.nn.hooks import watched
-from eibench.nn.lif import LIF
-from eibench.nn.time import copies, repeat, through
-from eibench.nn.tracing import tracing
+from eibench.nn.neurons import LIF, HomeostaticLIF
+from eibench.nn.time import apply_part, copy_step, is_hooked, repeat_step
 
 NEURONS = (LIF, HomeostaticLIF)
 
@@ -31,20 +29,20 @@ class Chain(nn.Sequential):
         times = 0
         while parts:
             part = parts.popleft()
-            if parts and isinstance(x, Tensor) and _fire_together(part, parts[0], x):
-                x, times = part.fire(repeat(x, times) if times else x, parts.popleft()), 0
+            if parts and isinstance(x, Tensor) and _may_fuse(part, parts[0], x):
+                x, times = part.fire(repeat_step(x, times) if times else x, parts.popleft()), 0
             else:
-                reads = type(part) in NEURONS and not watched(part)
-                x, times = through(part, x, times, reads)
-        return copies(x, times) if times else x
+                reads = type(part) in NEURONS and not is_hooked(part)
+                x, times = apply_part(part, x, times, reads)
+        return copy_step(x, times) if times else x
 
 
-def _fire_together(layer: nn.Module, neuron: nn.Module, x: Tensor) -> bool:
-    """Return whether the two are computed as one for activity `x`."""
+def _may_fuse(layer: nn.Module, neuron: nn.Module, x: Tensor) -> bool:
+    """Return whether layer and neuron are computed as one function for activity `x`."""
     return (
         isinstance(layer, EILayer)
         and layer.fires
         and type(layer).forward is EILayer.forward
         and type(neuron) is LIF
-        and not (watched(layer) or watched(neuron) or x.is_meta or tracing())
+        and not (is_hooked(layer) or is_hooked(neuron) or x.is_meta or tracing())
     )

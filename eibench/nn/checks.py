@@ -1,4 +1,4 @@
-"""Activity that does not fit a module: one message in place of a broadcast that goes wrong."""
+"""Errors for arguments out of range and for activity that does not fit a module."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import torch
 from torch import Tensor, nn
 
 HINT = "; a batch without time needs the axis: x.expand(T, *x.shape)"
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
 
 def shape_of(x: Tensor) -> str:

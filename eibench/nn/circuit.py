@@ -1,4 +1,4 @@
-"""What can be switched off or replaced in the E-I circuit, in its initialisation and in learning.
+"""Variants of the E-I circuit, of its initialisation and of its learning.
 
 The defaults are the paper's (Liu, Ding and Yu, ICLR 2026). Each other value is one change to the
 equations of `functional.ei` and `functional.ei_init`, for ablations and searches.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eibench.nn import functional as F
+from eibench.nn.checks import one_of
 from eibench.nn.functional.ei_init import LATERAL, LAWS, MATCHES
 
 STABILIZATIONS = ("adaptive", "epsilon", "leak", "none")
@@ -16,12 +17,6 @@ CELLS = ("rectifier", "lif")
 STATISTICS = ("data", "fixed", "kaiming", "xavier")
 SILENT_LAYER = ("error", "fixed")
 CALIBRATIONS = ("none", "neuron")
-
-
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless `value` is `allowed`."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Circuit:
     divisive: bool = True
     """Divisive inhibition; without it there is no quotient, no S and no g_I."""
     stabilization: str = "adaptive"
-    """What S puts in place of an exact zero of I_div: `adaptive` the sample's smallest positive
+    """The value of S in place of an exact zero of I_div: `adaptive` the sample's smallest positive
     I_div, `epsilon` a constant, `none` nothing (0 / 0 is then not a number). `leak` adds a constant
     to every divisor instead: shunting inhibition beside a leak conductance."""
     epsilon: float = 1e-6
@@ -46,7 +41,7 @@ class Circuit:
     """The constant of `leak`; I_div starts with a mean of sqrt(V), 0.37 for spikes at a rate of
     0.17. The semi-saturation constant of divisive normalization (Heeger 1992)."""
     straight_through: bool = True
-    """Whether S is the identity in the backward pass; else it has the derivative of what it does
+    """S is the identity in the backward pass; else it has the derivative of its own replacement
     (equal minima share it)."""
     kappa: float = 1.0
     """The gradient of W_EI is multiplied by d^-kappa, d being the fan-in."""
@@ -72,19 +67,20 @@ class Circuit:
 
     @property
     def straight(self) -> bool:
-        """Whether the backward pass takes S for the identity, by rule or because it is one but for
-        a constant."""
+        """Return whether S is the identity backward, by rule or because it only adds a constant."""
         return self.straight_through or self.stabilization in ("leak", "none")
 
     @property
     def linear_cells(self) -> bool:
-        """Whether inhibitory cells are linear, s_I = W_IE * x: under Dale's law that is never
-        negative. Without it they have a rectifier."""
+        """Return whether inhibitory cells are linear, s_I = W_IE * x, >= 0 under Dale's law.
+
+        Without it they have a rectifier.
+        """
         return self.dale and self.inhibitory_cell == "rectifier"
 
     @property
     def stabilize(self) -> F.Stabilization:
-        """S, going forward."""
+        """Return the rule S."""
         kind = self.stabilization
         return F.Stabilization(
             kind == "adaptive",
@@ -95,7 +91,7 @@ class Circuit:
 
 @dataclass(frozen=True)
 class EIInit:
-    """How the weights and gains of an E-I layer are drawn.
+    """The rule by which the weights and gains of an E-I layer are drawn.
 
     Raises:
         ValueError: a value is out of its range.
@@ -108,14 +104,14 @@ class EIInit:
     init_rate: float = 0.2
     """Spikes per neuron and step that `fixed` assumes."""
     silent_layer: str = "error"
-    """What to do with activity that gives no statistics, being silent or the same for every sample:
+    """The answer to activity that gives no statistics, silent or the same for every sample:
     raise an `error`, or go on with the `fixed` ones. A circuit that lacks a part may need it."""
     weight_law: str = "exponential"
     """Law of W_EE and W_IE: `exponential`, `half_normal`, `log_normal`, `gamma`."""
     law_shape: float = 1.0
     """Shape k of `gamma`, or the deviation of the logarithm of `log_normal`."""
     law_match: str = "mean"
-    """What a law shares with the exponential law of mean lambda: its `mean` lambda or its
+    """Moment shared with the exponential law of mean lambda: the `mean` lambda or the
     `second_moment` 2 lambda^2."""
     topography: float | None = None
     """Deviation in pixels of a Gaussian over a kernel's positions that W_EE and W_IE are multiplied
@@ -160,7 +156,7 @@ class EIInit:
             raise ValueError(f"relay must be at least 0, not {self.relay}")
 
     def calibrated(self, intended: F.CurrentMoments) -> F.CurrentMoments:
-        """The moments that calibration gives a neuron's current, `intended` where none are set."""
+        """Return the moments that calibration gives a neuron's current; by default `intended`."""
         mean, deviation = self.calibration_mean, self.calibration_deviation
         return F.CurrentMoments(
             intended.mean if mean is None else mean,
@@ -170,7 +166,7 @@ class EIInit:
 
 @dataclass(frozen=True)
 class Balance:
-    """What keeps an E-I layer balanced while it learns: nothing in the paper.
+    """The rules that keep an E-I layer balanced while it learns; the paper has none.
 
     Raises:
         ValueError: a value is out of its range.
@@ -197,7 +193,7 @@ PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE = Circuit(), EIInit(), Balance()
 
 
 def departures(circuit: Circuit, init: EIInit, balance: Balance) -> str:
-    """What is not the paper's, for a layer's `repr`."""
+    """Return the values that differ from the paper's, for a layer's `repr`."""
     papers = (PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE)
     parts = zip((circuit, init, balance), papers, strict=True)
     return "".join(f", {part}" for part, paper in parts if part != paper)

@@ -1,4 +1,4 @@
-"""Drawing the weights of an E-I layer: what `EILayer.initialize` does, law by law."""
+"""Drawing and calibration of an E-I layer's weights, for `EILayer.initialize`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ROUNDING = 1e-6
 """A deviation this small against mean and wanted deviation is one of rounding, in float32."""
 
 
-class Drawn(NamedTuple):
-    """What drawing the synapses leaves to be known."""
+class DrawnWeights(NamedTuple):
+    """Statistics and scales that the synapses were drawn with."""
 
     gain: float
     """g_I."""
     statistics: F.InitStatistics | None
-    """What was taken for m, q and V; None where nothing was."""
+    """m, q and V; None where none were used."""
     moments: tuple[float, float]
     """Mean and variance that the weights were drawn with; zeros without statistics."""
     relay: float = 0.0
-    """What was added to one weight of each row of W_EE."""
+    """Added to one weight of each row of W_EE."""
 
 
 class InitializationError(ValueError):
@@ -43,7 +43,7 @@ class InitializationError(ValueError):
 
 def draw_synapses(
     weights: Sequence[Tensor], x: Tensor, fan_in: int, init: EIInit, generator: Generator | None
-) -> Drawn:
+) -> DrawnWeights:
     """Fill `weights` (W_EE, and W_IE where there is one) for activity `x` [N, ...].
 
     Raises:
@@ -53,7 +53,7 @@ def draw_synapses(
         for weight in weights:
             drawn = NORMAL[init.init_statistics](_like(weight, generator), generator=generator)
             weight.copy_(drawn.abs_().mul_(init.weight_scale))
-        return Drawn(init.gain_scale, None, (0.0, 0.0))
+        return DrawnWeights(init.gain_scale, None, (0.0, 0.0))
     stats = _statistics(x, init)
     mean = F.weight_scale(stats, fan_in) * init.weight_scale
     law = (init.weight_law, init.law_shape, init.law_match)
@@ -69,7 +69,7 @@ def draw_synapses(
     relay = init.relay * math.sqrt(fan_in * moments[1])
     if relay > 0:
         F.add_identity_weight_(weights[0], relay)
-    return Drawn(gain, stats, moments, relay)
+    return DrawnWeights(gain, stats, moments, relay)
 
 
 def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> None:
@@ -79,8 +79,10 @@ def draw_lateral(weight: Tensor, init: EIInit, generator: Generator | None) -> N
 
 @torch.no_grad()
 def calibrate_(gain_e: Tensor, bias: Tensor, current: Tensor, wanted: F.CurrentMoments) -> None:
-    """Set g_E and b_E [n_E] so that `current` [T, B, n_E, ...], made with g_E = 1 and b_E = 0, gets
-    the wanted moments in each channel, over time, batch and positions.
+    """Set g_E and b_E [n_E] so that each channel of `current` gets the `wanted` moments.
+
+    `current` [T, B, n_E, ...] was made with g_E = 1 and b_E = 0; moments are over time, batch and
+    positions.
 
     A channel that does not vary beyond rounding keeps g_E = 1 and is shifted alone. Entries that
     are not finite (0 / 0 without stabilisation) do not count; a channel of these alone is left.
@@ -96,7 +98,7 @@ def calibrate_(gain_e: Tensor, bias: Tensor, current: Tensor, wanted: F.CurrentM
 
 
 def _statistics(x: Tensor, init: EIInit) -> F.InitStatistics:
-    """What `init` takes for the statistics of activity `x` [N, ...]."""
+    """Return the statistics that `init` uses for activity `x` [N, ...]."""
     fixed = F.bernoulli_statistics(init.init_rate)
     if init.init_statistics == "fixed":
         return fixed
@@ -110,7 +112,7 @@ def _statistics(x: Tensor, init: EIInit) -> F.InitStatistics:
 
 
 def _measured(x: Tensor) -> F.InitStatistics:
-    """Statistics of activity `x` [N, ...], or an error where it is no activity at all."""
+    """Return the statistics of activity `x` [N, ...]; raise an error where it is none."""
     if x.shape[0] < 2:
         raise InitializationError(f"E-I Init needs at least 2 samples (T * B), got {len(x)}")
     lowest = x.min().item()
@@ -126,6 +128,6 @@ def _measured(x: Tensor) -> F.InitStatistics:
 
 
 def _like(weight: Tensor, generator: Generator | None) -> Tensor:
-    """An empty tensor of the shape of `weight`, on the device that draws."""
+    """Return an unfilled tensor of the shape of `weight`, on the device that draws."""
     device = generator.device if generator is not None else weight.device
     return torch.empty(weight.shape, dtype=weight.dtype, device=device)

@@ -1,6 +1,7 @@
-"""What is done to whole models: E-I Init in forward order, what must hold after a step (Dale's law,
-and where it is asked for synaptic scaling and homeostasis), and a look at what reaches the first
-layer."""
+"""Operations on whole models: E-I Init in forward order, constraints after a step, first input.
+
+The constraints are Dale's law and, where asked for, synaptic scaling and homeostasis.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from eibench.nn import functional as F
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.homeostasis import HomeostaticLIF
+from eibench.nn.neurons import HomeostaticLIF
 
 M = TypeVar("M", bound=nn.Module)
 K = TypeVar("K", bound=nn.Module)
@@ -21,7 +22,7 @@ K = TypeVar("K", bound=nn.Module)
 
 @torch.no_grad()
 def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M:
-    """E-I Init through `model`, layer by layer in forward order, on one `batch`.
+    """Run E-I Init through `model`, layer by layer in forward order, on one `batch`.
 
     A single forward pass, in which each E-I layer is initialised from the activity that arrives
     just before it is used, and each `HomeostaticLIF` aims at the rate that follows; normalising
@@ -63,7 +64,7 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
     finally:
         for hook in hooks:
             hook.remove()
-    _spread_weights(model)
+    _broadcast_weights(model)
     return model
 
 
@@ -72,7 +73,7 @@ def _first(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
     return args[0] if args else next(iter(kwargs.values()))
 
 
-def _spread_weights(model: nn.Module) -> None:
+def _broadcast_weights(model: nn.Module) -> None:
     """Give each process the first one's state, in models that several processes train."""
     for module in model.modules():
         if isinstance(module, DistributedDataParallel):
@@ -84,7 +85,7 @@ def _spread_weights(model: nn.Module) -> None:
 
 @torch.no_grad()
 def project_(model: nn.Module) -> None:
-    """What must hold after each optimizer step, in place.
+    """Restore, in place, what must hold after each optimizer step.
 
     Dale's law: every sign-constrained parameter of `model` is clamped at zero from below, in one
     fused call; layers whose circuit is made without it are left alone. Then synaptic scaling, of
@@ -127,7 +128,7 @@ def _homeostatic(model: nn.Module) -> list[HomeostaticLIF]:
 
 @torch.no_grad()
 def first_input(model: nn.Module, batch: Tensor, kind: type[K]) -> tuple[K, Tensor]:
-    """The first module of `kind` that `batch` reaches in a forward pass, and its first input.
+    """Return the first module of `kind` that a forward pass of `batch` reaches, and its input.
 
     Raises:
         ValueError: the batch reaches none.

@@ -1,10 +1,10 @@
-"""Batch normalisation for activity over time, [T, B, C, H, W].
+"""Batch and group normalisation for activity over time, [T, B, C, H, W].
 
     y = gamma * (x - mean) / sqrt(var + eps) + beta
 
-They differ in what mean and var are taken over: all of T, B, H, W (`BatchNorm2d`), B, H, W at each
-step (`BatchNormPerStep2d`), and in the scale before gamma (`TDBatchNorm2d`). In evaluation each
-uses running statistics (momentum 0.1, unbiased variance, PyTorch's rule). A momentum of None makes
+Batch norms take mean and var over all of T, B, H, W (`BatchNorm2d`) or B, H, W at each step
+(`BatchNormPerStep2d`), or scale before gamma (`TDBatchNorm2d`). In evaluation each uses running
+statistics (momentum 0.1, unbiased variance, PyTorch's rule). A momentum of None makes
 them cumulative averages, as in torch, so that `torch.optim.swa_utils.update_bn` serves all of them.
 """
 
@@ -26,8 +26,8 @@ class BatchNorm2d(nn.BatchNorm2d):
         return split_time(super().forward(merge_time(x)), x)
 
     def once(self, x: Tensor, times: int) -> Tensor:
-        """One [1, B, C, H, W] of `times` equal steps: the statistics of all of them are its own."""
-        return as_of_many(self, x, times)
+        """Compute one [1, B, C, H, W] of `times` equal steps, whose statistics are its own."""
+        return normalize_once(self, x, times)
 
 
 class BatchNormPerStep2d(nn.BatchNorm2d):
@@ -68,8 +68,38 @@ class TDBatchNorm2d(nn.BatchNorm2d):
         return split_time(y, x)
 
     def once(self, x: Tensor, times: int) -> Tensor:
-        """As `BatchNorm2d.once`."""
-        return as_of_many(self, x, times)
+        """Compute one of `times` equal steps, as `BatchNorm2d.once`."""
+        return normalize_once(self, x, times)
+
+
+class GroupNorm2d(nn.GroupNorm):
+    """Group norm of [T, B, C, H, W], each sample and step alone: no batch, no running statistics.
+
+    Mean and variance are over H, W and a group of channels, gamma and beta for each channel.
+    Training and evaluation are the same. A silent sample has variance 0 and gives beta; a nearly
+    silent one is lifted by up to 1 / sqrt(eps) = 316.
+
+    Sources: Wu and He, "Group Normalization" (ECCV 2018); Ba et al., "Layer Normalization" (2016).
+
+    Args:
+        num_features: channels C.
+        groups: groups wished for; the largest number up to it that divides C is used. One group
+            is layer norm over C, H and W.
+        scale: where gamma starts, the threshold of the neuron that follows.
+    """
+
+    def __init__(self, num_features: int, groups: int, scale: float = 1.0) -> None:
+        fitting = next(n for n in range(min(groups, num_features), 0, -1) if num_features % n == 0)
+        super().__init__(fitting, num_features)
+        nn.init.constant_(self.weight, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        require_maps(self, x)
+        return split_time(super().forward(merge_time(x)), x)
+
+    def once(self, x: Tensor, times: int) -> Tensor:
+        """Compute one [1, B, C, H, W] of `times` equal steps."""
+        return self.forward(x)
 
 
 def normalize(
@@ -102,8 +132,8 @@ def normalize(
     return nn.functional.batch_norm(samples, mean, var, weight, bias, of_batch, factor, norm.eps)
 
 
-def as_of_many(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:
-    """`norm` of `x` [1, B, C, H, W], which learns what it would learn from `times` copies of it.
+def normalize_once(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:
+    """Return `norm(x)` for `x` [1, B, C, H, W]; update statistics as `times` copies of it would.
 
     Copies leave mean and variance as they are, but not the factor n / (n - 1) of the unbiased
     variance that goes into the running one.
@@ -116,7 +146,7 @@ def as_of_many(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:
     if n == 1:  # has no unbiased variance, and its copies have
         y = norm(x.expand(times, *x.shape[1:]))
         return y[:1]
-    norm.running_var = running.clone()  # what the backward pass holds must not change
+    norm.running_var = running.clone()  # the backward pass holds the old one
     try:
         y = norm(x)
         momentum = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum

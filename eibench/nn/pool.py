@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from eibench.nn.tracing import tracing
+from eibench.nn.autograd import tracing
 
 
 class _AvgPool(torch.autograd.Function):
@@ -20,14 +20,14 @@ class _AvgPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, k: int) -> Tensor:
         ctx.k, ctx.shape = k, x.shape
-        ctx.side_by_side = x.is_contiguous(memory_format=torch.channels_last)
+        ctx.channels_last = x.is_contiguous(memory_format=torch.channels_last)
         return nn.functional.avg_pool2d(x, k)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         k, (grad,) = ctx.k, grads
-        order = torch.channels_last if ctx.side_by_side else torch.contiguous_format
+        order = torch.channels_last if ctx.channels_last else torch.contiguous_format
         out = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=order)
         if ctx.shape[2] % k or ctx.shape[3] % k:
             out.zero_()  # pixels beyond the last whole square

@@ -1,4 +1,4 @@
-"""Whether a layer's weights have been drawn: one buffer says so, whoever writes to it."""
+"""The state "weights have been drawn" of a layer: one buffer, whoever writes to it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from eibench.nn.autograd import tracing
 from eibench.nn.checks import require_activity
 from eibench.nn.ei_init import InitializationError
-from eibench.nn.tracing import tracing
 
 
 class NotInitializedError(RuntimeError):
     """An E-I layer was used before E-I Init."""
 
 
-class _Reading(NamedTuple):
+class _FlagReading(NamedTuple):
     """The buffer as it was last read."""
 
     flag: Tensor
     version: int
-    """How often it had been written to; -1 where torch does not count."""
+    """Number of writes to it; -1 where torch does not count."""
     value: bool
 
 
@@ -38,7 +38,7 @@ class DrawnFromData(nn.Module):
     """
 
     initialized: Tensor
-    _reading: _Reading | None = None
+    _reading: _FlagReading | None = None
 
     def __init__(self, receptive_field: tuple[int, ...]) -> None:
         super().__init__()
@@ -54,10 +54,10 @@ class DrawnFromData(nn.Module):
             return self._known(flag, last)
         known = last is not None and last.flag is flag and last.version == _version(flag)
         if last is None or not (known and last.value and last.version >= 0):
-            last = self._reading = _Reading(flag, _version(flag), 0 < float(flag) < 2)
+            last = self._reading = _FlagReading(flag, _version(flag), 0 < float(flag) < 2)
         return last.value
 
-    def _known(self, flag: Tensor, last: _Reading | None) -> bool:
+    def _known(self, flag: Tensor, last: _FlagReading | None) -> bool:
         """Return the last reading; True where the buffer has been written to or lent since."""
         if last is None or last.version < 0:
             return True
@@ -69,7 +69,7 @@ class DrawnFromData(nn.Module):
         return lent or last.value
 
     def parametrized(self) -> list[str]:
-        """Names of tensors under Dale's law that `torch.nn.utils.parametrize` computes."""
+        """Return the tensors under Dale's law that `torch.nn.utils.parametrize` computes."""
         return [name for name in self._drawn if name != "bias" and is_parametrized(self, name)]
 
     def _mark(self, value: bool) -> None:
@@ -77,7 +77,7 @@ class DrawnFromData(nn.Module):
         with torch.no_grad():
             self.initialized.fill_(float(value))
         flag = self.initialized
-        self._reading = None if flag.is_meta else _Reading(flag, _version(flag), value)
+        self._reading = None if flag.is_meta else _FlagReading(flag, _version(flag), value)
 
     def _require_usable(self, x: Tensor) -> None:
         """Raise an error unless the layer is initialised and `x` is activity that fits it."""

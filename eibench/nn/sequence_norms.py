@@ -43,7 +43,7 @@ class StepBoundNorm2d(_BatchNorm):
             nn.init.zeros_(self.bias)
 
     def normalize(self, x: Tensor, t: int) -> Tensor:
-        """Samples `x` [N, C, H, W] under the parameters and running statistics of step `t`."""
+        """Normalise samples `x` [N, C, H, W] with parameters and running statistics of step `t`."""
         bias = None if self.bias is None else self.bias[t]
         mean = None if self.running_mean is None else self.running_mean[t]
         var = None if self.running_var is None else self.running_var[t]
@@ -90,7 +90,7 @@ class TAB2d(StepBoundNorm2d):
         return torch.stack([self._last(x[: t + 1], t) for t in range(self.timesteps)])
 
     def _last(self, steps: Tensor, t: int) -> Tensor:
-        """The last of `steps` [t + 1, B, C, H, W], normalised over all of them."""
+        """Return the last of `steps` [t + 1, B, C, H, W], normalised over all of them."""
         if not self.training:
             return self.p[t].square() * self.normalize(steps[t], t)
         normalized = self.normalize(merge_time(steps), t)

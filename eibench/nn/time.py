@@ -1,10 +1,10 @@
-"""Time as one more batch axis: for everything that has no memory between steps.
+"""Time as one more batch axis, for everything that has no memory between steps.
 
-A static image is the same input at every step. Made by `expand`, the steps share their memory,
-which shows; what has no memory then gives the same at every step too and is computed once, for the
-first layer of a network that is T times less work. Between the parts of a `Chain` or a `Current`
-the result stays one step. What leaves them has memory of its own for each step, so that it may be
-written to.
+A static image is the same input at every step. Made by `expand`, its steps share their memory,
+which can be seen (`is_repeated`). A part without memory between steps then gives the same at every
+step, and is computed once: T times less work for the first layer of a network. Between the parts of
+a `Chain` or a `Current` the result stays one step. The result that leaves them has memory of its
+own for each step, so that it may be written to.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
+from eibench.nn.autograd import tracing
 from eibench.nn.checks import shape_of
-from eibench.nn.hooks import made_in, watched
-from eibench.nn.tracing import tracing
 
-ALIKE = (nn.Conv2d, nn.Linear, nn.AvgPool2d)
+MEMORYLESS = (nn.Conv2d, nn.Linear, nn.AvgPool2d)
 """Modules that do the same to equal samples and keep no count of them; their subclasses may not."""
-FEW = 4
-"""Positions of a map up to which convolutions on a CPU are faster with channels apart."""
+SMALL_MAP = 4
+"""Positions of a map up to which convolutions on a CPU are faster in torch's default order."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def merge_time(x: Tensor) -> Tensor:
-    """[T, B, ...] as one batch of samples [T * B, ...].
+    """Return [T, B, ...] as one batch of samples [T * B, ...].
 
     Raises:
         ValueError: there are no such axes, or no time steps.
@@ -36,11 +37,14 @@ def merge_time(x: Tensor) -> Tensor:
 
 
 def split_time(samples: Tensor, like: Tensor) -> Tensor:
-    """[T * B, ...] as [T, B, ...], with T and B of `like`."""
+    """Return [T * B, ...] as [T, B, ...], with T and B of `like`."""
     return samples.view(*like.shape[:2], *samples.shape[1:])
 
 
-def repeats(x: Tensor) -> bool:
+# --- Equal steps ---------------------------------------------------------------------------------
+
+
+def is_repeated(x: Tensor) -> bool:
     """Return whether all steps of `x` [T, ...] are one and the same memory.
 
     Never while operations are recorded: the record has to serve other inputs too.
@@ -64,50 +68,89 @@ class _Repeat(torch.autograd.Function):
         return total, None
 
 
-def repeat(x: Tensor, times: int) -> Tensor:
-    """`x` [1, ...] at each of `times` steps [T, ...], without a copy: to be read, not written."""
+def repeat_step(x: Tensor, times: int) -> Tensor:
+    """Return `x` [1, ...] at each of `times` steps, without a copy: to be read, not written."""
     out = _Repeat.apply(x, times)
     assert isinstance(out, Tensor)
     return out
 
 
-def copies(x: Tensor, times: int) -> Tensor:
+def copy_step(x: Tensor, times: int) -> Tensor:
     """Return `x` [1, B, ...] at each of `times` steps [T, B, ...], each in memory of its own."""
     return torch.cat([x[0]] * times).view(times, *x.shape[1:])
 
 
-def spares(part: nn.Module) -> bool:
+def computes_once(part: nn.Module) -> bool:
     """Return whether `part` may compute one of several equal steps in place of all.
 
     Such a part has a method `once(x, times)`, from one [1, B, ...] of `times` equal steps to one of
-    its results, made for its own `forward`. A subclass with another `forward` does without, as
-    does a part that hooks wait for. A part that depends on others says `alike`.
+    its results, made for its own `forward`. A subclass with another `forward` does without, as does
+    a part with hooks. A part that depends on others has a property `memoryless`.
     """
     kind = type(part)
-    if not callable(getattr(part, "once", None)) or watched(part):
+    if not callable(getattr(part, "once", None)) or is_hooked(part):
         return False
-    if made_in(kind, "once") > made_in(kind, "forward"):
+    if _definition_depth(kind, "once") > _definition_depth(kind, "forward"):
         return False
-    alike: bool = getattr(part, "alike", True)
-    return alike
+    memoryless: bool = getattr(part, "memoryless", True)
+    return memoryless
 
 
-def laid_out(samples: Tensor, reader: nn.Module) -> Tensor:
-    """Samples [N, C, H, W] in the memory order that suits their `reader`; others as they are.
+def is_hooked(module: nn.Module) -> bool:
+    """Return whether a hook waits for a call of `module`, or its `forward` was replaced.
 
-    The channels of a position lie side by side (channels_last), but for small maps on a CPU and
-    where that is not safe. The order of a convolution's input is that of all that follows from it.
+    Hooks are its own and those of every module (`torch.nn.modules.module.register_module_*`). Old
+    style pruning, weight norm and spectral norm are hooks too.
+    """
+    if "forward" in vars(module) or any(getattr(module, kind) for kind in HOOKS):
+        return True
+    return any(getattr(torch_module, f"_global{kind}") for kind in HOOKS)
+
+
+def _definition_depth(kind: type[nn.Module], name: str) -> int:
+    """Return the number of bases between `kind` and the class that defines the attribute `name`."""
+    bases = kind.__mro__
+    return next((i for i, base in enumerate(bases) if name in vars(base)), len(bases))
+
+
+def apply_part(part: Any, x: Any, times: int, reads: bool = False) -> tuple[Any, int]:
+    """Return `part(x)`, and the number of equal steps that the result stands for.
+
+    Args:
+        part: the next module.
+        x: activity [T, B, ...], or [1, B, ...] of `times` equal steps, where that is not 0.
+        times: the number of equal steps, or 0.
+        reads: whether `part` only reads its input, and allocates its result.
+    """
+    if not times and isinstance(x, Tensor) and is_repeated(x) and computes_once(part):
+        x, times = x[:1], len(x)
+    if not times:
+        return part(x), 0
+    if computes_once(part):
+        return part.once(x, times), times
+    return part(repeat_step(x, times) if reads else copy_step(x, times)), 0
+
+
+# --- Order in memory -----------------------------------------------------------------------------
+
+
+def in_fast_order(samples: Tensor, reader: nn.Module) -> Tensor:
+    """Return samples [N, C, H, W] in the memory order that suits their `reader`; else unchanged.
+
+    That is channels_last, except for small maps on a CPU and where it is not safe. The order of a
+    convolution's input is that of all that follows from it.
     """
     if samples.dim() != 4 or samples.is_meta or tracing():
         return samples
-    apart = samples.device.type == "cpu" and (
-        samples.shape[2] * samples.shape[3] <= FEW or _overruns(reader, samples.shape[1])
+    default = samples.device.type == "cpu" and (
+        samples.shape[2] * samples.shape[3] <= SMALL_MAP
+        or _overruns_memory(reader, samples.shape[1])
     )
-    order = torch.contiguous_format if apart else torch.channels_last
+    order = torch.contiguous_format if default else torch.channels_last
     return samples.contiguous(memory_format=order)
 
 
-def _overruns(reader: nn.Module, channels: int) -> bool:
+def _overruns_memory(reader: nn.Module, channels: int) -> bool:
     """Return whether torch may write beyond its memory for the gradient of the reader's weights.
 
     Seen in torch 2.14.1 on an x86 CPU with AVX2 alone: convolutions of 1x1 with a stride over fewer
@@ -122,6 +165,9 @@ def _overruns(reader: nn.Module, channels: int) -> bool:
     return getattr(reader, "stride", 1) not in (1, (1, 1))
 
 
+# --- Modules -------------------------------------------------------------------------------------
+
+
 class TimeDistributed(nn.Module):
     """Apply `module` ([N, ...] to [N, ...]) to each step of [T, B, ...], as one batch of T * B."""
 
@@ -130,58 +176,40 @@ class TimeDistributed(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        if repeats(x) and self.alike:
-            return copies(self.once(x[:1], len(x)), len(x))
+        if is_repeated(x) and self.memoryless:
+            return copy_step(self.once(x[:1], len(x)), len(x))
         return self.once(x, 1)
 
     def once(self, x: Tensor, times: int) -> Tensor:
-        """The same for one of `times` equal steps."""
-        return split_time(self.module(laid_out(merge_time(x), self.module)), x)
+        """Compute one [1, B, ...] of `times` equal steps."""
+        return split_time(self.module(in_fast_order(merge_time(x), self.module)), x)
 
     @property
-    def alike(self) -> bool:
-        """Whether equal steps give equal results."""
-        return type(self.module) in ALIKE and not watched(self.module)
+    def memoryless(self) -> bool:
+        """Return whether equal steps give equal results."""
+        return type(self.module) in MEMORYLESS and not is_hooked(self.module)
 
 
 class Current(nn.Sequential):
     """Synapse and normalisation, activity [T, B, ...] to current [T, B, ...].
 
-    Of steps that are equal one is computed, up to the first part that does not spare the others.
+    Of steps that are equal one is computed, up to the first part that needs all of them.
     """
 
     def forward(self, x: Any) -> Any:
         times = 0
         for part in self:
-            x, times = through(part, x, times)
-        return copies(x, times) if times else x
+            x, times = apply_part(part, x, times)
+        return copy_step(x, times) if times else x
 
     def once(self, x: Tensor, times: int) -> Tensor:
-        """The same for one of `times` equal steps, where every part can."""
+        """Compute one [1, B, ...] of `times` equal steps, where every part can."""
         part: Any
         for part in self:
             x = part.once(x, times)
         return x
 
     @property
-    def alike(self) -> bool:
-        """Whether every part spares equal steps."""
-        return all(spares(part) for part in self)
-
-
-def through(part: Any, x: Any, times: int, reads: bool = False) -> tuple[Any, int]:
-    """Return `x` through `part`, and how many equal steps the result stands for.
-
-    Args:
-        part: the next module.
-        x: activity [T, B, ...], or [1, B, ...] of `times` equal steps, where that is not 0.
-        times: the number of equal steps, or 0.
-        reads: whether `part` reads its input alone, and makes its result anew.
-    """
-    if not times and isinstance(x, Tensor) and repeats(x) and spares(part):
-        x, times = x[:1], len(x)
-    if not times:
-        return part(x), 0
-    if spares(part):
-        return part.once(x, times), times
-    return part(repeat(x, times) if reads else copies(x, times)), 0
+    def memoryless(self) -> bool:
+        """Return whether every part may compute one of several equal steps."""
+        return all(computes_once(part) for part in self)

@@ -57,7 +57,7 @@ class WSConv2d(nn.Conv2d):
         self.register_buffer("gain", torch.tensor(gain))
 
     def standardized(self) -> Tensor:
-        """W^ [C_out, C_in, k, k]."""
+        """Return W^ [C_out, C_in, k, k]."""
         var, mean = torch.var_mean(self.weight, (1, 2, 3), keepdim=True)
         fan_in = self.weight[0].numel()
         return (self.weight - mean) * (self.gain * torch.rsqrt(fan_in * var + EPS))

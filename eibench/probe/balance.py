@@ -1,8 +1,7 @@
-"""Why a deep E-I network stops learning, in numbers of one layer: drift of the balance, share of
-the current that carries signal, what spikes tell of classes, share of the gradients that only moves
-means.
+"""Balance and signal of one layer, in numbers that explain why deep E-I networks stop learning.
 
-All sums are in float64.
+They are: drift of the balance, share of the current that carries signal, information on classes in
+the spikes, share of the gradient that only moves means. All sums are in float64.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ WEIGHTS = ("ee", "ie", "ei")
 
 
 def imbalances(i_ee: Tensor, i_sub: Tensor) -> Tensor | None:
-    """(mean(I_EE) - mean(I_sub)) / std(I_EE), with its sign, for each neuron [n_E].
+    """Return (mean(I_EE) - mean(I_sub)) / std(I_EE), with its sign, for each neuron [n_E].
 
     Means are a neuron's (channel's), over time, batch and positions of [T, B, n_E, ...]; the
     deviation is that of all entries. None where I_EE does not vary.
@@ -33,9 +32,9 @@ def imbalances(i_ee: Tensor, i_sub: Tensor) -> Tensor | None:
 
 
 def drift(before: Tensor | None, now: Tensor | None) -> float | None:
-    """Root mean square over neurons of how far their imbalance has moved; None without both.
+    """Return the root mean square over neurons of the change of imbalance; None without both.
 
-    It counts what moves a layer as a whole and what moves its neurons apart.
+    It counts changes of a layer as a whole and changes between its neurons.
     """
     if before is None or now is None:
         return None
@@ -43,7 +42,7 @@ def drift(before: Tensor | None, now: Tensor | None) -> float | None:
 
 
 def signal_share(current: Tensor) -> float | None:
-    """The share of a layer's variance that its input drives, of a `current` [T, B, C, ...].
+    """Return the share of the variance of `current` [T, B, C, ...] that the input drives.
 
     The variance between the batch's samples at one neuron, position and time step, averaged over
     these, over the variance of all entries; between 0 and 1. At a fixed place and time nothing but
@@ -60,7 +59,7 @@ def signal_share(current: Tensor) -> float | None:
 
 
 def class_signal(spikes: Tensor, labels: Tensor) -> float | None:
-    """How well the rates of `spikes` [T, B, C, ...] tell the classes `labels` [B] apart.
+    """Return how well rates of `spikes` [T, B, C, ...] separate the classes `labels` [B].
 
     The F ratio of an analysis of variance, of rates over time, summed over neurons and positions:
     variance between classes over that within, each over its degrees of freedom. About 1 where a
@@ -81,7 +80,7 @@ def class_signal(spikes: Tensor, labels: Tensor) -> float | None:
 
 
 def common_modes(synapses: Sequence[nn.Module]) -> dict[str, float | None]:
-    """For W_EE, W_IE and W_EI of `synapses`, the share of their gradient that is common mode.
+    """Return the share of the gradient of W_EE, W_IE and W_EI that is common mode.
 
     Squared norm of the gradient's mean mode (each row's mean in place of its entries) over that of
     the gradient, as the optimizer gets it; sums over all `synapses`. None without such weights, or

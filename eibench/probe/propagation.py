@@ -1,4 +1,4 @@
-"""Signal propagation: how activity goes forward and gradients come back, layer by layer.
+"""Signal propagation: activity forward and gradients backward, layer by layer.
 
 A layer is a neuron (`LIF`) in the order of the forward pass, with the synapses that feed it: the
 convolutions, matrices and E-I layers that were called since the neuron before it. Of each layer,
@@ -46,7 +46,7 @@ SYNAPSES = (_ConvNd, nn.Linear, EILayer)
 
 
 def advance(experiment: Experiment, steps: int) -> None:
-    """The first `steps` optimizer steps of training."""
+    """Make the first `steps` optimizer steps of training."""
     experiment.model.train()
     epochs = range(1, experiment.spec.train.epochs + 1)
     batches = itertools.chain.from_iterable(scheduled(experiment, epoch) for epoch in epochs)
@@ -56,7 +56,7 @@ def advance(experiment: Experiment, steps: int) -> None:
 
 @torch.no_grad()
 def imbalances_of(experiment: Experiment) -> list[Tensor | None]:
-    """For each layer the imbalances of its neurons on the first training batch; see `imbalances`.
+    """Return `imbalances` of each layer's neurons on the first training batch.
 
     None for layers without inhibition. It leaves no trace in the network.
     """
@@ -66,7 +66,7 @@ def imbalances_of(experiment: Experiment) -> list[Tensor | None]:
 def measure(
     experiment: Experiment, before: Sequence[Tensor | None] | None = None
 ) -> tuple[float, list[dict[str, Any]]]:
-    """The loss on the first training batch, and the values of every layer in forward order.
+    """Return the loss on the first training batch, and the values of every layer in forward order.
 
     All methods under one seed are measured on the same batch. The network is copied, so that
     measuring leaves no trace in it. Drift is counted from `before`, what `imbalances_of` gave at
@@ -81,16 +81,16 @@ def measure(
     ]
 
 
-def _trace(model: nn.Module, experiment: Experiment) -> tuple[Tensor, list[_Layer]]:
-    """The loss of `model` in training mode on the first training batch, and its layers."""
+def _trace(model: nn.Module, experiment: Experiment) -> tuple[Tensor, list[_LayerTrace]]:
+    """Return the loss of `model` in training mode on the first training batch, and its layers."""
     batch = first_batch(experiment, experiment.spec.train.batch_size)
     with _Tracer(model.train(), labels=batch[1]) as tracer:
         loss, _ = loss_on(model, batch, experiment.spec.timesteps)
     return loss, tracer.layers
 
 
-def _after_backward(layer: _Layer, start: Tensor | None) -> dict[str, float | None]:
-    """What is known of a layer when its gradients are, or its start."""
+def _after_backward(layer: _LayerTrace, start: Tensor | None) -> dict[str, float | None]:
+    """Return the values of a layer that need its gradients or its `start`."""
     return {
         "balance_drift": drift(start, layer.imbalances),
         "gradient": _relative_gradient(layer.synapses),
@@ -99,7 +99,7 @@ def _after_backward(layer: _Layer, start: Tensor | None) -> dict[str, float | No
 
 
 def summarize(layers: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
-    """One network's layers in a few numbers.
+    """Summarize a network's layers in a few numbers.
 
     `gradient_decades` is log10 of the greatest over the least relative gradient, and None where the
     least is zero.
@@ -121,8 +121,8 @@ def summarize(layers: Sequence[dict[str, Any]]) -> dict[str, float | int | None]
     }
 
 
-class _Layer(NamedTuple):
-    """What the forward pass tells of a layer."""
+class _LayerTrace(NamedTuple):
+    """The values of a layer that the forward pass gives."""
 
     values: dict[str, Any]
     synapses: list[nn.Module]
@@ -130,12 +130,12 @@ class _Layer(NamedTuple):
 
 
 class _Tracer:
-    """While entered, notes each neuron's activity and the synapses called since the last one."""
+    """A context that records each neuron's activity and the synapses called since the last one."""
 
     def __init__(self, model: nn.Module, labels: Tensor) -> None:
         self.labels = labels
         self.modules = {module: name for name, module in model.named_modules()}
-        self.layers: list[_Layer] = []
+        self.layers: list[_LayerTrace] = []
         self.synapses: list[nn.Module] = []
         self.balance: float | None = None
         self.imbalances: Tensor | None = None
@@ -172,12 +172,12 @@ class _Tracer:
             "class_signal": class_signal(spikes, self.labels),
             "balance": self.balance,
         }
-        self.layers.append(_Layer(layer, self.synapses, self.imbalances))
+        self.layers.append(_LayerTrace(layer, self.synapses, self.imbalances))
         self.synapses, self.balance, self.imbalances = [], None, None
 
 
 def balance(i_ee: Tensor, i_sub: Tensor) -> float | None:
-    """|mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries; None where I_EE does not vary."""
+    """Return |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries; None if I_EE is constant."""
     excitation = i_ee.double()
     deviation = excitation.std(correction=0).item()
     net = (excitation.mean() - i_sub.double().mean()).abs().item()
@@ -185,7 +185,7 @@ def balance(i_ee: Tensor, i_sub: Tensor) -> float | None:
 
 
 def _relative_gradient(synapses: list[nn.Module]) -> float | None:
-    """Norm of the gradient over norm of the weights, over all matrices and kernels of `synapses`.
+    """Return norm of gradients over norm of weights, for all matrices and kernels of `synapses`.
 
     None where there are none that learn.
     """
@@ -205,7 +205,7 @@ def _relative_gradient(synapses: list[nn.Module]) -> float | None:
 
 
 def _record(index: int, values: dict[str, Any]) -> dict[str, Any]:
-    """A layer as it is written: what is not finite becomes None and is named."""
+    """Return a layer as it is written: numbers that are not finite become None and are named."""
     numbers = {key: value for key, value in values.items() if isinstance(value, float)}
     infinite = [key for key, value in numbers.items() if not math.isfinite(value)]
     return {"layer": index, **values, **dict.fromkeys(infinite), "non_finite": infinite}

@@ -45,7 +45,7 @@ def probe(spec: RunSpec, data: ImageData, begin: Callable[[], None]) -> dict[str
 
 
 def _not_finite(loss: float, layers: list[dict[str, Any]]) -> str:
-    """What is not finite, in words; empty where everything is."""
+    """Return a sentence about numbers that are not finite; empty if all are."""
     where: dict[str, list[str]] = {}
     for layer in layers:
         for name in layer["non_finite"]:

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: torch's profiler, with every operation given to a part.
+"""Attribution of a step's time to parts of the network, by torch's profiler.
 
 Modules are labelled while they run. What runs under a label belongs to it, and so does the
 backward pass of every operation that ran under it: both carry the same sequence number. Within an
@@ -23,8 +23,8 @@ from torch.profiler import profile as record
 
 from eibench.nn import EILayer
 from eibench.nn.sequence_norms import StepBoundNorm2d
+from eibench.profile.measures import wait_for
 from eibench.profile.subjects import Subject
-from eibench.profile.timing import wait_for
 
 PARTS = ("conv", "circuit", "neuron", "norm", "optimizer", "other")
 PREFIX = "part:"
@@ -38,7 +38,7 @@ STEPS = 5
 
 
 def shares(subject: Subject, device: torch.device) -> dict[str, float]:
-    """Each part's share of the time of a step; they sum to 1."""
+    """Return each part's share of the time of a step; they sum to 1."""
     with _labelled(subject):
         _, *steps = [_shares_of_one_step(subject, device) for _ in range(1 + STEPS)]
     medians = {part: statistics.median(step[part] for step in steps) for part in PARTS}
@@ -57,7 +57,7 @@ def _shares_of_one_step(subject: Subject, device: torch.device) -> dict[str, flo
 
 
 def _part(module: nn.Module, neuron: type[nn.Module]) -> str | None:
-    """The part that `module` is, for those that are not made of others."""
+    """Return the part that `module` is; None for one made of other modules."""
     if isinstance(module, neuron):
         return "neuron"
     if isinstance(module, EILayer):
@@ -102,11 +102,12 @@ def _under(neuron: type[nn.Module], forward: Callable[..., Any]) -> Callable[...
 
 
 def _attribute(events: list[Any], on_gpu: bool) -> dict[str, float]:
-    """Shares from the profiler's events, each of which is counted once."""
+    """Return shares from the profiler's events, each of which is counted once."""
 
     def duration(event: Any) -> float:
         return float(event.device_time_total if on_gpu else event.cpu_time_total)
 
+    # Forward: labelled modules, without the products inside a circuit; then the optimizer.
     spent = dict.fromkeys(PARTS, 0.0)
     for event in events:
         if event.name.startswith(PREFIX) and not _inside(event, PREFIX):
@@ -116,10 +117,12 @@ def _attribute(events: list[Any], on_gpu: bool) -> dict[str, float]:
             spent["conv"] += inner
         elif event.name.startswith(UPDATES) and not _inside(event, UPDATES):
             spent["optimizer"] += duration(event)
+    # Backward: the part that owns the operation of the same sequence number.
     owners = _owners(events)
     for event in events:
         if event.name.startswith(BACKWARD) and event.sequence_nr in owners:
             spent[owners[event.sequence_nr]] += duration(event)
+    # The rest of the step.
     whole = sum(duration(event) for event in events if event.name == WHOLE)
     spent["other"] = max(0.0, whole - sum(spent.values()))
     total = sum(spent.values())
@@ -127,7 +130,7 @@ def _attribute(events: list[Any], on_gpu: bool) -> dict[str, float]:
 
 
 def _owners(events: list[Any]) -> dict[int, str]:
-    """The part of each operation that has a backward pass, by sequence number.
+    """Return the part of each operation that has a backward pass, by sequence number.
 
     An operation without one carries the number that the next one gets, so the last to show a number
     owns it.
@@ -145,7 +148,7 @@ def _owners(events: list[Any]) -> dict[int, str]:
 
 
 def _inside(event: Any, names: str | tuple[str, ...]) -> str:
-    """The name of the outermost event around `event` that starts with `names`; empty if none."""
+    """Return the name of the outermost event around `event` that starts with `names`, or ""."""
     found = ""
     above = event.cpu_parent
     while above is not None:
@@ -155,5 +158,5 @@ def _inside(event: Any, names: str | tuple[str, ...]) -> str:
 
 
 def _products(event: Any, part: str) -> list[Any]:
-    """The convolutions and matrix products with the input, directly in a labelled circuit."""
+    """Return the convolutions and matrix products directly in a labelled circuit."""
     return [c for c in event.cpu_children if part == "circuit" and c.name in PRODUCTS]

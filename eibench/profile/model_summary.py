@@ -1,4 +1,4 @@
-"""A network on paper: its parts, what they give, and what they cost, without computing anything.
+"""Summary of a network: its parts, their shapes and their cost, without computing anything.
 
 The network is built and run on torch's `meta` device, where tensors have shapes and no values. A
 part is what a method hands out (a synapse with its norm, a neuron) or a pooling; groups of parts
@@ -28,7 +28,7 @@ from eibench.probe.propagation import SYNAPSES
 from eibench.training.build import load_data, make_method, make_network
 
 RESHAPING = (nn.Flatten, nn.Unflatten)
-"""What is left out: it computes nothing and has nothing."""
+"""Modules that are left out: they compute nothing and have no parameters."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _loaded_shape(spec: RunSpec) -> DataShape:
 
 
 def summarize_network(spec: RunSpec, shape: DataShape) -> LayerSummary:
-    """The network of `spec` for data of `shape`, as one group.
+    """Return the network of `spec` for data of `shape`, as one group.
 
     Raises:
         UserError: the network does not suit the data, or the method the neuron.
@@ -82,7 +82,7 @@ def summarize_network(spec: RunSpec, shape: DataShape) -> LayerSummary:
 
 
 class _Watch:
-    """While entered, notes the output and the operations of every module that is called."""
+    """A context that records output and operations of every module that is called."""
 
     def __init__(self, model: nn.Module) -> None:
         self.modules = list(model.modules())
@@ -104,7 +104,7 @@ class _Watch:
             hook.remove()
 
     def _done(self) -> int:
-        """Multiply-accumulates so far; torch counts each as two."""
+        """Return the multiply-accumulates so far; torch counts each as two."""
         return int(self.counter.get_total_flops()) // 2
 
     def _begin(self, module: nn.Module, _: Any) -> None:
@@ -116,7 +116,7 @@ class _Watch:
             self.outputs[module] = tuple(out.shape[2:])
 
     def part(self, name: str, module: nn.Module, whole: bool = False) -> LayerSummary:
-        """`module` as a part, and those inside it where it is a group."""
+        """Summarize `module`, and the parts inside it where it is a group."""
         synapses = [m for m in module.modules() if isinstance(m, SYNAPSES)]
         neurons = [m for m in module.modules() if isinstance(m, LIF)]
         group = whole or len(synapses) + len(neurons) > 1
@@ -135,7 +135,7 @@ class _Watch:
 
 
 def _size(shape: tuple[int, ...]) -> int:
-    """Neurons of an output; a layer that never runs has none."""
+    """Return the neurons of an output; a layer that never runs has none."""
     return torch.Size(shape).numel() if shape else 0
 
 
@@ -144,7 +144,7 @@ def _group(module: nn.Module) -> str:
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers inside a part, in order."""
+    """Yield the layers inside a part, in order."""
     children = list(module.children())
     if not children or isinstance(module, (LIF, *SYNAPSES)):
         yield module
@@ -154,7 +154,7 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _layer(module: nn.Module) -> str:
-    """A layer's class, kernel and stride."""
+    """Return a layer's class, kernel and stride."""
     weight = _weight(module)
     if weight is None or weight.dim() < 3:
         return type(module).__name__
@@ -165,7 +165,7 @@ def _layer(module: nn.Module) -> str:
 
 
 def _weight(module: nn.Module) -> Tensor | None:
-    """The excitatory matrix or kernel of a synapse; None for another layer."""
+    """Return the excitatory matrix or kernel of a synapse; None for another layer."""
     if not isinstance(module, SYNAPSES):
         return None
     return module.weight_ee if isinstance(module, EILayer) else module.weight

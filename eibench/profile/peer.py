@@ -1,4 +1,4 @@
-"""The same batch-norm network made of another library's parts, to be timed beside ours.
+"""The batch-norm network made of another library's parts, to be timed beside ours.
 
 SpikingJelly's neuron with torch's convolutions, batch norm and pooling, as its documentation puts
 them together; T and B are merged for what has no memory. It is an optional extra.
@@ -23,7 +23,7 @@ INSTALL = "pip install 'spikingjelly>=2.0'"
 
 
 def peer_subject(experiment: Experiment) -> Subject:
-    """A training step of the peer of a batch-norm `experiment`, with weights of its own.
+    """Return a training step of the peer of a batch-norm `experiment`, with weights of its own.
 
     Raises:
         UserError: SpikingJelly is not installed.
@@ -55,7 +55,7 @@ def peer_subject(experiment: Experiment) -> Subject:
 def _translate(
     model: nn.Module, lif: Callable[[LIF], Any], over_time: Callable[..., nn.Module]
 ) -> nn.Module:
-    """`model` with its parts replaced, from the outside in."""
+    """Return `model` with its parts replaced, from the outside in."""
     for name, part in model.named_children():
         if isinstance(part, LIF):
             setattr(model, name, lif(part))
@@ -72,7 +72,7 @@ def _translate(
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    """torch's own pooling in place of ours."""
+    """Return torch's own pooling in place of ours."""
     if isinstance(module, nn.AvgPool2d):
         return nn.AvgPool2d(module.kernel_size)
     return module

@@ -1,7 +1,4 @@
-"""A profile: subjects made, timed in turns, measured one by one; optionally along an axis.
-
-What is returned is plain values, for a table, a figure and JSON.
-"""
+"""Cost of a training step by method, optionally along an axis, as plain values."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from eibench.execution.environment import environment
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.profile.attribution import shares
-from eibench.profile.peak_memory import peak_mib
+from eibench.profile.measures import durations, fit, peak_mib, ratio, summary
 from eibench.profile.peer import peer_subject
 from eibench.profile.subjects import (
     BARE,
@@ -28,20 +25,19 @@ from eibench.profile.subjects import (
     method_subject,
     own_subject,
 )
-from eibench.profile.timing import durations, fit, ratio, summary
 
 REFERENCE = "batchnorm"
-"""What the others are held against, where it takes part."""
+"""The method that the others are compared with, where it takes part."""
 CHAIN = {"name": "plain", "width": 32, "pools": 0}
 """The network whose depth is varied: every layer costs the same."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to profile."""
+class ProfileRequest:
+    """The networks, sizes and device to profile."""
 
     specs: Mapping[str, RunSpec]
-    """A run for each method, by the name it goes by."""
+    """A run for each method, by name."""
     shape: DataShape
     device: torch.device
     steps: int
@@ -50,8 +46,8 @@ class Request:
     """Values of `depth`, `timesteps`, `batch_size` along which cost is measured."""
 
 
-def profile(request: Request, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Measure what `request` asks for; `tell` hears what is being done.
+def profile(request: ProfileRequest, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measure what `request` asks for; `tell` receives progress messages.
 
     Raises:
         UserError: a network does not suit the images or the peer is not installed.
@@ -77,8 +73,10 @@ def profile(request: Request, tell: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def _subjects(request: Request, specs: Mapping[str, RunSpec], extra: bool = True) -> list[Subject]:
-    """Every method, and with `extra` the peer and the bare products."""
+def _subjects(
+    request: ProfileRequest, specs: Mapping[str, RunSpec], extra: bool = True
+) -> list[Subject]:
+    """Return every method, and with `extra` the peer and the bare products."""
     subjects: list[Subject] = []
     own: Subject | None = None
     for name, spec in specs.items():
@@ -100,7 +98,7 @@ def _subjects(request: Request, specs: Mapping[str, RunSpec], extra: bool = True
 def _row(
     subject: Subject, taken: Mapping[str, Sequence[float]], device: torch.device
 ) -> dict[str, Any]:
-    """All that is known of one subject."""
+    """Measure one subject: its row of the table."""
     seconds = taken[subject.name]
     values = summary(seconds)
     network = subject.model is not None
@@ -116,11 +114,11 @@ def _row(
 
 
 def _axis(
-    request: Request, axis: str, values: Sequence[int], tell: Callable[[str], None]
+    request: ProfileRequest, axis: str, values: Sequence[int], tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Cost of every method along an axis, and the straight line through it.
+    """Measure every method along an axis, and fit a straight line.
 
-    All values take part in every round, so that a busy moment bends no line.
+    All values take part in every round, so that a busy moment affects all of them.
     """
     tell(f"timing {axis} at {', '.join(map(str, values))}")
     subjects: dict[tuple[str, int], Subject] = {}
@@ -155,7 +153,7 @@ def _line(
 
 
 def _at(spec: RunSpec, axis: str, value: int) -> RunSpec:
-    """`spec` with its depth, timesteps or batch size set to `value`."""
+    """Return `spec` with its depth, timesteps or batch size set to `value`."""
     if axis == "timesteps":
         return replace(spec, timesteps=value)
     values = copy.deepcopy(spec.to_dict())

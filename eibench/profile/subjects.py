@@ -1,4 +1,4 @@
-"""What is timed: a training step of each method's network, and the bare products beside them.
+"""Subjects of timing: a training step of each method's network, and the bare products.
 
 Networks and steps are those of `eibench run`; images and labels are random, drawn once. The bare
 products are the floor under every method: the network's convolutions and matrices at its shapes,
@@ -19,7 +19,7 @@ from eibench.data import ImageData, Split
 from eibench.data.batches import evaluation_batches
 from eibench.nn import LIF, EILayer
 from eibench.nn.kernels.layout import rows
-from eibench.nn.time import laid_out, merge_time, repeats
+from eibench.nn.time import in_fast_order, is_repeated, merge_time
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, build, prepare
@@ -39,20 +39,20 @@ class Subject:
     step: Callable[[], None]
     model: nn.Module | None = None
     held: list[Tensor] = field(default_factory=list)
-    """What stays in memory between steps: parameters, optimizer state, the batch."""
+    """Tensors that stay in memory between steps: parameters, optimizer state, the batch."""
     images: int = 0
     """Images of a step."""
     neuron: type[nn.Module] = LIF
-    """What its neurons are."""
+    """The class of its neurons."""
 
     def gradients(self) -> list[Tensor]:
-        """Those of the last step, which stay until the next one has gone forward."""
+        """Return the gradients of the last step, which stay until the next one's backward pass."""
         parameters = [] if self.model is None else self.model.parameters()
         return [p.grad for p in parameters if p.grad is not None]
 
 
 def make_experiment(spec: RunSpec, shape: DataShape, device: torch.device) -> Experiment:
-    """The network of `spec` for images of `shape`, prepared on a random batch.
+    """Return the network of `spec` for images of `shape`, prepared on a random batch.
 
     Raises:
         UserError: the network does not suit the images.
@@ -70,13 +70,13 @@ def make_experiment(spec: RunSpec, shape: DataShape, device: torch.device) -> Ex
 
 
 def whole(experiment: Experiment) -> tuple[Tensor, Tensor]:
-    """The training split, which is one batch: images and labels."""
+    """Return the training split, which is one batch: images and labels."""
     split = experiment.data.train
     return next(evaluation_batches(split, len(split)))
 
 
 def method_subject(name: str, experiment: Experiment) -> Subject:
-    """A training step of `experiment`: forward, backward, clipping, optimizer, projection."""
+    """Return a training step of `experiment`: forward, backward, clip, optimizer, projection."""
     batch = whole(experiment)
 
     def step() -> None:
@@ -94,13 +94,13 @@ def method_subject(name: str, experiment: Experiment) -> Subject:
 
 
 def bare_subject(experiment: Experiment) -> Subject:
-    """The products of the network's synapses (W_EE alone, of E-I layers) at their shapes."""
+    """Return the products of the network's synapses (W_EE alone, of E-I layers)."""
     products = [_bare(*found) for found in _synapses(experiment)]
     return _products(BARE, products, experiment)
 
 
 def own_subject(name: str, experiment: Experiment) -> Subject | None:
-    """All products of a network of E-I layers, W_IE's and W_EI's too; None where there are none.
+    """Return all products of a network of E-I layers, W_IE's and W_EI's too; None without any.
 
     W_EI's is the divisive one; subtraction can be part of the synapse.
     """
@@ -142,7 +142,7 @@ class _Product:
 
 
 def _bare(module: nn.Module, x: Tensor, first: bool, weight: Tensor | None = None) -> _Product:
-    """A synapse, of E-I layers the excitatory one; or what it would be with another `weight`."""
+    """Return a synapse's product, with W_EE in E-I layers, or with another `weight`."""
     if weight is None:
         own = module.weight_ee if isinstance(module, EILayer) else module.weight
         assert isinstance(own, Tensor)
@@ -152,8 +152,10 @@ def _bare(module: nn.Module, x: Tensor, first: bool, weight: Tensor | None = Non
 
 
 def _own(module: nn.Module, x: Tensor, first: bool) -> list[_Product]:
-    """The same with the inhibitory cells' synapse beside it and, where it divides, W_EI behind; or
-    with W_EI W_IE, of which one synapse is made."""
+    """Return the products of a synapse with the inhibitory cells' synapse stacked, and W_EI's.
+
+    W_EI's is the divisive one, or W_EI W_IE where one synapse is made of both.
+    """
     if not isinstance(module, EILayer) or not (module.subtracts or module.divides):
         return [_bare(module, x, first)]
     if module.one_synapse:
@@ -168,14 +170,14 @@ def _own(module: nn.Module, x: Tensor, first: bool) -> list[_Product]:
 
 
 def _synapses(experiment: Experiment) -> list[tuple[nn.Module, Tensor, bool]]:
-    """Each synapse of a forward pass with its input as samples, and whether it is the first."""
+    """Return each synapse of a forward pass with its samples, and whether it is the first."""
     found: list[tuple[nn.Module, Tensor, bool]] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
         if isinstance(module, EILayer):
-            x = merge_time(x[:1] if repeats(x) else x)
-        found.append((module, laid_out(x, module), not found))
+            x = merge_time(x[:1] if is_repeated(x) else x)
+        found.append((module, in_fast_order(x, module), not found))
 
     kinds = (nn.Conv2d, nn.Linear, EILayer)
     modules = [m for m in experiment.model.modules() if isinstance(m, kinds)]

@@ -1,4 +1,4 @@
-"""How fast batches come, without a model, against how fast training takes them."""
+"""Throughput of data: images per second that are loaded, and that training takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eibench.data import DataError, ImageData
 from eibench.data.augment import Augmentation
 from eibench.data.machine import MEMORY, WORKERS, environment_variables, worker_count
 from eibench.errors import UserError
-from eibench.execution.dataset_cache import Datasets
+from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
 from eibench.execution.estimate import fastest_step
@@ -25,7 +25,7 @@ from eibench.training.build import Experiment, build, epoch_batches, first_batch
 
 
 @dataclass(frozen=True)
-class Rate:
+class LoadingRate:
     """Training images per second that come to the device, ready for the network."""
 
     workers: int | None
@@ -35,38 +35,40 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Speed:
+class Throughput:
     """Rates of one data set, and of the training step that takes the images."""
 
     images: int
-    """Of the training split."""
+    """Number of training images."""
     image: tuple[int, int, int]
-    rates: tuple[Rate, ...]
+    rates: tuple[LoadingRate, ...]
     training: float
     """Images per second of the step alone: its batch is there already."""
     device: str
     environment: dict[str, Any]
 
 
-def measure(spec: RunSpec, device: torch.device, seconds: float) -> Speed:
-    """The rates of the data set of `spec`, each over `seconds`, and of its training step.
+def measure_throughput(spec: RunSpec, device: torch.device, seconds: float) -> Throughput:
+    """Measure the rates of the data set of `spec`, each over `seconds`, and of its training step.
 
     Images are measured in memory unless they do not fit, and streamed if the data set can be.
 
     Raises:
         UserError: data absent or damaged, or a network that does not suit them.
     """
-    data = Datasets(device).get(spec)
+    data = DatasetCache(device).get(spec)
     experiment = build(spec, data)
     prepare(experiment)
     batch = first_batch(experiment, spec.train.batch_size)
     training = len(batch[1]) / fastest_step(experiment, itertools.repeat(batch))
     rates = [
-        Rate(workers, augmented, _images_per_second(_fed(experiment, data, augmented), seconds))
+        LoadingRate(
+            workers, augmented, _images_per_second(_with_data(experiment, data, augmented), seconds)
+        )
         for workers, data in _places(spec, data, device)
         for augmented in (False, True)
     ]
-    return Speed(
+    return Throughput(
         images=len(data.train),
         image=data.image,
         rates=tuple(rates),
@@ -79,7 +81,7 @@ def measure(spec: RunSpec, device: torch.device, seconds: float) -> Speed:
 def _places(
     spec: RunSpec, data: ImageData, device: torch.device
 ) -> Iterator[tuple[int | None, ImageData]]:
-    """The data set wherever it can be read from, and by how many workers."""
+    """Yield the data set held in memory and streamed, with the number of workers."""
     if isinstance(data.train.images, Tensor):
         yield None, data
     try:
@@ -88,19 +90,19 @@ def _places(
         raise UserError(str(error)) from None
     for workers in (0, most):
         with environment_variables(**{MEMORY: 0, WORKERS: workers}):
-            streamed = Datasets(device).get(spec)
+            streamed = DatasetCache(device).get(spec)
         if not isinstance(streamed.train.images, Tensor):
             yield workers, streamed
 
 
-def _fed(experiment: Experiment, data: ImageData, augmented: bool) -> Experiment:
-    """The experiment on the same data set from elsewhere."""
+def _with_data(experiment: Experiment, data: ImageData, augmented: bool) -> Experiment:
+    """Return the experiment on `data`, the same data set from elsewhere."""
     augmentation = experiment.augmentation if augmented else Augmentation.model_validate({})
     return dataclasses.replace(experiment, data=data, augmentation=augmentation)
 
 
 def _images_per_second(experiment: Experiment, seconds: float) -> float:
-    """Training images that come in `seconds`, epoch after epoch; the first batch is not timed."""
+    """Return the rate of training images over `seconds`; the first batch is not timed."""
     size = experiment.spec.train.batch_size
     epochs = (epoch_batches(experiment, size, epoch) for epoch in itertools.count())
     batches = itertools.chain.from_iterable(epochs)
@@ -114,5 +116,5 @@ def _images_per_second(experiment: Experiment, seconds: float) -> float:
 
 
 def _wait(images: Tensor) -> None:
-    """Until the device has made `images`, and so all that was asked before."""
+    """Wait until the device has computed `images`, and so all that was asked before."""
     images[0, ..., 0, 0].sum().item()

@@ -11,11 +11,12 @@ import optuna
 import torch
 
 from eibench.errors import UserError
-from eibench.execution.dataset_cache import Datasets, as_user_error, check_buildable, local_data
+from eibench.execution.dataset_cache import DatasetCache, as_user_error, check_buildable, local_data
+from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.lock import locked
-from eibench.execution.memory import keep_freed_memory
-from eibench.execution.workers import Stop, Workers
+from eibench.execution.slots import Slots, Stop
+from eibench.execution.workers import open_slots
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
 from eibench.results.paths import member
@@ -69,21 +70,21 @@ def search(
     """
     keep_freed_memory()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    datasets = Datasets(device)
+    datasets = DatasetCache(device)
     _check_buildable(plan, datasets)
     chance = {}
     for study in plan.studies:
         with as_user_error(study.base.spec):
             chance[study.name] = 100 / len(datasets.get(study.base.spec).classes)
     folder = member(root, plan.name, SEARCH)
-    with locked(folder), Workers(jobs, datasets, plan.expansion.plugins) as workers:
+    with locked(folder), open_slots(jobs, datasets, plan.expansion.plugins) as slots:
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
         studies = [ResumableStudy(known, plan, storage) for known in plan.studies]
         data = local_data(study.base.spec for study in plan.studies)
         suite = suite_source(plan.name, [*plan.expansion.files(), *data])
         record = SearchRecord(plan, folder, chance)
-        _Driver(suite, studies, record, workers, listener).run()
+        _Driver(suite, studies, record, slots, listener).run()
     best = [(study, study.winner()) for study in studies]
     ended = [trial for study in studies for trial in study.told]
     return SearchResult(
@@ -93,7 +94,7 @@ def search(
     )
 
 
-def _check_buildable(plan: SearchPlan, datasets: Datasets) -> None:
+def _check_buildable(plan: SearchPlan, datasets: DatasetCache) -> None:
     """Load all data and build the networks at the ends of all spaces.
 
     Raises:
@@ -131,16 +132,16 @@ class _Driver:
         suite: SuiteSource,
         studies: list[ResumableStudy],
         record: SearchRecord,
-        workers: Workers,
+        slots: Slots,
         listener: SearchListener,
     ) -> None:
         self.suite, self.studies, self.record = suite, studies, record
-        self.workers, self.listener = workers, listener
+        self.slots, self.listener = slots, listener
 
     def run(self) -> None:
         """Run trials until every study has its number."""
         try:
-            for (study, trial), pruned in self.workers.each(self._work, self._following):
+            for (study, trial), pruned in self.slots.each(self._work, self._following):
                 found = self.record.outcome(study.plan, trial.values, pruned)
                 study.end(trial, found)
                 self.record.write(self.studies)
@@ -200,7 +201,7 @@ class _Driver:
             if trial.prunes:  # a kill came before the checkpoint was removed
                 raise Stop
             self.listener.started(run)
-            return self.workers.execute(run, self.suite, files, on_epoch)
+            return self.slots.execute(run, self.suite, files, on_epoch)
         except Stop:
             files.checkpoint.unlink(missing_ok=True)
             return None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eibench.data.base import Split
 from eibench.data.batches import Normalization, evaluation_batches, over_time
 from eibench.nn import LIF, EILayer
-from eibench.nn.kernels.precision import autocast_disabled
+from eibench.nn.autograd import autocast_disabled
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def test_finished_probes_are_skipped(cli, project, probes, monkeypatch):
     before = project.records()
     assert cli("run", probes).out.count("already finished") == 1
     assert before.items() <= project.records().items()
-    monkeypatch.setattr("eibench.execution.workers.execute", None)
+    monkeypatch.setattr("eibench.execution.slots.execute", None)
     assert cli("run", probes).code == 0
 
 

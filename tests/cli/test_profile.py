@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.profile.attribution import PARTS
-from eibench.profile.peak_memory import peak_mib
+from eibench.profile.measures import fit, peak_mib, ratio, summary
 from eibench.profile.subjects import (
     Subject,
     bare_subject,
     make_experiment,
     own_subject,
 )
-from eibench.profile.timing import fit, ratio, summary
 
 SMALL = ("--model", "plain2", "--set", "model.width=4", "--set", "model.pools=1")
 QUICK = (*SMALL, "--image", "1x8x8", "--batch-size", "4", "--steps", "3", "--device", "cpu")

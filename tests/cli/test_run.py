@@ -140,7 +140,7 @@ def test_a_second_run_skips_everything(cli, project, tiny):
 
 def test_a_second_run_trains_nothing(cli, tiny, monkeypatch):
     cli("run", tiny)
-    monkeypatch.setattr("eibench.execution.workers.execute", None)
+    monkeypatch.setattr("eibench.execution.slots.execute", None)
     assert cli("run", tiny).code == 0
 
 

@@ -105,7 +105,7 @@ def test_the_same_command_again_costs_nothing(cli, project, suite, monkeypatch):
     path = suite()
     cli("search", path)
     before = project.records(), project.records("tiny/search"), trials()
-    monkeypatch.setattr("eibench.execution.workers.execute", never)
+    monkeypatch.setattr("eibench.execution.slots.execute", never)
     done = cli("search", path)
     assert done.code == 0
     assert "3 of 3 trials; 1 of 1 winners to confirm" in done.out
@@ -119,7 +119,7 @@ def test_a_trial_equal_to_a_finished_run_costs_nothing(cli, project, suite, monk
     cli("search", path)
     before = trials()
     Path("results/tiny/search/journal.log").unlink()
-    monkeypatch.setattr("eibench.execution.workers.execute", never)
+    monkeypatch.setattr("eibench.execution.slots.execute", never)
     assert cli("search", path).code == 0
     assert trials() == before
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from eibench.cli.speed import verdicts
 from eibench.data.machine import MEMORY, WORKERS
-from eibench.profile.throughput import Rate, Speed
+from eibench.profile.throughput import LoadingRate, Throughput
 
 FAST = ("--model", "plain", "--set", "model={depth: 1, width: 4, pools: 1}", "--seconds", "0.1")
 
@@ -76,12 +76,12 @@ def test_the_table(cli):
 
 def test_verdicts_by_hand():
     rates = (
-        Rate(None, False, 9.0),
-        Rate(None, True, 123_456.0),
-        Rate(0, True, 50.0),
-        Rate(1, True, 99.9),
+        LoadingRate(None, False, 9.0),
+        LoadingRate(None, True, 123_456.0),
+        LoadingRate(0, True, 50.0),
+        LoadingRate(1, True, 99.9),
     )
-    speed = Speed(10, (1, 8, 8), (*rates, Rate(4, True, 100.0)), 100.0, "cpu", {})
+    speed = Throughput(10, (1, 8, 8), (*rates, LoadingRate(4, True, 100.0)), 100.0, "cpu", {})
     assert verdicts(speed) == [
         "held in memory: 1,235 times what training takes; is no bottleneck",
         "streamed, no workers: 0.5 times what training takes; IS THE BOTTLENECK",

@@ -11,7 +11,7 @@ import eibench.data
 from eibench.data import DataError, ImageData, Split, load
 from eibench.data.checks import check
 from eibench.errors import UserError
-from eibench.execution.dataset_cache import Datasets
+from eibench.execution.dataset_cache import DatasetCache
 from eibench.plan.options import DATASETS
 from eibench.plan.spec import RunSpec
 
@@ -184,7 +184,7 @@ def nan_digits(monkeypatch):
 def test_every_way_to_load(nan_digits, source):
     spec = RunSpec.parse({"method": "ei", "model": "plain", "data": source})
     with pytest.raises(UserError, match=r"image 1 of validation holds nan"):
-        Datasets(torch.device("cpu")).get(spec)
+        DatasetCache(torch.device("cpu")).get(spec)
     with pytest.raises(DataError, match="holds nan"):
         load(DATASETS["digits"]())
 

@@ -16,9 +16,9 @@ from eibench.data.augment import Augmentation
 from eibench.data.batches import evaluation_batches, normalization, training_batches
 from eibench.data.machine import MEMORY, WORKERS, environment_variables, memory_limit, worker_count
 from eibench.data.stream import StreamedImages
-from eibench.execution.datasets import describe
 from eibench.plan.options import DATASETS
 from eibench.plan.options.data import EventsFromOptions, ImageFolderOptions
+from eibench.profile.dataset_summary import summarize_dataset
 
 CPU = torch.device("cpu")
 OPTIONS = Augmentation(crop=2, flip=True, cutout=2, rotate=10)
@@ -252,9 +252,9 @@ def test_streamed_images_before_a_simulated_camera(root):
 def test_streamed_images_in_numbers(root):
     """`eibench data show` says of streamed images what it says of held ones, but for the digest."""
     options = ImageFolderOptions(root=root)
-    held = vars(describe(options, 4, 2, 3))
+    held = vars(summarize_dataset(options, 4, 2, 3))
     with environment_variables(**{MEMORY: 0, WORKERS: 0}):
-        streamed = vars(describe(options, 4, 2, 3))
+        streamed = vars(summarize_dataset(options, 4, 2, 3))
     assert streamed.pop("digest") != held.pop("digest")
     samples, expected = streamed.pop("samples"), held.pop("samples")
     assert streamed == held

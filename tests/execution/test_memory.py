@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eibench.execution import memory
+from eibench.execution import device as memory
 
 
 def test_windows_has_no_library_without_a_name(monkeypatch):
@@ -16,13 +16,13 @@ def test_windows_has_no_library_without_a_name(monkeypatch):
     monkeypatch.setattr(memory, "os", SimpleNamespace(name="nt"))
     monkeypatch.setattr(memory, "ctypes", SimpleNamespace(CDLL=refuse))
     memory.keep_freed_memory()
-    memory.reset_peak(torch.device("cpu"))
+    memory.PeakMemory(torch.device("cpu"))
 
 
 def test_a_library_may_lack_the_functions(monkeypatch):
     monkeypatch.setattr(memory, "ctypes", SimpleNamespace(CDLL=lambda name: object()))
     memory.keep_freed_memory()
-    memory.reset_peak(torch.device("cpu"))
+    memory.PeakMemory(torch.device("cpu"))
 
 
 def test_here_both_settings_reach_the_library(monkeypatch):
@@ -40,12 +40,12 @@ LINUX = Path("/proc/self/clear_refs").exists()
 @pytest.mark.skipif(not LINUX, reason="needs /proc")
 def test_a_peak_is_the_runs_own():
     """64 MiB of an earlier run, and 32 MiB that were there before, are not those of the next."""
-    earlier = memory.reset_peak(CPU)
+    earlier = memory.PeakMemory(CPU)
     block = torch.ones(16 * memory.MIB)
     assert 64 <= earlier.mib() < 96
     del block
     kept = torch.ones(8 * memory.MIB)
-    later = memory.reset_peak(CPU)
+    later = memory.PeakMemory(CPU)
     assert later.mib() < 8
     block = torch.ones(4 * memory.MIB)
     del block
@@ -60,4 +60,4 @@ def test_a_peak_that_cannot_be_reset_is_not_told(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert memory.reset_peak(CPU).mib() is None
+    assert memory.PeakMemory(CPU).mib() is None

@@ -8,7 +8,8 @@ import torch
 
 from eibench.execution import workers
 from eibench.execution.environment import SuiteSource
-from eibench.execution.workers import Stop, _Process
+from eibench.execution.slots import Stop
+from eibench.execution.workers import _WorkerProcess
 from eibench.plan import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import RunFolder
@@ -68,7 +69,7 @@ class Child:
 @pytest.fixture
 def execute(tmp_path):
     def call(pipe, child, on_epoch=lambda record: None):
-        process = _Process("cpu", 1, [])
+        process = _WorkerProcess("cpu", 1, [])
         process.pipe, process.process = pipe, child
         run = PlannedRun(SPEC.run_id, SPEC)
         try:
@@ -148,7 +149,7 @@ def test_a_death_is_the_record_of_one_run(execute, pipe, child, cause):
 
 def test_it_is_ended_once_and_for_all(execute):
     child = Child()
-    process = _Process("cpu", 1, [])
+    process = _WorkerProcess("cpu", 1, [])
     process.process = child
     process.end()
     process.end()

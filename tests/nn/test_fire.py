@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -131,7 +130,7 @@ def both_ways(model: Chain, x: Tensor) -> list[list[Tensor]]:
 @pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("piece", [7, 2**19])
 def test_as_one_and_apart(name, static, piece, fires, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("eibench.nn.kernels.ei_lif"), "PIECE", piece)
+    monkeypatch.setattr("eibench.nn.kernels.ei_lif.CHUNK", piece)
     x = (torch.rand(4, 5, 3, 8, 8) < 0.2).double()
     x[:, 2] = 0.0
     if static:

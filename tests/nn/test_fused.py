@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
@@ -48,7 +46,7 @@ from eibench.nn import (
 )
 from eibench.nn import functional as F
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.time import laid_out, repeats
+from eibench.nn.time import in_fast_order, is_repeated
 from eibench.plan.options import NeuronOptions
 
 FLOAT32 = 1e-6
@@ -57,9 +55,8 @@ FLOAT32 = 1e-6
 @pytest.fixture(params=[7, 2**17], ids=["small", "large"])
 def piece(request, monkeypatch):
     """Pieces so small that every loop turns, and pieces as they are."""
-    for name in ("kernels.ei_fused", "functional.lif"):  # modules; `functional.lif` is a function
-        module = importlib.import_module(f"eibench.nn.{name}")
-        monkeypatch.setattr(module, "PIECE", request.param)
+    for name in ("ei_circuit", "lif"):
+        monkeypatch.setattr(f"eibench.nn.kernels.{name}.CHUNK", request.param)
 
 
 def error(got: Tensor, expected: Array) -> float:
@@ -355,7 +352,7 @@ def test_strided_synapses_of_few_channels_keep_to_their_memory(layer):
     which ended the process."""
     channels = layer.in_channels if isinstance(layer, nn.Conv2d) else 3
     x = torch.rand(3, 4, channels, 8, 8)
-    assert laid_out(x[0], layer).is_contiguous()
+    assert in_fast_order(x[0], layer).is_contiguous()
     part = layer if isinstance(layer, EIConv2d) else TimeDistributed(layer)
     initialize(part, x)
     for _ in range(10):
@@ -367,7 +364,7 @@ def test_strided_synapses_of_few_channels_keep_to_their_memory(layer):
 )
 def test_others_read_channels_side_by_side(layer):
     x = torch.rand(4, 8 if getattr(layer, "in_channels", 3) == 8 else 3, 8, 8)
-    assert laid_out(x, layer).is_contiguous(memory_format=torch.channels_last)
+    assert in_fast_order(x, layer).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("divisive", [True, False])
@@ -377,15 +374,17 @@ def test_only_the_first_layer_repeats(divisive, monkeypatch):
     layer = EIConv2d(1, 4, 3, padding=1, circuit=Circuit(divisive=divisive))
     layer.initialize(x)
     computed, read = [], []
-    integrated, forward = EILayer._integrated, LIF.forward
+    once, forward = EILayer.once, LIF.forward
     monkeypatch.setattr(
-        EILayer, "_integrated", lambda self, x: computed.append(len(x)) or integrated(self, x)
+        EILayer, "once", lambda self, x, times: computed.append(len(x)) or once(self, x, times)
     )
-    monkeypatch.setattr(LIF, "forward", lambda self, x: read.append(repeats(x)) or forward(self, x))
-    assert not repeats(layer(x))
+    monkeypatch.setattr(
+        LIF, "forward", lambda self, x: read.append(is_repeated(x)) or forward(self, x)
+    )
+    assert not is_repeated(layer(x))
     assert computed == [1]
     spikes = Chain(layer, LIF())(x)
-    assert not repeats(spikes)
+    assert not is_repeated(spikes)
     assert read == ([] if divisive else [True])
     assert set(computed) == {1}
 
@@ -414,8 +413,8 @@ def curve(monkeypatch, plainly: bool, dtype: torch.dtype) -> list[float]:
     from eibench.data.digits import digits
 
     if plainly:
-        monkeypatch.setattr(EILayer, "_circuit", plain_circuit)
-        monkeypatch.setattr("eibench.nn.ei_layer.repeats", lambda x: False)
+        monkeypatch.setattr(EILayer, "_current", plain_circuit)
+        monkeypatch.setattr("eibench.nn.ei_layer.is_repeated", lambda x: False)
     data = digits().train
     method = EI(options=EIOptions(), lif=NeuronOptions().model_dump(), timesteps=4)
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from oracle import lif_forward
 from torch import nn
 
 from eibench.nn import LIF, EIConv2d, EILinear, HomeostaticLIF, initialize, project_
-from eibench.nn.time import repeats
+from eibench.nn.time import is_repeated
 
 
 def stepped(neuron: HomeostaticLIF, current: torch.Tensor) -> torch.Tensor:
@@ -134,11 +134,11 @@ def test_equal_steps_stay_one(monkeypatch: pytest.MonkeyPatch) -> None:
     current = torch.rand(1, 3, 2, 4, 4).expand(4, 3, 2, 4, 4)
     neuron.shift.fill_(0.3)
     assert torch.equal(neuron.driven_by(current), current + 0.3)
-    assert not repeats(neuron.driven_by(current))
+    assert not is_repeated(neuron.driven_by(current))
     read: list[torch.Tensor] = []
     monkeypatch.setattr(LIF, "forward", lambda self, current: read.append(current) or current)
     neuron(current)
-    assert repeats(read[0])
+    assert is_repeated(read[0])
 
 
 @pytest.mark.parametrize(

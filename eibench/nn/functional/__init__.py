@@ -1,4 +1,12 @@
-"""Stateless equations on [T, B, ...]: what the modules of `eibench.nn` are thin wrappers of."""
+"""The equations, stateless and in torch's own operations, in the order of the paper.
+
+    surrogate, lif   section 1: the excitatory neuron
+    ei               sections 2 and 4: the circuit, and what its backward pass does differently
+    ei_init          section 3: initialization from data
+    balance          beyond the paper: balance while learning
+
+`eibench.nn.kernels` computes the same faster.
+"""
 
 from eibench.nn.functional.balance import rescale_rows_, row_means, row_sums, scale_mean
 from eibench.nn.functional.ei import (
@@ -24,12 +32,12 @@ from eibench.nn.functional.ei_init import (
     topographic,
     weight_scale,
 )
-from eibench.nn.functional.lif import Neuron, fire, lif
+from eibench.nn.functional.lif import LIFParameters, fire, lif
 
 __all__ = [
     "CurrentMoments",
     "InitStatistics",
-    "Neuron",
+    "LIFParameters",
     "Stabilization",
     "add_identity_weight_",
     "bernoulli_statistics",

@@ -1,4 +1,4 @@
-"""What keeps an E-I circuit balanced while it learns; none of it is in the paper.
+"""Operations that keep an E-I circuit balanced while it learns; none of them is in the paper.
 
 With weights that are not negative the mean of I_EE is several of its standard deviations: for
 E-I Init's weights, with m, q and V the mean, the second moment and the variance of the activity,
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eibench.nn.tracing import backward_of, tracing
+from eibench.nn.autograd import tracing, with_gradient_of
 
 NEAR = 100
 """Row sums this many units of rounding (eps) apart count as equal: a sum of some thousand numbers
@@ -41,7 +41,7 @@ class _ScaleMean(torch.autograd.Function):
 
 
 def scale_mean(weight: Tensor, factor: float) -> Tensor:
-    """`weight` [n, ...] itself, whose gradient G has its common mode multiplied by `factor`:
+    """Return `weight` [n, ...] with the common mode of its gradient G multiplied by `factor`.
 
         G - (1 - factor) mean(G)        the mean over each row, that is over a neuron's inputs
 
@@ -55,24 +55,24 @@ def scale_mean(weight: Tensor, factor: float) -> Tensor:
     `rescale_rows_` takes all three back.
     """
     if tracing():
-        return backward_of(weight, weight - (1 - factor) * row_means(weight))
+        return with_gradient_of(weight, weight - (1 - factor) * row_means(weight))
     out = _ScaleMean.apply(weight, factor)
     assert isinstance(out, Tensor)
     return out
 
 
 def row_means(weight: Tensor) -> Tensor:
-    """Means over all but the first axis of `weight` [n, ...], in a shape that broadcasts."""
+    """Return the means over all but the first axis of `weight` [n, ...], to broadcast."""
     return weight.mean(dim=tuple(range(1, weight.dim())), keepdim=True)
 
 
 def row_sums(weight: Tensor) -> Tensor:
-    """Sums [n] over all but the first axis of `weight` [n, ...]."""
+    """Return the sums [n] over all but the first axis of `weight` [n, ...]."""
     return weight.flatten(1).sum(1)
 
 
 def rescale_rows_(weight: Tensor, total: Tensor) -> None:
-    """Synaptic scaling: multiply each row of `weight` [n, ...], >= 0, so that it sums to `total`.
+    """Multiply each row of `weight` [n, ...], >= 0, so that it sums to `total`: synaptic scaling.
 
     A row that sums to zero stays, as does one whose sum is `total` but for rounding: done twice is
     done once. No step waits for a device.

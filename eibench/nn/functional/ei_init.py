@@ -35,7 +35,7 @@ class InitStatistics(NamedTuple):
 
 
 def input_statistics(x: Tensor) -> InitStatistics:
-    """m, q and V of activity `x` [N, C, ...], computed in float64."""
+    """Return m, q and V of activity `x` [N, C, ...], computed in float64."""
     x = x.detach().double()
     return InitStatistics(
         mean=x.mean().item(),
@@ -45,18 +45,18 @@ def input_statistics(x: Tensor) -> InitStatistics:
 
 
 def bernoulli_statistics(rate: float) -> InitStatistics:
-    """m, q and V of independent spikes of probability `rate`."""
+    """Return m, q and V of independent spikes of probability `rate`."""
     return InitStatistics(rate, rate, rate * (1 - rate))
 
 
 def weight_scale(stats: InitStatistics, fan_in: int) -> float:
-    """lambda = sqrt(V / (d (q + V))): the mean of the exponential law of W_EE and W_IE."""
+    """Return lambda = sqrt(V / (d (q + V))), the mean of the exponential law of W_EE and W_IE."""
     q, v = stats.second_moment, stats.variance
     return math.sqrt(v / (fan_in * (q + v)))
 
 
 def divisive_gain(stats: InitStatistics, fan_in: int) -> float:
-    """g_I = sqrt((q + V) / d) / m: makes the mean of I_div the deviation of I_EE."""
+    """Return g_I = sqrt((q + V) / d) / m, which makes the mean of I_div the deviation of I_EE."""
     q, v = stats.second_moment, stats.variance
     return math.sqrt((q + v) / fan_in) / stats.mean
 
@@ -77,7 +77,7 @@ def intended_current(
     leak: float = 0.0,
     relay: float = 0.0,
 ) -> CurrentMoments:
-    """What E-I Init intends a layer's integrated current to be, over weights and activity.
+    """Return the moments that E-I Init intends for a layer's current, over weights and activity.
 
     Its rules (section 3) are two. Balance: I_sub has the mean of I_EE, so the net current has mean
     0. And the mean of I_div is the deviation of I_EE, so the quotient has deviation 1. For weights
@@ -126,7 +126,7 @@ class Law(NamedTuple):
 
 
 def _gamma_(out: Tensor, scale: float, shape: float, generator: Generator | None) -> Tensor:
-    """Gamma variates by inversion: torch's own sampler takes no generator."""
+    """Draw gamma variates by inversion: torch's own sampler takes no generator."""
     uniform = torch.rand(out.shape, dtype=torch.float64, device=out.device, generator=generator)
     quantiles = torch.from_numpy(gammaincinv(shape, uniform.cpu().numpy()))
     return out.copy_(quantiles.mul_(scale))
@@ -154,14 +154,14 @@ MATCHES = ("mean", "second_moment")
 
 
 def _scale_of(law: str, shape: float, match: str, mean: float) -> float:
-    """The scale b of `law` that matches the exponential law of that `mean`."""
+    """Return the scale b of `law` that matches the exponential law of that `mean`."""
     if match == "mean":
         return mean / LAWS[law].mean(shape)
     return mean * math.sqrt(2 / LAWS[law].second_moment(shape))
 
 
 def law_moments(law: str, shape: float, match: str, mean: float) -> tuple[float, float]:
-    """Mean and variance of the weights that `draw_weights_` draws with these arguments."""
+    """Return mean and variance of the weights that `draw_weights_` draws with these arguments."""
     scale = _scale_of(law, shape, match, mean)
     first, second = LAWS[law].mean(shape), LAWS[law].second_moment(shape)
     return scale * first, scale**2 * max(second - first**2, 0.0)
@@ -175,9 +175,12 @@ def draw_weights_(
 
 
 def topographic(kernel: tuple[int, ...], deviation: float, match: str) -> Tensor:
-    """Factors on the weights of a `kernel` (its spatial sizes): exp(-r^2 / (2 deviation^2)) at
-    distance r from its middle, in pixels, over their mean or, where second moments are matched,
-    over the root of their mean square. A kernel without extent has the factor 1."""
+    """Return factors on the weights of a `kernel` (its spatial sizes), strong in the middle.
+
+    exp(-r^2 / (2 deviation^2)) at distance r from the middle, in pixels, over their mean or, where
+    second moments are matched, over the root of their mean square. A kernel without extent has the
+    factor 1.
+    """
     profile = torch.ones((), dtype=torch.float64)
     for size in kernel:
         offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
@@ -187,20 +190,23 @@ def topographic(kernel: tuple[int, ...], deviation: float, match: str) -> Tensor
 
 
 def profiled(moments: tuple[float, float], profile: Tensor) -> tuple[float, float]:
-    """Mean and variance, over a whole kernel, of weights of these `moments` times `profile`."""
+    """Return mean and variance, over a kernel, of weights with these `moments` times `profile`."""
     first, second = moments[0], moments[1] + moments[0] ** 2
     mean = first * profile.mean().item()
     return mean, second * profile.square().mean().item() - mean**2
 
 
 @torch.no_grad()
-def add_identity_weight_(weight: Tensor, relay: float | Tensor) -> None:
-    """Add `relay` to one synapse of each row i of `weight` [n, C, ...]: that from channel i mod C
-    at the kernel's middle."""
+def add_identity_weight_(weight: Tensor, strength: float | Tensor) -> None:
+    """Add `strength` to one synapse of each row of `weight` [n, C, ...]: a relay.
+
+    Row i gets it from channel i mod C at the kernel's middle, as in the Dirac parametrization
+    (Zagoruyko and Komodakis, "DiracNets", 2017).
+    """
     rows = torch.arange(len(weight), device=weight.device)
     middle = tuple(size // 2 for size in weight.shape[2:])
     synapses: tuple[Tensor | int, ...] = (rows, rows % weight.shape[1], *middle)
-    weight[synapses] += relay
+    weight[synapses] += strength
 
 
 def _uniform_(out: Tensor, generator: Generator | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which kernels compute: torch's operations everywhere, Triton's on a GPU where it is installed.
+"""Choice of kernels: torch's operations everywhere, Triton's on a GPU where it is installed.
 
 The environment variable `EIBENCH_KERNELS` forces `torch` or `triton`. On a CPU Triton runs in its
 interpreter alone (`TRITON_INTERPRET=1`), which is for tests.
@@ -17,7 +17,7 @@ CHOICES = ("torch", "triton")
 
 
 def use_triton(x: Tensor) -> bool:
-    """Whether Triton's kernels compute on `x`.
+    """Return whether Triton's kernels compute on `x`.
 
     Raises:
         ValueError: `EIBENCH_KERNELS` has another value, or asks for what is not installed.

@@ -1,17 +1,17 @@
 """The synapses of an E-I layer as one matrix, its linear part folded in where that is cheaper.
 
-The drive is what one product with the stacked weights gives, D = W * x. Plain, W is W_EE above W_IE
-and D = [I_EE, z_I]. Folded, gain and subtraction are in the synapse already,
+The drive is the product with the stacked weights, D = W * x. Plain, W is W_EE above W_IE and
+D = [I_EE, z_I]. Folded, gain and subtraction are in the synapse already,
 
     W = [g_E (W_EE - A W_IE); W_IE]             A = W_EI, D = [g_E (I_EE - A z_I), z_I]
 
-which is the circuit where its cells are linear, under Dale's law. With P the
-product of the gradient of the upper half, Q, and W_IE over a neuron's inputs, the way back is
+which is the circuit where its cells are linear, under Dale's law. With Q the gradient of the upper
+half and P its product with W_IE over a neuron's inputs, the gradients are
 
     dW_EE = g_E Q        dW_IE = (that of the lower half) - (g_E A)^T Q
     dA = -g_E P          dg_E = sum_inputs Q W_EE - sum_i A P          P = Q W_IE^T
 
-Where nobody asks for z_I, the upper half is the whole layer.
+Without division nobody reads z_I, and the upper half is the whole layer.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eibench.nn.kernels import precision
+from eibench.nn import autograd
 from eibench.nn.kernels.dispatch import use_triton
-from eibench.nn.tracing import tracing
 
 
 class _FoldWeights(torch.autograd.Function):
-    """`fold_weights` with its backward pass by hand; nothing but the weights themselves is kept."""
+    """`fold_weights` with its backward pass by hand, which keeps nothing but the weights."""
 
     @staticmethod
     def forward(
@@ -48,7 +47,7 @@ class _FoldWeights(torch.autograd.Function):
         return out
 
     @staticmethod
-    @precision.backward
+    @autograd.backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         weight_ee, weight_ie, weight_ei, gain_e = ctx.saved_tensors
         n_e, gain = len(weight_ee), gain_e.unsqueeze(1)
@@ -70,10 +69,12 @@ class _FoldWeights(torch.autograd.Function):
 def fold_weights(
     weight_ee: Tensor, weight_ie: Tensor, weight_ei: Tensor, gain_e: Tensor, cells: bool = True
 ) -> Tensor:
-    """W [n_E + n_I, ...] of W_EE [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I], g_E [n_E]; without
-    the inhibitory `cells` its upper half alone."""
-    with precision.autocast_disabled(weight_ee):
-        if tracing():
+    """Return the folded W [n_E + n_I, ...]; without the inhibitory `cells` its upper half alone.
+
+    W_EE is [n_E, ...], W_IE [n_I, ...], W_EI [n_E, n_I] and g_E [n_E].
+    """
+    with autograd.autocast_disabled(weight_ee):
+        if autograd.tracing():
             gain = gain_e.view(-1, *[1] * (weight_ee.dim() - 1))
             inhibition = (weight_ei @ weight_ie.flatten(1)).view_as(weight_ee)
             upper = gain * (weight_ee - inhibition)
@@ -84,7 +85,7 @@ def fold_weights(
 
 
 def worth_folding(x: Tensor, out_positions: int, fan_in: int) -> bool:
-    """Whether folding saves work: four products of weights for four over the activity.
+    """Return whether folding saves work: four products of weights for four over the activity.
 
     Measured on CPUs alone; Triton's kernels subtract as they read.
     """

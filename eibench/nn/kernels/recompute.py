@@ -1,4 +1,4 @@
-"""Saving the recipe of a tensor for the backward pass in place of the tensor."""
+"""Tensors that are computed again in the backward pass instead of being kept for it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from eibench.nn.tracing import tracing
+from eibench.nn.autograd import tracing
 
 
 def recompute_in_backward(
-    tensor: Tensor, make: Callable[[], Tensor], sources: Sequence[Tensor]
+    tensor: Tensor, compute: Callable[[], Tensor], sources: Sequence[Tensor]
 ) -> AbstractContextManager[object]:
-    """While entered, an operation that would keep `tensor` makes it again on the way back.
+    """Return a context in which operations that would keep `tensor` compute it again when needed.
 
-    For a copy that is cheap to make and dear to keep, such as of weights put side by side.
+    It suits a copy that is cheap to make and costly to keep, such as stacked weights.
 
     Args:
-        tensor: what is not to be kept.
-        make: gives it again, from `sources`.
-        sources: what must not change until then; the backward pass raises RuntimeError if it did.
+        tensor: not to be kept.
+        compute: gives it again, from `sources`.
+        sources: must not change until then; the backward pass raises RuntimeError if they did.
     """
     if not torch.is_grad_enabled() or tracing():  # nothing is kept
         return nullcontext()
@@ -40,6 +40,6 @@ def recompute_in_backward(
         if [source._version for source in sources] != versions:
             raise RuntimeError("weights were changed in place between forward and backward pass")
         with torch.no_grad():
-            return make()
+            return compute()
 
     return saved_tensors_hooks(pack, unpack)

@@ -1,4 +1,4 @@
-"""How large initial weights must be for a spiking neuron: plain numbers, without torch.
+"""Scales of initial weights for spiking neurons: plain numbers, without torch.
 
 With n the fan-in, k = 1 - 1/tau the decay, theta the threshold, Q(x) = P(Z > x) for Z ~ N(0, 1),
 Phi = 1 - Q and phi the normal density. Weights have mean zero and biases are zero.
@@ -25,7 +25,7 @@ NORMAL = NormalDist()
 
 
 def fluctuation_std(fan_in: int, threshold: float, summed: int = 1) -> float:
-    """sqrt(1 / (n Q(theta))), for a layer whose input are spikes, or sums of `summed` trains.
+    """Return sqrt(1 / (n Q(theta))), for a layer whose input is spikes, or sums of `summed` trains.
 
     Derived for one step, without leak and reset, and for a previous current of N(0, 1). The
     current's variance is 1 whatever the threshold, so the rate is not free of its scale.
@@ -40,12 +40,12 @@ def fluctuation_std(fan_in: int, threshold: float, summed: int = 1) -> float:
 
 
 def _second_moment(rate: float, summed: int) -> float:
-    """E[x^2] of the sum of m independent spike trains of probability p: m p + m (m - 1) p^2."""
+    """Return E[x^2] = m p + m (m - 1) p^2 of the sum of m independent spike trains of rate p."""
     return summed * rate * (1 + (summed - 1) * rate)
 
 
 def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float, summed: int = 1) -> float:
-    """The deviation of weights under which firing at `rate` reproduces itself.
+    """Return the deviation of weights under which firing at `rate` reproduces itself.
 
     The membrane Y follows Y' = k Y [Y < theta] + X, a hard reset, with X ~ N(0, s_x^2) drawn anew
     at every step and s_x^2 = n Var[w] p. With Y taken as N(mu, s^2) and a = (theta - mu) / s, the
@@ -77,17 +77,17 @@ def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float, summed
 
 
 def _distance(a: float, k: float) -> float:
-    """a (1 - k Phi(a)) - k phi(a): has the sign of theta / s, and grows with a."""
+    """Return a (1 - k Phi(a)) - k phi(a), which has the sign of theta / s and grows with a."""
     return a * (1 - k * NORMAL.cdf(a)) - k * NORMAL.pdf(a)
 
 
 def _highest_rate(k: float) -> float:
-    """The rate at which the threshold of the fixed point would be zero."""
+    """Return the rate at which the threshold of the fixed point would be zero."""
     return 1 - NORMAL.cdf(_root(lambda a: _distance(a, k)))
 
 
 def _root(function: Callable[[float], float]) -> float:
-    """Where a function that grows on positive numbers changes its sign."""
+    """Return the root of a function that grows on positive numbers, by bisection."""
     low, high = 0.0, 1.0
     while function(high) < 0:
         low, high = high, 2 * high
@@ -99,7 +99,7 @@ def _root(function: Callable[[float], float]) -> float:
 
 @cache
 def spikeinit_first_std(fan_in: int, tau: float, threshold: float, rate: float) -> float:
-    """The same for a layer that sees one image at every step, of unit second moment.
+    """Return the same for a layer that sees one image at every step, of unit second moment.
 
     Its current is constant in time and N(0, sigma^2) over neurons, sigma^2 = n Var[w]. Under a
     hard reset a current I fires every j steps, where I S_j first reaches the threshold, with
@@ -120,7 +120,7 @@ def spikeinit_first_std(fan_in: int, tau: float, threshold: float, rate: float) 
 
 @cache
 def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) -> float:
-    """Deviation of a LIF neuron's spikes, pooled over steps, when its current is N(0, 1) anew.
+    """Return the deviation of a LIF neuron's spikes, pooled over steps, under N(0, 1) currents.
 
     sqrt(p (1 - p)) with p the mean firing probability of the steps. The density of the membrane
     is carried from step to step by Gauss-Legendre quadrature, with the threshold between two
@@ -148,5 +148,5 @@ def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) ->
 
 
 def _density(x: np.ndarray) -> np.ndarray:
-    """phi(x), elementwise."""
+    """Return phi(x), elementwise."""
     return np.asarray(np.exp(-x * x / 2) / math.sqrt(2 * math.pi))

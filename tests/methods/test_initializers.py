@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from eibench.nn.initializers import (
+from eibench.methods.initializers import (
     fluctuation_std,
     spike_deviation,
     spikeinit_first_std,
