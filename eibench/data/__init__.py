@@ -1,9 +1,9 @@
 """Data sets: loading, splits, batches.
 
-A data set is a function `(options) -> ImageData` under `sources.dataset`, which raises `DataError`
-when files are absent or damaged. One of events is given the run's `timesteps` as well.
-`plan.options.DATASETS` imports every file of this folder and finds the functions by name; options
-stand in `plan.options.data`, because these files need torch.
+A data set is a function `(options) -> ImageData` registered by `sources.dataset`. It raises
+`DataError` when files are missing or damaged. A data set of events also receives the run's
+`timesteps`. `plan.options.DATASETS` imports every file of this folder and finds the functions by
+name. Options are in `plan.options.data`, because these files need torch.
 """
 
 from eibench.data.base import ImageData, Split, stratified
@@ -14,7 +14,7 @@ from eibench.plan.options import DATASETS, DataOptions
 
 
 def load(options: DataOptions, timesteps: int | None = None) -> ImageData:
-    """Return the data set of `options`, checked; one of events in `timesteps` frames.
+    """Load and check the data set of `options`; event data are binned into `timesteps` frames.
 
     Raises:
         DataError: it is missing or damaged, or violates the requirements of `checks`.

@@ -51,16 +51,16 @@ class DataSource:
 
 
 SOURCES: dict[str, DataSource] = {}
-"""How to fetch and verify the data sets that ship with no dependency, by name."""
+"""Download and verification, by name, of data sets that no dependency ships."""
 Loader = TypeVar("Loader", bound=Callable[..., Any])
 
 
 def dataset(
     options: type[DataOptions], source: DataSource | None = None
 ) -> Callable[[Loader], Loader]:
-    """Return a decorator that registers the function which loads the data set of `options`.
+    """Return a decorator that registers the loading function of the data set of `options`.
 
-    The function takes them as `options`, and the run's `timesteps` where the set is of events.
+    The function receives them as `options`, and the run's `timesteps` for a data set of events.
     """
     if source is not None:
         SOURCES[options.name] = source

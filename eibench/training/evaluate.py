@@ -57,10 +57,10 @@ def evaluate(
 
 
 class FiringProbe:
-    """Counts spikes of every LIF layer of a model while it is entered.
+    """Context that counts the spikes of every LIF layer of a model.
 
-    `rates()`: spikes per neuron and time step, by layer in forward order.
-    `silent_share()`: share of all neurons (channel and position) that never fired.
+    `rates()`: spikes per neuron and time step, by layer in forward order. `silent_share()`: share
+    of all neurons (channel and position) that never fired.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -86,18 +86,18 @@ class FiringProbe:
         return count
 
     def rates(self) -> list[float]:
-        """Mean firing rate by layer, in forward order."""
+        """Return the mean firing rate by layer, in forward order."""
         pairs = zip(self.spikes, self.steps, strict=True)
         return [(spikes.mean() / steps).item() for spikes, steps in pairs]
 
     def mean_rate(self) -> float:
-        """Mean firing rate over all neurons of the network."""
+        """Return the mean firing rate over all neurons of the network."""
         pairs = zip(self.spikes, self.steps, strict=True)
         total: float = sum(spikes.sum().item() / steps for spikes, steps in pairs)
         return total / self._neurons()
 
     def silent_share(self) -> float:
-        """Share of neurons without a single spike."""
+        """Return the share of neurons without a single spike."""
         silent: float = sum((spikes == 0).sum().item() for spikes in self.spikes)
         return silent / self._neurons()
 
@@ -106,10 +106,10 @@ class FiringProbe:
 
 
 def _counted(spikes: Tensor) -> Tensor:
-    """How often each neuron of `spikes` [T, B, ...] fired, the neurons as they lie in memory.
+    """Return the number of spikes of each neuron of `spikes` [T, B, ...], in memory order.
 
-    A product with ones, ten times as fast as a sum over two axes where channels lie side by side;
-    exact up to 2^24 spikes.
+    A product with ones is ten times as fast as a sum over two axes with channels last. It is exact
+    up to 2^24 spikes.
     """
     inner = sorted(range(2, spikes.dim()), key=spikes.stride, reverse=True)
     flat = spikes.permute(0, 1, *inner).flatten(0, 1).flatten(1)
