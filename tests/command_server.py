@@ -121,6 +121,8 @@ def prepare() -> None:
     """Import all that commands need, and start no thread."""
     import optuna  # noqa: F401
     import pandas  # noqa: F401
+    import sklearn.datasets
+    import sklearn.model_selection  # noqa: F401
     import torch._dynamo  # noqa: F401
 
     import eibench

@@ -161,7 +161,8 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that this one starts are forks of one that has imported what they need."""
     if os.name == "posix":
         context = multiprocessing.get_context("forkserver")
-        needed = ["torch._dynamo", "eibench.execution.workers", "eibench.data.digits", "eibench.nn"]
+        needed = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection"]
+        needed += ["eibench.execution.workers", "eibench.data.digits", "eibench.nn"]
         context.set_forkserver_preload(needed)
         process = context.Process
 

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from eibench.data.stream import StreamedImages
@@ -111,6 +110,8 @@ def _bytes(tensor: Tensor) -> bytes:
 
 def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, np.ndarray]:
     """Split stratified by class under `SPLIT_SEED`; return the indices (kept, held out)."""
+    from sklearn.model_selection import train_test_split  # seconds, which not every command needs
+
     everything = np.arange(len(labels))
     kept, held = train_test_split(
         everything, test_size=held_out, random_state=SPLIT_SEED, stratify=labels

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from eibench.data.base import ImageData, Split, stratified
 from eibench.data.sources import dataset
@@ -20,6 +19,8 @@ TEST, VALIDATION = 360, 270
 @dataset(DigitsOptions)
 def digits() -> ImageData:
     """Load the digits, scaled from 0..16 to [0, 1]."""
+    from sklearn.datasets import load_digits  # seconds, which not every command needs
+
     raw, labels = load_digits(return_X_y=True)
     images = (raw.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
     rest, test = stratified(labels, TEST)
