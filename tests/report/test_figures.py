@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from eibench.errors import UserError
 from eibench.report.figures.axes import FieldAxis, doubling
 from eibench.report.figures.draw import make_figures
-from eibench.report.figures.page import write_around
-from eibench.report.figures.style import COLOURS, SOLID, series_of
+from eibench.report.figures.series import series_of
+from eibench.report.figures.style import COLOURS, SOLID, write_around
 from eibench.report.figures.tables import caption, draw_table
 from eibench.report.model.layout import choose_axes
 from eibench.report.model.pivot import build_pivot
@@ -101,7 +101,8 @@ def test_doubling(values, log):
 def test_doubling_depths_stand_at_equal_distances(suite):
     for depth in (4, 8, 16):
         suite.run(90, "ei", depth)
-    scale = FieldAxis.of(*table_of(suite))
+    table, x = table_of(suite)
+    scale = FieldAxis.of(table.columns, x)
     assert scale.heading == "depth (layers), log scale"
     assert list(scale.positions.values()) == [2, 3, 4]
 

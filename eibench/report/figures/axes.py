@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.model.labels import field_heading, show_setting, show_value
-from eibench.report.model.pivot import Pivot
 from eibench.results.metrics import Metric
 
 TICKS = 6
@@ -50,9 +49,9 @@ class FieldAxis:
     """Where each value of the field stands, ascending."""
 
     @classmethod
-    def of(cls, table: Pivot, x: str) -> FieldAxis:
-        """Return the axis of the last column field `x`: binary logarithms where values double."""
-        values = sorted({float(column[-1] or 0) for column in table.columns})
+    def of(cls, columns: Iterable[Sequence[Any]], x: str) -> FieldAxis:
+        """Return the axis of the field `x`, last of `columns`: log2 where its values double."""
+        values = sorted({float(column[-1] or 0) for column in columns})
         if doubling(values):
             return cls(f"{field_heading(x)}, log scale", {v: math.log2(v) for v in values})
         return cls(field_heading(x), {v: v for v in values})

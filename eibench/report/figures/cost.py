@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.figures.axes import name_rows
-from eibench.report.figures.page import write_around
-from eibench.report.figures.style import COLOURS, MARKERS, style
+from eibench.report.figures.style import COLOURS, MARKERS, style, write_around
 from eibench.report.model.profile import Profile, heading
 
 MILLI = 1e-3

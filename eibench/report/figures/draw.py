@@ -18,16 +18,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, did_you_mean
-from eibench.plan.suite import ABLATION
 from eibench.report.figures.layers import draw_lines, draw_map
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
 from eibench.report.figures.search_trials import draw_confirmed, draw_history
 from eibench.report.figures.style import FORMATS, save
-from eibench.report.figures.tables import draw_table
+from eibench.report.figures.tables import draw_results
 from eibench.report.model.layers import LAYER, PROBE, choose_metric
-from eibench.report.model.layout import choose_axes
-from eibench.report.model.pivot import build_pivot
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.suite_results import SuiteResults, read_suites
 from eibench.results.metrics import METRICS
@@ -107,10 +104,7 @@ def figures_of(
                 yield NamedFigure(suite, kind, draw_probe(results), LAYER)
     else:
         chosen = choose_metric(results, metric)
-        field, layout = choose_axes(results, x, by)
-        figure = draw_table(build_pivot(results, chosen, layout), field)
-        points = field is None and ABLATION not in layout.fields
-        yield NamedFigure(suite, chosen.name, figure, field, points)
+        yield NamedFigure(suite, chosen.name, *draw_results(results, chosen, x, by))
 
 
 def _check_objective(search: Search, metric: str | None) -> None:

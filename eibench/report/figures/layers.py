@@ -20,17 +20,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from eibench.report.figures.axes import LogAxis, whole_ticks
-from eibench.report.figures.page import (
+from eibench.report.figures.series import Series, facet_words, facets_of, series_of
+from eibench.report.figures.style import (
+    COLOUR_MAP,
     PANELS_IN_ROW,
     add_legend,
-    facet_words,
-    facets_of,
     in_rows,
     machines,
     open_page,
     same_computation,
+    style,
 )
-from eibench.report.figures.style import COLOUR_MAP, Series, series_of, style
 from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
 from eibench.report.model.layout import Key, Layout, remaining_axes
 from eibench.report.model.pivot import Pivot, build_pivot
@@ -56,14 +56,14 @@ def draw_lines(suite: SuiteResults) -> Figure:
     several = len(deepest) > 1  # then a row for each quantity, a column for each network
     panels = [(table, facet) for table in tables for facet in deepest]
     rows = in_rows(panels, len(deepest) if several else PANELS_IN_ROW)
-    words = facet_words(tables[0].layout.columns, deepest[0])
+    words = facet_words(tables[0], deepest[0])
     title = suite.title if several or not words else f"{suite.title}: {words}"
     text = _caption(suite, ["line: median", "band: least to greatest seed"])
     margin = 1.7 if rows[-1][-1] else 0.3  # for the legend, where no place is empty
     figure, grid, pairs = open_page(title, text, rows, (3.0, 2.3), (margin, 0.8))
     for axes, (table, facet) in pairs:
         _draw_panel(axes, table, facet, _series(suite))
-        heading = [facet_words(table.layout.columns, facet)] if several else []
+        heading = [facet_words(table, facet)] if several else []
         heading += wrap(table.metric.heading, HEADING_WIDTH)
         axes.set_title("\n".join(heading), fontsize=7.5)
     add_legend(grid)
@@ -92,7 +92,7 @@ def draw_map(suite: SuiteResults, metric: Metric | None = None) -> Figure:
     for axes, facet in pairs:
         _draw_cells(axes, maps[facet], norm)
         axes.set_yticks(range(len(series)), [one.label for one in series])
-        axes.set_title(facet_words(table.layout.columns, facet), fontsize=9, loc="left")
+        axes.set_title(facet_words(table, facet), fontsize=9, loc="left")
     grid[-1, 0].set_xlabel("layer")
     scale = ScalarMappable(norm, COLOUR_MAP)
     bar = figure.colorbar(scale, ax=list(grid.flat), extend="min" if smaller else "neither")
@@ -118,7 +118,7 @@ def _series(suite: SuiteResults) -> list[Series]:
 
 def _facets(table: Pivot) -> list[Key]:
     """Return the networks: values of all column fields but the layer."""
-    return facets_of(table.columns, len(table.layout.columns) - 1)
+    return facets_of(table, len(table.layout.columns) - 1)
 
 
 def _columns(table: Pivot, facet: Key) -> list[Key]:
@@ -176,4 +176,4 @@ def _caption(suite: SuiteResults, drawn: list[str]) -> str:
     seeds = sorted({run.seed for run in suite.runs})
     named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     parts = [f"n = {len(seeds)} ({named})", *drawn * (len(seeds) > 1), *same_computation(suite)]
-    return "\n".join(["; ".join(parts), *machines(suite)])
+    return "\n".join(["; ".join(parts), *machines(suite.runs)])

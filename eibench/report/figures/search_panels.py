@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from eibench.report.figures.axes import ScoreRange
-from eibench.report.figures.page import add_legend, in_rows, machines, open_page
-from eibench.report.figures.style import COLOURS
+from eibench.report.figures.style import COLOURS, add_legend, in_rows, machines, open_page
 from eibench.report.model.labels import show_field
 from eibench.report.model.search_results import COMPLETE, Search, Study, Trial, spent
 from eibench.results.metrics import Metric, find_metric
@@ -142,7 +141,7 @@ def search_page(
 
     A study's name stands above its panel, where there are several.
     """
-    text = "\n".join([budget(search), "; ".join(words), *machines(search)])
+    text = "\n".join([budget(search), "; ".join(words), *machines(search.runs)])
     figure, grid, pairs = open_page(
         f"{search.title}: {about}", text, rows, panel, (1.6, 1.0), **options
     )

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ParameterAxis, ScoreRange
-from eibench.report.figures.page import in_rows
 from eibench.report.figures.search_panels import (
     WINNER,
     StudyGroup,
@@ -32,7 +31,7 @@ from eibench.report.figures.search_panels import (
     search_page,
     with_scores,
 )
-from eibench.report.figures.style import COLOUR_MAP, COLOURS, MARKERS, style
+from eibench.report.figures.style import COLOUR_MAP, COLOURS, MARKERS, in_rows, style
 from eibench.report.model.labels import key_words
 from eibench.report.model.search_results import Search, Study
 from eibench.results.metrics import Metric

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ScoreRange, name_rows, whole_ticks
-from eibench.report.figures.page import add_legend
 from eibench.report.figures.search_panels import (
     WINNER,
     arrange,
@@ -19,8 +18,7 @@ from eibench.report.figures.search_panels import (
     score_range,
     search_page,
 )
-from eibench.report.figures.style import COLOURS, DASHED, GREY, MARKERS, style
-from eibench.report.figures.tables import ABOVE
+from eibench.report.figures.style import ABOVE, COLOURS, DASHED, GREY, MARKERS, add_legend, style
 from eibench.report.model.search_results import (
     COMPLETE,
     DIVERGED,
@@ -32,8 +30,7 @@ from eibench.report.model.search_results import (
     confirmations,
     state,
 )
-from eibench.report.model.statistics import half_width
-from eibench.report.model.suite_results import Aggregate
+from eibench.report.model.statistics import Difference
 from eibench.results.metrics import Metric
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -66,11 +63,7 @@ def draw_history(search: Search) -> Figure | None:
         row[0].set_ylabel(metric.heading, fontsize=8 if several else 9)
     for column in grid.T:
         [axes for axes in column if axes.axison][-1].set_xlabel("trial")
-    signs: dict[str, Any] = {}
-    for axes in figure.axes:
-        handles, names = axes.get_legend_handles_labels()
-        signs |= dict(zip(names, handles, strict=True))
-    add_legend(grid, signs, handlelength=1.6)
+    add_legend(grid, handlelength=1.6)
     return figure
 
 
@@ -111,24 +104,24 @@ def _best_so_far(study: Study, metric: Metric) -> list[tuple[int, float]]:
 
 @dataclass(frozen=True)
 class ConfirmedScore:
-    """A study's winner: its score in the search, and the same metric under fresh seeds."""
+    """A study's winner: its score in the search, and what fresh seeds differ from it."""
 
     name: str
     score: float
-    fresh: Aggregate
+    bias: Difference
     colour: str
     marker: str
 
     @property
     def mean(self) -> float:
         """Mean of the fresh runs."""
-        return self.fresh.mean or 0.0
+        return self.score + (self.bias.mean or 0.0)
 
     @property
     def half(self) -> float:
         """Half of the 95 % confidence interval of the mean (t); 0 under a single seed."""
-        spread = self.fresh.deviation
-        return 0.0 if spread is None else half_width(self.fresh.n) * spread
+        low, high = self.bias.interval or (0.0, 0.0)
+        return (high - low) / 2
 
     @property
     def look(self) -> dict[str, Any]:
@@ -142,7 +135,7 @@ def draw_confirmed(search: Search) -> Figure | None:
     found, metric = _confirmed(search), metric_of(search)
     if not found:
         return None
-    counts = sorted({one.fresh.n for one in found})
+    counts = sorted({one.bias.n for one in found})
     number = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     words = [
         f"confirmed: mean of {number} fresh seed{'s' * (counts[-1] > 1)}",
@@ -168,7 +161,9 @@ def _confirmed(search: Search) -> list[ConfirmedScore]:
         if one.score is not None and one.confirmed.n:
             colour = COLOURS[kinds.index(firsts.get(one.study.name)) % len(COLOURS)]
             marker = MARKERS[sum(other.colour == colour for other in found) % len(MARKERS)]
-            found.append(ConfirmedScore(one.study.name, one.score, one.confirmed, colour, marker))
+            fresh = one.confirmed.values.items()
+            bias = Difference({seed: value - one.score for seed, value in fresh})
+            found.append(ConfirmedScore(one.study.name, one.score, bias, colour, marker))
     return found
 
 
@@ -192,8 +187,8 @@ def _draw_biases(axes: Axes, found: Sequence[ConfirmedScore], metric: Metric) ->
     axes.axvline(0, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
     for y, one in enumerate(found):
         axes.errorbar(one.mean - one.score, y, xerr=one.half, elinewidth=1.6, **one.look)
-        if one.fresh.n > 1:
-            dots = [value - one.score for value in one.fresh.values.values()]
+        if one.bias.n > 1:
+            dots = list(one.bias.values.values())
             axes.scatter(dots, [y - ABOVE] * len(dots), s=9, color=one.colour, alpha=0.6,
                          linewidths=0)  # fmt: skip
     name_rows(axes, [one.name for one in found])

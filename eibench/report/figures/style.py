@@ -1,4 +1,4 @@
-"""Look of all figures, and their files.
+"""Look of all figures: colours, page with title, caption, panels and legend, and files.
 
 Series differ in colour, marker and line at once, for print and for colour-blind readers. Colours
 are those of Okabe and Ito (2008). No figure goes through pyplot: no window and no state stays.
@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from eibench.errors import UserError, shorten
-from eibench.report.model.labels import show_field, show_value
-from eibench.report.model.layout import Key
-from eibench.report.model.pivot import Pivot
-from eibench.report.model.suite_results import METHOD
-from eibench.report.writers.escape import terminal
+from eibench.errors import UserError, printable, shorten
+from eibench.report.model.provenance import machine
+from eibench.report.model.suite_results import Run, SuiteResults
 from eibench.results.store import write_atomic
 
 DPI = 150
@@ -58,6 +58,15 @@ DASHED = (0, (5, 3))
 LINES = (SOLID, (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 1.5, 1, 1.5)))
 OVER = (0, (4, 3))
 """Line of a series over its equal, with gaps in which the other shows."""
+ABOVE = 0.2
+"""Lines by which the seeds' dots stand above a bar."""
+PANELS_IN_ROW = 3
+TITLE, TITLE_LINE, TITLE_WIDTH = 0.36, 0.18, 10.5
+"""Inches of a title, of each further line of it, and characters of an inch."""
+CAPTION_LINE, CAPTION_WIDTH = 0.14, 20
+"""Inches of a line below the axes, and characters of an inch."""
+TITLE_LINES, CAPTION_SHARE = 4, 1 / 3
+"""Lines of a title and share of the height for a caption: with more, no axes were left."""
 
 
 @contextmanager
@@ -115,63 +124,80 @@ def _tick_texts(format_ticks: Callable[[Any], list[str]], values: Any) -> list[s
 
 
 def _lines(text: str) -> str:
-    return "\n".join(shorten(terminal(line), LONGEST_LINE) for line in text.split("\n"))
+    return "\n".join(shorten(printable(line), LONGEST_LINE) for line in text.split("\n"))
 
 
-@dataclass(frozen=True)
-class Series:
-    """A row of a table as it is drawn."""
-
-    row: Key
-    label: str
-    colour: str
-    marker: str
-    line: Any
-    over: int
-    """Number of earlier series that compute the same: this one is drawn over them."""
-    shift: float
-    """Place beside the others, from -0.5 to 0.5, so that dots of several series can be told."""
-
-    @property
-    def look(self) -> dict[str, Any]:
-        """Line, marker and colour for matplotlib; over an equal, thinner and with open markers."""
-        return {
-            "label": self.label,
-            "color": self.colour,
-            "linestyle": self.line,
-            "linewidth": 1.4 if self.over else 2.0,
-            "marker": self.marker,
-            "markersize": 5,
-            "markerfacecolor": "white" if self.over else self.colour,
-            "zorder": 3 + self.over,
-        }
+def write_around(figure: Figure, title: str, text: str) -> None:
+    """Write the title above and `text` below, and leave the space between them to the axes."""
+    width, height = figure.get_size_inches()
+    title = textwrap.fill(
+        title, round(TITLE_WIDTH * width), max_lines=TITLE_LINES, placeholder=" ..."
+    )
+    lines = [textwrap.fill(line, round(CAPTION_WIDTH * width)) for line in text.split("\n") if line]
+    text = _first_lines("\n".join(lines), max(2, int(CAPTION_SHARE * height / CAPTION_LINE)))
+    bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
+    left = 0.08 / width
+    figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")
+    figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555")
+    top = TITLE + TITLE_LINE * title.count("\n")
+    rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + top) / height)
+    figure.set_layout_engine("constrained", rect=rectangle)
 
 
-def series_of(table: Pivot) -> list[Series]:
-    """Return the rows of `table`, each with a look of its own."""
-    series = []
-    for i, row in enumerate(table.rows):
-        equals = _equals(table, row)
-        over = sum(other in equals for other in table.rows[:i])
-        line = OVER if over else SOLID if equals else LINES[i % len(LINES)]
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        shift = (i + 0.5) / len(table.rows) - 0.5
-        series.append(Series(row, _label(table, row), colour, marker, line, over, shift))
-    return series
+def _first_lines(text: str, most: int) -> str:
+    """Return `text`, or its first lines and the number of the others."""
+    lines = text.split("\n")
+    if len(lines) <= most:
+        return text
+    return "\n".join([*lines[: most - 1], f"... and {len(lines) - most + 1} more"])
 
 
-def _label(table: Pivot, row: Key) -> str:
-    """Return the row's name, and how many of its runs have no number."""
-    fields = zip(table.layout.rows, row, strict=True)
-    name = ", ".join(show_value(v) if f == METHOD else show_field(f, v) for f, v in fields)
-    cells = [cell for (r, _), cell in table.cells.items() if r == row]
-    parts = [(sum(c.failed for c in cells), "failed"), (sum(c.missing for c in cells), "missing")]
-    lacks = ", ".join(f"{count} {word}" for count, word in parts if count)
-    return f"{name} ({lacks})" if lacks else name
+def same_computation(suite: SuiteResults) -> list[str]:
+    """Return words on each group of methods that compute the same."""
+    return [f"{' = '.join(group)}: the same computation" for group in suite.same]
 
 
-def _equals(table: Pivot, row: Key) -> Sequence[Key]:
-    """Return the rows that are the same computation as `row`, with it; none if there is none."""
-    if table.layout.rows != (METHOD,):
-        return []
-    return [(label,) for group in table.suite.same if row[0] in group for label in group]
+def machines(runs: Sequence[Run]) -> list[str]:
+    """Return the machines that computed the runs."""
+    return sorted({machine(run) for run in runs if run.environment})
+
+
+def in_rows(items: Sequence[Any], most: int = PANELS_IN_ROW) -> list[list[Any]]:
+    """Return `items` in rows of nearly one length, None where the last row ends."""
+    high = math.ceil(len(items) / most)
+    wide = math.ceil(len(items) / high)
+    filled = [*items, *[None] * (high * wide - len(items))]
+    return [filled[i : i + wide] for i in range(0, len(filled), wide)]
+
+
+def open_page(
+    title: str,
+    text: str,
+    rows: Sequence[Sequence[Any]],
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+    **options: Any,
+) -> tuple[Figure, Any, list[tuple[Axes, Any]]]:
+    """Return a figure with `rows` of panels, its grid of axes, and each panel with its axes.
+
+    `panel` and `margin` are width and height in inches, of one and of all around them. A place that
+    is None stays empty, but can hold a legend.
+    """
+    figure = Figure((panel[0] * len(rows[0]) + margin[0], panel[1] * len(rows) + margin[1]))
+    write_around(figure, title, text)
+    grid = figure.subplots(len(rows), len(rows[0]), squeeze=False, **options)
+    pairs = list(zip(grid.flat, itertools.chain(*rows), strict=True))
+    for axes, item in pairs:
+        if item is None:
+            axes.set_axis_off()
+    return figure, grid, [pair for pair in pairs if pair[1] is not None]
+
+
+def add_legend(grid: Any, signs: Mapping[str, Any] | None = None, **options: Any) -> None:
+    """Add a legend of `signs`, else of all panels' labels: in an empty place, or right of all."""
+    if signs is None:
+        found = [axes.get_legend_handles_labels() for axes in grid.flat]
+        signs = {name: handle for pair in found for handle, name in zip(*pair, strict=True)}
+    empty = next((axes for axes in grid[:, -1] if not axes.axison), None)
+    corner, place = (grid[0, -1], (1.02, 1.04)) if empty is None else (empty, (0.0, 1.0))
+    corner.legend(signs.values(), signs.keys(), loc="upper left", bbox_to_anchor=place, **options)

@@ -16,20 +16,22 @@ from matplotlib.figure import Figure
 
 from eibench.plan.suite import ABLATION, BASE
 from eibench.report.figures.axes import FieldAxis, end_at_percent, name_rows
-from eibench.report.figures.page import (
+from eibench.report.figures.series import Series, facet_words, facets_of, series_of
+from eibench.report.figures.style import (
+    ABOVE,
+    COLOURS,
     add_legend,
-    facet_words,
-    facets_of,
     in_rows,
     machines,
     open_page,
     same_computation,
+    style,
 )
-from eibench.report.figures.style import COLOURS, Series, series_of, style
 from eibench.report.model.labels import show_value
-from eibench.report.model.layout import Key
-from eibench.report.model.pivot import Pivot
-from eibench.report.model.suite_results import Aggregate
+from eibench.report.model.layout import Key, choose_axes
+from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.suite_results import Aggregate, SuiteResults
+from eibench.results.metrics import Metric
 
 BESIDE = 0.3
 """Share of the least distance on the x axis over which the dots of all series are spread."""
@@ -37,10 +39,21 @@ SPREAD = "± 1 standard deviation"
 """Meaning of a band or bar around a mean, in captions; computed by `spread`."""
 CLEAR, UNCLEAR, FAILED = COLOURS[0], "#8a8a8a", COLOURS[1]
 """Intervals that exclude zero, those that do not, and words on failures."""
-ABOVE = 0.2
-"""Lines by which the seeds' dots stand above the bar."""
 LABEL = 30
 """Characters to which names and the axis label are wrapped."""
+
+
+def draw_results(
+    suite: SuiteResults, metric: Metric, x: str | None = None, by: Sequence[str] | None = None
+) -> tuple[Figure, str | None, bool]:
+    """Return a figure of `metric`, the field on its x axis, and if it shows points for want of one.
+
+    Raises:
+        UserError: as `choose_axes` and `build_pivot`.
+    """
+    field, layout = choose_axes(suite, x, by)
+    figure = draw_table(build_pivot(suite, metric, layout), field)
+    return figure, field, field is None and ABLATION not in layout.fields
 
 
 @style()
@@ -50,7 +63,7 @@ def draw_table(table: Pivot, x: str | None) -> Figure:
     With x = None all column fields make panels, of points, or of differences for ablations.
     """
     depth = len(table.layout.columns) - (x is not None)
-    rows = in_rows(facets_of(table.columns, depth))
+    rows = in_rows(facets_of(table, depth))
     panel = (5.2 if len(rows[0]) == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
     figure, grid, panels = open_page(
         table.suite.title, caption(table, x), rows, panel, (1.6, 0.8), sharey=True
@@ -67,12 +80,12 @@ def draw_table(table: Pivot, x: str | None) -> Figure:
 def _draw_panel(axes: Axes, table: Pivot, facet: Key, x: str | None) -> None:
     columns = [column for column in table.columns if column[: len(facet)] == facet]
     if x is not None:
-        draw_curves(axes, table, series_of(table), columns, FieldAxis.of(table, x))
+        draw_curves(axes, table, series_of(table), columns, FieldAxis.of(table.columns, x))
     elif _as_differences(table, x):
         draw_differences(axes, table, columns[0])
     else:
         draw_dots(axes, table, series_of(table), columns[0])
-    axes.set_title(facet_words(table.layout.columns, facet), fontsize=9)
+    axes.set_title(facet_words(table, facet), fontsize=9)
 
 
 def _as_differences(table: Pivot, x: str | None) -> bool:
@@ -90,7 +103,7 @@ def caption(table: Pivot, x: str | None) -> str:
     if x is not None and any(cell.failed for cell in table.cells.values()):
         parts.append("cross: failed runs")
     words = "; ".join([*parts, *same_computation(table.suite)]).replace("; \n", "\n")
-    return "\n".join([words, *machines(table.suite)])
+    return "\n".join([words, *machines(table.suite.runs)])
 
 
 def spread(cell: Aggregate) -> tuple[float, float] | None:
