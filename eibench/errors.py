@@ -94,36 +94,36 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-class Control(BaseException):
+class ControlFlow(BaseException):
     """Base of exceptions by which eibench ends a run; not a failure of the code that runs."""
 
 
-def pass_on(error: BaseException) -> None:
-    """Raise `error` again if it is an interrupt or a `Control`, and so no failure.
+def reraise_interrupt(error: BaseException) -> None:
+    """Raise `error` again if it is an interrupt or a `ControlFlow`, and so no failure.
 
     For handlers of `BaseException` around code that may belong to a plugin. Such code can raise
     `SystemExit` or exceptions derived from `BaseException`, and none of them may end eibench.
     """
-    if isinstance(error, KeyboardInterrupt | Control):
+    if isinstance(error, KeyboardInterrupt | ControlFlow):
         raise error
 
 
-def text_of(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the text of an exception, of bounded length; never raises, whatever its class does."""
     try:
         text = str(error)
     except BaseException as other:
-        pass_on(other)
+        reraise_interrupt(other)
         return "(its text cannot be read)"
     return shorten(text, LONGEST_LINE)
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return `Type: text` of an exception; of a `UserError` only the text."""
-    text = text_of(error)
+    text = error_text(error)
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
 
-def in_one_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Return the text of an exception in one line, or its type if it has no text."""
-    return " ".join(text_of(error).split()) or type(error).__name__
+    return " ".join(error_text(error).split()) or type(error).__name__

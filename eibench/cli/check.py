@@ -9,7 +9,7 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.options import read_overrides, validate_settings
-from eibench.errors import UserError, did_you_mean, pass_on, text_of
+from eibench.errors import UserError, did_you_mean, error_text, reraise_interrupt
 from eibench.plan.options import Choice
 from eibench.plan.overrides import Override
 from eibench.plan.plugins import Loaded, in_words, load_plugin
@@ -73,9 +73,9 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
     except Broken as broken:
         cause = broken.__cause__
         why = f": {in_words(cause, loaded.name, loaded.root)}" if cause else ""
-        reason = f"{text_of(broken)}{why}"
+        reason = f"{error_text(broken)}{why}"
     except BaseException as error:  # a plugin's code may raise anything, also SystemExit
-        pass_on(error)
+        reraise_interrupt(error)
         reason = in_words(error, loaded.name, loaded.root)
     else:
         say(f"  ok     {title}")

@@ -20,7 +20,7 @@ from eibench.contracts.networks import (
     prepared,
     settings,
 )
-from eibench.errors import in_one_line, shorten_list
+from eibench.errors import error_line, shorten_list
 from eibench.methods.without_norm import NoNormOptions
 from eibench.plan.options import MODELS, MethodOptions, ModelOptions, NeuronOptions
 from eibench.plan.validate import validate
@@ -101,7 +101,7 @@ def state_dict_holds_everything(choice: MethodOptions) -> None:
     try:
         fresh.load_state_dict(copied(network.state_dict()))
     except RuntimeError as error:
-        text = in_one_line(error)
+        text = error_line(error)
         raise Broken(
             f"a fresh network does not take the saved state ({text}): create every parameter and "
             "buffer in the constructor, with its final shape"

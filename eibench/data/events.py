@@ -22,7 +22,7 @@ from eibench.data.frames import Events, cached, to_frames
 from eibench.data.machine import require_memory
 from eibench.data.recordings import read_recording
 from eibench.data.sources import dataset, dataset_folder
-from eibench.errors import DataError, in_one_line
+from eibench.errors import DataError, error_line
 from eibench.plan.options.data import (
     CIFAR10DVSOptions,
     DVSGestureOptions,
@@ -94,7 +94,7 @@ class Recordings:
             paths, labels = self._listed()
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
-                f"{self.base}: cannot be read as {events.name}: {in_one_line(error)}"
+                f"{self.base}: cannot be read as {events.name}: {error_line(error)}"
             ) from None
         self.order = sorted(range(len(paths)), key=lambda i: (str(paths[i]), i))
         self.paths = [paths[i] for i in self.order]

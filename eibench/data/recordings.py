@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from eibench.data.frames import Events
-from eibench.errors import DataError, in_one_line
+from eibench.errors import DataError, error_line
 
 LATEST = 2**53
 """Largest time in microseconds: integers up to it are exact as floats, and 1000 times as much
@@ -48,7 +48,7 @@ def read_recording(path: Path, row: int, sensor: tuple[int, int, int]) -> Events
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
-        raise DataError(f"{path}: not a readable recording ({in_one_line(error)})") from None
+        raise DataError(f"{path}: not a readable recording ({error_line(error)})") from None
 
 
 def _npy(path: Path, _: int) -> Events:

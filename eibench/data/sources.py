@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eibench.errors import DataError, in_one_line
+from eibench.errors import DataError, error_line
 from eibench.plan.options import DATASETS, DataOptions
 
 VARIABLE = "EIBENCH_DATA"
@@ -134,7 +134,7 @@ def acquire(name: str, source: DataSource) -> bool:
             raise DataError(f"what was fetched is damaged: {problems[0]}")
         _replace(folder, partial)
     except FAILURES as error:
-        raise DataError(f"{folder}: cannot be fetched: {in_one_line(error)}") from None
+        raise DataError(f"{folder}: cannot be fetched: {error_line(error)}") from None
     return True
 
 

@@ -17,7 +17,7 @@ from eibench.data import SOURCES, DataError, ImageData
 from eibench.data.base import in_order
 from eibench.data.sources import VARIABLE, acquire, data_folder, dataset_folder
 from eibench.data.stream import images_per_chunk
-from eibench.errors import UserError, described, pass_on, text_of
+from eibench.errors import UserError, describe_error, error_text, reraise_interrupt
 from eibench.plan.options import DataOptions
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
@@ -97,14 +97,14 @@ def as_user_error(spec: RunSpec) -> Iterator[None]:
     except UserError:
         raise
     except BaseException as error:
-        pass_on(error)
+        reraise_interrupt(error)
         words = plugin_error(error)
         if not isinstance(error, Exception):
-            raise PluginExit(words or described(error)) from None
+            raise PluginExit(words or describe_error(error)) from None
         if words:
             raise UserError(f"{words}; `eibench check` tests a plugin alone") from None
         if isinstance(error, RuntimeError):  # a size that no machine can count
-            text = text_of(error)
+            text = error_text(error)
             raise UserError(f"model {spec.model.label} cannot be built: {text}") from None
         raise
 
@@ -192,7 +192,7 @@ def load_checked(options: DataOptions, timesteps: int) -> ImageData:
     except UserError:
         raise
     except BaseException as error:
-        pass_on(error)
+        reraise_interrupt(error)
         if words := plugin_error(error):
             raise UserError(f"{words}; `eibench check` tests a plugin alone") from None
         raise

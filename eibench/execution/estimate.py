@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from eibench.errors import pass_on
+from eibench.errors import reraise_interrupt
 from eibench.execution.dataset_cache import DatasetCache, check_buildable
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
@@ -72,7 +72,7 @@ def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:
     try:
         return _timed_steps(spec, datasets)
     except BaseException as error:  # whatever it is, it will be a row with its reason
-        pass_on(error)
+        reraise_interrupt(error)
         return None
 
 

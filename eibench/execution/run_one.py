@@ -15,7 +15,7 @@ import torch
 
 import eibench
 from eibench.data import ImageData
-from eibench.errors import Control, UserError, described, pass_on, text_of
+from eibench.errors import ControlFlow, UserError, describe_error, error_text, reraise_interrupt
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import PeakMemory, device_name
 from eibench.execution.environment import SuiteSource, environment
@@ -40,7 +40,7 @@ NO_COST = {"seconds": None, "images_per_second": None, "peak_memory_mib": None}
 EpochListener = Callable[[dict[str, Any]], None]
 
 
-class _ListenerFailed(Control):
+class _ListenerFailed(ControlFlow):
     """An error of the epochs' listener, which is none of the run."""
 
     def __init__(self, error: Exception) -> None:
@@ -75,13 +75,13 @@ def execute(
             outcome["result"] = _train(run, folder, data, progress, _mark_errors(on_epoch))
         status, reason = OK, None
     except Diverged as error:
-        status, reason = DIVERGED, text_of(error)
+        status, reason = DIVERGED, error_text(error)
     except _ListenerFailed as failed:
         raise failed.error from None
     except BaseException as error:  # whatever happened, the other runs of the suite go on
-        pass_on(error)
+        reraise_interrupt(error)
         status = OUT_OF_MEMORY if _is_out_of_memory(error) else ERROR
-        reason = described(error)
+        reason = describe_error(error)
         trace = None if isinstance(error, UserError) else _trace()
     outcome = {"result": {}, "cost": _cost(progress, images), **outcome}
     if trace:
@@ -230,4 +230,4 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out, on a GPU or on the host (for which torch has no class)."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in text_of(error)
+    return isinstance(error, RuntimeError) and "allocate memory" in error_text(error)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Self, TypeVar
 
-from eibench.errors import Control
+from eibench.errors import ControlFlow
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.environment import SuiteSource
 from eibench.execution.run_one import EpochListener, execute
@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Stop(Control):
+class Stop(ControlFlow):
     """Raised by an epoch's listener: the run ends there, and can go on later."""
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from eibench.errors import described
+from eibench.errors import describe_error
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource
@@ -279,4 +279,4 @@ def _served(
     except OSError as error:  # of the record
         return "unwritten", (error.errno, error.strerror, error.filename)
     except Exception as error:
-        return "failed", described(error)
+        return "failed", describe_error(error)

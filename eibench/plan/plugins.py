@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from eibench.errors import UserError, did_you_mean, pass_on, printable, text_of
+from eibench.errors import UserError, did_you_mean, error_text, printable, reraise_interrupt
 from eibench.files import MEBIBYTE, names_beside, read_bytes
 from eibench.plan.options import CHOICES, Choice
 from eibench.plan.validate import show
@@ -165,7 +165,7 @@ def run_plugin(found: FoundPlugin) -> Loaded:
     try:
         found.execute()
     except BaseException as error:  # whatever a stranger's code raises
-        pass_on(error)
+        reraise_interrupt(error)
         for kind, registry in CHOICES.items():
             for new in registry.keys() - before[kind]:
                 registry.remove(new)
@@ -191,7 +191,7 @@ def plugin_error(error: BaseException) -> str | None:
 def in_words(error: BaseException, name: str, root: Path) -> str:
     """Return `FILE:LINE: Type: text`, with the last line under `root` that took part in the
     error."""
-    text = " ".join(text_of(error).split())
+    text = " ".join(error_text(error).split())
     if isinstance(error, SyntaxError):
         return f"{error.filename or name}:{error.lineno or 1}: SyntaxError: {error.msg}"
     frames = _frames(error, root)

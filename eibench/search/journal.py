@@ -14,7 +14,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, create_trial
 from pydantic import Field
 
-from eibench.errors import UserError, described
+from eibench.errors import UserError, describe_error
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.results.checks import check
 from eibench.results.paths import member, open_regular
@@ -101,7 +101,7 @@ def open_journal(folder: Path) -> JournalStorage:
     except UserError:
         raise
     except Exception as error:  # Optuna replays the lines, and fails in many ways on a wrong one
-        raise UserError(f"{path}: damaged ({described(error)}); {HINT}") from None
+        raise UserError(f"{path}: damaged ({describe_error(error)}); {HINT}") from None
     return storage
 
 

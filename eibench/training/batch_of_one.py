@@ -15,7 +15,7 @@ import torch
 
 from eibench.data import ImageData
 from eibench.data.batches import over_time
-from eibench.errors import UserError, in_one_line
+from eibench.errors import UserError, error_line
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.build import make_method, make_network
@@ -84,5 +84,5 @@ def _objection(spec: RunSpec, data: ImageData, count: int, training: bool) -> st
         try:
             model(over_time(images, spec.timesteps))
         except Exception as error:
-            return in_one_line(error)
+            return error_line(error)
     return None

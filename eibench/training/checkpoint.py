@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import eibench
-from eibench.errors import in_one_line
+from eibench.errors import error_line
 from eibench.results.store import write_atomic
 from eibench.training.build import Experiment
 from eibench.training.fit import Progress
@@ -74,7 +74,7 @@ def restore(path: Path, experiment: Experiment) -> Progress:
     except (MemoryError, torch.OutOfMemoryError):  # which says nothing of the file
         raise
     except Exception as error:  # a damaged file fails in many ways; all mean the same here
-        text = in_one_line(error)[:SHOWN]
+        text = error_line(error)[:SHOWN]
         raise Unusable(f"{path}: not a checkpoint of this run ({text})") from error
 
 
