@@ -34,6 +34,7 @@ from eibench.cli.run import probe, run
 from eibench.cli.search import search
 from eibench.cli.show import show
 from eibench.cli.speed import speed
+from eibench.cli.tables import tables
 from eibench.errors import UserError, printable, shorten
 from eibench.plan import plugins
 from eibench.version import __version__
@@ -128,6 +129,7 @@ app.command()(probe)
 app.command()(search)
 app.command()(report)
 app.command()(plot)
+app.command()(tables)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
 app.add_typer(results_app, name="results")

@@ -144,6 +144,7 @@ class Expansion(CheckedSuite):
         self._stop_if_wrong()
         self._check_per_method([run.spec for run in made])
         self._check_tuned(made)
+        self._check_report(made)
         kept = self._without_excluded(made)
         ablate.check_distinct(self.suite, kept, self._note)
         self._stop_if_wrong()

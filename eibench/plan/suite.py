@@ -16,6 +16,7 @@
     search: {...}                  what `eibench search` tries; see `eibench.plan.space`
     references: references.yaml    published numbers to set beside ours
     stands_for: {imagefolder: {data: cifar10, title: CIFAR-10 (JPEG)}}   a copy of another data set
+    report: {tables: [...], figures: [...]}   what `eibench tables` makes of the results
     plugins: [my_norm.py]          files (beside the suite) or installed names that add methods ...
 
 Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
@@ -88,6 +89,37 @@ class Tuned(Options):
     set: dict[str, Any] = Field(min_length=1)
 
 
+TableFormat = Literal["markdown", "latex", "csv", "json"]
+FieldNames = Annotated[list[str], Field(max_length=MOST_AXES)]
+
+
+class TableSection(Options):
+    """A table of a suite's results: the options of `eibench report`."""
+
+    name: SuiteName = "table"
+    """File name, without the suffix of its format."""
+    metric: str | None = None
+    rows: FieldNames | None = None
+    columns: FieldNames | None = None
+    against: str | None = None
+    formats: list[TableFormat] = Field(default=["markdown"], min_length=1)
+
+
+class FigureSection(Options):
+    """A figure of a suite's results: the options of `eibench plot`."""
+
+    metric: str | None = None
+    x: str | None = None
+    by: FieldNames | None = None
+
+
+class ReportSection(Options):
+    """The tables and figures to make of a suite's results; no part of any run's identity."""
+
+    tables: list[TableSection] = Field(default=[TableSection()], max_length=MOST_AXES)
+    figures: list[FigureSection] = Field(default=[FigureSection()], max_length=MOST_AXES)
+
+
 class SuiteFile(Options):
     """Keys of a suite file."""
 
@@ -105,6 +137,7 @@ class SuiteFile(Options):
     tuned_by: SuiteName | None = None
     tuned: list[Tuned] = Field(default_factory=list, max_length=MOST_CLAUSES)
     search: SearchFile | None = None
+    report: ReportSection = ReportSection()
     plugins: list[str] = Field(default_factory=list, max_length=MOST_AXES)
     references: str | None = Field(None, min_length=1)
     stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -194,7 +227,7 @@ def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
     axis: dict[str, list[Any]] = {} if steps is None else {"probe.steps": steps}
     changes: dict[str, Any] = {"kind": "probe", "grid": {**suite.grid, **axis}}
     changes |= {"references": None, "stands_for": {}}  # numbers of trained networks
-    changes |= {"search": None}
+    changes |= {"search": None, "report": ReportSection()}
     if suite.kind == "train":
         changes["name"] = f"{suite.name}-probe"
     return suite.model_copy(update=changes)

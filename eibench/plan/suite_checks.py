@@ -19,6 +19,8 @@ from eibench.plan.yaml_source import Document, Keys
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
+LAYER = "layer"
+"""The field of a probe's layers, which tables may have in rows or columns."""
 MOST_COMPARED = 1_000_000
 """Maximal number of comparisons of runs with clauses of a suite."""
 
@@ -130,6 +132,33 @@ class CheckedSuite:
                     self._note("is an axis of grid or zip as well", *leaf.keys)
             if i not in self.tuned and not self.settings:
                 self._note("is for none of the suite's runs", "tuned", i, "where")
+
+    def _check_report(self, made: list[PlannedRun]) -> None:
+        """Note fields and methods of `report` that no run has, and tables of one name."""
+        known = sorted({key for run in made for key in run.fields()})
+        known += [LAYER] * (self.suite.kind == PROBE)
+        report = self.suite.report
+        for i, table in enumerate(report.tables):
+            keys = ("report", "tables", i)
+            self._check_fields(table.rows, known, *keys, "rows")
+            self._check_fields(table.columns, known, *keys, "columns")
+            named = [name for run in made for name in (run.method, run.ablation) if name]
+            if table.against not in (None, *named) and not self.settings:
+                near = did_you_mean(table.against, dict.fromkeys(named))
+                self._note(f"no method or ablation of this name{near}", *keys, "against")
+        for i, figure in enumerate(report.figures):
+            keys = ("report", "figures", i)
+            self._check_fields(None if figure.x is None else [figure.x], known, *keys, "x")
+            self._check_fields(figure.by, known, *keys, "by")
+        for i, name in repeats([table.name for table in report.tables]):
+            self._note(f"{show(name)} stands twice", "report", "tables", i, "name")
+
+    def _check_fields(
+        self, fields: Sequence[str] | None, known: Sequence[str], *keys: str | int
+    ) -> None:
+        for field in fields or ():
+            if field not in known:
+                self._note(f"no run has a field {show(field)}{did_you_mean(field, known)}", *keys)
 
 
 def _nested(setting: Override) -> dict[str, Any]:

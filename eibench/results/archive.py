@@ -112,13 +112,18 @@ def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
             yield name, data
 
 
-def pack_in(folder: Path) -> Files:
-    """Return the files of the pack in `folder`, or of the pack that `folder` itself is; none where
-    there is no pack."""
+def pack_file(folder: Path) -> Path | None:
+    """Return the pack in `folder`, or `folder` itself if it is one; None if neither is there."""
     for file in (folder / PACK, folder):
         if file.name.endswith(SUFFIX) and os.path.isfile(file):
-            return read_pack(file)
-    return {}
+            return file
+    return None
+
+
+def pack_in(folder: Path) -> Files:
+    """Return the files of the pack that `folder` has or is; none where there is no pack."""
+    file = pack_file(folder)
+    return read_pack(file) if file else {}
 
 
 def find_member(path: Path) -> tuple[Files, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from eibench.errors import UserError
-from eibench.results.archive import PACK, Files, is_packable, pack_in, to_pack
+from eibench.files import read_bytes
+from eibench.results.archive import LARGEST, PACK, Files, is_packable, pack_file, pack_in, to_pack
 from eibench.results.paths import (
     EVIDENCE,
     PLAN,
@@ -114,6 +116,17 @@ def _live_files(folder: Path) -> tuple[dict[str, bytes], Counter[str]]:
     if not files.keys() & {PLAN, f"{SEARCH}/{PLAN}"}:
         raise UserError(f"{folder}: no live runs here; `eibench run SUITE` makes some")
     return files, left_out
+
+
+def results_digest(folder: Path) -> bytes:
+    """Return a digest of the results in `folder`, packed or live; there may be none."""
+    content = hashlib.sha256()
+    if file := pack_file(folder):
+        content.update(read_bytes(file, LARGEST, follow_links=False))
+    elif has_plan(folder) or has_plan(folder / SEARCH):
+        for name, data in sorted(_live_files(folder)[0].items()):
+            content.update(f"{name} {len(data)}\n".encode() + data)
+    return content.digest()
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from eibench.errors import UserError
 from eibench.files import read_bytes
-from eibench.results.archive import LARGEST, PACK, find_member, pack_in
+from eibench.results.archive import LARGEST, PACK, find_member, pack_file, pack_in
 
 RESULTS = Path("results")
 EVIDENCE = "evidence"
@@ -111,7 +111,7 @@ def has_plan(folder: Path) -> bool:
 
 def is_packed(folder: Path) -> bool:
     """Return whether results in `folder` are in a pack, and so are only read."""
-    return bool(pack_in(folder))
+    return pack_file(folder) is not None
 
 
 def suite_folders(path: Path) -> list[Path]:

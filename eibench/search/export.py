@@ -36,7 +36,9 @@ def check_export(plan: SearchPlan, path: Path) -> None:
 def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
     """Return the YAML for `path`, which names the suite; paths are relative to its folder."""
     before = plan.expansion
-    suite = {k: v for k, v in before.document.data.items() if k not in ("search", "seeds")}
+    suite = {
+        k: v for k, v in before.document.data.items() if k not in ("search", "seeds", "report")
+    }
     suite |= _with_settings(plan)
     tuned = [clause.model_dump() for clause in plan.tuned_suite(winners).tuned]
     suite |= {"name": path.stem, "title": f"{plan.title}: winners"}

@@ -1,0 +1,63 @@
+"""`eibench tables`: the tables and figures that suites ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eibench.cli.console import say
+from eibench.cli.options import valid_paths
+from eibench.errors import UserError
+from eibench.plan.suite import find_suite, read_suite, suite_files
+
+SUITES = Path("suites")
+
+
+def tables(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Suite files, or names of some in suites/.", show_default="all with results"
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(callback=valid_paths, help="Folder of results.")] = Path(
+        "results"
+    ),
+    live: Annotated[
+        bool, typer.Option("--live", help="Use live runs, not the packed evidence.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--all", help="Make also what is up to date.")] = False,
+) -> None:
+    """Make the tables and figures that each suite's `report` section asks for.
+
+    They go beside the evidence, in results/evidence/NAME, or with --live beside the live runs. Made
+    again is only what has new results, another section, or another version of eibench.
+    """
+    from eibench.report.evidence import SuiteReport
+
+    reports = 0
+    for path, folder in _with_results(suites, results, live):
+        reports += 1
+        for made in SuiteReport(path, folder).make(again):
+            say(str(made))
+    if not reports:
+        raise UserError(f"{results}: no results of {'these' if suites else 'any'} suites here")
+
+
+def _with_results(
+    suites: list[str] | None, results: Path, live: bool
+) -> Iterator[tuple[Path, Path]]:
+    """Yield file and results folder of each suite; without names, of those that have results."""
+    from eibench.results.paths import SEARCH, evidence_of, has_plan
+
+    for path in map(find_suite, suites) if suites else suite_files(SUITES):
+        folder = results / read_suite(path)[1].name
+        folder = folder if live else evidence_of(folder)
+        if has_plan(folder) or has_plan(folder / SEARCH):
+            yield path, folder
+        elif suites:
+            kind = "live runs" if live else "packed results"
+            raise UserError(f"{path}: no {kind} in {folder}")

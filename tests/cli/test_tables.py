@@ -1,0 +1,126 @@
+"""`eibench tables`: made is what the `report` section asks for, where something has changed."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from eibench.results.packing import pack
+from tests.report.conftest import FakeSuite
+
+EVIDENCE = Path("results/evidence")
+FOLDER = EVIDENCE / "tiny"
+
+
+@pytest.fixture
+def packed(project):
+    """Evidence of the suite `tiny` (E-I at two depths), and its file under a `report` section."""
+    live = FakeSuite(Path("results"), "tiny")
+    for depth in (2, 3):
+        live.seeds([90.0 + depth, 91.0], "ei", depth)
+    pack(live.folder, EVIDENCE)
+    live.folder.rename("moved")
+    return lambda **report: project.suite("suites/tiny.yaml", report=report, seeds=[0, 1])
+
+
+def made(done):
+    assert done.code == 0, done.err
+    return [str(Path(line).relative_to(FOLDER)) for line in done.out.splitlines()]
+
+
+def test_default_is_a_table_and_a_figure(packed, cli):
+    packed()
+    files = made(cli("tables"))
+    assert files == ["table.md", "figures/tiny_test_accuracy.png"]
+    assert all((FOLDER / name).is_file() for name in files)
+    assert (FOLDER / "table.md").read_text() == cli("report", FOLDER, "--format", "markdown").out
+
+
+def test_sections_are_the_options_of_report_and_plot(packed, cli):
+    packed(
+        tables=[
+            {"formats": ["csv", "latex", "json"]},
+            {"name": "loss", "metric": "firing_rate", "rows": ["model.depth"], "columns": []},
+        ],
+        figures=[{"metric": "firing_rate", "x": "model.depth", "by": ["method"]}],
+    )
+    files = made(cli("tables", "tiny"))
+    assert files == [
+        "table.csv", "table.tex", "table.json", "loss.md", "figures/tiny_firing_rate.png"
+    ]  # fmt: skip
+    words = ["--metric", "firing_rate", "--rows", "model.depth", "--columns", ""]
+    expected = cli("report", FOLDER, *words, "--format", "markdown").out
+    assert (FOLDER / "loss.md").read_text() == expected
+
+
+def test_made_again_is_only_what_has_changed(packed, cli):
+    packed(figures=[])
+    assert made(cli("tables")) == ["table.md"]
+    assert made(cli("tables")) == []
+    assert made(cli("tables", "--all")) == ["table.md"]
+    (FOLDER / "table.md").unlink()
+    assert made(cli("tables")) == ["table.md"]
+    packed(tables=[{"name": "other"}], figures=[])
+    assert made(cli("tables")) == ["other.md"]
+    assert not (FOLDER / "table.md").exists()  # no longer asked for
+    live = FakeSuite(Path("results"), "tiny")
+    live.run(99.0, "ei", 2)
+    pack(live.folder, EVIDENCE, "merge")
+    assert made(cli("tables")) == ["other.md"]
+
+
+def test_live_runs(packed, cli):
+    packed(figures=[])
+    assert cli("tables", "tiny", "--live").code == 2
+    os.rename("moved", "results/tiny")
+    done = cli("tables", "tiny", "--live")
+    assert done.out == "results/tiny/table.md\n"
+    assert not (FOLDER / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        ({"tables": [{"rows": ["model.dept"]}]}, "rows: no run has a field 'model.dept'; did you"),
+        ({"tables": [{"against": "eii"}]}, "against: no method or ablation of this name; did you"),
+        ({"tables": [{}, {}]}, "tables[1].name: 'table' stands twice"),
+        ({"tables": [{"name": "../x"}]}, "tables[0].name: must be letters"),
+        ({"tables": [{"row": ["method"]}]}, "tables[0].row: unknown key"),
+        ({"tables": [{"formats": ["pdf"]}]}, "must be 'markdown'"),
+        ({"figures": [{"x": "layer"}]}, "figures[0].x: no run has a field 'layer'"),
+        ({"figures": [{"by": ["seeed"]}]}, "did you mean 'seed'"),
+        ({"plots": []}, "report.plots: unknown key; allowed here: figures, tables"),
+    ],
+)
+def test_a_wrong_section_stops_a_run(packed, cli, report, said):
+    path = packed(**report)
+    done = cli("run", path, "--results", "fresh")
+    assert done.code == 2
+    assert done.errors[0].startswith(f"{path}:")
+    assert said in done.errors[0]
+    assert not Path("fresh").exists()
+
+
+def test_a_metric_that_is_not_there(packed, cli):
+    packed(tables=[{"metric": "test_acuracy"}])
+    done = cli("tables")
+    assert done.code == 2
+    assert done.errors[0].startswith("suites/tiny.yaml:")
+    assert "report.tables[0].metric: test_acuracy: no such metric" in done.errors[0]
+    assert "did you mean 'test_accuracy'" in done.errors[0]
+
+
+def test_a_strangers_stamp_deletes_nothing(packed, cli):
+    packed(figures=[])
+    Path("precious").write_text("x")
+    (FOLDER / ".made.json").write_text('{"digest": "", "files": ["../../../precious"]}')
+    assert made(cli("tables")) == ["table.md"]
+    assert Path("precious").exists()
+
+
+def test_no_results(project, cli):
+    project.suite("suites/tiny.yaml")
+    assert cli("tables").errors == ["results: no results of any suites here"]
+    assert cli("tables", "tiny").errors == [
+        "suites/tiny.yaml: no packed results in results/evidence/tiny"
+    ]
