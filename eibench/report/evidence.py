@@ -20,7 +20,6 @@ from eibench.results.metrics import find_metric
 from eibench.results.packing import results_digest
 from eibench.results.paths import is_packed, member, parse_object, read
 from eibench.results.store import to_json, write_atomic
-from eibench.version import __version__
 
 SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
 STAMP = ".made.json"
@@ -120,8 +119,9 @@ def _searched(suite: SuiteFile, folder: Path) -> Iterator[Path]:
 def _code() -> bytes:
     """Return a digest of the version and of the code that makes tables and figures."""
     root = Path(__file__).parents[1]
-    content = hashlib.sha256(__version__.encode())
-    for path in sorted(path for room in SOURCES for path in (root / room).rglob("*.py")):
+    content = hashlib.sha256()
+    sources = sorted(path for room in SOURCES for path in (root / room).rglob("*.py"))
+    for path in (root / "version.py", *sources):
         content.update(path.read_bytes())
     return content.digest()
 
