@@ -141,7 +141,8 @@ def test_tables_are_fresh(folder):
 
 
 def test_results_are_few_files():
-    listed = subprocess.run(["git", "ls-files", "results"], capture_output=True, text=True)
+    words = ["git", "ls-files", "results"]
+    listed = subprocess.run(words, capture_output=True, text=True, check=False)
     files = listed.stdout.splitlines()
     if not files:
         pytest.skip("no repository")
