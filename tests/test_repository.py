@@ -3,6 +3,7 @@ searches."""
 
 import itertools
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
