@@ -17,15 +17,15 @@ TRIAL = ("study", "trial")
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
-    """The runs at or below `path` (a results folder, or one suite in it), one row each.
+    """Return the runs at or below `path` (a results folder, or one suite in it), one row each.
 
-    The trials of searches are left out, unless there is nothing else: those of one search are at
-    `results/NAME/search`, where the columns `study` and `trial` tell which trial a run is of.
+    Trials of searches are left out, unless there is nothing else. Those of one search are at
+    `results/NAME/search`, where the columns `study` and `trial` identify the trial of a run.
 
-    Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of training
-    runs (test_accuracy in percent, seconds ...) or of probes, and one column, named by its dotted
-    path such as `model.depth`, for every field that differs between runs that have it. A planned
-    run without a record has the status `missing` or `interrupted` and no numbers. `planned` tells
+    Columns: suite, run_id, status, reason, method, model, data, seed, the metrics of training runs
+    (test_accuracy in percent, seconds ...) or of probes, and one column, named by its dotted path
+    such as `model.depth`, for every field that differs between runs that have it. A planned run
+    without a record has the status `missing` or `interrupted` and no numbers. `planned` separates
     runs of the current plan from older ones.
 
     Raises:
@@ -41,12 +41,12 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
 
 def load_layers(path: str | Path) -> pd.DataFrame:
-    """The layers of all probes at or below `path`, one row each, in forward order.
+    """Return the layers of all probes at or below `path`, one row each, in forward order.
 
     Columns: those of `load_results` that name a run, with `layer` (from 1), `name` (of the neuron
-    in the network), `neurons`, and the numbers of `LAYER_METRICS`. NaN where there is no such
-    number; `non_finite` names those that were not finite, separated by spaces. A run without layers
-    has no rows.
+    in the network), `neurons`, and the numbers of `LAYER_METRICS`. A missing number is NaN;
+    `non_finite` names those that were not finite, separated by spaces. A run without layers has no
+    rows.
 
     Raises:
         UserError: there are no results at `path`, or none with layers.
@@ -72,7 +72,7 @@ def _rows(root: Path) -> list[dict[str, Any]]:
 
 
 def _frame(rows: list[dict[str, Any]], metrics: tuple[str, ...]) -> pd.DataFrame:
-    """The rows with what names a run in front, then `metrics`, then the fields that vary."""
+    """Return the rows with identifying columns first, then `metrics`, then the fields that vary."""
     frame = pd.DataFrame(rows)
     values: dict[str, set[str]] = {}
     for row in rows:

@@ -14,7 +14,7 @@ from typing import Literal
 from eibench.errors import UserError, did_you_mean
 
 Scope = Literal["train", "probe", "layer"]
-"""What a metric is measured on."""
+"""Object that a metric is measured on."""
 SCOPES: tuple[Scope, ...] = ("train", "probe", "layer")
 
 

@@ -34,7 +34,7 @@ RECORD = "record.json"
 
 
 Treatment = Literal["refuse", "merge", "replace"]
-"""What becomes of packed runs that the live results lack."""
+"""Treatment of packed runs that the live results lack."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def _with_earlier(folder: Path, plan: Plan) -> list[Plan]:
 
 
 def _earlier_flags(folder: Path) -> Iterator[Flags]:
-    """The flags of the commands that the file tells of; none where it is damaged."""
+    """Yield the flags of the commands recorded in the file; none if it is damaged."""
     try:
         found = read_json(folder / "plan.json", PlanFile)
     except UserError:
@@ -80,8 +80,10 @@ def _earlier_flags(folder: Path) -> Iterator[Flags]:
 
 
 def _axes(plans: Sequence[Plan], runs: Sequence[PlannedRun]) -> list[str]:
-    """The axes of all plans, and what flags have set to more than one value among `runs`: a mean
-    over seeds must not mix these."""
+    """Return the axes of all plans, and fields that flags set to more than one value among `runs`.
+
+    A mean over seeds must not mix such values.
+    """
     axes = [axis for each in plans for axis in each.axes]
     if len(plans) > 1:
         keys = {Override.read("--set", t).key for each in plans for t in each.flags.settings}
@@ -97,7 +99,7 @@ def _axes(plans: Sequence[Plan], runs: Sequence[PlannedRun]) -> list[str]:
 
 
 def _references(plans: Sequence[Plan]) -> list[dict[str, Any]]:
-    """The published numbers of all plans, each with the runs of all that it is set beside."""
+    """Return the published numbers of all plans, each with all matching runs."""
     found: dict[str, dict[str, Any]] = {}
     for each in plans:
         planned = {run.run_id for run in each.runs}
@@ -109,7 +111,7 @@ def _references(plans: Sequence[Plan]) -> list[dict[str, Any]]:
 
 
 def same_computations(plan: Plan) -> list[list[str]]:
-    """Groups of method labels that are the same computation wherever both stand in `plan`.
+    """Return groups of method labels that are the same computation wherever both occur in `plan`.
 
     Two runs are the same when their specs are equal after each method is replaced by the simplest
     one that computes the same in that network. Methods are grouped when every run of the one has

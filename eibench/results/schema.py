@@ -98,14 +98,14 @@ class RunFields(Open):
     ablation: Text = ""
 
 
-class PlannedRun(Part):
+class PlannedRunRecord(Part):
     """A run that a suite asks for."""
 
     run_id: RunId
     fields: RunFields
 
 
-class Reference(Part):
+class ReferenceRecord(Part):
     """A published number and the runs that it is set beside."""
 
     method: Text
@@ -121,7 +121,7 @@ class Reference(Part):
 
 
 class SearchSettings(Part):
-    """What a whole search was asked for."""
+    """Settings of a whole search."""
 
     objectives: Annotated[list[Annotated[str, AfterValidator(_metric)]], Field(min_length=1)]
     trials: Count
@@ -160,7 +160,7 @@ class Range(Part):
         return self
 
 
-class Trial(Part):
+class TrialRecord(Part):
     """One setting that a search tried."""
 
     number: Count
@@ -174,20 +174,20 @@ class Trial(Part):
     loss: Number | None = None
 
 
-class Study(Part):
+class StudyRecord(Part):
     """The search for one method under one combination of the axes."""
 
     name: Text
     arm: dict[FieldName, Scalar]
     space: dict[FieldName, Range]
-    trials: list[Trial]
+    trials: list[TrialRecord]
     winner: Count | None
     front: list[Count]
     importances: dict[FieldName, Share] | None
 
 
 class CommandFlags(Part):
-    """What a command changed in the plan of the suite file; see `eibench.plan.suite.Flags`."""
+    """Changes of a suite's plan by a command; see `eibench.plan.suite.Flags`."""
 
     settings: list[Text] = []
     seeds: list[Count] | None = None
@@ -204,16 +204,16 @@ class PlanFile(Part):
     axes: list[FieldName]
     tuned_by: SuiteName | None
     same: list[Annotated[list[Text], Field(min_length=1)]]
-    runs: list[PlannedRun]
-    references: list[Reference] = []
+    runs: list[PlannedRunRecord]
+    references: list[ReferenceRecord] = []
     flags: list[CommandFlags] = []
 
 
-class SearchFile(PlanFile):
+class SearchPlanFile(PlanFile):
     """`plan.json` of a search."""
 
     search: SearchSettings
-    studies: list[Study]
+    studies: list[StudyRecord]
 
 
 class Result(Open):
@@ -246,7 +246,7 @@ class Result(Open):
 
 
 class Cost(Open):
-    """What a run took."""
+    """Cost of a run."""
 
     seconds: Seconds | None = None
     images_per_second: Size | None = None
@@ -254,7 +254,7 @@ class Cost(Open):
 
 
 class Environment(Open):
-    """What computed a run."""
+    """Hardware and software of a run."""
 
     commit: Text | None = None
     dirty: bool | None = None
@@ -297,7 +297,7 @@ class RecordFile(Part):
 
 
 class EpochCost(Open):
-    """What an epoch took."""
+    """Cost of an epoch."""
 
     train_seconds: Seconds = 0.0
     evaluation_seconds: Seconds = 0.0

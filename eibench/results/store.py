@@ -34,7 +34,7 @@ from eibench.results.paths import (
     parse_object,
     read,
 )
-from eibench.results.schema import SCHEMA, EpochLine, PlanFile, RecordFile, SearchFile
+from eibench.results.schema import SCHEMA, EpochLine, PlanFile, RecordFile, SearchPlanFile
 
 OK = "ok"
 DIVERGED = "diverged"
@@ -107,12 +107,13 @@ class RunFolder:
         return record
 
     def final_record(self) -> dict[str, Any] | None:
-        """The record of a run that another attempt would only repeat; None while one is due."""
+        """Return the record of a run that another attempt would only repeat; None if an attempt
+        is due."""
         record = self.record()
         return record if record is not None and record["status"] in FINAL else None
 
     def outcome(self) -> dict[str, Any]:
-        """The record, or what stands in for it while the run has not ended."""
+        """Return the record, or a substitute while the run has not ended."""
         record = self.record()
         if record is not None:
             return record
@@ -240,7 +241,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if plan is None:
         raise UserError(f"{folder}: no results here; `eibench run SUITE` makes some")
     if kind_of(plan) == SEARCH:
-        check(SearchFile, plan, path)
+        check(SearchPlanFile, plan, path)
     check_plan(plan, path)
     return plan
 

@@ -54,7 +54,7 @@ class SearchResult:
     trials: int
     """Ended, over all studies."""
     failed: int
-    """Of these, trials that crashed."""
+    """Number of trials that crashed."""
 
 
 def search(
