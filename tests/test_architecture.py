@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structure
 
 from eibench.plan import METHODS
 
@@ -111,3 +112,24 @@ def test_these_commands_answer_without_torch(words):
         "assert not {'torch', 'pandas', 'matplotlib', 'scipy'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_imports_have_no_circle():
+    """Neither at the top of a file, nor within a function, nor under `TYPE_CHECKING`."""
+    assert structure.circle(structure.read_arrows()) == []
+
+
+def test_a_circle_is_found_and_floors_are_counted():
+    assert set(structure.circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+    assert structure.circle({"a": {"b", "c"}, "b": {"c"}}) == []
+    assert structure.floors({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == 3
+    assert structure.without_detours({"a": {"b", "c"}, "b": {"c"}, "c": set()})["a"] == {"b"}
+
+
+REPORT_IMPORTS, REPORT_FLOORS = 100, 6
+
+
+def test_report_stays_a_house_of_few_floors():
+    inner = structure.inner_arrows(structure.read_arrows(), "report")
+    assert sum(map(len, inner.values())) <= REPORT_IMPORTS
+    assert structure.floors(inner) <= REPORT_FLOORS
