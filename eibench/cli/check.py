@@ -10,8 +10,8 @@ import typer
 from eibench.cli.console import say
 from eibench.cli.options import read_overrides, validate_settings
 from eibench.errors import UserError, did_you_mean, error_text, reraise_interrupt
+from eibench.plan.layers import Override
 from eibench.plan.options import Choice
-from eibench.plan.overrides import Override
 from eibench.plan.plugins import Loaded, in_words, load_plugin
 
 

@@ -14,8 +14,8 @@ import typer
 from eibench.cli.console import say
 from eibench.errors import UserError
 from eibench.files import check_path
+from eibench.plan.layers import Override
 from eibench.plan.options.base import Choice
-from eibench.plan.overrides import Override
 from eibench.plan.validate import Invalid, validate
 
 MOST_JOBS = 1024

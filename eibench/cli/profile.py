@@ -16,8 +16,8 @@ import typer
 from eibench.cli.console import say, write
 from eibench.cli.options import Device, DeviceOption, read_overrides, valid_paths, whole_numbers
 from eibench.errors import UserError
+from eibench.plan.layers import Override
 from eibench.plan.options import LARGEST, DataShape
-from eibench.plan.overrides import Override
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid
 

@@ -12,7 +12,7 @@ import typer
 from eibench.cli.console import make_console, say
 from eibench.cli.options import AsJson, Plugins, read_overrides
 from eibench.plan import Override
-from eibench.plan.overrides import single_spec
+from eibench.plan.layers import single_spec
 from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 

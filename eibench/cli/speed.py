@@ -10,8 +10,8 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.options import DataDir, Device, DeviceOption, Plugins, finite, read_overrides
+from eibench.plan.layers import Override, single_spec
 from eibench.plan.options import LARGEST
-from eibench.plan.overrides import Override, single_spec
 from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import RunSpec
 

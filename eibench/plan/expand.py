@@ -15,9 +15,8 @@ from typing import TypeVar
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan import ablate
-from eibench.plan.layers import LayeredValues, Leaf, Located, Origin, leaves
+from eibench.plan.layers import LayeredValues, Leaf, Located, Origin, Override, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
-from eibench.plan.overrides import Override, is_exactly, matches
 from eibench.plan.plugins import Loaded, announce_plugins, find_plugin, run_plugin
 from eibench.plan.references import PublishedResult, read_references
 from eibench.plan.spec import PROBE
@@ -31,7 +30,7 @@ from eibench.plan.suite import (
     as_probe,
     read_suite,
 )
-from eibench.plan.suite_checks import CheckedSuite
+from eibench.plan.suite_checks import CheckedSuite, is_exactly, matches
 from eibench.plan.yaml_source import Document
 
 T = TypeVar("T")

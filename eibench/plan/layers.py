@@ -7,14 +7,15 @@ message about a wrong value must name the line that set it, so each assignment s
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from eibench.errors import BadSuite, UserError
 from eibench.plan.options import CHOICES
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid
-from eibench.plan.yaml_source import DEEPEST, Document, Keys
+from eibench.plan.yaml_source import DEEPEST, Document, Keys, parse
 
 
 class Located(Exception):
@@ -135,3 +136,47 @@ class LayeredValues:
         except Invalid as invalid:
             messages = [self.origin(p.keys).message(p.text) for p in invalid.problems]
             raise Located(messages) from None
+
+
+@dataclass(frozen=True)
+class Override:
+    """`KEY=VALUE` of the option `name`; the value is parsed as YAML."""
+
+    name: str
+    text: str
+    key: str
+    value: Any
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Override:
+        """Parse `text`; raise `UserError` if it is not KEY=VALUE."""
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key:
+            raise UserError(f"{name} {text}: must be KEY=VALUE, such as train.epochs=5")
+        if key.count(".") >= DEEPEST:
+            raise UserError(f"{name} {text}: a key has at most {DEEPEST} parts")
+        return cls(name, text, key, parse(value, f"{name} {text}").data)
+
+    @property
+    def path(self) -> Keys:
+        """Return the parts of the dotted key."""
+        return tuple(self.key.split("."))
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.text}"
+
+
+def single_spec(choices: Sequence[Override]) -> RunSpec:
+    """Return the run that the command line alone defines; later overrides have precedence.
+
+    Raises:
+        BadSuite: every problem, each with the option that caused it.
+    """
+    nowhere = Document("the command line", {})
+    layered = LayeredValues(Origin(nowhere))
+    try:
+        for choice in choices:
+            layered.assign(choice.path, choice.value, Origin(nowhere, (), str(choice)))
+        return layered.spec()
+    except Located as located:
+        raise BadSuite(located.messages) from None

@@ -9,8 +9,7 @@ from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.expand import Expansion
-from eibench.plan.layers import LayeredValues, Located, Origin
-from eibench.plan.overrides import Override
+from eibench.plan.layers import LayeredValues, Located, Origin, Override
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, SearchFile, SearchParameter
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite

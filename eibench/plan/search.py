@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eibench.plan.expand import Expansion
-from eibench.plan.layers import LayeredValues, Located, Origin
-from eibench.plan.overrides import Override
+from eibench.plan.layers import LayeredValues, Located, Origin, Override
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun, SuiteFile, Tuned

@@ -1,4 +1,4 @@
-"""Checks of a suite before its runs exist, and of its clauses against the runs."""
+"""Checks of a suite before its runs exist; the runs that its clauses and `--only` select."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eibench.errors import BadSuite, did_you_mean
+from eibench.errors import BadSuite, UserError, did_you_mean, shorten
 from eibench.plan import ablate
-from eibench.plan.layers import Origin, leaves
+from eibench.plan.layers import Origin, Override, leaves
 from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
-from eibench.plan.overrides import Override
 from eibench.plan.spec import PROBE, RunSpec
-from eibench.plan.suite import PlannedRun, SuiteFile
+from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile
 from eibench.plan.validate import repeats, show
-from eibench.plan.yaml_source import Document, Keys
+from eibench.plan.yaml_source import Document, Keys, parse
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
@@ -23,6 +22,7 @@ LAYER = "layer"
 """The field of a probe's layers, which tables may have in rows or columns."""
 MOST_COMPARED = 1_000_000
 """Maximal number of comparisons of runs with clauses of a suite."""
+LONGEST_VALUE = 60
 
 
 class CheckedSuite:
@@ -172,3 +172,53 @@ def _nested(setting: Override) -> dict[str, Any]:
 def within(axis: str, keys: set[str]) -> bool:
     """Return whether `axis` is one of `keys` (dotted, with a final dot) or lies inside one."""
     return any(f"{axis}.".startswith(key) for key in keys)
+
+
+def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
+    """Return whether field `key` of `run` is `wanted`, or one of them; a method by name or
+    label."""
+    choices = wanted if isinstance(wanted, list) else [wanted]
+    if key == "method":
+        return run.method in choices or run.spec.method.name in choices
+    return is_exactly(run, key, choices)
+
+
+def is_exactly(run: PlannedRun, key: str, wanted: Any) -> bool:
+    """Return the same as `matches`, but compare a method by its label only.
+
+    Each variant of a method has its own tuned values.
+    """
+    fields = run.fields()
+    return key in fields and fields[key] in (wanted if isinstance(wanted, list) else [wanted])
+
+
+def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
+    """Return the runs that satisfy every `--only KEY=VALUE[,VALUE...]`.
+
+    Raises:
+        UserError: a key that no run has, a value that no run takes, or no run left.
+    """
+    kept = plan.runs
+    for only in filters:
+        wanted = _wanted(plan, only)
+        kept = tuple(run for run in kept if matches(run, only.key, wanted))
+    if not kept:
+        raise UserError(f"{' '.join(map(str, filters))}: no run is left")
+    return kept
+
+
+def _wanted(plan: Plan, only: Override) -> list[Any]:
+    """Return the values of one filter, each of which some run takes."""
+    known = list(dict.fromkeys(key for run in plan.runs for key in run.fields()))
+    if only.key not in known:
+        raise UserError(f"{only}: unknown key{did_you_mean(only.key, known)}")
+    taken = list(dict.fromkeys(str(run.fields().get(only.key)) for run in plan.runs))
+    text = only.text.partition("=")[2].strip()
+    if only.key == ABLATION and text in taken:  # a name may hold a comma, or what YAML reads
+        return [text]
+    wanted = [parse(part, str(only)).data for part in dict.fromkeys(text.split(","))]
+    for value in wanted:
+        if not any(matches(run, only.key, value) for run in plan.runs):
+            hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
+            raise UserError(f"{only}: no run has {shorten(repr(value), LONGEST_VALUE)}; {hint}")
+    return wanted

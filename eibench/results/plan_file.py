@@ -19,7 +19,7 @@ from typing import Any
 
 from eibench.errors import UserError
 from eibench.plan.expand import load_again
-from eibench.plan.overrides import Override
+from eibench.plan.layers import Override
 from eibench.plan.suite import Flags, Plan, PlannedRun
 from eibench.results.schema import SCHEMA, PlanFile
 from eibench.results.store import read_json, to_json, write_atomic

@@ -8,8 +8,8 @@ from eibench.errors import BadSuite
 from eibench.models.chain import WIDEST, VggOptions
 from eibench.models.resnet import ResnetOptions
 from eibench.plan import Override
+from eibench.plan.layers import single_spec
 from eibench.plan.options import LARGEST, MODELS
-from eibench.plan.overrides import single_spec
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
 

@@ -4,8 +4,7 @@ import pytest
 import yaml
 
 from eibench.errors import BadSuite
-from eibench.plan import DATASETS, RunSpec, load_plan
-from eibench.plan.overrides import Override, select
+from eibench.plan import DATASETS, Override, RunSpec, load_plan, select
 from eibench.plan.validate import Invalid
 
 FOLDER = {"name": "imagefolder", "root": "/data/x"}

@@ -1,4 +1,4 @@
-"""What a suite can set, and every default: frozen classes that validate their values.
+"""Options of a suite and all defaults: frozen classes that validate their values.
 
 They are the schema of a suite's runs, and what methods, models and data sets receive: each option
 is declared once. A class's first docstring line is what `eibench list` prints. Nothing here

@@ -1,4 +1,4 @@
-"""What all options share: how they are validated, named and compared."""
+"""Base classes of all options: validation, names and comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 LARGEST = 2**31 - 1
 LARGEST_SEED = 2**63 - 1
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
-"""A whole number of things."""
+"""Whole number of items."""
 LONGEST_LINE = 1000
 
 
@@ -22,42 +22,42 @@ def _one_line(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=LONGEST_LINE), AfterValidator(_one_line)]
-"""Text that a person reads in tables and on terminals."""
+"""One line of text for tables and terminals."""
 PRESET = "preset"
-"""The key beside a choice's name that stands for several options."""
+"""Key beside a choice's name that stands for several options."""
 NESTED = "nested_choice"
 """Kind of the validation error of a choice within a choice; its context holds the `problems`."""
 
 
 class Options(BaseModel):
-    """Values that a suite may set; unknown keys and silent conversions are refused."""
+    """Values that a suite may set; unknown keys and silent conversions are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod
     def _one_zero(cls, value: Any) -> Any:
-        """-0.0 is 0.0, so that equal values have equal identities."""
+        """Return 0.0 for -0.0, so that equal values have equal identities."""
         return value + 0.0 if isinstance(value, float) else value
 
     def changed(self) -> dict[str, Any]:
-        """The values that differ from the defaults, in the order of the class."""
+        """Return the values that differ from the defaults, in the order of the class."""
         return self.model_dump(exclude_defaults=True)
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """The source of what is not eibench's own."""
+    """Origin of a method, model or data set that is not part of eibench."""
 
     name: str
-    """The file's name, or the installed package and its version."""
+    """File name, or installed package and version."""
     digest: str
-    """First 16 hex digits of the SHA-256 of the source."""
+    """First 16 hexadecimal digits of the SHA-256 of the source."""
     installed: bool = False
 
     @property
     def identity(self) -> str:
-        """What takes part in a run's identity: a file may be renamed, a package has a version."""
+        """The text for a run's identity: a file may be renamed, a package has a version."""
         return f"{self.name} {self.digest}" if self.installed else self.digest
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Plugin:
 
 
 class Preset(NamedTuple):
-    """Options under one name; a suite that gives the name gives these options."""
+    """Options under one name, which a suite may give in their place."""
 
     summary: str
     """One line for `eibench list`."""
@@ -77,24 +77,26 @@ class Choice(Options):
 
     name: ClassVar[str]
     presets: ClassVar[Mapping[str, Preset]] = {}
-    """By the value of the key `preset`, which stands for options and is none itself."""
+    """Presets by name. The key `preset` stands for options and is none itself."""
     plugin: ClassVar[Plugin | None] = None
-    """Where it comes from; None for eibench's own."""
+    """Its origin; None for eibench's own."""
 
     def made_by(self) -> Plugin | None:
-        """The plugin whose code makes what is chosen; None for eibench's own."""
+        """Return the plugin whose code is used; None for eibench's own."""
         return self.plugin
 
     @property
     def label(self) -> str:
-        """The name and what differs from the defaults: `batchnorm-per_step`, `ei-ei_ratio2`; or
-        from a preset, where that is shorter: `ei-balanced`, `ei-balanced-kappa0.5`."""
-        ways = [[], *([preset] for preset in self.presets)]
-        told = [[*way, *self._words(*way)] for way in ways]
-        return "-".join([self.name, *min(told, key=len)])
+        """The name and the options that differ from the defaults: `batchnorm-per_step`.
+
+        From a preset, where that is shorter: `ei-balanced`, `ei-balanced-kappa0.5`.
+        """
+        starts = [[], *([preset] for preset in self.presets)]
+        labels = [[*start, *self._words(*start)] for start in starts]
+        return "-".join([self.name, *min(labels, key=len)])
 
     def _words(self, preset: str | None = None) -> list[str]:
-        """What differs from the defaults, or from a preset."""
+        """Return the options that differ from the defaults, or from a preset, in words."""
         usual = dict(self.presets[preset].values) if preset else {}
         changed = self.changed()
         reset = {k: getattr(self, k) for k in usual if k not in changed}
@@ -106,20 +108,20 @@ class Choice(Options):
 
     @classmethod
     def summary(cls) -> str:
-        """One line for `eibench list`."""
+        """Return one line for `eibench list`."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
 
     def __repr_name__(self) -> str:
-        """Names are unique, which class names of several plugins need not be."""
+        """Return the name, which is unique; class names of several plugins need not be."""
         return self.name
 
 
-NAMES_ITSELF = ("stats", "init")
+WITHOUT_KEY = ("stats", "init")
 """Options whose values need no key beside them in a label."""
 
 
 def _word(key: str, value: Any) -> str:
-    """An option in a label: `per_step`, `no_dale`, `weight_law_gamma`, `ei_ratio2`."""
+    """Return an option as a label shows it: `per_step`, `no_dale`, `ei_ratio2`."""
     if isinstance(value, bool):
         return key if value else f"no_{key}"
     if value is None:
@@ -127,5 +129,5 @@ def _word(key: str, value: Any) -> str:
     if isinstance(value, Mapping):  # a choice of its own
         return "-".join(_word(key if k == "name" else k, v) for k, v in value.items())
     if isinstance(value, str):
-        return value if key in NAMES_ITSELF else f"{key}_{value}"
+        return value if key in WITHOUT_KEY else f"{key}_{value}"
     return f"{key}{value}".replace("+", "")  # 1e+16 is no part of a file's name

@@ -1,4 +1,4 @@
-"""What a run chooses by name: a method, a model and a data set, each with options of its own.
+"""Choices of a run by name: a method, a model and a data set, each with options of its own.
 
 The options class of a choice stands beside the code that carries it out (`eibench.methods`,
 `eibench.models`), or in `plan.options.data` where that code needs torch to be imported. Both are

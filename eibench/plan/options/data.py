@@ -125,8 +125,8 @@ class DigitsDVSOptions(CameraOptions):
         return DataShape((2, side, side), 10)
 
 
-def _choose(value: Any) -> Any:
-    """The options of the data set of images that `value` names."""
+def _choose_images(value: Any) -> Any:
+    """Return the options of the image data set that `value` names."""
     if isinstance(value, DataOptions):
         return value
     still = {name: cls for name, cls in DATASETS.items() if not cls.events}
@@ -147,12 +147,12 @@ class EventsFromOptions(CameraOptions):
     """A set of still images (`source`), moved before a simulated event camera."""
 
     name = "events_from"
-    source: Annotated[DataOptions, BeforeValidator(_choose)]
+    source: Annotated[DataOptions, BeforeValidator(_choose_images)]
     """A data set of images: its name, or a mapping of its name and options."""
 
     @field_serializer("source")
     def _named(self, source: DataOptions, info: FieldSerializationInfo) -> dict[str, Any]:
-        """As a suite writes it."""
+        """Return the choice as a suite writes it."""
         return {"name": source.name, **source.model_dump(exclude_defaults=info.exclude_defaults)}
 
     def shape(self) -> DataShape | None:
