@@ -71,10 +71,8 @@ def _study_contradictions(study: Mapping[str, Any], runs: set[str]) -> Iterator[
             yield f"trials.{number}.number: must be {number}, not {trial['number']}"
         yield from _unknown(f"trials.{number}.runs", trial["runs"], runs)
     count = len(study["trials"])
-    for key in ("winner", "front"):
-        chosen = study[key] if key == "front" else [study[key]]
-        if any(number is not None and number >= count for number in chosen):
-            yield f"{key}: no such trial; there are {count}"
+    if study["winner"] is not None and study["winner"] >= count:
+        yield f"winner: no such trial; there are {count}"
 
 
 def _unknown(key: str, runs: Iterable[str], known: set[str]) -> Iterator[str]:

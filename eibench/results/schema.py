@@ -125,7 +125,6 @@ class SearchSettings(Part):
 
     objectives: Annotated[list[Annotated[str, AfterValidator(_metric)]], Field(min_length=1)]
     trials: Count
-    minutes: Size | None
     sampler: Text
     sampler_seed: Count
     pruner: Text
@@ -182,7 +181,6 @@ class StudyRecord(Part):
     space: dict[FieldName, Range]
     trials: list[TrialRecord]
     winner: Count | None
-    front: list[Count]
     importances: dict[FieldName, Share] | None
 
 

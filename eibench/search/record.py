@@ -66,7 +66,6 @@ class SearchRecord:
             "search": {
                 "objectives": [SCORE],
                 "trials": known.trials,
-                "minutes": None,
                 "sampler": options.sampler,
                 "sampler_seed": options.sampler_seed,
                 "pruner": options.pruner,
@@ -79,14 +78,12 @@ class SearchRecord:
         write_atomic(self.folder / "plan.json", to_json(content))
 
     def _study(self, study: ResumableStudy, importances: bool) -> dict[str, Any]:
-        best = study.winner()
         return {
             "name": study.plan.name,
             "arm": dict(study.plan.arm),
             "space": {key: known.to_dict() for key, known in study.plan.space.items()},
             "trials": list(self._trials(study)),
-            "winner": best,
-            "front": [] if best is None else [best],
+            "winner": study.winner(),
             "importances": _importances(study) if importances else None,
         }
 

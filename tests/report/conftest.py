@@ -144,7 +144,6 @@ class FakeSearch:
         known = {
             "objectives": ["validation_accuracy"],
             "trials": 3,
-            "minutes": None,
             "sampler": "tpe",
             "sampler_seed": 0,
             "pruner": "none",
@@ -177,8 +176,8 @@ class FakeSearch:
         self.tried.write()
 
     def study(self, name: str, arm: dict[str, Any], space: dict[str, Any], **more: Any) -> None:
-        """Open a study without trials; `more` may be winner, front, importances."""
-        empty = {"winner": None, "front": [], "importances": None}
+        """Open a study without trials; `more` may be winner, importances."""
+        empty = {"winner": None, "importances": None}
         study = {"name": name, "arm": arm, "space": space, "trials": [], **empty, **more}
         self.tried.content["studies"].append(study)
         self.write()
@@ -195,8 +194,7 @@ class FakeSearch:
     ) -> None:
         """Add a trial with a run for each seed of the search; the best that counts wins.
 
-        A number in place of scores is the first objective. The front is left to the caller, but
-        of a search with one objective.
+        A number in place of scores is the search's metric.
         """
         first = self.known["objectives"][0]
         if not isinstance(scores, dict):
@@ -210,8 +208,6 @@ class FakeSearch:
         ]
         best = max(counting, key=lambda t: t["scores"][first], default=None)
         self.last["winner"] = best and best["number"]
-        if len(self.known["objectives"]) == 1:
-            self.last["front"] = [best["number"]] if best else []
         self.write()
 
     def confirm(self, accuracies: list[float | None], gain: float = 0.0) -> None:

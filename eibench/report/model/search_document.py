@@ -36,8 +36,6 @@ from eibench.results.metrics import Metric, find_metric
 
 SHOWN, SHOWN_ALONE = 5, 10
 """Best trials shown of each study, and of the only one."""
-ON_FRONT = "†"
-"""Marks a trial that no other beats in all objectives."""
 
 
 def search_document(search: Search, recorded: bool = True) -> Document:
@@ -173,15 +171,15 @@ def _best_trials(search: Search) -> Iterator[Table]:
 def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) -> Table:
     axes = [axis for axis in _axes(studies) if axis != METHOD]
     words = key_words(dict.fromkeys(key for study in studies for key in study.space))
-    scores = (find_metric(name).label for name in search.objectives)
+    score = find_metric(search.objectives[0]).label
     rows = [row for study in studies for row in _trial_rows(search, study, axes, list(words))]
     return _table(
         search,
         "Best trials" + ("" if method is None else f" of {method}"),
         f"trials-{number}",
-        ((*_words(axes), "trial", *scores), (*words.values(), "state", "epochs", "seconds")),
+        ((*_words(axes), "trial", score), (*words.values(), "state", "epochs", "seconds")),
         rows,
-        search_notes.of_trials(search, studies, ON_FRONT),
+        search_notes.of_trials(search, studies),
     )
 
 
@@ -189,13 +187,13 @@ def _trial_rows(
     search: Search, study: Study, axes: Sequence[str], keys: Sequence[str]
 ) -> Iterator[tuple[Cell, ...]]:
     """The best trials of a study, which is named in the first row alone."""
-    metrics = [find_metric(name) for name in search.objectives]
+    metric = find_metric(search.objectives[0])
     arm = _arm(study, axes)
     for trial in best_trials(search, study):
-        front = len(metrics) > 1 and trial.number in study.front
+        score = trial.scores.get(metric.name)
         texts = [
-            f"{trial.number} {ON_FRONT}" if front else str(trial.number),
-            *(m.show(trial.scores[m.name]) if m.name in trial.scores else NO_CELL for m in metrics),
+            str(trial.number),
+            NO_CELL if score is None else metric.show(score),
             *(show_setting(trial.values[k]) if k in trial.values else NO_CELL for k in keys),
             *(state(trial), str(trial.epochs), f"{trial.seconds:.1f}"),
         ]
@@ -204,13 +202,12 @@ def _trial_rows(
 
 
 def best_trials(search: Search, study: Study) -> list[Trial]:
-    """Return the first ones by the first objective, of several objectives the front as well."""
+    """Return the best trials of a study by their score, the best first."""
     metric = find_metric(search.objectives[0])
     sign = -1 if metric.better == "higher" else 1
     found = sorted(study.trials, key=lambda trial: _rank(trial, study, metric, sign))
     count = SHOWN if len(search.studies) > 1 else SHOWN_ALONE
-    front = study.front if len(search.objectives) > 1 else ()
-    return [trial for i, trial in enumerate(found) if i < count or trial.number in front]
+    return found[:count]
 
 
 def _rank(trial: Trial, study: Study, metric: Metric, sign: int) -> tuple[float, ...]:

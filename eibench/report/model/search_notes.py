@@ -89,9 +89,8 @@ def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
 
 def of_budget(search: Search) -> Iterator[str]:
     """Who searched where and for how long, whether alike, and what computed the trials."""
-    limit = "" if search.minutes is None else f" within {search.minutes:g} minutes"
     yield (
-        f"Asked for: {counted(search.trials, 'trial')} in each study{limit}, each under"
+        f"Asked for: {counted(search.trials, 'trial')} in each study, each under"
         f" {_seeds(search.seeds)}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
         f" pruner: {code(search.pruner)}."
     )
@@ -194,13 +193,11 @@ def of_importances(search: Search) -> Iterator[str]:
     )
 
 
-def of_trials(search: Search, studies: Sequence[Study], mark: str) -> Iterator[str]:
+def of_trials(search: Search, studies: Sequence[Study]) -> Iterator[str]:
     """Which trials are shown, and in which order."""
-    metrics = [find_metric(name).heading for name in search.objectives]
+    metric = find_metric(search.objectives[0]).heading
     order = "the winner first" if any(study.best for study in studies) else "none has won"
-    yield f"{'Of each study, b' if len(studies) > 1 else 'B'}y {metrics[0]}, {order}."
-    if len(metrics) > 1:
-        yield f"{mark}: on the front, no other trial is better in all of: {'; '.join(metrics)}."
+    yield f"{'Of each study, b' if len(studies) > 1 else 'B'}y {metric}, {order}."
 
 
 def _listed(names: Iterable[str]) -> str:

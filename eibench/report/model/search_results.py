@@ -47,7 +47,7 @@ class Trial:
     reason: str | None
     """Why it diverged or failed. A diverged trial is complete, and has the score of chance."""
     scores: Mapping[str, float]
-    """The objectives, averaged over the search's seeds; of a pruned trial what it had come to."""
+    """By metric, averaged over the search's seeds; the last one of a pruned trial."""
     runs: tuple[str, ...]
     """Ids of its runs, one for each seed of the search."""
     seconds: float
@@ -77,11 +77,9 @@ class Study:
     """By dotted key: `{"low", "high", "log", "step"}` or `{"choices"}`."""
     trials: tuple[Trial, ...]
     winner: int | None
-    """Number of the trial with the best first objective; None while none counts."""
-    front: tuple[int, ...]
-    """Numbers of the trials that no other beats in all objectives; the winner is one of them."""
+    """Number of the trial with the best score; None while none counts."""
     importances: Mapping[str, float] | None
-    """Share of each key in the variance of the first objective (fANOVA); None if not to be told."""
+    """Share of each key in the variance of the score (fANOVA); None if not to be told."""
 
     @property
     def best(self) -> Trial | None:
@@ -100,10 +98,9 @@ class Search:
     title: str
     axes: tuple[str, ...]
     objectives: tuple[str, ...]
-    """Names of metrics, the one that chooses the winner first."""
+    """The name of the metric that chooses the winner."""
     trials: int
     """Asked for in each study."""
-    minutes: float | None
     sampler: str
     sampler_seed: int
     pruner: str
@@ -255,7 +252,6 @@ def read_search(folder: Path) -> Search:
         axes=tuple(plan["axes"]),
         objectives=tuple(known["objectives"]),
         trials=known["trials"],
-        minutes=known["minutes"],
         sampler=known["sampler"],
         sampler_seed=known["sampler_seed"],
         pruner=known["pruner"],
@@ -269,4 +265,4 @@ def read_search(folder: Path) -> Search:
 
 def _study(study: Mapping[str, Any]) -> Study:
     trials = [known_fields(Trial, trial, runs=tuple(trial["runs"])) for trial in study["trials"]]
-    return known_fields(Study, study, trials=tuple(trials), front=tuple(study["front"]))
+    return known_fields(Study, study, trials=tuple(trials))

@@ -26,7 +26,7 @@ def trial_records(search: Search) -> tuple[list[dict[str, Any]], tuple[str, ...]
     """
     axes = {axis: None for study in search.studies for axis in study.arm}
     cost = ("trial_seconds", "trial_epochs")
-    ends = ("state", "winner", "front", *search.objectives, *cost, "reason", "runs")
+    ends = ("state", "winner", *search.objectives, *cost, "reason", "runs")
     return list(_records(search)), ("suite", "study", *axes, "trial", *ends)
 
 
@@ -41,7 +41,6 @@ def _records(search: Search) -> Iterator[dict[str, Any]]:
                 "trial": trial.number,
                 "state": state(trial),
                 "winner": trial.number == study.winner,
-                "front": trial.number in study.front,
                 **{name: trial.scores.get(name) for name in search.objectives},
                 "trial_seconds": trial.seconds,
                 "trial_epochs": trial.epochs,
@@ -62,7 +61,6 @@ def search_values(search: Search) -> dict[str, Any]:
     return {
         "objectives": search.objectives,
         "trials": search.trials,
-        "minutes": search.minutes,
         "sampler": search.sampler,
         "sampler_seed": search.sampler_seed,
         "pruner": search.pruner,
