@@ -274,7 +274,7 @@ def test_an_absent_set(cli, project, name, verb):
     ("words", "message"),
     [
         (["--out", "sheet.jpg"], "--out sheet.jpg: must end in .png"),
-        (["--out", "file/sheet.png"], "--out file/sheet.png: "),
+        (["--out", "file/sheet.png"], "file/sheet.png: cannot be written: "),
         (["--set", "share=1"], "digits: share unknown key; allowed here: name"),
         (["--set", "share"], "--set share: must be KEY=VALUE"),
         (["--plugin", "nothing.py"], "nothing.py: "),
