@@ -91,6 +91,11 @@ def test_front_rooms_do_not_load_torch(room):
         assert not loaded & {"torch", "torchvision", "sklearn"}, path
 
 
+def test_equations_know_no_kernels():
+    for path in (PACKAGE / "nn" / "functional").glob("*.py"):
+        assert not any(name.startswith("eibench.nn.kernels") for name in imports(path)), path
+
+
 def test_only_methods_knows_the_method():
     """No comparison with a method's name outside methods/ (`if method == "ei"`)."""
     names = set(METHODS)
