@@ -27,7 +27,7 @@ from eibench.plan.options import LARGEST
 from eibench.plan.read_search import load_search
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
-from eibench.report.model.labels import show_value
+from eibench.results.labels import show_value
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,8 @@ import pytest
 
 from eibench.errors import UserError
 from eibench.report.figures.draw import make_figures
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.search_results import read_searches
 from eibench.results.frame import load_layers, load_results
 from eibench.search.journal import NAME, open_journal
@@ -120,8 +121,8 @@ def read(root: Path, i: int) -> None:
         if (frame["status"] == "ok").all() and root.name == "probes":
             load_layers(root)
         return
-    tables = make_tables([root], None)
-    text = render_tables(tables, form, searches=read_searches([root]))  # type: ignore[arg-type]
+    tables = make_pivots([root], None)
+    text = render(tables, form, searches=read_searches([root]))  # type: ignore[arg-type]
     if form != "csv":
         assert text.replace("\n", "").isprintable()
     text.encode()

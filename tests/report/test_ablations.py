@@ -16,10 +16,10 @@ from scipy.stats import t, ttest_1samp
 
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.tables import caption, draw_table
-from eibench.report.make import make_tables, render_tables
-from eibench.report.model.layout import Layout, choose_axes, choose_layout
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
-from eibench.report.model.pivot import build_pivot
+from eibench.report.model.pivot import Layout, build_pivot, choose_axes, choose_layout
 from eibench.report.model.statistics import difference, half_width
 from eibench.report.model.suite_results import Run, SuiteResults, read_suites
 from eibench.results.frame import load_results
@@ -68,7 +68,7 @@ def by_depth(make_suite):
 
 
 def table_of(suite, metric="test_accuracy", **layout):
-    return make_tables([suite.folder], metric, **layout)[0]
+    return make_pivots([suite.folder], metric, **layout)[0]
 
 
 def figure_of(suite):
@@ -215,7 +215,7 @@ def test_no_best_among_ablations(ablated):
     table = table_of(ablated)
     assert table.comparisons == ()
     assert not any(cell.best for cell in table.cells.values())
-    assert "**" not in render_tables([table], "markdown")
+    assert "**" not in render([table], "markdown")
 
 
 # hard reset: mean -3, deviation 1: -3 +- 2.48; slow: 0.5 +- 12.706 x 2.1213 / 1.4142 = 19.06;
@@ -262,24 +262,22 @@ LATEX = r"""  \begin{tabular}{lcc}
 
 
 def test_terminal(ablated):
-    text = render_tables([table_of(ablated)], "table")
+    text = render([table_of(ablated)], "table")
     assert text.startswith(TEXT)
     assert max(map(len, text.splitlines())) <= 100
 
 
 def test_markdown(ablated):
-    squeezed = re.sub(
-        "-{2,}", "-", re.sub(r" +\|", " |", render_tables([table_of(ablated)], "markdown"))
-    )
+    squeezed = re.sub("-{2,}", "-", re.sub(r" +\|", " |", render([table_of(ablated)], "markdown")))
     assert squeezed.startswith(MARKDOWN)
 
 
 def test_latex(ablated):
-    assert LATEX in render_tables([table_of(ablated)], "latex")
+    assert LATEX in render([table_of(ablated)], "latex")
 
 
 def test_latex_heads_over_two_parts(by_depth):
-    text = render_tables([table_of(by_depth)], "latex")
+    text = render([table_of(by_depth)], "latex")
     assert r" & \multicolumn{4}{c}{depth} \\" in text
     assert r" & \multicolumn{2}{c}{4} & \multicolumn{2}{c}{16} \\" in text
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in text
@@ -291,7 +289,7 @@ def test_a_name_is_no_option_of_the_line_before(make_suite):
     suite = make_suite("odd", axes=["ablation"])
     suite.run(90, ablation="base")
     suite.run(91, ablation="[2cm] _%", **HARD)
-    assert "    {}[2cm] \\_\\% & 91.0 & $+$1.0 \\\\\n" in render_tables([table_of(suite)], "latex")
+    assert "    {}[2cm] \\_\\% & 91.0 & $+$1.0 \\\\\n" in render([table_of(suite)], "latex")
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
@@ -299,7 +297,7 @@ def test_latex_compiles(ablated, by_depth, make_suite, tmp_path):
     odd = make_suite("odd", axes=["ablation"])
     odd.run(90, ablation="base")
     odd.run(91, ablation="[2cm] _%&#${}~^\\<>|", **HARD)
-    body = "".join(render_tables([table_of(suite)], "latex") for suite in (ablated, by_depth, odd))
+    body = "".join(render([table_of(suite)], "latex") for suite in (ablated, by_depth, odd))
     head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
     (tmp_path / "t.tex").write_text(f"{head}{body}\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -309,8 +307,8 @@ def test_latex_compiles(ablated, by_depth, make_suite, tmp_path):
 
 def test_csv(ablated, depth_scaling):
     plain = table_of(depth_scaling)
-    assert "difference" not in render_tables([plain], "csv")
-    both = list(csv.DictReader(io.StringIO(render_tables([plain, table_of(ablated)], "csv"))))
+    assert "difference" not in render([plain], "csv")
+    both = list(csv.DictReader(io.StringIO(render([plain, table_of(ablated)], "csv"))))
     assert {row["difference"] for row in both if row["suite"] == "depth_scaling"} == {""}
     rows = {row["ablation"]: row for row in both if row["suite"] == "ablated"}
     keys = ("difference", "difference_low", "difference_high", "difference_n")
@@ -322,7 +320,7 @@ def test_csv(ablated, depth_scaling):
 
 
 def test_json(ablated):
-    (suite,) = json.loads(render_tables([table_of(ablated)], "json"), parse_constant=pytest.fail)
+    (suite,) = json.loads(render([table_of(ablated)], "json"), parse_constant=pytest.fail)
     cells = {cell["row"]["ablation"]: cell for cell in suite["cells"]}
     assert cells["base"]["difference"] is cells["base"]["difference_n"] is None
     assert cells["slow"]["difference"] == pytest.approx(0.5)
@@ -360,7 +358,7 @@ def test_notes(ablated):
 
 
 def test_lacking_base_runs_are_named(by_depth):
-    text = render_tables([table_of(by_depth)], "table", 1000)
+    text = render([table_of(by_depth)], "table", 1000)
     assert (
         "The base run has no number under: seed 1, depth 16; seed 0, depth 32; seed 1, depth 32;"
         " seed 2, depth 32. Differences there use the other seeds, if any." in text
@@ -373,7 +371,7 @@ def test_one_seed_has_differences_without_intervals(make_suite):
     suite = make_suite("one", axes=["ablation"])
     suite.run(90, ablation="base")
     suite.run(88.5, ablation="hard", **HARD)
-    text = render_tables([table_of(suite)], "table", 1000)
+    text = render([table_of(suite)], "table", 1000)
     assert re.search(r"hard +88\.5 +-1\.5$", text, re.MULTILINE)
     assert "one shared seed gives no interval, so chance alone may explain it." in text
     assert "†" not in text
@@ -383,7 +381,7 @@ def test_equal_differences_are_said_to_be_so(make_suite):
     suite = make_suite("equal", axes=["ablation"])
     suite.seeds([90, 91], ablation="base")
     suite.seeds([91, 92], ablation="hard", **HARD)
-    text = render_tables([table_of(suite)], "table", 1000)
+    text = render([table_of(suite)], "table", 1000)
     assert "+1.0 [+1.0, +1.0] †" in text
     assert "An interval without width comes from seeds that differ by the same amount." in text
 
@@ -392,7 +390,7 @@ def test_without_any_base(make_suite):
     suite = make_suite("none", axes=["ablation"])
     suite.seeds([91, 92], ablation="hard", **HARD)
     suite.seeds([91, 92], ablation="slow", **SLOW)
-    text = render_tables([table_of(suite)], "table", 1000)
+    text = render([table_of(suite)], "table", 1000)
     assert text.count("no shared seed") == 2
     assert "No base run is planned, so there are no differences." in text
 

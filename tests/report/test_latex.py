@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.writers.escape import latex as escape
 from eibench.report.writers.escape import missing_signs
 
@@ -44,7 +45,7 @@ KNOWN = (
 
 @pytest.fixture
 def table(depth_scaling):
-    return make_tables([depth_scaling.folder], "test_accuracy")[0]
+    return make_pivots([depth_scaling.folder], "test_accuracy")[0]
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,11 @@ def test_signs_that_latex_lacks_are_named():
 
 
 def test_golden(table):
-    assert render_tables([table], "latex").startswith(GOLDEN)
+    assert render([table], "latex").startswith(GOLDEN)
 
 
 def test_notes_name_runs_in_typewriter_type(table):
-    text = render_tables([table], "latex")
+    text = render([table], "latex")
     assert r"\texttt{tdbn} is the same computation as \texttt{batchnorm} in" in text
     assert r"no \{room\} \& 100\% full" in text
     assert "`" not in text
@@ -98,14 +99,14 @@ def test_heads_of_several_fields(make_suite):
     suite = make_suite("nested", axes=["method", "model.depth", "timesteps"])
     for depth, steps in [(4, 1), (4, 4), (8, 1)]:
         suite.run(90, "ei", depth, timesteps=steps)
-    text = render_tables(make_tables([suite.folder], "test_accuracy"), "latex")
+    text = render(make_pivots([suite.folder], "test_accuracy"), "latex")
     assert r" & \multicolumn{2}{c}{depth 4} & \multicolumn{1}{c}{depth 8} \\" in text
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}" in text
     assert r"method & time steps 1 & time steps 4 & time steps 1 \\" in text
 
 
 def test_braces_and_environments_match(table):
-    text = render_tables([table], "latex")
+    text = render([table], "latex")
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
     assert re.findall(r"\\begin\{(\w+)\}", text).count("tabular") == text.count(r"\end{tabular}")
@@ -119,11 +120,11 @@ def test_it_compiles(tmp_path, table, make_suite):
         nasty.fail("error", NASTY, "no_norm", data={"name": "imagefolder", "root": root})
     plain = make_suite("plain", axes=["method"], title="Plain")
     plain.run(90)
-    tables = [table, *make_tables([nasty.folder, plain.folder], "test_accuracy")]
-    nested = make_tables(
+    tables = [table, *make_pivots([nasty.folder, plain.folder], "test_accuracy")]
+    nested = make_pivots(
         [nasty.folder], "test_accuracy", ["method"], ["model", "data", "data.root"]
     )
-    document = PREAMBLE + render_tables(tables + nested, "latex") + "\\end{document}\n"
+    document = PREAMBLE + render(tables + nested, "latex") + "\\end{document}\n"
     (tmp_path / "t.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -6,7 +6,8 @@ import pytest
 
 import eibench
 from eibench.errors import UserError
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.results.metrics import METRICS, find_metric
 from eibench.results.schema import Cost, Layer, Result
 
@@ -38,11 +39,11 @@ def test_each_metric_is_a_table_a_column_and_a_json_object(metric, make_suite):
     (run.path / "record.json").write_text(json.dumps(record))
     layered = "layer" in metric.scopes and "train" not in metric.scopes
     rows = ["layer"] if layered and "probe" not in metric.scopes else None
-    tables = make_tables([suite.folder], metric.name, rows)
-    assert metric.heading in render_tables(tables, "markdown")
-    assert metric.show(value) in render_tables(tables, "markdown")
-    assert metric.name in render_tables(tables, "csv")
-    assert json.loads(render_tables(tables, "json"))[0]["unit"] == metric.unit
+    tables = make_pivots([suite.folder], metric.name, rows)
+    assert metric.heading in render(tables, "markdown")
+    assert metric.show(value) in render(tables, "markdown")
+    assert metric.name in render(tables, "csv")
+    assert json.loads(render(tables, "json"))[0]["unit"] == metric.unit
     frame = eibench.load_layers(suite.folder) if rows else eibench.load_results(suite.folder)
     assert list(frame[metric.name]) == [value]
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from eibench.report.make import make_tables
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 
 
 def notes_of(suite, metric="test_accuracy", **layout):
-    return footnotes(make_tables([suite.folder], metric, **layout)[0])
+    return footnotes(make_pivots([suite.folder], metric, **layout)[0])
 
 
 def only(notes, start):

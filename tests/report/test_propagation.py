@@ -16,13 +16,14 @@ from eibench.errors import UserError
 from eibench.report.figures.axes import LogAxis
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.suite_results import read_suites
 from eibench.results.metrics import PROBE_METRICS, find_metric
 
 
 def table_of(suite, metric=None, rows=None, columns=None):
-    return make_tables([suite.folder], metric, rows, columns)[0]
+    return make_pivots([suite.folder], metric, rows, columns)[0]
 
 
 def suite_of(fake):
@@ -33,7 +34,7 @@ def suite_of(fake):
 
 
 def test_the_default_metric_is_that_of_the_kind(propagation, depth_scaling):
-    metrics = [table.metric.name for table in make_tables([propagation.folder.parent], None)]
+    metrics = [table.metric.name for table in make_pivots([propagation.folder.parent], None)]
     assert metrics == ["test_accuracy", "gradient_decades"]
 
 
@@ -41,10 +42,10 @@ def test_a_spread_without_a_number_says_why(propagation):
     table = table_of(propagation)
     assert table.columns == ((2,), (3,))
     assert table.cells[("ei",), (2,)].mean == pytest.approx(1.0)
-    text = render_tables([table], "table")
+    text = render([table], "table")
     assert "a gradient is\n" in text and "0 (2)" in text
-    assert "a gradient is 0 (2)" in render_tables([table], "markdown")
-    assert "a gradient is 0 (2)" in render_tables([table], "latex")
+    assert "a gradient is 0 (2)" in render([table], "markdown")
+    assert "a gradient is 0 (2)" in render([table], "latex")
     assert "not measured" not in text
 
 
@@ -56,7 +57,7 @@ def test_layers_are_rows(propagation):
     assert ei.values == {0: 10.0, 1: 20.0}
     assert ((3,), ("ei", 2)) not in table.cells  # that network has two layers
     assert table.cells[(2,), ("no_norm", 2)].values == {0: 0.0, 1: 0.0}
-    assert "1e-15 ± 0" in render_tables([table], "markdown")
+    assert "1e-15 ± 0" in render([table], "markdown")
 
 
 def test_runs_without_layers_are_absent_in_every_layer_and_once_in_the_notes(propagation):
@@ -65,18 +66,18 @@ def test_runs_without_layers_are_absent_in_every_layer_and_once_in_the_notes(pro
         assert table.cells[(layer,), ("batchnorm", 3)].absent == {"out_of_memory": 1}
     for layer in (1, 2):
         assert table.cells[(layer,), ("batchnorm", 2)].absent == {"missing": 1}
-    text = render_tables([table], "markdown")
+    text = render([table], "markdown")
     assert text.count("batchnorm_plain-depth3_digits_step0_s1") == 1
     assert "Missing: 1 of 12 planned runs" in text
 
 
 def test_layers_as_csv_and_json(propagation):
     table = table_of(propagation, "gradient", ["layer"], ["method", "model.depth"])
-    rows = list(csv.DictReader(io.StringIO(render_tables([table], "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
     assert len(rows) == 3 * (2 + 3)
     first = next(r for r in rows if (r["layer"], r["method"], r["model.depth"]) == ("1", "ei", "3"))
     assert (float(first["mean"]), first["n"]) == (15.0, "2")
-    (content,) = json.loads(render_tables([table], "json"))
+    (content,) = json.loads(render([table], "json"))
     assert (content["rows"], content["metric"]) == (["layer"], "gradient")
 
 

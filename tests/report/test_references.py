@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 
 FORMATS = ("table", "markdown", "latex", "json", "csv")
 PREAMBLE = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
@@ -141,7 +142,7 @@ def write(suite):
 
 
 def report(suite, form="table", **layout):
-    return render_tables(make_tables([suite.folder], layout.pop("metric", None), **layout), form)
+    return render(make_pivots([suite.folder], layout.pop("metric", None), **layout), form)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_another_layout(compared):
 
 
 def test_narrow_terminals(compared):
-    text = render_tables(make_tables([compared.folder], None), "table", 60)
+    text = render(make_pivots([compared.folder], None), "table", 60)
     assert "ei, plain depth 4," in text
     assert "[2] C and *D* (2025)." in text
 

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.suite_results import Aggregate
 from eibench.results.metrics import METRICS
 
@@ -39,7 +40,7 @@ MARKDOWN = """\
 
 @pytest.fixture
 def table(depth_scaling):
-    return make_tables([depth_scaling.folder], "test_accuracy")[0]
+    return make_pivots([depth_scaling.folder], "test_accuracy")[0]
 
 
 @pytest.mark.parametrize(
@@ -63,11 +64,11 @@ def test_empty_cell_text():
 
 
 def test_terminal(table):
-    assert render_tables([table], "table").startswith(TEXT)
+    assert render([table], "table").startswith(TEXT)
 
 
 def test_bold_on_a_terminal_keeps_the_columns(table):
-    plain, styled = render_tables([table], "table"), render_tables([table], "table", styled=True)
+    plain, styled = render([table], "table"), render([table], "table", styled=True)
     assert "\033[1m97.9 ± 0.3\033[0m *" in styled
     assert re.sub(r"\033\[\dm", "", styled) == plain
 
@@ -78,7 +79,7 @@ def test_a_wide_table_continues_below(make_suite, width):
     for depth in range(2, 20):
         suite.seeds([90, 91], "ei", depth)
         suite.seeds([80, 82], "batchnorm", depth)
-    text = render_tables(make_tables([suite.folder], "test_accuracy"), "table", width)
+    text = render(make_pivots([suite.folder], "test_accuracy"), "table", width)
     assert max(map(len, text.splitlines())) <= width
     heads = " ".join(line for line in text.splitlines() if line.startswith("method"))
     assert re.findall(r"depth (\d+)", heads) == [str(depth) for depth in range(2, 20)]
@@ -88,14 +89,14 @@ def test_cells_outside_the_plan(make_suite):
     suite = make_suite("holes")
     suite.run(90, "ei", 4)
     suite.run(90, "no_norm", 16)
-    lines = render_tables(make_tables([suite.folder], "test_accuracy"), "table").splitlines()
+    lines = render(make_pivots([suite.folder], "test_accuracy"), "table").splitlines()
     assert [line.split() for line in lines[4:6]] == [["ei", "90.0", "-"], ["no_norm", "-", "90.0"]]
 
 
 def test_markdown(table):
     squeezed = [
         re.sub(r" +\|", " |", re.sub("-+", "-", text))
-        for text in (render_tables([table], "markdown"), MARKDOWN)
+        for text in (render([table], "markdown"), MARKDOWN)
     ]
     assert squeezed[0].startswith(squeezed[1])
 
@@ -106,14 +107,14 @@ def test_markdown_escapes_what_suites_name(make_suite):
     for root in ("x|y", "*z*"):
         suite.content["runs"] = [r for r in suite.content["runs"] if r]
         suite.run(90, data={"name": "imagefolder", "root": root})
-    text = render_tables(make_tables([suite.folder], "test_accuracy"), "markdown")
+    text = render(make_pivots([suite.folder], "test_accuracy"), "markdown")
     assert text.startswith(r"### a\|b \*c\* \<d\>: test")
     assert r"x\|y" in text
     assert r"\*z\*" in text
 
 
 def test_csv(table):
-    rows = list(csv.DictReader(io.StringIO(render_tables([table], "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
     assert list(rows[0]) == [
         "suite", "metric", "method", "model.depth",
         "mean", "std", "n", "best", "failed", "missing", "not_measured", "seeds",
@@ -130,14 +131,14 @@ def test_csv_of_unlike_suites(table, make_suite):
     other = make_suite("lr", axes=["method", "train.lr"])
     for lr in (0.1, 0.2):
         other.run(90, "ei", train={"lr": lr})
-    tables = [table, *make_tables([other.folder], "test_accuracy")]
-    rows = list(csv.DictReader(io.StringIO(render_tables(tables, "csv"))))
+    tables = [table, *make_pivots([other.folder], "test_accuracy")]
+    rows = list(csv.DictReader(io.StringIO(render(tables, "csv"))))
     assert [row["suite"] for row in rows] == ["depth_scaling"] * 6 + ["lr"] * 2
     assert (rows[-1]["model.depth"], rows[-1]["train.lr"]) == ("", "0.2")
 
 
 def test_json(table):
-    (suite,) = json.loads(render_tables([table], "json"), parse_constant=pytest.fail)
+    (suite,) = json.loads(render([table], "json"), parse_constant=pytest.fail)
     assert (suite["suite"], suite["rows"], suite["columns"]) == (
         "depth_scaling", ["method"], ["model.depth"],
     )  # fmt: skip
@@ -152,8 +153,8 @@ def test_json(table):
 def test_several_suites_in_every_format(table, make_suite, form):
     other = make_suite("other", title="Other title")
     other.plan("ei")
-    tables = [table, *make_tables([other.folder], "test_accuracy")]
-    text = render_tables(tables, form)
+    tables = [table, *make_pivots([other.folder], "test_accuracy")]
+    text = render(tables, form)
     for suite in (
         ("depth_scaling", "other") if form in ("csv", "json") else ("Depth", "Other title")
     ):

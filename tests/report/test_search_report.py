@@ -10,11 +10,12 @@ import pytest
 
 import eibench
 from eibench.errors import UserError
-from eibench.report.make import make_tables, render_tables
-from eibench.report.model.labels import key_words, show_setting
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.report.model.search_document import best_trials, search_tables
 from eibench.report.model.search_results import confirmations, read_searches
+from eibench.results.labels import key_words, show_setting
 
 RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
 ALONE = {"train.lr": RATE}
@@ -52,7 +53,7 @@ def only(found, start):
 
 
 def confirmed_table(search):
-    return make_tables([search.folder], None)[0]
+    return make_pivots([search.folder], None)[0]
 
 
 # ---------------------------------------------------------------------- winners, confirmed
@@ -326,13 +327,13 @@ def test_the_search_stands_before_the_table_of_its_winners(fair_search, make_sui
 @pytest.mark.parametrize("width", [80, 100])
 def test_it_fits_a_terminal(fair_search, width):
     searches = read_searches([fair_search.folder])
-    text = render_tables([confirmed_table(fair_search)], "table", width, searches=searches)
+    text = render([confirmed_table(fair_search)], "table", width, searches=searches)
     assert max(map(len, text.splitlines())) <= width
     assert text.count("------ ------- ----------- --------- ----------- ---") == 1  # unbroken
 
 
 def test_a_narrow_terminal_breaks_the_table_and_repeats_the_names(fair_search):
-    text = render_tables([], "table", 50, searches=[read(fair_search)])
+    text = render([], "table", 50, searches=[read(fair_search)])
     assert text.count("ei         4") > 3
     assert max(map(len, text.splitlines())) <= 50
 

@@ -9,7 +9,8 @@ import pytest
 from eibench.errors import UserError
 from eibench.execution.lock import locked
 from eibench.report.figures.draw import make_figures
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
 from eibench.report.writers.escape import csv_cell, markdown
 from eibench.results.frame import load_results
 from eibench.results.store import read_plan
@@ -129,7 +130,7 @@ def test_control_characters_are_printed_as_escapes(make_suite, form):
     suite = make_suite("nasty", title=nasty, axes=["ablation"])
     suite.run(90.0, ablation="base")
     suite.run(91.0, ablation=nasty, train={"lr": 0.3}, environment={"cpu": nasty})
-    text = render_tables(make_tables([suite.folder], None), form)
+    text = render(make_pivots([suite.folder], None), form)
     assert text.replace("\n", "").isprintable()
     assert "[red]" in text or r"\[red\]" in text
 

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from eibench.errors import UserError
-from eibench.report.make import make_tables
+from eibench.report.model.layers import make_pivots
 
 
 def table_of(suite, metric="test_accuracy", rows=None, columns=None):
-    return make_tables([suite.folder], metric, rows, columns)[0]
+    return make_pivots([suite.folder], metric, rows, columns)[0]
 
 
 def test_cells(depth_scaling):

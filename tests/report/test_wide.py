@@ -2,8 +2,9 @@
 
 import re
 
-from eibench.report.make import make_tables, render_tables
+from eibench.report.make import render
 from eibench.report.model.document import Column, Document, Table, text_cells
+from eibench.report.model.layers import make_pivots
 from eibench.report.writers import write
 
 RATES = [0.01 * n for n in range(1, 11)]
@@ -13,8 +14,8 @@ def test_a_table_of_ten_columns_is_cut(make_suite):
     suite = make_suite("wide", axes=["method", "train.lr"])
     for rate in RATES:
         suite.seeds([90.0, 91.0], train={"lr": rate})
-    (table,) = make_tables([suite.folder], "test_accuracy", ["method"], ["train.lr"])
-    text = render_tables([table], "latex")
+    (table,) = make_pivots([suite.folder], "test_accuracy", ["method"], ["train.lr"])
+    text = render([table], "latex")
     assert text.count(r"\begin{tabular}{lccccc}") == 2
     assert text.count(r"\begin{table}") == 1
     assert r"method & 0.01 & 0.02 & 0.03 & 0.04 & 0.05 \\" in text

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from eibench.report.model.labels import field_heading, show_setting, show_value
+from eibench.results.labels import field_heading, show_setting, show_value
 from eibench.results.metrics import Metric
 
 TICKS = 6

@@ -19,6 +19,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from eibench.plan.suite import METHOD
 from eibench.report.figures.axes import LogAxis, whole_ticks
 from eibench.report.figures.series import Series, facet_words, facets_of, series_of
 from eibench.report.figures.style import (
@@ -32,9 +33,8 @@ from eibench.report.figures.style import (
     style,
 )
 from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
-from eibench.report.model.layout import Key, Layout, remaining_axes
-from eibench.report.model.pivot import Pivot, build_pivot
-from eibench.report.model.suite_results import METHOD, Aggregate, SuiteResults
+from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
+from eibench.report.model.suite_results import Aggregate, SuiteResults
 from eibench.results.metrics import LAYER_METRICS, Metric, find_metric
 
 MAP_DECADES = 6

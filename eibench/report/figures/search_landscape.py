@@ -28,8 +28,8 @@ from eibench.report.figures.search_panels import (
     with_scores,
 )
 from eibench.report.figures.style import COLOUR_MAP, COLOURS, style
-from eibench.report.model.labels import field_heading, field_words
 from eibench.report.model.search_results import Search, Study
+from eibench.results.labels import field_heading, field_words
 from eibench.results.metrics import Metric
 
 BRIGHT = 0.55

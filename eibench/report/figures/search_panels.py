@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 
 from eibench.report.figures.axes import ScoreRange
 from eibench.report.figures.style import COLOURS, add_legend, in_rows, machines, open_page
-from eibench.report.model.labels import show_field
 from eibench.report.model.search_results import COMPLETE, Search, Study, Trial, spent
+from eibench.results.labels import show_field
 from eibench.results.metrics import Metric, find_metric
 
 MOST_COLUMNS = 5

@@ -32,8 +32,8 @@ from eibench.report.figures.search_panels import (
     with_scores,
 )
 from eibench.report.figures.style import COLOUR_MAP, COLOURS, MARKERS, in_rows, style
-from eibench.report.model.labels import key_words
 from eibench.report.model.search_results import Search, Study
+from eibench.results.labels import key_words
 from eibench.results.metrics import Metric
 
 BESIDE = 0.4

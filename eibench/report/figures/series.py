@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eibench.plan.suite import METHOD
 from eibench.report.figures.style import COLOURS, LINES, MARKERS, OVER, SOLID
-from eibench.report.model.labels import show_field, show_value
-from eibench.report.model.layout import Key
-from eibench.report.model.pivot import Pivot
-from eibench.report.model.suite_results import METHOD
+from eibench.report.model.pivot import Key, Pivot
+from eibench.results.labels import show_field, show_value
 
 
 @dataclass(frozen=True)

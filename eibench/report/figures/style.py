@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from eibench.errors import UserError, printable, shorten
-from eibench.report.model.provenance import machine
 from eibench.report.model.suite_results import Run, SuiteResults
+from eibench.results.labels import machine_label
 from eibench.results.store import write_atomic
 
 DPI = 150
@@ -159,7 +159,7 @@ def same_computation(suite: SuiteResults) -> list[str]:
 
 def machines(runs: Sequence[Run]) -> list[str]:
     """Return the machines that computed the runs."""
-    return sorted({machine(run) for run in runs if run.environment})
+    return sorted({machine_label(run.environment) for run in runs if run.environment})
 
 
 def in_rows(items: Sequence[Any], most: int = PANELS_IN_ROW) -> list[list[Any]]:

@@ -27,10 +27,9 @@ from eibench.report.figures.style import (
     same_computation,
     style,
 )
-from eibench.report.model.labels import show_value
-from eibench.report.model.layout import Key, choose_axes
-from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.pivot import Key, Pivot, build_pivot, choose_axes
 from eibench.report.model.suite_results import Aggregate, SuiteResults
+from eibench.results.labels import show_value
 from eibench.results.metrics import Metric
 
 BESIDE = 0.3

@@ -6,8 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from eibench.errors import UserError
-from eibench.report.model.layout import Layout, check_fields, choose_layout
-from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.pivot import Layout, Pivot, build_pivot, check_fields, choose_layout
 from eibench.report.model.suite_results import Run, SuiteResults
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 

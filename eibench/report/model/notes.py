@@ -10,20 +10,23 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Set
 
-from eibench.plan.suite import ABLATION, BASE, JOIN
+from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD
 from eibench.report.model.document import BEST, code
-from eibench.report.model.labels import counted, show_field, show_value
-from eibench.report.model.layout import is_numeric, varies
 from eibench.report.model.pivot import Pivot
-from eibench.report.model.provenance import provenance
+from eibench.report.model.provenance import (
+    own_search,
+    provenance,
+    tuned_keys,
+    tuned_values,
+    tuning_notes,
+)
 from eibench.report.model.statistics import ALPHA, LEAST_SEEDS, half_width
-from eibench.report.model.suite_results import METHOD, Run, SuiteResults, Value
-from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
+from eibench.report.model.suite_results import Run, SuiteResults, Value, is_numeric, varies
+from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
 EXCLUDES_ZERO = "†"
 """Marks a difference whose interval does not hold 0."""
-LONGEST_REASON = 160
 
 
 def footnotes(table: Pivot) -> list[str]:
@@ -146,12 +149,6 @@ def _name(run: Run) -> str:
     """The run's id, and the ablation that it is."""
     ablation = run.value(ABLATION)
     return code(run.run_id) + (f" ({code(str(ablation))})" if ablation is not None else "")
-
-
-def shortened(reason: str) -> str:
-    """A reason on one line that is not too long."""
-    line = " ".join(reason.split())
-    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
 
 
 def _others(suite: SuiteResults) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from eibench.plan.suite import METHOD
 from eibench.report.model import search_notes
 from eibench.report.model.document import (
     FIXED,
@@ -16,7 +17,6 @@ from eibench.report.model.document import (
     fixed,
     text_cells,
 )
-from eibench.report.model.labels import field_words, key_words, show_setting, show_value
 from eibench.report.model.search_results import (
     COMPLETE,
     PRUNED,
@@ -31,7 +31,8 @@ from eibench.report.model.search_results import (
     state,
 )
 from eibench.report.model.search_values import search_values, trial_records
-from eibench.report.model.suite_results import METHOD, Aggregate
+from eibench.report.model.suite_results import Aggregate
+from eibench.results.labels import field_words, key_words, show_setting, show_value
 from eibench.results.metrics import Metric, find_metric
 
 SHOWN, SHOWN_ALONE = 5, 10

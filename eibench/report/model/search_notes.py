@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
-from eibench.report.model.labels import counted, show_setting
-from eibench.report.model.notes import shortened
-from eibench.report.model.provenance import provenance
+from eibench.report.model.provenance import by_name, provenance, span, unequal
 from eibench.report.model.search_results import (
     FAILED,
     PRUNED,
@@ -18,8 +17,7 @@ from eibench.report.model.search_results import (
     Search,
     Study,
 )
-from eibench.report.model.suite_results import METHOD
-from eibench.report.model.tuning import by_name, span, unequal
+from eibench.results.labels import counted, shortened, show_setting
 from eibench.results.metrics import find_metric
 
 # ---------------------------------------------------------------------- winners, confirmed

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
+from eibench.plan.suite import METHOD
 from eibench.report.model.suite_results import (
-    METHOD,
     Aggregate,
     Run,
     SuiteResults,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eibench.errors import UserError
-from eibench.plan.suite import ABLATION, BASE
+from eibench.plan.suite import ABLATION, BASE, METHOD
 from eibench.results.metrics import Metric
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
@@ -25,8 +25,6 @@ from eibench.results.store import (
     recorded_runs,
 )
 
-METHOD = "method"
-"""The field that names a run's method."""
 UNMEASURED = "not_measured"
 """Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 T = TypeVar("T")
@@ -198,10 +196,43 @@ def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
     return Aggregate(values, absent)
 
 
+def axes(suite: SuiteResults) -> list[str]:
+    """The suite's axes as fields of a run.
+
+    An axis may be a part of a run (`model`, `train`): then those of its fields that vary, each
+    only if the ones before it do not determine it. Options of a method are in its label, unless
+    ablations change it too.
+    """
+    fields: list[str] = []
+    for axis in suite.axes:
+        option = axis.startswith(f"{METHOD}.") and ABLATION in suite.axes
+        if axis.partition(".")[0] == METHOD and not option:
+            fields.append(METHOD)
+            continue
+        kept: list[str] = []
+        for field in dict.fromkeys(field for run in suite.runs for field in run.fields):
+            if f"{field}.".startswith(f"{axis}.") and varies(suite.runs, field, kept):
+                kept.append(field)
+        fields += kept
+    return list(dict.fromkeys(fields))
+
+
+def varies(runs: Sequence[Run], field: str, fixed: Sequence[str] = ()) -> bool:
+    """Whether `field` takes several values among runs that are alike in the `fixed` fields."""
+    seen: dict[tuple[Value, ...], Value] = {}
+    return any(seen.setdefault(r.values(fixed), r.value(field)) != r.value(field) for r in runs)
+
+
+def is_numeric(runs: Sequence[Run], field: str) -> bool:
+    """Whether every run has a number in `field`."""
+    values = [run.value(field) for run in runs]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
 def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
     """The suites at or below `paths` (results folders or suites in them), each once, sorted.
 
-    The trials of searches are no suites; see `eibench.report.model.search_results`.
+    The trials of searches are no suites; see `search_results`.
 
     Raises:
         UserError: a path holds no results, or those of another program.
@@ -233,12 +264,11 @@ def _suite(folder: Path, plan: Mapping[str, Any]) -> SuiteResults:
         runs=tuple(read_run(folder / run_id, fields) for run_id, fields in planned.items()),
         others=sum(run.run_id not in planned for run in recorded_runs(folder)),
         kind=kind_of(plan),
-        references=tuple(_reference(known) for known in plan.get("references", ())),
+        references=tuple(
+            known_fields(Reference, known, runs=frozenset(known["runs"]))
+            for known in plan.get("references", ())
+        ),
     )
-
-
-def _reference(known: Mapping[str, Any]) -> Reference:
-    return known_fields(Reference, known, runs=frozenset(known["runs"]))
 
 
 def known_fields(cls: type[T], values: Mapping[str, Any], **changed: Any) -> T:

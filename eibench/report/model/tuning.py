@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
-from eibench.report.model.labels import counted, show_setting
 from eibench.report.model.search_results import (
     Search,
     Spent,
@@ -20,7 +20,8 @@ from eibench.report.model.search_results import (
     read_search,
     spent,
 )
-from eibench.report.model.suite_results import METHOD, SuiteResults
+from eibench.report.model.suite_results import SuiteResults
+from eibench.results.labels import counted, show_setting
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 

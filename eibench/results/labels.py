@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from eibench.results.metrics import with_unit
 
+LONGEST_REASON = 160
+
 _FIELDS = {
     "model": ("network", ""),
     "timesteps": ("time steps", ""),
@@ -71,3 +73,9 @@ def key_words(keys: Iterable[str]) -> dict[str, str]:
 def counted(n: int, noun: str = "run") -> str:
     """`1 run`, `2 runs`."""
     return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def shortened(reason: str) -> str:
+    """A reason on one line that is not too long."""
+    line = " ".join(reason.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
