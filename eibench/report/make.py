@@ -8,33 +8,13 @@ from pathlib import Path
 
 from eibench.errors import UserError
 from eibench.report.model.document import Document
-from eibench.report.model.layers import make_pivot
+from eibench.report.model.layers import make_pivots
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.result_table import result_document
 from eibench.report.model.search_document import search_document
 from eibench.report.model.search_results import Search, read_searches
-from eibench.report.model.suite_results import read_suites
 from eibench.report.writers import WIDTH, Format, write
 from eibench.results.store import write_atomic
-
-
-def make_tables(
-    results: Sequence[Path],
-    metric: str | None,
-    rows: Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    against: str | None = None,
-) -> list[Pivot]:
-    """Return the pivot of `metric` for each suite at or below `results`.
-
-    The default metric is that of the suite's kind. With `against`, a method or an ablation, all
-    others have their difference to it. Of a probe suite, the field `layer` among rows or columns
-    makes a table of layers.
-
-    Raises:
-        UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
-    """
-    return [make_pivot(suite, metric, rows, columns, against) for suite in read_suites(results)]
 
 
 def make_documents(
@@ -44,35 +24,35 @@ def make_documents(
     columns: Sequence[str] | None = None,
     against: str | None = None,
 ) -> list[Document]:
-    """Return all that is reported of `results`; options and errors are those of `make_tables`.
+    """Return all that is reported of `results`; options and errors are those of `make_pivots`.
 
     Searches are left out where an option asks for a table of another shape, if there is any table.
     """
-    tables = make_tables(results, metric, rows, columns, against)
+    pivots = make_pivots(results, metric, rows, columns, against)
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
-    return documents(tables, [] if shaped and tables else read_searches(results))
+    return documents(pivots, [] if shaped and pivots else read_searches(results))
 
 
-def documents(tables: Sequence[Pivot], searches: Sequence[Search] = ()) -> list[Document]:
-    """Return the documents of tables and searches, sorted by folder.
+def documents(pivots: Sequence[Pivot], searches: Sequence[Search] = ()) -> list[Document]:
+    """Return the documents of pivots and searches, sorted by folder.
 
     A search stands before the table of its winners' fresh runs. Its trials are records only where
     there are no tables.
     """
-    found = [search_document(search, recorded=not tables) for search in searches]
-    results = [result_document(table) for table in tables]
+    found = [search_document(search, recorded=not pivots) for search in searches]
+    results = [result_document(pivot) for pivot in pivots]
     return list(heapq.merge(found, results, key=lambda document: document.subject))
 
 
-def render_tables(
-    tables: Sequence[Pivot],
+def render(
+    pivots: Sequence[Pivot],
     form: Format,
     width: int = WIDTH,
     styled: bool = False,
     searches: Sequence[Search] = (),
 ) -> str:
-    """Return tables and searches as text in `form`; `width` and `styled` are for a terminal."""
-    return write(documents(tables, searches), form, width, styled)
+    """Return pivots and searches as text in `form`; `width` and `styled` are for a terminal."""
+    return write(documents(pivots, searches), form, width, styled)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from eibench.results.metrics import with_unit
 
@@ -26,17 +27,17 @@ _FIELDS = {
 
 
 def field_words(field: str) -> str:
-    """`learning rate` for `train.lr`."""
+    """Return `learning rate` for `train.lr`."""
     return _FIELDS.get(field, (field.rpartition(".")[2].replace("_", " "), ""))[0]
 
 
 def field_heading(field: str) -> str:
-    """`depth (layers)` for `model.depth`."""
+    """Return `depth (layers)` for `model.depth`."""
     return with_unit(field_words(field), _FIELDS.get(field, ("", ""))[1])
 
 
 def show_value(value: object) -> str:
-    """A field's value as short text; a dash where a run has no such field."""
+    """Return a field's value as short text; a dash where a run has no such field."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -45,14 +46,14 @@ def show_value(value: object) -> str:
 
 
 def show_field(field: str, value: object) -> str:
-    """`depth 8`, or only `digits` where the value is a word already."""
+    """Return `depth 8`, or only `digits` where the value is a word already."""
     if isinstance(value, str):
         return value
     return f"{field_words(field)} {show_value(value)}"
 
 
 def show_setting(value: object) -> str:
-    """A value that a search chose, numbers to three digits; to be none is a setting too."""
+    """Return a value that a search chose, numbers to three digits; to be none is a setting too."""
     if value is None:
         return "none"
     if isinstance(value, float):
@@ -64,18 +65,31 @@ def show_setting(value: object) -> str:
 
 
 def key_words(keys: Iterable[str]) -> dict[str, str]:
-    """Words for each dotted key; the key itself where another has the same words."""
+    """Return words for each dotted key; the key itself where another has the same words."""
     words = {key: field_words(key) for key in keys}
     taken = Counter(words.values())
     return {key: text if taken[text] == 1 else key for key, text in words.items()}
 
 
 def counted(n: int, noun: str = "run") -> str:
-    """`1 run`, `2 runs`."""
+    """Return `1 run`, `2 runs`."""
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def shortened(reason: str) -> str:
-    """A reason on one line that is not too long."""
+    """Return a reason on one line that is not too long."""
     line = " ".join(reason.split())
     return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."
+
+
+def stated(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says of its machine; a backtick would begin a name in a note."""
+    return {k: v.replace("`", "'") if isinstance(v, str) else v for k, v in environment.items()}
+
+
+def machine_label(environment: Mapping[str, Any]) -> str:
+    """Return the processor and the device of a record."""
+    known = stated(environment)
+    cores = known.get("cores")
+    plural = "" if cores == 1 else "s"
+    return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}"

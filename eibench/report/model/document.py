@@ -57,7 +57,7 @@ class Table:
     together: int = 1
     """Columns that are kept side by side where a wide table is broken."""
     narrow: bool = False
-    """Whether heads are broken into short lines."""
+    """Heads are broken into short lines."""
 
     @property
     def stubs(self) -> int:
@@ -100,7 +100,7 @@ def code(text: str) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """What is reported of one suite, search or profile."""
+    """Report of one suite, search or profile."""
 
     title: str
     tables: tuple[Table, ...]

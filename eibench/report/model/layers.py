@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from eibench.errors import UserError
 from eibench.report.model.pivot import Layout, Pivot, build_pivot, check_fields, choose_layout
-from eibench.report.model.suite_results import Run, SuiteResults
+from eibench.report.model.suite_results import Run, SuiteResults, read_suites
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 
 LAYER = "layer"
@@ -18,7 +19,7 @@ PROBE = "probe"
 
 
 def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) -> Metric:
-    """The metric called `name`, or the default of the suite's kind.
+    """Return the metric called `name`, or the default of the suite's kind.
 
     Raises:
         UserError: an unknown name, or a number of layers asked of runs or the reverse.
@@ -35,14 +36,32 @@ def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) 
     return metric
 
 
-def make_pivot(
-    suite: SuiteResults,
+def make_pivots(
+    results: Sequence[Path],
     metric: str | None,
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     against: str | None = None,
+) -> list[Pivot]:
+    """Return the pivot of `metric` for each suite at or below `results`.
+
+    The default metric is that of the suite's kind. With `against`, a method or an ablation, all
+    others have their difference to it. Of a probe suite, the field `layer` among rows or columns
+    makes a pivot of layers.
+
+    Raises:
+        UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
+    """
+    return [_make_pivot(suite, metric, rows, columns, against) for suite in read_suites(results)]
+
+
+def _make_pivot(
+    suite: SuiteResults,
+    metric: str | None,
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    against: str | None,
 ) -> Pivot:
-    """Return the pivot that the options of `eibench report` ask for, of runs or of layers."""
     if suite.kind == PROBE:
         check_fields(by_layer(suite), "--rows", rows or ())
         check_fields(by_layer(suite), "--columns", columns or ())
@@ -54,12 +73,12 @@ def make_pivot(
 
 
 def is_layered(suite: SuiteResults, fields: Sequence[str]) -> bool:
-    """Whether `fields` ask for the layers of a probe suite."""
+    """Return whether `fields` ask for the layers of a probe suite."""
     return suite.kind == PROBE and LAYER in fields
 
 
 def by_layer(suite: SuiteResults) -> SuiteResults:
-    """`suite` with a run for each layer in place of each run.
+    """Return `suite` with a run for each layer in place of each run.
 
     A run without layers (it failed, or is missing) gets as many as others with its network have.
     """
@@ -75,7 +94,7 @@ def by_layer(suite: SuiteResults) -> SuiteResults:
 
 
 def layer_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
-    """A table of layers, with `suite` itself behind it: footnotes are about runs."""
+    """Return a table of layers, with `suite` itself behind it: footnotes are about runs."""
     return replace(build_pivot(by_layer(suite), metric, layout), suite=suite)
 
 
@@ -84,7 +103,7 @@ def _network(run: Run) -> Hashable:
 
 
 def _layer(run: Run, i: int) -> dict[str, float | None]:
-    """The numbers of layer `i` (from 0)."""
+    """Return the numbers of layer `i` (from 0)."""
     if i >= len(run.layers):
         return {}
     return {name: run.layers[i].get(name) for name in LAYER_METRICS}

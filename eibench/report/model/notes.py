@@ -48,7 +48,7 @@ def footnotes(table: Pivot) -> list[str]:
 
 
 def _spread(table: Pivot) -> Iterator[str]:
-    """n, the seeds, and what stands behind the sign ±."""
+    """Yield notes on n, the seeds, and the meaning of the sign ±."""
     seeds = sorted({run.seed for run in table.suite.runs})
     named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     if table.planned == 1:
@@ -63,7 +63,7 @@ def _spread(table: Pivot) -> Iterator[str]:
 
 
 def _best(table: Pivot) -> Iterator[str]:
-    """The rule by which values are marked."""
+    """Yield notes on the rule by which values are marked."""
     if not any(cell.best for cell in table.cells.values()):
         return
     scope = _scope(table)
@@ -85,7 +85,7 @@ def _best(table: Pivot) -> Iterator[str]:
 
 
 def _scope(table: Pivot) -> str:
-    """Among which cells the best is sought; see `pivot._comparison_group`."""
+    """Return in words among which cells the best is sought; see `pivot._comparison_group`."""
     if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
         return "each column"
     return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
@@ -102,7 +102,7 @@ def _same(suite: SuiteResults) -> Iterator[str]:
 
 
 def _per_method(table: Pivot, told: Set[str]) -> Iterator[str]:
-    """Fields beside the method's own that the method determines, and that the table does not show.
+    """Yield fields that the method determines, and that the table does not show.
 
     Above all the learning rate, and whatever else keeps the comparison from being one of methods.
     What differs between the cells of a method as well is named with its range. Fields that are
@@ -123,7 +123,7 @@ def _per_method(table: Pivot, told: Set[str]) -> Iterator[str]:
 
 
 def _by_cell(table: Pivot, field: str) -> Iterator[str]:
-    """A number that changes from cell to cell, not within one, without being a row or column."""
+    """Yield a note on a number that differs between cells without being a row or column."""
     runs = table.suite.unchanged
     if is_numeric(runs, field) and not varies(runs, field, table.layout.fields):
         values = [float(run.value(field) or 0) for run in runs]
@@ -132,7 +132,7 @@ def _by_cell(table: Pivot, field: str) -> Iterator[str]:
 
 
 def _unfinished(suite: SuiteResults) -> Iterator[str]:
-    """Runs without a result: failed ones by name and reason, missing ones by number."""
+    """Yield notes on runs without a result: failed by name and reason, missing by number."""
     alike: dict[tuple[str, str], list[str]] = {}
     for run in suite.runs:
         if run.failed or run.status == INTERRUPTED:
@@ -146,7 +146,7 @@ def _unfinished(suite: SuiteResults) -> Iterator[str]:
 
 
 def _name(run: Run) -> str:
-    """The run's id, and the ablation that it is."""
+    """Return the run's id, and the ablation that it is."""
     ablation = run.value(ABLATION)
     return code(run.run_id) + (f" ({code(str(ablation))})" if ablation is not None else "")
 
@@ -167,7 +167,7 @@ def _and(names: Iterable[str]) -> str:
 
 
 def ablation_notes(table: Pivot) -> Iterator[str]:
-    """All notes on ablations and differences; none for a table without any."""
+    """Yield all notes on ablations and differences; none for a table without any."""
     if ABLATION in table.layout.fields:
         yield from _changes(table)
     if table.layout.reference is not None:
@@ -176,7 +176,7 @@ def ablation_notes(table: Pivot) -> Iterator[str]:
 
 
 def _changes(table: Pivot) -> Iterator[str]:
-    """The values that each single factor changes, from the fields of runs alike in all else."""
+    """Yield a note on the values that each ablation changes, as runs alike in all else tell."""
     others = [field for field in (*table.layout.fields, "seed") if field != ABLATION]
     runs = table.suite.runs
     base = {run.values(others): run for run in runs if run.value(ABLATION) == BASE}
@@ -192,7 +192,7 @@ def _changes(table: Pivot) -> Iterator[str]:
 
 
 def _changed(run: Run, twin: Run) -> Iterator[str]:
-    """The fields in which a run differs from its twin; a method by its label where it is new."""
+    """Yield the fields in which a run differs from its twin; a new method by its label."""
     both = [f for f in run.fields if f in twin.fields and f != ABLATION]
     fields = [f for f in both if run.value(f) != twin.value(f)]
     options = [f for f in fields if f.startswith(f"{METHOD}.")]
@@ -235,7 +235,7 @@ def _named(field: str, name: Value) -> str:
 
 
 def _lacking_reference(table: Pivot, key: str, name: Value) -> Iterator[str]:
-    """Runs of the reference without a number, whose seeds the differences do without."""
+    """Yield a note on the reference's runs without a number: differences lack their seeds."""
     others = [field for field in table.layout.fields if field != key]
     base = [run for run in table.suite.runs if run.value(key) == name]
     words = "base" if key == ABLATION else _named(key, name)

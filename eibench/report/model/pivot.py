@@ -55,7 +55,7 @@ class Layout:
         return self.against
 
     def base_of(self, row: Key, column: Key) -> Place:
-        """The place of the reference under the same other conditions."""
+        """Return the place of the reference under the same other conditions."""
         assert self.reference is not None
         key, name = self.reference
         pairs = list(zip(self.fields, (*row, *column), strict=True))
@@ -69,7 +69,7 @@ def choose_layout(
     columns: Sequence[str] | None = None,
     against: str | None = None,
 ) -> Layout:
-    """The layout asked for, the rest filled in from the suite's axes.
+    """Return the layout asked for, the rest filled in from the suite's axes.
 
     Raises:
         UserError: a field that no run has, one that is listed twice, or nothing called `against`.
@@ -88,7 +88,7 @@ def choose_layout(
 
 
 def _against(suite: SuiteResults, layout: Layout, name: str) -> tuple[str, Value]:
-    """The field, ablation or method, one of whose values is `name`."""
+    """Return the field, ablation or method, one of whose values is `name`."""
     field = ABLATION if ABLATION in layout.fields else METHOD
     if field not in layout.fields:
         raise UserError(f"--against {name}: neither rows nor columns are methods or ablations")
@@ -102,7 +102,7 @@ def _against(suite: SuiteResults, layout: Layout, name: str) -> tuple[str, Value
 def choose_axes(
     suite: SuiteResults, x: str | None = None, by: Sequence[str] | None = None
 ) -> tuple[str | None, Layout]:
-    """The field of a figure's x axis, and a layout with series as rows and panels by x as columns.
+    """Return a figure's x field, and a layout: series are rows, panels by x are columns.
 
     Without `x` it is the first axis that holds numbers, or None where there is no such axis, or
     where rows are ablations: these are drawn as differences.
@@ -139,7 +139,7 @@ def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> Non
 
 
 def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
-    """The suite's axes other than `fixed` fields.
+    """Return the suite's axes other than `fixed` fields.
 
     Without training fields that those, the method and the axes before them determine: a learning
     rate for each method, or for each method and batch size.
@@ -154,7 +154,7 @@ def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
 
 
 def _default_rows(suite: SuiteResults, columns: Sequence[str]) -> list[str]:
-    """Ablations, else methods where they vary, else the first axis; all left beside columns."""
+    """Return ablations, else methods where they vary, else the first axis."""
     left = [axis for axis in axes(suite) if axis not in columns]
     if ABLATION in left:
         return [ABLATION]
@@ -235,7 +235,7 @@ def _sorted_columns(
 def _compare(
     cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout
 ) -> tuple[statistics.Comparison[Place], ...]:
-    """The comparisons of a table: of methods all else equal, or of a column without methods."""
+    """Compare methods, all else equal, or the cells of a column without methods."""
     if metric.better is None or layout.reference is not None:
         return ()
     groups: dict[Hashable, dict[Place, statistics.Sample]] = {}
@@ -247,7 +247,7 @@ def _compare(
 def _differences(
     cells: Mapping[Place, Aggregate], layout: Layout
 ) -> dict[Place, statistics.Difference]:
-    """Each cell less that of the reference under the same seeds."""
+    """Return each cell less that of the reference under the same seeds."""
     if layout.reference is None:
         return {}
     nothing = Aggregate({}, {})

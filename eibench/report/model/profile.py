@@ -10,7 +10,7 @@ from eibench.report.model.document import NO_CELL, Column, Document, Table, code
 
 SHARES = "Where the time goes (%)"
 AXES = {"depth": "layer", "timesteps": "time step", "batch_size": "image of a batch"}
-"""What one more of each axis is."""
+"""Name of one more unit of each axis."""
 Profile = Mapping[str, Any]
 
 
@@ -32,7 +32,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str = "")
 
 
 def heading(profile: Profile) -> str:
-    """What was measured."""
+    """Return what was measured, as a heading."""
     image = "x".join(map(str, profile["image"]))
     return (
         f"One training step of {profile['model']}: batch {profile['batch_size']},"

@@ -1,4 +1,4 @@
-"""Footnotes on what computed the numbers: machine, versions, commit, command, data.
+"""Notes on where numbers come from: machine, versions, commit, command, data, and tuning.
 
 Runs that were computed in unlike ways are said to be MIXED, since a difference between them need
 not be a difference between methods.
@@ -7,17 +7,29 @@ not be a difference between methods.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
-from eibench.report.model.suite_results import Run
+from eibench.report.model.search_results import (
+    Search,
+    Spent,
+    Study,
+    confirmations,
+    read_search,
+    spent,
+)
+from eibench.report.model.suite_results import Run, SuiteResults
+from eibench.results.labels import counted, machine_label, show_setting, stated
+from eibench.results.paths import evidence_of, has_plan, member
+from eibench.results.store import SEARCH, read_plan
 
 MOST_COMMANDS = 3
 
 
 def provenance(runs: Sequence[Run]) -> list[str]:
-    """Notes on how the runs that have a record came about; none when there are no such runs."""
+    """Return notes on how the runs that have a record came about."""
     done = [run for run in runs if run.environment]
     if not done:
         return []
@@ -31,30 +43,21 @@ def provenance(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _said(run: Run) -> dict[str, Any]:
-    """Return what a run's record says of its machine; a backtick would begin a name."""
-    known = run.environment
-    return {k: v.replace("`", "'") if isinstance(v, str) else v for k, v in known.items()}
-
-
 def machine(run: Run) -> str:
-    """Processor and device of a run."""
-    known = _said(run)
-    cores = known.get("cores")
-    plural = "" if cores == 1 else "s"
-    return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}"
+    """Return the processor and the device of a run."""
+    return machine_label(run.environment)
 
 
 def versions(run: Run) -> str:
-    """The versions that make numbers."""
-    known = _said(run)
+    """Return the versions that make numbers."""
+    known = stated(run.environment)
     names = {"eibench": "eibench", "torch": "torch", "python": "Python"}
     return ", ".join(f"{name} {known.get(key)}" for key, name in names.items())
 
 
 def commit(run: Run) -> str:
-    """The source commit, and whether it says it all."""
-    known = _said(run)
+    """Return the source commit, and whether it says it all."""
+    known = stated(run.environment)
     if not known.get("commit"):
         return "installed package, no commit"
     dirty = " (with uncommitted changes)" if known.get("dirty") else ""
@@ -64,7 +67,7 @@ def commit(run: Run) -> str:
 def _note(
     runs: Sequence[Run], say: Callable[[Run], str], start: str, warning: str
 ) -> Iterator[str]:
-    """One note: the text that all runs share, or each text with its number of runs."""
+    """Yield one note: the text that all runs share, or each text with its number of runs."""
     texts = Counter(say(run) for run in runs)
     if len(texts) == 1:
         yield f"{start} {next(iter(texts))}."
@@ -78,7 +81,7 @@ def _counted(texts: Iterable[tuple[str, int]]) -> Iterator[str]:
 
 
 def _plugins(runs: Sequence[Run]) -> Iterator[str]:
-    """What is not eibench's own, with the hash of its source."""
+    """Yield a note on plugins, with the hash of their source."""
     sources = [run.environment.get("plugins", {}) for run in runs]
     found = list(dict.fromkeys(code(text) for known in sources for text in known.values()))
     if found:
@@ -86,7 +89,7 @@ def _plugins(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _mixed_data(runs: Sequence[Run]) -> Iterator[str]:
-    """Data sets whose images were not the same in all runs, by the digest in their records."""
+    """Yield a warning where runs of one data set had unlike images, by their digests."""
     digests: dict[str, set[str]] = {}
     for run in runs:
         if "data_digest" in run.result:
@@ -102,3 +105,143 @@ def _commands(runs: Sequence[Run]) -> str:
     more = len(commands) - MOST_COMMANDS
     plural = "s" * (len(commands) > 1)
     return f"Command{plural}: {listed}" + f" and {more} more" * (more > 0) + "."
+
+
+# ---------------------------------------------------------------------------------- tuning
+
+RESULTS = Path("results")
+"""Where a search is looked for, if it does not lie beside the suite that it served."""
+
+
+def own_search(suite: SuiteResults) -> Search | None:
+    """Return the search whose winners the suite's runs are, if they are any."""
+    if suite.tuned_by != suite.name:
+        return None
+    folder = member(suite.folder, SEARCH)
+    return read_search(folder) if has_plan(folder) else None
+
+
+def tuned_keys(search: Search | None) -> set[str]:
+    """Return fields that a search chose."""
+    return {key for study in search.studies for key in study.space} if search else set()
+
+
+def tuned_values(search: Search | None) -> Iterator[str]:
+    """Yield notes on the values of each study's winner, as its fresh runs have them."""
+    if search is None:
+        return
+    listed = [
+        f"{code(one.study.name)}: {_values(one.study)}"
+        for one in confirmations(search)
+        if one.runs and one.study.best and one.study.best.values
+    ]
+    outdated = [code(one.study.name) for one in confirmations(search) if one.outdated]
+    if listed:
+        yield f"Tuned: {'; '.join(listed)}."
+    if outdated:
+        yield f"OUTDATED: runs of {', '.join(outdated)} do not have the values that won the search."
+
+
+def _values(study: Study) -> str:
+    values = study.best.values if study.best else {}
+    return ", ".join(f"{code(key)} {show_setting(value)}" for key, value in values.items())
+
+
+def tuning_notes(suite: SuiteResults) -> Iterator[str]:
+    """Yield notes on what was spent to find each method's values."""
+    if suite.tuned_by is None:
+        return
+    own = suite.folder if suite.tuned_by == suite.name else None
+    beside = [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
+    places = [own] if own else [p for live in beside for p in (live, evidence_of(live))]
+    searches = (place / SEARCH for place in places)
+    searched = next(filter(has_plan, searches), None)
+    tuning = next(filter(has_plan, places), None)
+    if searched is not None:
+        yield from _of_search(suite, read_search(searched))
+    elif tuning is not None and own is None:
+        yield from _of_runs(suite, tuning)
+    else:
+        yield (
+            f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
+            " the tuning of each method cannot be told."
+        )
+
+
+def _of_runs(suite: SuiteResults, tuning: Path) -> Iterator[str]:
+    """Yield a note on the runs that each method had in an ordinary suite."""
+    counts = Counter(run["fields"][METHOD] for run in read_plan(tuning)["runs"])
+    numbers = {method: counts.get(method, 0) for method in suite.methods}
+    start = f"er-method values were found in {code(str(suite.tuned_by))}"
+    if len(set(numbers.values())) == 1 and all(numbers.values()):
+        yield f"P{start}: {counted(next(iter(numbers.values())))} for each method."
+        return
+    listed = ", ".join(f"{code(method)} {n or 'none'}" for method, n in numbers.items())
+    yield f"UNEQUAL TUNING: p{start} with unlike numbers of runs: {listed}."
+
+
+def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:
+    """Yield a note on the trials, epochs and keys that each method had."""
+    found = f"values were found in the search {code(search.name)}"
+    methods = _by_method(suite, search)
+    if not methods:
+        yield f"The {found}: {_whole(search)}."
+        return
+    budgets = {method: spent(studies) for method, studies in methods.items()}
+    keys = {m: max((len(s.space) for s in studies), default=0) for m, studies in methods.items()}
+    listed = grouped(keys, "tuned key")
+    differing = list(unequal(budgets))
+    if differing:
+        yield f"UNEQUAL TUNING: per-method {found}: {'. '.join(differing)}. {listed}."
+        return
+    trials = next(iter(budgets.values())).finished
+    epochs = span([one.epochs for one in budgets.values()])
+    yield f"Per-method {found}: {counted(trials, 'trial')} and {epochs} for each method; {listed}."
+
+
+def _by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:
+    """Return each method's studies; empty if the search does not tell methods."""
+    if not any(METHOD in study.arm for study in search.studies):
+        return {}
+    return {m: [s for s in search.studies if s.arm.get(METHOD) == m] for m in suite.methods}
+
+
+def _whole(search: Search) -> str:
+    budget = spent(search.studies)
+    keys = counted(len(tuned_keys(search)), "tuned key")
+    return f"{counted(budget.finished, 'trial')}, {counted(budget.epochs, 'epoch')}, {keys}"
+
+
+def unequal(budgets: Mapping[str, Spent]) -> Iterator[str]:
+    """Yield in words how the budgets differ; nothing for equal ones.
+
+    Epochs count only where no trial was cut short: that is what a pruner is for.
+    """
+    finished = {name: one.finished for name, one in budgets.items()}
+    epochs = {name: one.epochs for name, one in budgets.items()}
+    if len(set(finished.values())) > 1 or not all(finished.values()):
+        yield grouped(finished, "finished trial")
+    if len(set(epochs.values())) > 1 and not any(one.cut_short for one in budgets.values()):
+        yield grouped(epochs, "epoch")
+
+
+def grouped(numbers: Mapping[str, int], noun: str) -> str:
+    """Return ``12 trials for `a`, `b`; 10 for `c` ``."""
+    names: dict[int, list[str]] = {}
+    for name, number in numbers.items():
+        names.setdefault(number, []).append(code(name))
+    first, *others = (f"for {', '.join(who)}" for who in names.values())
+    start, *rest = names
+    more = (f"; {number} {who}" for number, who in zip(rest, others, strict=True))
+    return f"{counted(start, noun)} {first}{''.join(more)}"
+
+
+def span(epochs: Collection[int]) -> str:
+    """Return `30 epochs`, or `20 to 30 epochs`."""
+    low, high = min(epochs), max(epochs)
+    return counted(high, "epoch") if low == high else f"{low} to {high} epochs"
+
+
+def by_name(studies: Sequence[Study]) -> dict[str, Spent]:
+    """Return the budget of each study."""
+    return {study.name: spent([study]) for study in studies}

@@ -59,7 +59,7 @@ def _table(pivot: Pivot) -> Table:
 
 
 def _row_name(pivot: Pivot, row: Key) -> str:
-    """The row's values, or the metric where no field spans the rows."""
+    """Return the row's values, or the metric where no field spans the rows."""
     if len(row) == 1:
         return show_value(row[0])
     pairs = zip(pivot.layout.rows, row, strict=True)
@@ -67,7 +67,7 @@ def _row_name(pivot: Pivot, row: Key) -> str:
 
 
 def _heads(pivot: Pivot, column: Key) -> Iterator[Column]:
-    """The heads of a column's means and, where there is a reference, of its differences."""
+    """Yield the heads of a column's means and, where there is a reference, of its differences."""
     fields = pivot.layout.columns
     texts = [show_field(*pair) for pair in zip(fields, column, strict=True)]
     levels = texts if len(fields) != 1 else [field_words(fields[0]), show_value(column[0])]
@@ -81,7 +81,7 @@ def _heads(pivot: Pivot, column: Key) -> Iterator[Column]:
 
 
 def _cells(pivot: Pivot, row: Key, column: Key) -> Iterator[Cell]:
-    """The mean and, where there is a reference, the difference to it."""
+    """Yield the mean and, where there is a reference, the difference to it."""
     place = row, column
     cell = pivot.cells.get(place)
     if cell is None:
@@ -96,7 +96,7 @@ def _cells(pivot: Pivot, row: Key, column: Key) -> Iterator[Cell]:
 
 
 def _difference(pivot: Pivot, place: Place) -> Cell:
-    """`-4.2 [-5.1, -3.3] †`: mean, interval, mark of an interval that excludes 0.
+    """Return `-4.2 [-5.1, -3.3] †`: mean, interval, mark of an interval that excludes 0.
 
     There is no interval over a single shared seed, and a dash for the reference itself and for a
     cell without runs.
@@ -147,7 +147,7 @@ def _difference_values(pivot: Pivot, place: Place) -> dict[str, float | None]:
 
 
 def _record(pivot: Pivot, cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell as a tidy row."""
+    """Return a cell as a tidy row."""
     numbers = {key: cell[key] for key in cell if key not in ("row", "column", "seeds")}
     seeds = " ".join(map(str, cell["seeds"]))
     front = {"suite": pivot.suite.name, "metric": pivot.metric.name}
@@ -158,7 +158,7 @@ def _record(pivot: Pivot, cell: dict[str, Any]) -> dict[str, Any]:
 
 TITLE = "Published numbers"
 WORDS = {"selection": "epoch selected on validation, theirs", "other": "theirs"}
-"""What stands before a note on theirs, where it is not the note's key; ours are all alike in it."""
+"""Words before a note on their protocol, where the note's key does not say it."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,9 @@ class Published:
     cell: Aggregate
     reference: Reference
     names: tuple[str, ...]
-    """What the cell is: method, network, data, and whatever else tells it from other cells."""
+    """Method, network, data, and whatever else tells the cell from others."""
     protocol: tuple[str, ...]
-    """What differs, one thing each; ours first."""
+    """Differences in protocol, one each; ours first."""
 
     @property
     def difference(self) -> float | None:
@@ -180,7 +180,7 @@ class Published:
 
 
 def published(table: Pivot) -> tuple[Published, ...]:
-    """The cells of `table` beside published numbers of its metric, in the table's order."""
+    """Return the cells of `table` beside published numbers of its metric, in order."""
     layout = table.layout
     first: dict[Place, Run] = {}
     for run in table.suite.runs:
@@ -254,12 +254,12 @@ def published_values(table: Pivot) -> list[dict[str, Any]]:
 
 
 def sources(found: tuple[Published, ...]) -> list[str]:
-    """Their sources, each once; `[n]` beside a number means the n-th."""
+    """Return the sources, each once; `[n]` beside a number means the n-th."""
     return list(dict.fromkeys(one.reference.source for one in found))
 
 
 def reference_notes(table: Pivot, found: tuple[Published, ...]) -> list[str]:
-    """What a reader must know to judge the comparison, and the sources."""
+    """Return what a reader must know to judge the comparison, and the sources."""
     unit = f" in {table.metric.difference_unit}" if table.metric.difference_unit else ""
     note = (
         f"Difference: our mean less the published number{unit}. Other code, machines and protocols"
@@ -289,7 +289,7 @@ def _names(table: Pivot, run: Run, reference: Reference) -> Iterator[str]:
 
 
 def _protocol(cell: Aggregate, run: Run, reference: Reference) -> Iterator[str]:
-    """What differs from the protocol behind the published number, ours first."""
+    """Yield what differs from the protocol behind the published number, ours first."""
     if reference.data_title is not None:
         yield f"data {reference.data_title} for {reference.data}"
     for field, value in reference.fields.items():

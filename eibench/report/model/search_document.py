@@ -71,7 +71,7 @@ def _table(
     notes: Iterator[str],
     paragraph: float = 0.0,
 ) -> Table:
-    """A table whose heads are those of the stubs and those of the rest."""
+    """Return a table whose heads are those of the stubs and those of the rest."""
     stubs, others = heads
     columns = [*(Column(head, stub=True) for head in stubs), *map(Column, others)]
     if paragraph:
@@ -82,7 +82,7 @@ def _table(
 
 
 def _confirmed(search: Search) -> Table:
-    """A row for each study: its winner's score, what fresh seeds make of it, its values."""
+    """Return a row for each study: its winner's score, what fresh seeds make of it, its values."""
     found = confirmations(search)
     planned = len(search.confirm_seeds)
     axes = _axes(search.studies)
@@ -113,14 +113,14 @@ def _aggregate(cell: Aggregate, metric: Metric, planned: int) -> Cell:
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    """`learning rate 0.034, kappa 0.5`, to be broken between two of them rather than within one."""
+    """Return `learning rate 0.034, kappa 0.5`, to be broken between settings, not within."""
     words = key_words(values)
     settings = (f"{words[key]} {show_setting(value)}" for key, value in values.items())
     return ", ".join(text.replace(" ", FIXED) for text in settings)
 
 
 def _budget(search: Search) -> Table:
-    """A row for each study: what its search spent."""
+    """Return a row for each study: what its search spent."""
     axes = _axes(search.studies)
     budgets = [spent([study]) for study in search.studies]
     ends = [end for end in STATES if end == COMPLETE or any(one.states[end] for one in budgets)]
@@ -143,7 +143,7 @@ def _budget(search: Search) -> Table:
 
 
 def _importances(search: Search) -> Table:
-    """A row for each study: which key explains how much; a dash where it has none."""
+    """Return a row for each study: which key explains how much; a dash where it has none."""
     axes = _axes(search.studies)
     words = key_words(dict.fromkeys(key for study in search.studies for key in study.space))
     rows = [
@@ -161,7 +161,7 @@ def _share(study: Study, key: str) -> str:
 
 
 def _best_trials(search: Search) -> Iterator[Table]:
-    """A table for each method, since each has its own keys."""
+    """Yield a table for each method, since each has its own keys."""
     methods: dict[Any, list[Study]] = {}
     for study in search.studies:
         methods.setdefault(study.arm.get(METHOD), []).append(study)
@@ -187,7 +187,7 @@ def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) 
 def _trial_rows(
     search: Search, study: Study, axes: Sequence[str], keys: Sequence[str]
 ) -> Iterator[tuple[Cell, ...]]:
-    """The best trials of a study, which is named in the first row alone."""
+    """Yield the best trials of a study, which is named in the first row alone."""
     metric = find_metric(search.objectives[0])
     arm = _arm(study, axes)
     for trial in best_trials(search, study):
@@ -212,7 +212,7 @@ def best_trials(search: Search, study: Study) -> list[Trial]:
 
 
 def _rank(trial: Trial, study: Study, metric: Metric, sign: int) -> tuple[float, ...]:
-    """The winner, then what counts, then the pruned, then the diverged, each by score."""
+    """Return a sort key: the winner, what counts, the pruned, the diverged, each by score."""
     score = trial.scores.get(metric.name)
     if score is None:
         return (True, 3, 0.0, trial.number)
@@ -221,7 +221,7 @@ def _rank(trial: Trial, study: Study, metric: Metric, sign: int) -> tuple[float,
 
 
 def _axes(studies: Sequence[Study]) -> list[str]:
-    """The axes of the suite, as the studies have them."""
+    """Return the axes of the suite, as the studies have them."""
     return list(dict.fromkeys(axis for study in studies for axis in study.arm))
 
 

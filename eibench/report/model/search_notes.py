@@ -24,7 +24,7 @@ from eibench.results.metrics import find_metric
 
 
 def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[str]:
-    """What the two numbers of a winner are, and which of them are not there."""
+    """Yield notes on the two numbers of a winner, and on those that are lacking."""
     metric = find_metric(search.objectives[0])
     unit = f", in {metric.difference_unit}" if metric.difference_unit else ""
     mean = ", the mean" * (len(search.seeds) > 1)
@@ -53,7 +53,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _without_winner(studies: Iterable[Study]) -> Iterator[str]:
-    """Each study that no trial has won, and why."""
+    """Yield a note on each study that no trial has won, and why."""
     for study in studies:
         if study.best is None:
             ended = [trial for trial in study.trials if trial.state != RUNNING]
@@ -64,7 +64,7 @@ def _without_winner(studies: Iterable[Study]) -> Iterator[str]:
 
 
 def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
-    """Winners without fresh runs, and fresh runs of what no longer wins."""
+    """Yield notes on winners without fresh runs, and on fresh runs of former winners."""
     outdated = [one.study.name for one in found if one.outdated]
     lacking = [
         one.study.name
@@ -86,7 +86,7 @@ def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
 
 
 def of_budget(search: Search) -> Iterator[str]:
-    """Who searched where and for how long, whether alike, and what computed the trials."""
+    """Yield notes on space, budget and fairness, and on what computed the trials."""
     yield (
         f"Asked for: {counted(search.trials, 'trial')} in each study, each under"
         f" {_seeds(search.seeds)}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
@@ -100,7 +100,7 @@ def of_budget(search: Search) -> Iterator[str]:
 
 
 def _spaces(studies: Sequence[Study]) -> Iterator[str]:
-    """What each method's keys may be; one list for methods with the same."""
+    """Yield the range of each method's keys; one list for methods with the same."""
     alike: dict[str, dict[str, None]] = {}
     for study in studies:
         ranges = "; ".join(f"{code(key)} {_range(known)}" for key, known in study.space.items())
@@ -111,7 +111,7 @@ def _spaces(studies: Sequence[Study]) -> Iterator[str]:
 
 
 def _range(known: Mapping[str, Any]) -> str:
-    """`0.01 to 3, log`, or `one of 0, 0.5, 1`."""
+    """Return `0.01 to 3, log`, or `one of 0, 0.5, 1`."""
     if "choices" in known:
         return f"one of {', '.join(code(show_setting(choice)) for choice in known['choices'])}"
     step = known.get("step")
@@ -134,7 +134,7 @@ def _fairness(search: Search) -> Iterator[str]:
 
 
 def _unfinished(search: Search) -> Iterator[str]:
-    """Studies with fewer trials than asked for."""
+    """Yield a note on studies with fewer trials than asked for."""
     finished = {name: one.finished for name, one in by_name(search.studies).items()}
     short = {name: n for name, n in finished.items() if n < search.trials}
     if not short:
@@ -150,7 +150,7 @@ def _unfinished(search: Search) -> Iterator[str]:
 
 
 def _ends(search: Search) -> Iterator[str]:
-    """What pruned, diverged and failed trials are worth, and why they ended so."""
+    """Yield notes on pruned, diverged and failed trials, and on their reasons."""
     trials = [trial for study in search.studies for trial in study.trials]
     if any(trial.diverged for trial in trials):
         yield "A diverged trial has the score of chance, and does not win."
@@ -163,7 +163,7 @@ def _ends(search: Search) -> Iterator[str]:
 
 
 def _reasons(search: Search, failed: bool) -> dict[str, list[str]]:
-    """The trials, by study, of each reason to fail, or to diverge."""
+    """Return the trials, by study, of each reason to fail, or to diverge."""
     found: dict[str, dict[str, list[str]]] = {}
     for study in search.studies:
         for trial in study.trials:
@@ -183,7 +183,7 @@ def _reasons(search: Search, failed: bool) -> dict[str, list[str]]:
 
 
 def of_importances(search: Search) -> Iterator[str]:
-    """What a share is of, and how far to trust it."""
+    """Yield a note on shares of variance, and how far to trust them."""
     metric = find_metric(search.objectives[0])
     yield (
         f"Share of each key in the variance of {metric.label} over the trials of a study (fANOVA)."
@@ -192,7 +192,7 @@ def of_importances(search: Search) -> Iterator[str]:
 
 
 def of_trials(search: Search, studies: Sequence[Study]) -> Iterator[str]:
-    """Which trials are shown, and in which order."""
+    """Yield notes on which trials are shown, and in which order."""
     metric = find_metric(search.objectives[0]).heading
     order = "the winner first" if any(study.best for study in studies) else "none has won"
     yield f"{'Of each study, b' if len(studies) > 1 else 'B'}y {metric}, {order}."

@@ -42,7 +42,7 @@ class Trial:
     number: int
     """From 0, in the order of asking."""
     values: Mapping[str, Any]
-    """What it set, by dotted key; a choice that is a mapping is one."""
+    """Settings by dotted key; a choice with options is a mapping."""
     state: str
     reason: str | None
     """Why it diverged or failed. A diverged trial is complete, and has the score of chance."""
@@ -57,12 +57,12 @@ class Trial:
 
     @property
     def diverged(self) -> bool:
-        """Whether its score is that of chance, because a run of it diverged."""
+        """True if a run of it diverged, so that its score is that of chance."""
         return self.state == COMPLETE and self.reason is not None
 
     @property
     def counts(self) -> bool:
-        """Whether it can win."""
+        """True if it can win."""
         return self.state == COMPLETE and self.reason is None
 
 
@@ -105,12 +105,12 @@ class Search:
     sampler_seed: int
     pruner: str
     seeds: tuple[int, ...]
-    """Of the trials."""
+    """Seeds of the trials."""
     confirm_seeds: tuple[int, ...]
-    """Of the winners' fresh runs."""
+    """Seeds of the winners' fresh runs."""
     studies: tuple[Study, ...]
     runs: tuple[Run, ...]
-    """Of all trials."""
+    """Runs of all trials."""
     confirmed: SuiteResults | None
     """The winners under fresh seeds; None while they have not been run."""
 
@@ -120,7 +120,7 @@ class Search:
         return {key for study in self.studies for key in study.space}
 
     def confirmed_runs(self, study: Study) -> list[Run]:
-        """The fresh runs of a study's winner."""
+        """Return the fresh runs of a study's winner."""
         if self.confirmed is None:
             return []
         return [
@@ -151,12 +151,12 @@ class Spent:
 
 
 def state(trial: Trial) -> str:
-    """How a trial ended: one of `STATES`."""
+    """Return how a trial ended: one of `STATES`."""
     return DIVERGED if trial.diverged else trial.state
 
 
 def spent(studies: Iterable[Study]) -> Spent:
-    """What some studies spent together."""
+    """Return what some studies spent together."""
     trials = [trial for study in studies for trial in study.trials]
     states = [state(trial) for trial in trials]
     return Spent(
@@ -176,7 +176,7 @@ class Confirmation:
     runs: Sequence[Run]
     """The fresh runs of the winner's setting."""
     outdated: bool
-    """Whether there are fresh runs, but of another setting: these are left out."""
+    """True if the fresh runs are of another setting; these are left out."""
 
     @property
     def score(self) -> float | None:
@@ -204,7 +204,7 @@ class Confirmation:
 
 
 def confirmations(search: Search) -> list[Confirmation]:
-    """One for each study, in their order."""
+    """Return the confirmation of each study, in their order."""
     metric = find_metric(search.objectives[0])
     return [_confirmation(search, study, metric) for study in search.studies]
 
@@ -216,7 +216,7 @@ def _confirmation(search: Search, study: Study, metric: Metric) -> Confirmation:
 
 
 def _outdated(search: Search, study: Study, fresh: Sequence[Run]) -> bool:
-    """Whether fresh runs have another setting than the winner: more trials were made since."""
+    """Return whether fresh runs have another setting than the winner, which is newer."""
     if study.best is None:
         return bool(fresh)
     tried = next((run for run in search.runs if run.run_id in study.best.runs), None)
@@ -227,7 +227,7 @@ def _outdated(search: Search, study: Study, fresh: Sequence[Run]) -> bool:
 
 
 def read_searches(paths: Iterable[Path]) -> list[Search]:
-    """The searches at or below `paths`, each once, sorted; none is no error."""
+    """Return the searches at or below `paths`, each once, sorted; none is no error."""
     folders: dict[Path, Path] = {}
     for path in paths:
         for folder in suite_folders(path):
@@ -237,7 +237,7 @@ def read_searches(paths: Iterable[Path]) -> list[Search]:
 
 
 def read_search(folder: Path) -> Search:
-    """The search whose plan lies in `folder`; raises `UserError` where it is damaged."""
+    """Return the search whose plan lies in `folder`; raise `UserError` where it is damaged."""
     plan = read_plan(folder)
     if kind_of(plan) != SEARCH:
         raise UserError(f"{folder}: no search, but a plan of kind {kind_of(plan)}")

@@ -15,7 +15,6 @@ from eibench.report.model.search_results import (
     spent,
     state,
 )
-from eibench.report.model.suite_results import Aggregate
 
 
 def trial_records(search: Search) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -52,7 +51,7 @@ def _records(search: Search) -> Iterator[dict[str, Any]]:
 
 
 def _field(value: Any) -> Any:
-    """What CSV can hold; none is a setting too, unlike a key that the trial does not have."""
+    """Return what CSV can hold; none is a setting, unlike a key that the trial does not have."""
     return json.dumps(value) if value is None or isinstance(value, dict | list) else value
 
 
@@ -78,20 +77,9 @@ def _study(one: Confirmation) -> dict[str, Any]:
         "budget": {**budget.states, "epochs": budget.epochs, "seconds": budget.seconds},
         "score": one.score,
         "confirmed": {
-            one.metric.name: _aggregate(one.confirmed),
-            TEST.name: _aggregate(one.test),
+            one.metric.name: {**one.confirmed.summary, "values": one.confirmed.values},
+            TEST.name: {**one.test.summary, "values": one.test.values},
         },
         "outdated": one.outdated,
         "optimism": one.optimism,
-    }
-
-
-def _aggregate(cell: Aggregate) -> dict[str, Any]:
-    return {
-        "mean": cell.mean,
-        "std": cell.deviation,
-        "n": cell.n,
-        "failed": cell.failed,
-        "missing": cell.missing,
-        "values": cell.values,
     }

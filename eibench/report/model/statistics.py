@@ -24,12 +24,12 @@ Sample = Mapping[int, float]
 
 
 def mean(sample: Sample) -> float | None:
-    """The mean, or None without numbers."""
+    """Return the mean, or None without numbers."""
     return statistics.fmean(sample.values()) if sample else None
 
 
 def deviation(sample: Sample) -> float | None:
-    """The sample standard deviation (divided by n - 1), or None for fewer than two numbers."""
+    """Return the sample standard deviation (divisor n - 1); None for fewer than two numbers."""
     return statistics.stdev(sample.values()) if len(sample) > 1 else None
 
 
@@ -66,7 +66,7 @@ def compare(rivals: Mapping[K, Sample], better: Literal["higher", "lower"]) -> C
 
 
 def paired_p(a: Sample, b: Sample) -> float | None:
-    """Two-sided p-value of the paired t-test on shared seeds; None for too few seeds.
+    """Return the two-sided p-value of the paired t-test on shared seeds; None for too few seeds.
 
     The test statistic has no value where all differences are equal: then p is 1 when they are
     zero, and 0 when they are not.
@@ -111,12 +111,12 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval that does not hold zero."""
+        """True if there is an interval and it does not hold zero."""
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
 def difference(a: Sample, b: Sample) -> Difference:
-    """`a` less `b` on shared seeds."""
+    """Return `a` less `b` on shared seeds."""
     pairs = {seed: (a[seed], b[seed]) for seed in sorted(a.keys() & b.keys())}
     return Difference(
         {
@@ -127,12 +127,12 @@ def difference(a: Sample, b: Sample) -> Difference:
 
 
 def half_width(n: int) -> float:
-    """Half of a `1 - ALPHA` t interval for a mean of `n` >= 2 numbers, in their deviations."""
+    """Return half of a mean's `1 - ALPHA` t interval over `n` >= 2 numbers, in deviations."""
     return float(t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm, Scand. J. Statist. 6, 1979), in the same order.
+    """Return p-values corrected for their number (Holm, Scand. J. Statist. 6, 1979), in order.
 
     The i-th smallest of m (from 0) is multiplied by m - i, kept from falling, and cut at 1.
     """

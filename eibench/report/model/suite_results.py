@@ -53,21 +53,21 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without a result; a run that has not ended did not fail."""
+        """True if it ended without a result; a run that has not ended did not fail."""
         return self.status not in (OK, MISSING, INTERRUPTED)
 
     def number(self, metric: str) -> float | None:
-        """The metric of a run that is ok; None for other runs and where it was not measured."""
+        """Return the metric; None for runs that are not ok, and where it was not measured."""
         number = self.result.get(metric) if self.status == OK else None
         return None if number is None else float(number)
 
     def value(self, field: str) -> Value:
-        """The field's value in a form that can be a key."""
+        """Return the field's value in a form that can be a key."""
         value = self.fields.get(field)
         return value if isinstance(value, str | int | float | None) else str(value)
 
     def values(self, fields: Iterable[str]) -> tuple[Value, ...]:
-        """The values of several fields."""
+        """Return the values of several fields."""
         return tuple(self.value(field) for field in fields)
 
 
@@ -81,12 +81,12 @@ class Reference:
     """The name, and the options that the source states."""
     data: str
     data_title: str | None
-    """What the runs' data set is called where it is a copy of the published one."""
+    """Name of the runs' data set where it is a copy of the published one."""
     metric: str
     value: float
     source: str
     fields: Mapping[str, Value]
-    """What is known of its protocol as fields of a run ..."""
+    """Its protocol as fields of a run ..."""
     notes: Mapping[str, Any]
     """... and in words; `seeds` is the number of runs behind the value."""
     runs: frozenset[str]
@@ -94,7 +94,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class SuiteResults:
-    """What is known of one suite."""
+    """Results of one suite."""
 
     folder: Path
     name: str
@@ -161,6 +161,12 @@ class Aggregate:
         """Runs that ended without a result."""
         return sum(self.absent.values()) - self.missing - self.unmeasured
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers as plain values."""
+        numbers = {"mean": self.mean, "std": self.deviation, "n": self.n}
+        return {**numbers, "failed": self.failed, "missing": self.missing}
+
     def number(self, metric: Metric) -> str:
         """Return `97.2 ± 0.3`, or without the spread where there is none."""
         assert self.mean is not None
@@ -184,7 +190,7 @@ def _absence(status: str, metric: Metric) -> str:
 
 
 def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
-    """The metric of runs that differ in their seed alone."""
+    """Return the metric of runs that differ in their seed alone."""
     values: dict[int, float] = {}
     absent: Counter[str] = Counter()
     for run in runs:
@@ -197,7 +203,7 @@ def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
 
 
 def axes(suite: SuiteResults) -> list[str]:
-    """The suite's axes as fields of a run.
+    """Return the suite's axes as fields of a run.
 
     An axis may be a part of a run (`model`, `train`): then those of its fields that vary, each
     only if the ones before it do not determine it. Options of a method are in its label, unless
@@ -218,19 +224,19 @@ def axes(suite: SuiteResults) -> list[str]:
 
 
 def varies(runs: Sequence[Run], field: str, fixed: Sequence[str] = ()) -> bool:
-    """Whether `field` takes several values among runs that are alike in the `fixed` fields."""
+    """Return whether `field` varies among runs that are alike in the `fixed` fields."""
     seen: dict[tuple[Value, ...], Value] = {}
     return any(seen.setdefault(r.values(fixed), r.value(field)) != r.value(field) for r in runs)
 
 
 def is_numeric(runs: Sequence[Run], field: str) -> bool:
-    """Whether every run has a number in `field`."""
+    """Return whether every run has a number in `field`."""
     values = [run.value(field) for run in runs]
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 def read_suites(paths: Iterable[Path]) -> list[SuiteResults]:
-    """The suites at or below `paths` (results folders or suites in them), each once, sorted.
+    """Return the suites at or below `paths` (results folders or suites in them), each once, sorted.
 
     The trials of searches are no suites; see `search_results`.
 
@@ -278,7 +284,7 @@ def known_fields(cls: type[T], values: Mapping[str, Any], **changed: Any) -> T:
 
 
 def read_run(folder: Path, fields: Mapping[str, Any]) -> Run:
-    """A planned run; fields come from the plan, as an older record may lack newer options."""
+    """Read a planned run; fields come from the plan, as older records lack newer options."""
     files = RunFolder(folder)
     record = files.outcome()
     return Run(

@@ -29,7 +29,7 @@ _MARKDOWN = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a cell begins that a spreadsheet would compute."""
+"""Beginnings of cells that a spreadsheet would compute."""
 
 
 def terminal(text: str) -> str:

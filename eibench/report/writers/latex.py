@@ -79,7 +79,7 @@ def _kind(column: Column) -> str:
 
 
 def _heads(table: Table) -> Iterator[str]:
-    """Lines of heads; those above the lowest are shared by equal neighbours, and underlined."""
+    """Yield lines of heads; equal neighbours above the lowest share one, underlined."""
     columns = table.columns[table.stubs :]
     for depth in range(1, max((len(column.levels) for column in columns), default=0)):
         groups = itertools.groupby(columns, key=lambda column: column.levels[:depth])
@@ -92,7 +92,7 @@ def _heads(table: Table) -> Iterator[str]:
 
 
 def _lowest(column: Column, table: Table) -> list[str]:
-    """The lines of the lowest head of a column."""
+    """Return the lines of the lowest head of a column."""
     text = column.levels[-1] if column.levels else column.name
     if table.narrow:
         text = break_lines(text, HEAD)
@@ -100,7 +100,7 @@ def _lowest(column: Column, table: Table) -> list[str]:
 
 
 def _stacked_head(lines: Sequence[str]) -> str:
-    """A head of several lines; in braces, since a line may start with a bracket."""
+    """Return a head of several lines; in braces, since a line may start with a bracket."""
     if len(lines) == 1:
         return latex(lines[0])
     return _stacked("b", (f"{{{latex(line)}}}" for line in lines))
@@ -112,14 +112,14 @@ def _stacked(place: str, lines: Iterable[str]) -> str:
 
 
 def _line(cells: Sequence[str], end: str = r"\\") -> str:
-    """A row of cells that are LaTeX already."""
+    """Return a row of cells that are LaTeX already."""
     text = " & ".join(cells)
     guard = "{}" if text.startswith(("[", "*")) else ""  # else an option of the line break before
     return f"{guard}{text} {end}"
 
 
 def _cell(cell: Cell, column: Column) -> str:
-    """A cell, its signed numbers as mathematics; a remark stands in small type below."""
+    """Return a cell, its signed numbers as mathematics; a remark stands in small type below."""
     text = latex(plain(cell.text))
     if not column.stub:
         text = re.sub(r"(?<![\w.$\\-])[-+](?=\d)", r"$\g<0>$", text)
@@ -133,7 +133,7 @@ def _cell(cell: Cell, column: Column) -> str:
 
 
 def _note(note: str) -> str:
-    """A note, its names in typewriter type, which may break after an underscore or hyphen."""
+    """Return a note; names in typewriter type may break after an underscore or hyphen."""
     text = f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note
     parts = [latex(part) for part in text.split("`")]
     for i in range(1, len(parts), 2):

@@ -192,7 +192,7 @@ def sign(char: str) -> str | None:
 
 
 def _greek(char: str) -> str | None:
-    """A Greek letter, with an accent if it has one, as mathematics."""
+    """Return a Greek letter, with an accent if it has one, as mathematics."""
     for first, names in (("\u03b1", _GREEK), ("\u0391", _CAPITALS)):
         known = names.split(" ")
         if 0 <= (place := ord(char) - ord(first)) < len(known) and known[place] != "\0":
@@ -211,7 +211,7 @@ def _letter(name: str) -> str:
 
 
 def _raised(char: str) -> str | None:
-    """A raised or lowered digit or sign."""
+    """Return a raised or lowered digit or sign."""
     kind, _, code = unicodedata.decomposition(char).partition(" ")
     place = {"<super>": "^", "<sub>": "_"}.get(kind)
     if place is None or " " in code:
@@ -221,7 +221,7 @@ def _raised(char: str) -> str | None:
 
 
 def _accented(char: str) -> str | None:
-    """A Latin letter with accents."""
+    """Return a Latin letter with accents."""
     base, *accents = list(unicodedata.normalize("NFD", char))
     if not accents or not base.isascii() or not all(a in _ACCENTS for a in accents):
         return None

@@ -98,7 +98,7 @@ def _head(column: Column, table: Table) -> Text:
 
 
 def _lines(cell: Cell, column: Column) -> Text:
-    """The cell's text and its remark below; text that is kept together is not broken."""
+    """Return the cell's text and its remark below; text that is kept together is not broken."""
     if column.stub:
         return Text(break_lines(terminal(cell.text), STUB))
     text = plain(break_lines(terminal(cell.text), NARROW, keep_fixed=True))
