@@ -1,4 +1,4 @@
-"""Draws docs/figures/digits_dvs.png: a digit of each class, as itself and as its recording.
+"""Figure docs/figures/digits_dvs.png: a digit of each class and its recording.
 
 `make figures` runs it.
 """
@@ -20,14 +20,14 @@ FILE = Path(__file__).parent / "figures" / "digits_dvs.png"
 
 
 def coloured(frame: np.ndarray, most: int) -> np.ndarray:
-    """Counts [2, H, W] as RGB: ON red, OFF blue, as many of both magenta; white is no event."""
+    """Convert counts [2, H, W] to RGB: ON red, OFF blue, equal counts magenta, no events white."""
     on, off = (np.sqrt(frame[channel] / most) for channel in (ON, OFF))
     missing = [(off - on).clip(0), np.maximum(on, off), (on - off).clip(0)]
     return 1 - np.stack(missing, -1)
 
 
 def main() -> None:
-    """Draw and save."""
+    """Draw and save the figure."""
     still = digits().test
     recorded = load_data(DigitsDVSOptions(), TIMESTEPS).test
     first = [int((still.labels == digit).nonzero()[0]) for digit in range(10)]

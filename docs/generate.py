@@ -39,7 +39,7 @@ BOUNDS = {"ge": "≥", "gt": ">", "lt": "<", "le": "≤"}
 
 
 def command(line: str) -> None:
-    """The output of `eibench LINE`."""
+    """Print the output of `eibench LINE`."""
     result = CliRunner().invoke(app, shlex.split(line))
     assert result.exit_code == 0, result.output
     cog.outl(f"\n{result.stdout.rstrip()}\n")
@@ -83,7 +83,7 @@ def _rows(cls: type[Options], key: str) -> None:
 
 
 def _allowed(field: FieldInfo) -> Iterator[str]:
-    """What a field takes: its values, or its kinds and bounds."""
+    """Return the allowed values of a field, or its types and bounds."""
     kind = field.annotation
     if typing.get_origin(kind) is typing.Literal:
         yield from (f"`{value}`" for value in typing.get_args(kind))

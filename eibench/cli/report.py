@@ -16,7 +16,7 @@ from eibench.cli.options import ResultsFolders, chosen_results, field_names, wri
 
 
 class Format(StrEnum):
-    """What to print."""
+    """Output formats."""
 
     table = "table"
     markdown = "markdown"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("layer", "kind", "output", "fan-in", "parameters", "operations")
 WIDTH = 100
-"""Of the table, where the terminal does not say."""
+"""Width of the table if the terminal does not report one."""
 COUNTED = """\
 An operation is one multiply-accumulate of a convolution or matrix, for one image over all {steps}
 time steps, zeros included; of an E-I circuit W_EE, W_IE, and W_EI once for each inhibition, or
@@ -81,7 +81,7 @@ def _print(spec: RunSpec, network: LayerSummary, shape: DataShape) -> None:
 
 
 def _rows(parts: tuple[LayerSummary, ...], stem: str = "") -> Iterator[tuple[str, ...]]:
-    """Yield a row of the table for each part, with the branches of the tree before its name."""
+    """Yield a row of the table per part, with the branches of the tree before its name."""
     for i, part in enumerate(parts, start=1):
         last = i == len(parts)
         yield (

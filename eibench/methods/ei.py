@@ -90,7 +90,7 @@ class EIOptions(MethodOptions):
     mean_mode_ei: Share = 1.0
     synaptic_scaling: bool = False
     homeostasis: float = Field(0.0, ge=0)
-    """How fast a neuron's bias follows its rate."""
+    """Rate at which a neuron's bias follows its firing rate."""
 
     @model_validator(mode="after")
     def _every_option_acts(self) -> Self:

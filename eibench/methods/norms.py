@@ -166,7 +166,7 @@ class GroupNormOptions(MethodOptions):
 
     name = "groupnorm"
     groups: Count = 8
-    """How many, or the largest smaller number that divides the channels."""
+    """Number of groups, or the largest smaller number that divides the channels."""
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
         return LayerNormOptions() if self.groups == 1 else self

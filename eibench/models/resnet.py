@@ -85,7 +85,7 @@ class _Builder:
     options: ResnetOptions
     channels: int
     summed: int = 1
-    """How many neurons' spikes are added up in each channel of the activity so far."""
+    """Number of neurons whose spikes are added up in each channel of the activity so far."""
 
     def stem(self) -> nn.Module:
         """Return the first convolution, its neuron, and for large images a pooling."""

@@ -31,7 +31,7 @@ from eibench.plan.suite import (
     read_suite,
 )
 from eibench.plan.suite_checks import CheckedSuite, is_exactly, matches
-from eibench.plan.yaml_source import Document
+from eibench.plan.yaml_source import YamlDocument
 
 T = TypeVar("T")
 MOST_STUDIES = 1000
@@ -89,7 +89,7 @@ def _flags(
 class Expansion(CheckedSuite):
     """Expansion of one suite to a plan."""
 
-    def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
+    def __init__(self, document: YamlDocument, suite: SuiteFile, settings: list[Override]) -> None:
         super().__init__(document, suite, settings)
         self.folder = Path(document.source).parent
         self.used: set[int] = set()

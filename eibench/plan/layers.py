@@ -15,7 +15,7 @@ from eibench.errors import BadSuite, UserError
 from eibench.plan.options import CHOICES
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid
-from eibench.plan.yaml_source import DEEPEST, Document, Keys, parse
+from eibench.plan.yaml_source import DEEPEST, Keys, YamlDocument, parse
 
 
 class Located(Exception):
@@ -30,7 +30,7 @@ class Located(Exception):
 class Origin:
     """Location of a value: `keys` of `document`, or an `option` of the command line."""
 
-    document: Document
+    document: YamlDocument
     keys: Keys = ()
     option: str = ""
 
@@ -172,7 +172,7 @@ def single_spec(choices: Sequence[Override]) -> RunSpec:
     Raises:
         BadSuite: every problem, each with the option that caused it.
     """
-    nowhere = Document("the command line", {})
+    nowhere = YamlDocument("the command line", {})
     layered = LayeredValues(Origin(nowhere))
     try:
         for choice in choices:

@@ -15,7 +15,7 @@ from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, SearchFile, SearchPa
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
 from eibench.plan.suite_checks import within
 from eibench.plan.validate import show
-from eibench.plan.yaml_source import Document, Keys
+from eibench.plan.yaml_source import Keys, YamlDocument
 
 OFF_LIMITS = ("seed", "probe")
 """Keys that cannot be searched."""
@@ -42,7 +42,7 @@ class _SearchReader:
     """A suite with a search, and the problems found in it."""
 
     def __init__(
-        self, document: Document, suite: SuiteFile, search: SearchFile, settings: list[Override]
+        self, document: YamlDocument, suite: SuiteFile, search: SearchFile, settings: list[Override]
     ) -> None:
         self.document, self.suite, self.options, self.settings = document, suite, search, settings
         self.expansion = Expansion(document, suite, settings)

@@ -34,7 +34,7 @@ from eibench.plan.options import Count, Options
 from eibench.plan.options.base import Line
 from eibench.plan.spec import SECTIONS, RunSpec
 from eibench.plan.validate import Invalid, M, unknown_key, validate
-from eibench.plan.yaml_source import Document, Keys, load
+from eibench.plan.yaml_source import Keys, YamlDocument, load
 
 REFERENCES = "references"
 """Name, without suffix, of the file in a folder of suites that is not a suite."""
@@ -125,7 +125,7 @@ def _is_compared(leaf: Leaf) -> bool:
 class _ReferencesReader:
     """Reader of a document of published numbers that collects all problems."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: YamlDocument) -> None:
         self.document = document
         self.problems: list[str] = []
 

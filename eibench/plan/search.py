@@ -112,9 +112,9 @@ class SearchPlan:
     axes: tuple[str, ...]
     options: SearchFile
     trials: int
-    """Of each study."""
+    """Number of trials of each study."""
     seeds: tuple[int, ...]
-    """Of the winners."""
+    """Seeds of the winners' runs."""
     studies: tuple[StudyPlan, ...]
     expansion: Expansion = field(repr=False)
 

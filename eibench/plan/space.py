@@ -179,7 +179,7 @@ class SearchFile(Options):
     )
     """By name or label; None takes out what `space`, or the method's name, has under the key."""
     trials: Count | None = None
-    """Of each study; None: `DEFAULT_TRIALS`, or all points of a grid."""
+    """Number of trials of each study; None: `DEFAULT_TRIALS`, or all points of a grid."""
     sampler: Literal["tpe", "grid"] = "tpe"
     sampler_seed: int = Field(0, ge=0, le=LARGEST)
     pruner: Literal["none", "median"] = "none"

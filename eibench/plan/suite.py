@@ -42,7 +42,7 @@ from eibench.plan.references import REFERENCES
 from eibench.plan.space import SearchFile, Seed
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
-from eibench.plan.yaml_source import Document, load
+from eibench.plan.yaml_source import YamlDocument, load
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 RESERVED = {
@@ -204,7 +204,7 @@ class Plan:
     flags: Flags = Flags()
 
 
-def read_suite(path: Path) -> tuple[Document, SuiteFile]:
+def read_suite(path: Path) -> tuple[YamlDocument, SuiteFile]:
     """Return the suite file at `path` with its top level validated.
 
     Raises:

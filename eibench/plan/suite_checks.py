@@ -14,7 +14,7 @@ from eibench.plan.options.base import PRESET
 from eibench.plan.spec import PROBE, RunSpec
 from eibench.plan.suite import ABLATION, Plan, PlannedRun, SuiteFile
 from eibench.plan.validate import repeats, show
-from eibench.plan.yaml_source import Document, Keys, parse
+from eibench.plan.yaml_source import Keys, YamlDocument, parse
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
@@ -28,7 +28,7 @@ LONGEST_VALUE = 60
 class CheckedSuite:
     """Suite under `--set`, with the problems found so far."""
 
-    def __init__(self, document: Document, suite: SuiteFile, settings: list[Override]) -> None:
+    def __init__(self, document: YamlDocument, suite: SuiteFile, settings: list[Override]) -> None:
         self.document, self.suite, self.settings = document, suite, settings
         replaced = {f"{leaf.key}." for s in settings for leaf in leaves(_nested(s))}
         self.grid = {k: v for k, v in suite.grid.items() if not within(k, replaced)}

@@ -40,7 +40,7 @@ _SPECIAL = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}
 
 
 @dataclass(frozen=True)
-class Document:
+class YamlDocument:
     """YAML document as plain data, and the line (from 1) on which each value starts."""
 
     source: str
@@ -177,7 +177,7 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
 
 
-def parse(text: str, source: str) -> Document:
+def parse(text: str, source: str) -> YamlDocument:
     """Return the document in `text`; `source` names it in messages.
 
     Raises:
@@ -198,10 +198,10 @@ def parse(text: str, source: str) -> Document:
         raise BadSuite([f"{source}: not valid YAML: {error}"]) from None
     if reader.problems:
         raise BadSuite(reader.problems)
-    return Document(source, data, reader.lines)
+    return YamlDocument(source, data, reader.lines)
 
 
-def load(path: Path) -> Document:
+def load(path: Path) -> YamlDocument:
     """Return the document in the file at `path`.
 
     Raises:

@@ -34,7 +34,7 @@ class DataOptions(Choice):
     """Options of a data set."""
 
     events: ClassVar[bool] = False
-    """Whether it holds recordings over time, which are binned into a run's T frames, not images."""
+    """True for recordings over time, which are binned into a run's T frames."""
 
     def shape(self) -> DataShape | None:
         """Return what a network must know of the data; None where only the files can tell."""
@@ -45,7 +45,7 @@ class ModelOptions(Choice):
     """Options of an architecture."""
 
     sums_currents: ClassVar[bool] = False
-    """Whether currents of several branches are added before a neuron."""
+    """True if currents of several branches are added before a neuron."""
 
 
 class MethodOptions(Choice):

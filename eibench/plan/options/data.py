@@ -172,7 +172,8 @@ class RecordedOptions(DataOptions):
 
     events: ClassVar[bool] = True
     by: Literal["time", "count"] = "time"
-    """How a recording is cut into T frames: equal spans of time, or equal numbers of events."""
+    """Division of a recording into T frames: equal intervals of time, or equal numbers of
+    events."""
     validation_share: float = Field(0.1, gt=0, lt=1)
     """Share of the training recordings, stratified, by a fixed seed."""
 
