@@ -14,8 +14,8 @@ from eibench.errors import BadSuite, UserError
 from eibench.plan.layers import Origin
 from eibench.plan.suite import FigureSection, SuiteFile, read_suite
 from eibench.plan.yaml_source import Keys
-from eibench.report.make import make_tables, render_tables, write_text
-from eibench.report.model.search_results import read_searches
+from eibench.report.make import make_documents, write_text
+from eibench.report.writers import write
 from eibench.results.metrics import find_metric
 from eibench.results.packing import results_digest
 from eibench.results.paths import is_packed, member, parse_object, read
@@ -74,11 +74,9 @@ class SuiteReport:
         for i, section in enumerate(self.suite.report.tables):
             self._check_metric(section.metric, ("report", "tables", i))
             shape = (section.metric, section.rows, section.columns, section.against)
-            pivots = make_tables([self.folder], *shape)
-            searches = [] if any(shape) and pivots else read_searches([self.folder])
+            documents = make_documents([self.folder], *shape)
             for form in section.formats:
-                text = render_tables(pivots, form, searches=searches)
-                yield f"{section.name}.{SUFFIXES[form]}", text
+                yield f"{section.name}.{SUFFIXES[form]}", write(documents, form)
 
     def _figures(self, section: FigureSection, keys: Keys) -> Iterator[Path]:
         from eibench.report.figures.draw import make_figures  # matplotlib takes seconds to load
