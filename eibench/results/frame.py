@@ -52,7 +52,7 @@ def load_layers(path: str | Path) -> pd.DataFrame:
         UserError: there are no results at `path`, or none with layers.
     """
     rows = [
-        {**row, **layer, "non_finite": " ".join(layer["non_finite"])}
+        {**row, **layer, "non_finite": " ".join(layer.get("non_finite", []))}
         for row in _rows(Path(path))
         for layer in row["layers"]
     ]

@@ -119,6 +119,16 @@ def test_load_layers(propagation):
     assert deep.balance.isna().all()
 
 
+def test_layers_without_names_of_infinite_numbers(propagation):
+    """Names are optional in a record."""
+    for path in propagation.folder.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        for layer in record.get("layers", []):
+            layer.pop("non_finite", None)
+        path.write_text(json.dumps(record))
+    assert set(eibench.load_layers(propagation.folder).non_finite) == {""}
+
+
 def test_numbers_of_probes_are_columns(propagation):
     frame = eibench.load_results(propagation.folder)
     assert set(PROBE_METRICS) <= set(frame.columns)
