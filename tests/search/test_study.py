@@ -5,9 +5,12 @@ import json
 import random
 from pathlib import Path
 
+import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from eibench.errors import UserError
@@ -390,11 +393,16 @@ def test_a_journal_that_is_a_folder(tmp_path):
         open_journal(tmp_path)
 
 
-def test_the_journal_is_json_lines_for_other_tools(search_plan, tmp_path):
-    """What `optuna-dashboard` opens."""
-    import optuna
-
-    work(opened(search_plan(trials=3), tmp_path))
+def test_the_journal_is_read_by_optunas_own_file(search_plan, tmp_path):
+    """What `optuna-dashboard` opens, and writes a note into."""
+    study = work(opened(search_plan(trials=3), tmp_path))
     assert all(json.loads(line) for line in (tmp_path / NAME).read_text().splitlines())
-    (name,) = optuna.get_all_study_names(open_journal(tmp_path))
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / NAME)))
+    (name,) = optuna.get_all_study_names(storage)
+    seen = optuna.load_study(study_name=name, storage=storage)
     assert name == "tiny: ei"
+    assert [(t.params, t.value, t.state) for t in seen.trials] == [
+        (t.params, t.value, t.state) for t in study.told
+    ]
+    seen.set_user_attr("note", "looks well")
+    assert drawn(opened(search_plan(trials=3), tmp_path)) == drawn(study)
