@@ -19,8 +19,6 @@ from collections.abc import Callable
 from functools import cache
 from statistics import NormalDist
 
-import numpy as np
-
 NORMAL = NormalDist()
 
 
@@ -129,6 +127,8 @@ def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) ->
     Raises:
         ValueError: such a neuron never fires.
     """
+    import numpy as np  # not at the top: planning imports every file of methods
+
     k = 1 - 1 / tau
     reach = 8 * math.sqrt(min(timesteps, 1 / max(1 - k * k, 1e-12)))
     if threshold > reach:
@@ -139,14 +139,10 @@ def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) ->
     weight = np.tile(weights / 2, len(panels))
     fires = u >= threshold
     v = np.where(fires, 0.0 if reset == "hard" else u - threshold, u)
-    step = _density(u[:, None] - k * v) * weight
-    density, probability = _density(u), 0.0
+    moved, peak = u[:, None] - k * v, math.sqrt(2 * math.pi)
+    step = np.exp(-moved * moved / 2) / peak * weight
+    density, probability = np.exp(-u * u / 2) / peak, 0.0
     for _ in range(timesteps):
         probability += float((weight * density)[fires].sum()) / timesteps
         density = step @ density
     return math.sqrt(probability * (1 - probability))
-
-
-def _density(x: np.ndarray) -> np.ndarray:
-    """Return phi(x), elementwise."""
-    return np.asarray(np.exp(-x * x / 2) / math.sqrt(2 * math.pi))

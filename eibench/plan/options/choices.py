@@ -36,9 +36,12 @@ class DataOptions(Choice):
     events: ClassVar[bool] = False
     """True for recordings over time, which are binned into a run's T frames."""
 
+    known_shape: ClassVar[DataShape | None] = None
+    """The shape, where it depends neither on options nor on files."""
+
     def shape(self) -> DataShape | None:
         """Return what a network must know of the data; None where only the files can tell."""
-        return None
+        return self.known_shape
 
 
 class ModelOptions(Choice):

@@ -21,9 +21,7 @@ class DigitsOptions(DataOptions):
     """scikit-learn's 1797 handwritten digits, 8x8 grey; ships with scikit-learn, no download."""
 
     name = "digits"
-
-    def shape(self) -> DataShape:
-        return DataShape((1, 8, 8), 10)
+    known_shape = DataShape((1, 8, 8), 10)
 
 
 @DATASETS.add
@@ -48,9 +46,7 @@ class MNISTOptions(FetchedOptions):
     """MNIST: 70000 handwritten digits, 28x28 grey; to be fetched."""
 
     name = "mnist"
-
-    def shape(self) -> DataShape:
-        return DataShape((1, 28, 28), 10)
+    known_shape = DataShape((1, 28, 28), 10)
 
 
 @DATASETS.add
@@ -58,9 +54,7 @@ class FashionMNISTOptions(FetchedOptions):
     """Fashion-MNIST: 70000 pieces of clothing, 28x28 grey; to be fetched."""
 
     name = "fashion_mnist"
-
-    def shape(self) -> DataShape:
-        return DataShape((1, 28, 28), 10)
+    known_shape = DataShape((1, 28, 28), 10)
 
 
 @DATASETS.add
@@ -68,9 +62,7 @@ class CIFAR10Options(FetchedOptions):
     """CIFAR-10: 60000 photographs of 10 classes, 32x32 RGB; to be fetched."""
 
     name = "cifar10"
-
-    def shape(self) -> DataShape:
-        return DataShape((3, 32, 32), 10)
+    known_shape = DataShape((3, 32, 32), 10)
 
 
 @DATASETS.add
@@ -78,9 +70,7 @@ class CIFAR100Options(FetchedOptions):
     """CIFAR-100: 60000 photographs of 100 classes, 32x32 RGB; to be fetched."""
 
     name = "cifar100"
-
-    def shape(self) -> DataShape:
-        return DataShape((3, 32, 32), 100)
+    known_shape = DataShape((3, 32, 32), 100)
 
 
 @DATASETS.add
@@ -217,6 +207,4 @@ class SHDOptions(RecordedOptions):
     """Spiking Heidelberg Digits: 10420 spoken digits as spikes of 700 channels, for `mlp`."""
 
     name = "shd"
-
-    def shape(self) -> DataShape:
-        return DataShape((1, 1, 700), 20)
+    known_shape = DataShape((1, 1, 700), 20)
