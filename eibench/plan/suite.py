@@ -106,8 +106,10 @@ class TableSection(Options):
 
 
 class FigureSection(Options):
-    """A figure of a suite's results: the options of `eibench plot`."""
+    """A figure of a suite's results: the options of `eibench plot`, or its short name."""
 
+    name: str | None = None
+    """One of a search's or a probe's figures; `metric` names one of a table."""
     metric: str | None = None
     x: str | None = None
     by: FieldNames | None = None

@@ -79,15 +79,23 @@ class SuiteReport:
                 yield f"{section.name}.{SUFFIXES[form]}", write(documents, form)
 
     def _figures(self, section: FigureSection, keys: Keys) -> Iterator[Path]:
-        from eibench.report.figures.draw import make_figures  # matplotlib takes seconds to load
+        from eibench.report.figures import draw  # matplotlib takes seconds to load
 
         self._check_metric(section.metric, keys)
         out = member(self.folder, "figures")
         formats = ("png",) if is_packed(self.folder) else ("png", "pdf")
-        for drawn in make_figures(
-            [self.folder], section.metric, section.x, section.by, out, formats
-        ):
-            yield from drawn.paths
+        x, by = section.x, section.by
+        if section.name is None:
+            for drawn in draw.make_figures([self.folder], section.metric, x, by, out, formats):
+                yield from drawn.paths
+            return
+        try:
+            if section.metric is not None:
+                raise UserError("stands beside `metric`; give one of both")
+            yield from draw.draw(section.name, [self.folder], out, x, by, formats)
+        except UserError as error:
+            origin = Origin(self.document, (*keys, "name"))
+            raise BadSuite([origin.message(str(error))]) from None
 
     def _check_metric(self, name: str | None, keys: Keys) -> None:
         if name is not None:

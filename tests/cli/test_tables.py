@@ -53,6 +53,16 @@ def test_sections_are_the_options_of_report_and_plot(packed, cli):
     assert (FOLDER / "loss.md").read_text() == expected
 
 
+def test_a_figure_by_its_name(packed, cli):
+    packed(tables=[], figures=[{"name": "test_accuracy", "x": "model.depth"}])
+    assert made(cli("tables")) == ["figures/tiny_test_accuracy.png"]
+    packed(tables=[], figures=[{"name": "test_acuracy"}])
+    (line,) = cli("tables").errors
+    assert line.startswith("suites/tiny.yaml:")
+    assert "report.figures[0].name: test_acuracy: no such figure" in line
+    assert "did you mean 'test_accuracy'" in line
+
+
 def test_made_again_is_only_what_has_changed(packed, cli):
     packed(figures=[])
     assert made(cli("tables")) == ["table.md"]

@@ -1,12 +1,11 @@
 """All figures of suites and searches by short name, in memory or as files.
 
-`figures_of` yields the figures of results that have been read; `draw` writes one of them, by the
-name that a suite's `report:` gives it; `make_figures` reads folders and writes all.
+`figures_of` yields the figures of results that have been read; of results folders, `draw` writes
+one figure by the name that a suite's `report:` gives it, and `make_figures` all.
 
 Names: those of `SEARCH_FIGURES` for a search, of `PROBE_FIGURES` for a probe suite, and for every
 suite each metric, such as `test_accuracy`. A figure is OUT/SUITE_NAME.png and .pdf, or those of
-both that `formats` names, with equal bytes for equal results. Nothing else is written, and
-`figures_of` and `draw` read no files.
+both that `formats` names, with equal bytes for equal results; nothing else is written.
 """
 
 from __future__ import annotations
@@ -129,35 +128,37 @@ def _kinds(results: Results) -> Iterable[str]:
 
 def draw(
     name: str,
-    results: Iterable[Results],
+    results: Sequence[Path],
     out: Path,
     x: str | None = None,
     by: Sequence[str] | None = None,
     formats: Iterable[str] = FORMATS,
 ) -> list[Path]:
-    """Write the figure called `name` of whichever of `results` has it; return the files.
+    """Write the figure called `name` of each suite and search at `results` that has it.
 
-    `x` and `by` are as in `figures_of`. A figure with nothing to show yet is not written.
+    `x` and `by` are as in `figures_of`. A figure with nothing to show yet is not written. Returns
+    the files.
 
     Raises:
         UserError: none of `results` has a figure of this name, or it cannot be drawn or written.
     """
     paths: list[Path] = []
     allowed: dict[str, None] = {}
-    for one in results:
+    both: list[Results] = [*read_suites(results), *read_searches(results)]
+    for one in both:
         kinds = _kinds(one)
         metrics = () if isinstance(one, Search) else METRICS
         allowed |= dict.fromkeys([*kinds, *metrics])
         if name in kinds:
             if (x or by) and name != "landscape":
-                raise UserError(f"figure {name!r}: takes no x and no by")
+                raise UserError(f"{name}: this figure takes no x and no by")
             found = figures_of(one, None, x, by, name)
         else:
             found = figures_of(one, name, x, by) if name in metrics else iter(())
         paths += [path for figure in found for path in figure.save(out, formats).paths]
     if name not in allowed:
         hint = f"allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"
-        raise UserError(f"figure {name!r}: not known; {hint}")
+        raise UserError(f"{name}: no such figure; {hint}")
     return paths
 
 
