@@ -39,6 +39,14 @@ def test_a_suite_can_name_everything_in_the_list(cli, kind):
     assert set(names) == REGISTRIES[kind].code.keys()
 
 
+def test_the_order_does_not_depend_on_what_was_imported_first():
+    code = "from eibench.methods import without_norm; from eibench.plan import METHODS\n"
+    code += "print(*METHODS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(METHODS)
+    assert done.stdout.startswith("ei batchnorm ")
+
+
 def test_list_suites(cli, project):
     project.suite("suites/b.yaml", title="Second")
     project.suite("suites/a.yml", title="First: one")

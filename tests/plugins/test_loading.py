@@ -105,6 +105,23 @@ def test_a_failure_after_a_registration_takes_it_back(broken):
     assert "rmsnorm" not in CHOICES["method"]
 
 
+def test_a_method_may_take_its_options_as_one_object(broken):
+    """As eibench's own do; then no option is written twice."""
+    whole = ["Normalized):\n    eps: float", "Normalized):\n    options: RMSNormOptions"]
+    load_plugin(str(broken(NORM, *whole, "channels, self.eps)", "channels, self.options.eps)")))
+    options = CHOICES["method"]["rmsnorm"](eps=0.5)
+    method = CHOICES["method"].build(options, lif={}, timesteps=1)
+    assert (method.options, method.norm(3, 1).eps) == (options, 0.5)
+
+
+def test_options_are_taken_as_one_object_or_one_by_one(broken):
+    from eibench.errors import UserError
+
+    both = broken(NORM, "Normalized):\n", "Normalized):\n    options: RMSNormOptions\n")
+    with pytest.raises(UserError, match="RMSNorm takes `eps`, which is not an option of"):
+        load_plugin(str(both))
+
+
 def test_models_and_data_are_held_to_their_arguments(cli, broken):
     changed = broken(
         "my_model.py", "    method: Method, image", "    image: object, method", to="a.py"
