@@ -2,8 +2,11 @@
 only `methods` knows which method it is."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,29 @@ def test_report_stays_a_house_of_few_floors():
     inner = structure.inner_arrows(structure.read_arrows(), "report")
     assert sum(map(len, inner.values())) <= REPORT_IMPORTS
     assert structure.floors(inner) <= REPORT_FLOORS
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    """Every node of the package's source, with its file."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield str(path.relative_to(PACKAGE)), node
+
+
+def test_class_names_are_unique():
+    count = Counter(node.name for _, node in nodes() if isinstance(node, ast.ClassDef))
+    assert [name for name, times in count.items() if times > 1] == []
+
+
+def test_docstrings_begin_with_what_they_describe():
+    """A verb in functions (ruff's D401), a noun phrase in classes and attributes."""
+    vague = ("What", "Of", "Whether", "How")
+    found = [
+        f"{path}:{node.lineno}"
+        for path, node in nodes()
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        and re.match(r"\s*\w*", node.value.value)[0].strip() in vague
+    ]
+    assert found == []
