@@ -78,7 +78,7 @@ def _add(kind: str, options: Any, build: Any) -> None:
     elif known.plugin != plugin:
         owner = f"from {known.plugin}" if known.plugin else "in eibench itself"
         edited = known.plugin is not None and known.plugin.name == plugin.name
-        hint = "it was edited, start Python anew" if edited else "choose another name"
+        hint = "it was edited; restart Python" if edited else "choose another name"
         raise UserError(f"{kind} {options.name!r} exists already, {owner}; {hint}")
 
 

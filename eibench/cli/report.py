@@ -90,4 +90,4 @@ def report(
         write_text(out, text)
         say(str(out))
     if form is Format.latex and (missing := missing_signs(text)):
-        say(f"warning: LaTeX has no sign for {', '.join(missing)}; its number stands there", True)
+        say(f"warning: LaTeX has no sign for {', '.join(missing)}; its code point is printed", True)

@@ -108,7 +108,7 @@ def state_dict_holds_everything(choice: MethodOptions) -> None:
         ) from None
     require(
         torch.equal(fresh.eval()(activity()), network.eval()(activity())),
-        "a fresh network with the saved state gives other outputs, so a run could not go on from "
+        "a fresh network with the saved state gives other outputs, so a run could not resume from "
         "its checkpoint: what `prepare` or a forward pass sets must be a parameter or a buffer "
         "(register_buffer), not a plain attribute",
     )
@@ -125,7 +125,7 @@ def param_groups_are_a_partition(choice: MethodOptions) -> None:
     require(not missing, f"{shorten_list(missing, 3)} is in no group, so it would not be trained")
     twice = [name for key, name in names.items() if given.count(key) > 1]
     require(not twice, f"{shorten_list(twice, 3)} is in more than one place")
-    require(len(given) == len(names), "a group holds what is no trained parameter of the network")
+    require(len(given) == len(names), "a group holds something other than trained parameters")
     for group in groups:
         for p in group["params"]:
             wanted = DECAY if p.dim() > 1 else 0.0

@@ -158,7 +158,7 @@ def _idx_problems(path: Path, dims: int) -> Iterator[str]:
     if not sizes:
         yield f"{path}: damaged, no idx header of {dims} dimensions"
     elif path.stat().st_size != expected:
-        yield f"{path}: damaged, {path.stat().st_size} bytes where its header asks for {expected}"
+        yield f"{path}: damaged, {path.stat().st_size} bytes; its header states {expected}"
     elif sizes[0] == 0 or sizes[1:] not in ((), IMAGE):
         yield f"{path}: damaged, its header says {'x'.join(map(str, sizes))}"
 

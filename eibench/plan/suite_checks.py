@@ -17,7 +17,7 @@ from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Keys, YamlDocument, parse
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
-NO_AXIS = "stands for options and is no field of a run; list whole choices under `{}`"
+NO_AXIS = "is a preset, not a field of a run; list whole choices under `{}`"
 LAYER = "layer"
 """The field of a probe's layers, which tables may have in rows or columns."""
 MOST_COMPARED = 1_000_000
@@ -151,7 +151,7 @@ class CheckedSuite:
             self._check_fields(None if figure.x is None else [figure.x], known, *keys, "x")
             self._check_fields(figure.by, known, *keys, "by")
         for i, name in repeats([table.name for table in report.tables]):
-            self._note(f"{show(name)} stands twice", "report", "tables", i, "name")
+            self._note(f"{show(name)} is listed twice", "report", "tables", i, "name")
 
     def _check_fields(
         self, fields: Sequence[str] | None, known: Sequence[str], *keys: str | int

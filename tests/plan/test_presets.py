@@ -121,7 +121,7 @@ def test_it_is_no_axis(project, cli, part):
     done = cli("run", project.suite(**{"grid": {}, part: {"method.preset": [None, "balanced"]}}))
     assert done.code == 2
     (error,) = done.errors
-    assert f"{part}.method.preset: stands for options and is no field of a run" in error
+    assert f"{part}.method.preset: is a preset, not a field of a run" in error
     assert error.endswith("list whole choices under `method`")
 
 

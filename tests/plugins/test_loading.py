@@ -200,7 +200,7 @@ def test_an_edited_plugin_in_one_process_is_refused(cli, broken, tutorial):
     broken(NORM, "gt=0", "ge=0", to=NORM)
     (line,) = cli("check", NORM).errors
     assert "method 'rmsnorm' exists already, from my_norm.py (sha256 " in line
-    assert line.endswith("it was edited, start Python anew")
+    assert line.endswith("it was edited; restart Python")
 
 
 def test_options_of_two_plugins_may_share_a_class_name(broken, tutorial):

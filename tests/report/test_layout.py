@@ -79,7 +79,7 @@ def test_what_is_given_is_completed(depth_scaling):
         (["model.dept"], None, r"--rows model.dept: .*vary: method, .*did you mean 'model.depth'"),
         (None, ["metod"], r"--columns metod: .*did you mean 'method'"),
         (["method", "method"], None, "method is listed twice"),
-        (["method"], ["method"], "method stands both in --rows and in --columns"),
+        (["method"], ["method"], "method is in both --rows and --columns"),
     ],
 )
 def test_bad_fields(depth_scaling, rows, columns, message):
@@ -115,7 +115,7 @@ def test_a_figure_without_a_numeric_axis(make_suite):
     [
         ("data", None, "--x data: not a number"),
         ("depht", None, "--x depht: no run of depth_scaling has this field"),
-        ("model.depth", ["model.depth"], "stands both in --x and in --by"),
+        ("model.depth", ["model.depth"], "is in both --x and --by"),
         (None, ["model.depht"], "did you mean 'model.depth'"),
     ],
 )

@@ -404,7 +404,7 @@ def test_studies_of_one_space_have_one_pair(make_search):
         ("method.kapa", None, "--x method.kapa: no study of one searches it; .*'method.kappa'"),
         (None, ["train.lrr"], "--by train.lrr: .*did you mean 'train.lr'"),
         ("method.weight_law", None, "--x method.weight_law: its values are not numbers; numeric"),
-        ("train.lr", ["train.lr"], "train.lr stands both in --x and in --by"),
+        ("train.lr", ["train.lr"], "train.lr is in both --x and --by"),
         ("train.lr", ["method.kappa", "train.lr"], "--by method.kappa,train.lr: a landscape lies"),
         ("method.gain_scale", None, "no study has two numbers, method.gain_scale among them"),
     ],

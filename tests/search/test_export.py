@@ -111,7 +111,7 @@ def test_an_arm_that_cannot_be_left_out_alone(exported):
 
 
 def test_mappings_as_values_stand_in_each_clause(exported):
-    """YAML's anchors, which suites refuse, would be written for one object that stands twice."""
+    """YAML's anchors, which suites refuse, would be written for an object that occurs twice."""
     one = {"lr": 0.5, "momentum": 0}
     section = {"space": {"train": {"choices": [one, {"lr": 0.2}]}}, "seeds": [1000]}
     winners = {"ei": {"train": one}, "tdbn": {"train": one}}

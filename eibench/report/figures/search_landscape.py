@@ -223,7 +223,7 @@ def choose_pairs(
     _check_key(search, "--x", x)
     _check_key(search, "--by", y)
     if x is not None and x == y:
-        raise UserError(f"{x} stands both in --x and in --by")
+        raise UserError(f"{x} is in both --x and --by")
     pairs = {study.name: _pair(search, study, x, y) for study in search.studies}
     if (x or y) and not any(pairs.values()):
         asked = " and ".join(filter(None, (x, y)))

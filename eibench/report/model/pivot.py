@@ -82,7 +82,7 @@ def choose_layout(
         columns = remaining_axes(suite, rows)
     for field in rows:
         if field in columns:
-            raise UserError(f"{field} stands both in --rows and in --columns")
+            raise UserError(f"{field} is in both --rows and --columns")
     layout = Layout(tuple(rows), tuple(columns))
     return layout if against is None else replace(layout, against=_against(suite, layout, against))
 
@@ -120,7 +120,7 @@ def choose_axes(
         if not is_numeric(suite.runs, x):
             raise UserError(f"--x {x}: not a number in every run of {suite.name}")
         if x in rows:
-            raise UserError(f"{x} stands both in --x and in --by")
+            raise UserError(f"{x} is in both --x and --by")
     last = [] if x is None else [x]
     panels = [a for a in remaining_axes(suite, [*rows, *last]) if varies(suite.runs, a, last)]
     return x, Layout(tuple(rows), (*panels, *last))
