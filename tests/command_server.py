@@ -2,7 +2,7 @@
 
 A server process imports everything once and forks for each command. The child has standard streams,
 a working directory, an environment and a process group of its own, runs `python -m eibench`, and
-leaves as any Python process does. Its worker processes are forks too. Linux alone.
+leaves as any Python process does. Its worker processes are forks too.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-SIZE = 2**20
-"""Bytes of the longest request: words and environment."""
+WIDTH = 12
+"""Bytes of a number between the processes."""
+
+
+def read_number(pipe: socket.socket) -> int:
+    """Return the next number that the other process has written."""
+    return int(pipe.recv(WIDTH, socket.MSG_WAITALL))
 
 
 class Command:
@@ -34,7 +39,7 @@ class Command:
 
     def __init__(self, pipe: socket.socket, out: IO[bytes], err: IO[bytes]) -> None:
         self.pipe, self.out, self.err = pipe, out, err
-        self.pid = int(self.pipe.recv(32))
+        self.pid = read_number(self.pipe)
         self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
@@ -42,7 +47,7 @@ class Command:
         if self.returncode is None:
             if not select.select([self.pipe], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("eibench", timeout)
-            self.returncode = int(self.pipe.recv(32))
+            self.returncode = read_number(self.pipe)
             self.pipe.close()
         return self.returncode
 
@@ -72,7 +77,7 @@ class CommandServer:
     """A process that forks for each command."""
 
     def __init__(self) -> None:
-        self.socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket, other = socket.socketpair()
         self.process = subprocess.Popen(
             [sys.executable, __file__, str(other.fileno())],
             pass_fds=[other.fileno()],
@@ -83,7 +88,7 @@ class CommandServer:
 
     def start(self, *words: object) -> Command:
         """Begin `eibench WORDS` in the working directory of this moment."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket.socketpair()
         out, err = (tempfile.NamedTemporaryFile() for _ in range(2))  # noqa: SIM115
         request = {
             "words": [str(word) for word in words],
@@ -91,7 +96,9 @@ class CommandServer:
             "environment": {**os.environ, "OMP_NUM_THREADS": "1"},
         }
         files = [theirs.fileno(), out.fileno(), err.fileno()]
-        socket.send_fds(self.socket, [json.dumps(request).encode()], files)
+        text = json.dumps(request).encode()
+        socket.send_fds(self.socket, [b"%*d" % (WIDTH, len(text))], files)
+        self.socket.sendall(text)
         theirs.close()
         return Command(ours, out, err)
 
@@ -139,12 +146,13 @@ def prepare() -> None:
 def serve(requests: socket.socket) -> None:
     """Fork for each request; return in the child that is to be a command."""
     while True:
-        text, files, _, _ = socket.recv_fds(requests, SIZE, 3)
+        size, files, _, _ = socket.recv_fds(requests, WIDTH, 3)
         with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, 0 if not text else os.WNOHANG)[0]:
+            while os.waitpid(-1, os.WNOHANG if size else 0)[0]:
                 pass
-        if not text:
+        if not size:
             os._exit(0)
+        text = requests.recv(int(size), socket.MSG_WAITALL)
         if os.fork() == 0 and become(json.loads(text), files):
             requests.close()
             return
@@ -158,9 +166,9 @@ def become(request: dict[str, Any], files: list[int]) -> bool:
     child = os.fork()
     if child:
         os.setpgid(child, child)
-        os.write(status, b"%d" % child)
+        os.write(status, b"%*d" % (WIDTH, child))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os.write(status, b"%d" % code)
+        os.write(status, b"%*d" % (WIDTH, code))
         os._exit(0)
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
