@@ -134,7 +134,7 @@ def test_a_circle_is_found_and_floors_are_counted():
     assert structure.without_detours({"a": {"b", "c"}, "b": {"c"}, "c": set()})["a"] == {"b"}
 
 
-REPORT_IMPORTS, REPORT_FLOORS = 130, 8
+REPORT_IMPORTS, REPORT_FLOORS = 100, 6
 
 
 def test_report_stays_a_house_of_few_floors():

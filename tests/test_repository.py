@@ -16,7 +16,7 @@ from eibench.plan import DATASETS, load_plan, read_suite
 from eibench.plan.read_search import load_search
 from eibench.plan.references import read_references
 from eibench.plan.suite import suite_files
-from eibench.report.evidence import SuiteReport
+from eibench.report.make import SuiteReport
 from eibench.report.model.search_results import Search, read_searches
 from eibench.results.paths import suite_folders
 from eibench.results.plan_file import same_computations

@@ -36,7 +36,7 @@ def tables(
     They go beside the evidence, in results/evidence/NAME, or with --live beside the live runs. Made
     again is only what has new results, another section, or another version of eibench.
     """
-    from eibench.report.evidence import SuiteReport
+    from eibench.report.make import SuiteReport
 
     reports = 0
     for path, folder in _with_results(suites, results, live):

@@ -17,11 +17,11 @@ from eibench.results.labels import field_words, show_field, show_value
 def result_document(pivot: Pivot) -> Document:
     """Return everything that is reported of a suite's runs."""
     suite, metric, layout = pivot.suite, pivot.metric, pivot.layout
-    cells = list(_values(pivot))
-    published = published_values(pivot)
+    cells, numbers = list(_values(pivot)), published_values(pivot)
+    notes = footnotes(pivot)
     return Document(
         pivot.heading,
-        (_table(pivot), *published_table(pivot)),
+        (_table(pivot, notes), *published_table(pivot)),
         subject=str(suite.folder.resolve()),
         values={
             "suite": suite.name,
@@ -32,15 +32,15 @@ def result_document(pivot: Pivot) -> Document:
             "rows": layout.rows,
             "columns": layout.columns,
             "cells": cells,
-            "footnotes": footnotes(pivot),
-            **({"published": published} if published else {}),
+            "footnotes": notes,
+            **({"published": numbers} if numbers else {}),
         },
         records=[_record(pivot, cell) for cell in cells],
         keys=("suite", "metric", *layout.fields),
     )
 
 
-def _table(pivot: Pivot) -> Table:
+def _table(pivot: Pivot, notes: list[str]) -> Table:
     stub = Column(", ".join(map(field_words, pivot.layout.rows)), stub=True)
     return Table(
         columns=(stub, *(part for column in pivot.columns for part in _heads(pivot, column))),
@@ -51,7 +51,7 @@ def _table(pivot: Pivot) -> Table:
             )
             for row in pivot.rows
         ),
-        notes=tuple(footnotes(pivot)),
+        notes=tuple(notes),
         caption=pivot.heading,
         label=pivot.suite.name,
         together=2 if pivot.layout.reference else 1,
@@ -137,21 +137,22 @@ def _difference_values(pivot: Pivot, place: Place) -> dict[str, float | None]:
     if pivot.layout.reference is None:
         return {}
     found = pivot.differences.get(place)
+    mean, n = (found.mean, found.n) if found else (None, None)
     low, high = (found.interval if found else None) or (None, None)
-    return {
-        "difference": found.mean if found else None,
-        "difference_low": low,
-        "difference_high": high,
-        "difference_n": found.n if found else None,
-    }
+    ends = {"difference_low": low, "difference_high": high}
+    return {"difference": mean, **ends, "difference_n": n}
 
 
 def _record(pivot: Pivot, cell: dict[str, Any]) -> dict[str, Any]:
     """Return a cell as a tidy row."""
+    front = {
+        "suite": pivot.suite.name,
+        "metric": pivot.metric.name,
+        **cell["row"],
+        **cell["column"],
+    }
     numbers = {key: cell[key] for key in cell if key not in ("row", "column", "seeds")}
-    seeds = " ".join(map(str, cell["seeds"]))
-    front = {"suite": pivot.suite.name, "metric": pivot.metric.name}
-    return {**front, **cell["row"], **cell["column"], **numbers, "seeds": seeds}
+    return {**front, **numbers, "seeds": " ".join(map(str, cell["seeds"]))}
 
 
 # ---------------------------------------------------------------------- published numbers
@@ -201,14 +202,11 @@ def published_table(table: Pivot) -> list[Table]:
     found = published(table)
     if not found:
         return []
-    heads = ("ours", "published", "difference")
+    first = Column("cell", stub=True, paragraph=0.2)
+    last = Column("what differs: ours for theirs", paragraph=0.3)
     return [
         Table(
-            (
-                Column("cell", stub=True, paragraph=0.2),
-                *map(Column, heads),
-                Column("what differs: ours for theirs", paragraph=0.3),
-            ),
+            (first, Column("ours"), Column("published"), Column("difference"), last),
             tuple(_row(one, table, sources(found)) for one in found),
             tuple(reference_notes(table, found)),
             TITLE,
@@ -237,13 +235,8 @@ def published_values(table: Pivot) -> list[dict[str, Any]]:
         {
             "row": dict(zip(table.layout.rows, one.place[0], strict=True)),
             "column": dict(zip(table.layout.columns, one.place[1], strict=True)),
-            "method": one.reference.method,
-            "model": one.reference.model,
-            "data": one.reference.data,
-            "data_title": one.reference.data_title,
-            "mean": one.cell.mean,
-            "std": one.cell.deviation,
-            "n": one.cell.n,
+            **{k: getattr(one.reference, k) for k in ("method", "model", "data", "data_title")},
+            **{k: one.cell.summary[k] for k in ("mean", "std", "n")},
             "published": one.reference.value,
             "difference": one.difference,
             "protocol": one.protocol,
