@@ -1,6 +1,7 @@
 """Consistency of the repository: suites load, tables are fresh, tuned values match their
 searches."""
 
+import dataclasses
 import itertools
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from cogapp import Cog
 
 import eibench
-from eibench.plan import DATASETS, load_plan, read_suite
+from eibench.plan import DATASETS, METHODS, load_plan, read_suite
 from eibench.plan.read_search import load_search
 from eibench.plan.references import read_references
 from eibench.plan.suite import suite_files
@@ -206,7 +207,6 @@ def test_the_tuned_suite_is_what_the_search_exports(search, tuned):
 @pytest.mark.parametrize(
     ("suite", "search", "cells"),
     [
-        ("tuned_events", "fair_depth_scaling", 8),
         ("balanced_events", "balanced_depth", 9),
     ],
 )
@@ -221,22 +221,17 @@ def test_suites_are_run_with_the_settings_that_won(suite, search, cells):
         assert {key: fields[key] for key in won} == won
 
 
-def test_tdbn_has_the_settings_that_batch_norm_won_with():
-    found = found_by("balanced_depth")
-    for run in load_plan(ROOT / "suites" / "balanced_tdbn.yaml", []).runs:
-        won = dict(found[f"batchnorm, depth {run.spec.model.depth}"])
-        assert won.pop("method.stats") == "joint"
-        fields = run.fields()
-        assert {key: fields[key] for key in won} == won
-
-
-def test_the_tuned_circuit_is_the_winner_of_its_search():
-    (won,) = found_by("ei_init_search").values()
-    runs = load_plan(ROOT / "suites" / "ei_tuned.yaml", []).runs
-    for run in runs:
-        fields = run.fields()
-        tuned = {key: fields[key] for key in won}
-        assert (tuned == won) == (run.ablation == "tuned")
+def test_tdbn_computes_what_batch_norm_won_with():
+    """So it needs no search and no row: in a chain with threshold 1 both are one computation."""
+    plan = load_search(ROOT / "suites" / "balanced_depth.yaml", [])
+    for study in plan.studies:
+        if study.arm["method"] == "batchnorm":
+            won = found_by("balanced_depth")[study.name]
+            assert won["method.stats"] == "joint"
+            spec = study.spec(won, 0)
+            tdbn = dataclasses.replace(spec, method=METHODS["tdbn"]())
+            assert tdbn.run_id != spec.run_id
+            assert tdbn.simplest() == spec.simplest()
 
 
 def searched() -> pd.DataFrame:
