@@ -120,13 +120,16 @@ class Registry(Mapping[str, type[C]], Generic[C]):
 
     def _import(self, part: str) -> None:
         """Import eibench's own `options` or `code`, once: a package with all of its modules."""
-        name = self._packages.pop(part, None)
-        if name is not None:
-            package = import_module(name)
-            for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
-                import_module(f"{name}.{module.name}")
+        if part not in self._packages:
+            return
+        name = self._packages[part]
+        package = import_module(name)
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
+            import_module(f"{name}.{module.name}")
+        if part == "options":  # in the order of files, whichever was imported first
             by_file = sorted(self._options.items(), key=lambda item: item[1].__module__)
-            self._options = dict(by_file)  # whichever file was imported first
+            self._options = dict(by_file)
+        self._packages.pop(part, None)
 
 
 def takes_whole(options: type[Choice], code: Callable[..., Any]) -> bool:
