@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from eibench.errors import UserError
 from eibench.results.paths import is_packed, member, open_regular
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: no lock, the user takes care
+except ImportError:  # not a POSIX system: folders cannot be locked, and no worker is waited for
     fcntl = None  # type: ignore[assignment]
 
 
@@ -62,18 +64,19 @@ def locked(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: holds packed results, which are only read; name another folder")
     try:
         member(folder.parent, folder.name).mkdir(parents=True, exist_ok=True)
-        file = open_regular(folder / ".lock", "rb+")
+        open_regular(folder / ".lock", "rb+").close()
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder}: another eibench run is working here") from None
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
-    with file:
+    try:
         if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"{folder}: another eibench run is working here") from None
             _wait_for_attendants(folder)
-        try:
-            yield
-        except OSError as error:  # a full disk, a folder that is no longer there
-            where = f"{error.filename}: " if error.filename else ""
-            raise UserError(f"{where}{error.strerror or error}") from None
+        yield
+    except OSError as error:  # a full disk, a folder that is no longer there
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{where}{error.strerror or error}") from None
+    finally:
+        lock.release()
