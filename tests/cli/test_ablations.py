@@ -22,7 +22,7 @@ def test_from_suite_to_report(project, cli):
     assert sorted(r["fields"]["ablation"] for r in records) == sorted(2 * names)
     frame = eibench.load_results("results/tiny")
     assert list(frame["ablation"]) == 2 * names
-    report = cli("report", "results/tiny").out
+    report = cli("report", "results/tiny", "--format", "markdown").out
     assert "difference to base" in report
     drawn = cli("plot", "results/tiny")
     assert (drawn.code, drawn.err) == (0, "")
@@ -43,5 +43,6 @@ def test_a_renamed_ablation_keeps_its_results(project, cli):
 
 def test_the_example_of_the_documentation(project):
     page = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
-    text = page.split("```yaml\n")[1].split("```")[0]
+    section = page.split("## Ablations\n")[1]
+    text = section.split("```yaml\n")[1].split("```")[0]
     assert len(load_plan(project.write(text, "parts.yaml"), []).runs) == 36

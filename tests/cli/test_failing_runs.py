@@ -81,7 +81,7 @@ def test_a_failing_run_is_a_record_and_the_rest_go_on(cli, project, tiny, break_
     assert (status == "diverged") != ("traceback" in records["tdbn"])
     if status != "diverged":
         files = re.findall(r'File "([^"]*)"', records["tdbn"]["traceback"])
-        assert "eibench/execution/single.py" in files
+        assert "eibench/execution/run_one.py" in files
         assert not [file for file in files if file.startswith("/")]
 
 
