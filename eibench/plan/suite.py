@@ -89,6 +89,12 @@ class Tuned(Options):
     set: dict[str, Any] = Field(min_length=1)
 
 
+def _names_no_plan(name: str) -> str:
+    if name.lower().partition(".")[0] == "plan":
+        raise ValueError("plan.json is the file of the plan; give the table another name")
+    return name
+
+
 TableFormat = Literal["markdown", "latex", "csv", "json"]
 FieldNames = Annotated[list[str], Field(max_length=MOST_AXES)]
 
@@ -96,7 +102,7 @@ FieldNames = Annotated[list[str], Field(max_length=MOST_AXES)]
 class TableSection(Options):
     """A table of a suite's results: the options of `eibench report`."""
 
-    name: SuiteName = "table"
+    name: Annotated[SuiteName, AfterValidator(_names_no_plan)] = "table"
     """File name, without the suffix of its format."""
     metric: str | None = None
     rows: FieldNames | None = None

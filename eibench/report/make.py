@@ -30,7 +30,9 @@ from eibench.results.store import to_json, write_atomic
 SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
 STAMP = ".made.json"
 """Remembers, outside git, of what the files in its folder were made."""
-FILE = re.compile(r"(figures/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+FILE = re.compile(
+    r"(?!plan\.)[A-Za-z0-9_][\w.-]*\.(md|tex|csv|json)|figures/\w[\w.-]*\.(png|pdf)", re.A
+)
 """Name of a file in a stamp, relative to the folder."""
 SOURCES = ("plan", "report", "results")
 """Rooms whose code decides what tables and figures look like."""
@@ -79,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         write_atomic(path, text.encode())
     except OSError as error:
-        raise UserError(f"--out {path}: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 class SuiteReport:
@@ -107,7 +109,8 @@ class SuiteReport:
             made.append(path.relative_to(self.folder).as_posix())
             yield path
         for name in set(files) - set(made):
-            member(self.folder, *name.split("/")).unlink(missing_ok=True)
+            if self._is_there(name):
+                member(self.folder, *name.split("/")).unlink()
         write_atomic(stamp, to_json({"digest": digest, "files": made}))
 
     def _is_there(self, name: str) -> bool:
@@ -191,5 +194,7 @@ def _read_stamp(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     files = found.get("files")
-    known = isinstance(files, list) and all(FILE.fullmatch(str(name)) for name in files)
+    known = isinstance(files, list) and all(
+        isinstance(name, str) and FILE.fullmatch(name) for name in files
+    )
     return found if known else {}

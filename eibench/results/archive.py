@@ -23,8 +23,10 @@ PACK = "runs.tar.xz"
 SUFFIX = ".tar.xz"
 LARGEST = 64 * MEBIBYTE
 """Bytes of a packed file, and of a member."""
-LARGEST_CONTENT = 512 * MEBIBYTE
+LARGEST_CONTENT = 128 * MEBIBYTE
 """Bytes of all that a pack holds."""
+KEPT = 8
+"""Packs whose contents are kept in memory."""
 MOST_MEMBERS = 200_000
 MEMORY = 256 * MEBIBYTE
 """Bytes that the decompressor may use."""
@@ -33,6 +35,8 @@ DEEPEST = 3
 _RUN = r"[A-Za-z0-9_.-]{1,80}_[0-9a-f]{8}"
 _FILE = rf"plan\.json|{_RUN}/(?:spec\.yaml|epochs\.jsonl|record\.json)"
 _MEMBER = re.compile(rf"(?:search/)?(?:{_FILE})|search/journal\.log")
+
+DAMAGE = (lzma.LZMAError, tarfile.TarError, ValueError, EOFError, OverflowError)
 
 Files = Mapping[str, bytes]
 """Contents by name within the suite's folder."""
@@ -65,12 +69,12 @@ def read_pack(path: Path) -> Files:
     return _read_pack(path.absolute(), path, found.st_mtime_ns, found.st_size)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=KEPT)
 def _read_pack(place: Path, path: Path, changed: int, size: int) -> Files:
     content = read_bytes(path, LARGEST, follow_links=False)
     try:
         return dict(_members(_decompressed(content)))
-    except (lzma.LZMAError, tarfile.TarError, ValueError, EOFError, OverflowError) as error:
+    except (*DAMAGE, RecursionError) as error:  # one header extends another, without end
         raise UserError(f"{path}: damaged ({error}); it is no pack of results") from None
 
 
@@ -110,6 +114,10 @@ def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
                 raise ValueError(f"{name!r} is cut off or too large")
             seen.add(name)
             yield name, data
+        # `tarfile` takes a damaged header for the end of the file.
+        end = content[tar.offset :]
+        if len(end) < tarfile.BLOCKSIZE or end.strip(b"\0"):
+            raise ValueError("cut off, or damaged behind its first files")
 
 
 def pack_file(folder: Path) -> Path | None:

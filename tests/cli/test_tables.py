@@ -1,5 +1,6 @@
 """`eibench tables`: made is what the `report` section asks for, where something has changed."""
 
+import json
 import os
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def test_live_runs(packed, cli):
         ({"tables": [{"formats": ["pdf"]}]}, "must be 'markdown'"),
         ({"figures": [{"x": "layer"}]}, "figures[0].x: no run has a field 'layer'"),
         ({"figures": [{"by": ["seeed"]}]}, "did you mean 'seed'"),
+        ({"tables": [{"name": "plan", "formats": ["json"]}]}, "plan.json is the file of the plan"),
         ({"plots": []}, "report.plots: unknown key; allowed here: figures, tables"),
     ],
 )
@@ -120,12 +122,29 @@ def test_a_metric_that_is_not_there(packed, cli):
     assert "did you mean 'test_accuracy'" in done.errors[0]
 
 
-def test_a_strangers_stamp_deletes_nothing(packed, cli):
+@pytest.mark.parametrize(
+    "files",
+    [
+        "../../../precious",
+        "runs.tar.xz",
+        "figures",
+        "folder.md",
+        "plan.json",
+        1,
+        None,
+        ["table.md"],
+    ],
+)
+def test_a_strangers_stamp_deletes_nothing(packed, cli, files):
     packed(figures=[])
     Path("precious").write_text("x")
-    (FOLDER / ".made.json").write_text('{"digest": "", "files": ["../../../precious"]}')
+    for folder in ("figures", "folder.md"):
+        (FOLDER / folder).mkdir(exist_ok=True)
+    before = {path for path in Path().rglob("*") if path.name != "table.md"}
+    stamp = FOLDER / ".made.json"
+    stamp.write_text(json.dumps({"digest": "", "files": [files]}))
     assert made(cli("tables")) == ["table.md"]
-    assert Path("precious").exists()
+    assert {path for path in Path().rglob("*") if path.name != "table.md"} == before | {stamp}
 
 
 def test_no_results(project, cli):

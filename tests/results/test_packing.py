@@ -219,6 +219,30 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
         read_pack(path)
 
 
+def test_a_damaged_header_is_not_the_end(tmp_path):
+    """`tarfile` itself would stop there without a word."""
+    content = bytearray(lzma.decompress(to_pack({"plan.json": b"{}", f"{RUN}/spec.yaml": b"x"})))
+    path = tmp_path / PACK
+    second = content.index(RUN.encode())
+    for damaged in (
+        content[:second] + b"\xff" + content[second + 1 :],
+        content[:second],
+        content[: second + 700],
+    ):
+        path.write_bytes(lzma.compress(damaged))
+        with pytest.raises(UserError, match="damaged"):
+            read_pack(path)
+
+
+def test_a_chain_of_extended_headers_is_refused(tmp_path):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 0
+    path = tmp_path / PACK
+    path.write_bytes(lzma.compress(header.tobuf(tarfile.USTAR_FORMAT) * 20_000 + bytes(10_240)))
+    with pytest.raises(UserError, match="damaged"):
+        read_pack(path)
+
+
 def test_a_pack_that_is_a_link_is_refused(live):
     path = pack(live.folder, EVIDENCE).path
     path.rename("moved")
