@@ -115,7 +115,8 @@ def _check_arguments(kind: str, options: type[Choice], build: Any) -> None:
         raise UserError(f"{_name(build)}: the first arguments must be {', '.join(given)}")
     for missing in [name for name in given if name not in arguments]:
         raise UserError(f"{_name(build)} must take `{missing}`")
-    fields = [WHOLE] if takes_whole(options, build) else list(options.model_fields)
+    passed = [name for name in options.model_fields if name not in options.withheld]
+    fields = [WHOLE] if takes_whole(options, build) else passed
     hint = "; does it have @dataclass(frozen=True, kw_only=True)?" if kind == "method" else ""
     for field in [name for name in fields if name not in arguments]:
         raise UserError(

@@ -17,6 +17,7 @@ from eibench.cli.options import (
 )
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.options import DATASETS, DataOptions
+from eibench.plan.options.base import LARGEST_SEED
 from eibench.plan.plugins import load_plugins
 from eibench.plan.spec import NUMBERS
 
@@ -87,6 +88,10 @@ def show(
     timesteps: Annotated[
         int, typer.Option(min=1, max=1000, help="Frames into which recordings are binned.")
     ] = TIMESTEPS,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed of the runs, for splits drawn by seed."),
+    ] = 0,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
@@ -98,7 +103,7 @@ def show(
     from eibench.profile.dataset_summary import summarize_dataset
     from eibench.report.figures.contact_sheet import draw_sheet, save_sheet
 
-    found = summarize_dataset(options, timesteps, CLASSES, PICTURES)
+    found = summarize_dataset(options, timesteps, CLASSES, PICTURES, seed)
     save_sheet(draw_sheet(_title(options, found), found.samples), path)
     for heading, words in [*_lines(found), ("sheet", str(path))]:
         say(f"{heading:<11} {words}")

@@ -6,7 +6,7 @@ A data set is a function `(options) -> ImageData` registered by `sources.dataset
 name. Options are in `plan.options.data`, because these files need torch.
 """
 
-from eibench.data.base import ImageData, Split, stratified
+from eibench.data.base import ImageData, Split, redraw, stratified
 from eibench.data.checks import check
 from eibench.data.sources import SOURCES, DataSource
 from eibench.errors import DataError
@@ -16,6 +16,8 @@ from eibench.plan.options import DATASETS, DataOptions
 def load(options: DataOptions, timesteps: int | None = None) -> ImageData:
     """Load and check the data set of `options`; event data are binned into `timesteps` frames.
 
+    The splits are the fixed ones; `redraw` gives those of a seed.
+
     Raises:
         DataError: it is missing or damaged, or violates the requirements of `checks`.
     """
@@ -23,4 +25,13 @@ def load(options: DataOptions, timesteps: int | None = None) -> ImageData:
     return check(DATASETS.build(options, **frames), timesteps)
 
 
-__all__ = ["SOURCES", "DataError", "DataSource", "ImageData", "Split", "load", "stratified"]
+__all__ = [
+    "SOURCES",
+    "DataError",
+    "DataSource",
+    "ImageData",
+    "Split",
+    "load",
+    "redraw",
+    "stratified",
+]

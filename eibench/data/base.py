@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,8 @@ from eibench.data.stream import StreamedImages
 from eibench.errors import DataError
 
 SPLIT_SEED = 20260101
-"""Seed of all splits; the same for every method, seed and machine."""
+"""Seed of fixed splits; the same for every method, seed and machine."""
+LARGEST_RANDOM_STATE = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class ImageData:
         channels, height, width = self.train.images.shape[-3:]
         return channels, height, width
 
+    def to(self, device: torch.device) -> ImageData:
+        """Return the data set on `device`."""
+        train, validation, test = (split.to(device) for split in self.splits.values())
+        return replace(self, train=train, validation=validation, test=test)
+
     @cached_property
     def digest(self) -> str:
         """Return a SHA-256 over all splits: equal digests mean equal images, labels and splits.
@@ -108,13 +114,15 @@ def _bytes(tensor: Tensor) -> bytes:
     return tensor.cpu().contiguous().numpy().tobytes()
 
 
-def stratified(labels: np.ndarray, held_out: int | float) -> tuple[np.ndarray, np.ndarray]:
-    """Split stratified by class under `SPLIT_SEED`; return the indices (kept, held out)."""
+def stratified(
+    labels: np.ndarray, held_out: int | float, seed: int = SPLIT_SEED
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split stratified by class under `seed`; return the sorted indices (kept, held out)."""
     from sklearn.model_selection import train_test_split  # seconds, which not every command needs
 
-    everything = np.arange(len(labels))
+    everything, state = np.arange(len(labels)), seed % (LARGEST_RANDOM_STATE + 1)
     kept, held = train_test_split(
-        everything, test_size=held_out, random_state=SPLIT_SEED, stratify=labels
+        everything, test_size=held_out, random_state=state, stratify=labels
     )
     return np.sort(kept), np.sort(held)
 
@@ -131,3 +139,48 @@ def split_validation(
         return stratified(labels, share)
     except ValueError as error:
         raise DataError(f"{where}: cannot set {share:g} aside: {error}") from None
+
+
+def redraw(data: ImageData, parts: Sequence[str], seed: int) -> ImageData:
+    """Return `data` with the images of `parts` divided anew under `seed`, in the same sizes.
+
+    `parts` begins with training, which receives the images that are left.
+
+    Raises:
+        DataError: a part is too small to hold every class, or parts are stored in unlike ways.
+    """
+    old = [data.splits[part] for part in parts]
+    if len({_storage(split) for split in old}) > 1:
+        raise DataError(f"{', '.join(parts)} are stored in unlike ways and cannot be redrawn")
+    labels = torch.cat([split.labels for split in old]).numpy()
+    left, new = np.arange(len(labels)), dict(data.splits)
+    for part, split in reversed(list(zip(parts[1:], old[1:], strict=True))):
+        try:
+            kept, held = stratified(labels[left], len(split), seed)
+        except ValueError as error:
+            raise DataError(f"cannot draw {part} of {len(split)} images: {error}") from None
+        new[part], left = _select(old, left[held]), left[kept]
+    new[parts[0]] = _select(old, left)
+    return ImageData(data.classes, **new, notes=data.notes)
+
+
+def _storage(split: Split) -> tuple[object, ...]:
+    """Return what splits must share for images to move between them."""
+    return split.images.dtype, split.unit, getattr(split.images, "reader", None)
+
+
+def _select(splits: Sequence[Split], index: np.ndarray) -> Split:
+    """Return the images numbered by the sorted `index` [N] over the concatenated `splits`."""
+    first, chosen = splits[0].images, torch.from_numpy(index)
+    labels = torch.cat([split.labels for split in splits])[chosen]
+    if isinstance(first, StreamedImages):
+        files = torch.cat([s.images.index for s in splits if isinstance(s.images, StreamedImages)])
+        return Split(StreamedImages(first.reader, files[chosen]), labels, splits[0].unit)
+    images = first.new_empty(len(index), *first.shape[1:])
+    starts = np.cumsum([0, *map(len, splits)])
+    cuts = np.searchsorted(index, starts)
+    for split, start, low, high in zip(splits, starts, cuts[:-1], cuts[1:], strict=False):
+        assert isinstance(split.images, Tensor)
+        inside = chosen[low:high] - int(start)  # copied in place: a data set may fill the memory
+        torch.index_select(split.images, 0, inside, out=images[low:high])
+    return Split(images, labels, splits[0].unit)

@@ -2,10 +2,10 @@
 
     ROOT/train/CLASS/*.png      ROOT/test/CLASS/*.png      optionally ROOT/validation/CLASS/*.png
 
-Without a validation folder, a stratified share of the training images is held out under a fixed
-seed. Images become 8-bit RGB (`pixels`). Without `size` all images must have one size. With it, the
-shorter side is resized to `size` (bilinear, antialiased) and the centre square is kept. Images are
-held in memory if they fit (`machine.memory_limit`), else streamed from their files.
+Without a validation folder, a stratified share of the training images is held out. Images become
+8-bit RGB (`pixels`). Without `size` all images must have one size. With it, the shorter side is
+resized to `size` (bilinear, antialiased) and the centre square is kept. Images are held in memory
+if they fit (`machine.memory_limit`), else streamed from their files.
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ def imagefolder(options: ImageFolderOptions) -> ImageData:
         raise DataError(f"{options.root}: {error}") from None
     lister = Lister()
     parts = ["train", "test"] + ["validation"] * (base / "validation").is_dir()
+    if options.redrawn() and "validation" in parts:
+        raise DataError(
+            f"{base / 'validation'}: the folder prescribes the validation split, which `splits:"
+            f" {options.splits}` would redraw; leave out one of the two"
+        )
     listings = {part: _listing(base, part, lister) for part in parts}
     classes = listings["train"].classes
     _require_several_classes(base, listings["train"])

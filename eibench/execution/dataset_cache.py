@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.training.batch_of_one import check_batches
-from eibench.training.build import load_data, make_method, make_model
+from eibench.training.build import draw_splits, load_data, make_method, make_model
 from eibench.training.fit import total_steps
 
 __all__ = [
@@ -44,23 +45,38 @@ PATHS = ("root", "path", "file", "folder")
 
 
 class DatasetCache:
-    """The data sets of a plan, each loaded once and kept on `device`."""
+    """The data sets of a plan, each loaded once and kept on `device`.
+
+    Of splits that are drawn by seed, those of one seed are kept beside the loaded data set.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.loaded: dict[str, ImageData] = {}
+        self.drawn: dict[str, tuple[int, ImageData]] = {}
+        """Seed and data set in the splits of that seed."""
 
     def get(self, spec: RunSpec) -> ImageData:
         """Return the data set of `spec`; raise `UserError` when it cannot be loaded."""
         key = repr((spec.data, spec.timesteps if spec.data.events else None))
         if key not in self.loaded:
-            data = load_data(spec.data, spec.timesteps)
-            if multiprocessing.parent_process() is None:  # else the parent has said so
-                for note in data.notes:
-                    log.warning(f"data set {spec.data.label}: {note}")
-            splits = (split.to(self.device) for split in data.splits.values())
-            self.loaded[key] = ImageData(data.classes, *splits, notes=data.notes)
-        return self.loaded[key]
+            data = self._load(spec)
+            self.loaded[key] = data if spec.data.redrawn() else data.to(self.device)
+        if not spec.data.redrawn():
+            return self.loaded[key]
+        if key not in self.drawn or self.drawn[key][0] != spec.seed:
+            self.drawn.pop(key, None)  # first, so that memory never holds two seeds
+            data = draw_splits(self.loaded[key], spec.data, spec.seed)
+            self.drawn[key] = spec.seed, data.to(self.device)
+        return self.drawn[key][1]
+
+    def _load(self, spec: RunSpec) -> ImageData:
+        """Load the data set of `spec`, and log its notes."""
+        data = load_data(spec.data, spec.timesteps)
+        if multiprocessing.parent_process() is None:  # else the parent has said so
+            for note in data.notes:
+                log.warning(f"data set {spec.data.label}: {note}")
+        return data
 
 
 def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
@@ -72,7 +88,7 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
     """
     seen: set[str] = set()
     for run in runs:
-        spec = run.spec
+        spec = dataclasses.replace(run.spec, seed=0)  # splits of all seeds have the same sizes
         key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
         with contextlib.suppress(PluginExit), as_user_error(spec):  # the run says so itself
             if key not in seen:
@@ -185,10 +201,11 @@ def _read_all(data: ImageData) -> None:
                 pass
 
 
-def load_checked(options: DataOptions, timesteps: int) -> ImageData:
-    """Return the data set; raise `UserError` for errors of its files or of a plugin."""
+def load_checked(options: DataOptions, timesteps: int, seed: int = 0) -> ImageData:
+    """Return the data set in the splits that runs of `seed` have; raise `UserError` for errors of
+    its files or of a plugin."""
     try:
-        return load_data(options, timesteps)
+        return draw_splits(load_data(options, timesteps), options, seed)
     except UserError:
         raise
     except BaseException as error:

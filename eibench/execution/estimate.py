@@ -45,7 +45,7 @@ def estimates(
         if RunFolder(root / plan.name / run.run_id).final_record() is not None:
             yield run, 0.0
             continue
-        spec = run.spec
+        spec = dataclasses.replace(run.spec, seed=0)  # splits of all seeds have the same sizes
         key = _shape(spec)
         if key not in measured:
             measured[key] = _seconds_per_step(spec, datasets)
@@ -77,7 +77,7 @@ def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:
 
 
 def _timed_steps(spec: RunSpec, datasets: DatasetCache) -> float:
-    experiment = build(dataclasses.replace(spec, seed=0), datasets.get(spec))
+    experiment = build(spec, datasets.get(spec))
     prepare(experiment)
     epochs = (epoch_batches(experiment, spec.train.batch_size, i) for i in itertools.count())
     return fastest_step(experiment, itertools.chain.from_iterable(epochs))

@@ -57,14 +57,15 @@ class DatasetSummary:
 
 
 def summarize_dataset(
-    options: DataOptions, timesteps: int, classes: int, pictures: int
+    options: DataOptions, timesteps: int, classes: int, pictures: int, seed: int = 0
 ) -> DatasetSummary:
-    """Load a data set and summarize it, with up to `pictures` samples of up to `classes` classes.
+    """Load a data set as runs of `seed` have it, and summarize it, with up to `pictures` samples
+    of up to `classes` classes.
 
     Raises:
         UserError: it is absent or damaged.
     """
-    data = load_checked(options, timesteps)
+    data = load_checked(options, timesteps, seed)
     try:
         return _summary(data, classes, pictures)
     except DataError as error:  # in images that stay in their files

@@ -231,6 +231,8 @@ class Result(Open):
     silent_share: Share | None = None
     negative_weights: Count | None = None
     parameters: Count | None = None
+    test_images: Count | None = None
+    classes: Count | None = None
     data_digest: Text = ""
     gradient_decades: Size | None = None
     gradient_min: Size | None = None

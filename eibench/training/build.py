@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from eibench.data import DataError, ImageData, load
+from eibench.data import DataError, ImageData, load, redraw
 from eibench.data.augment import Augmentation
 from eibench.data.batches import Normalization, normalization, over_time, training_batches
 from eibench.errors import UserError
@@ -34,14 +35,33 @@ class Experiment:
 
 
 def load_data(options: DataOptions, timesteps: int) -> ImageData:
-    """Load the data set of `options`; recordings are binned into `timesteps` frames.
+    """Load the data set of `options` in its fixed splits; recordings are binned into `timesteps`
+    frames.
 
     Raises:
         UserError: it is missing or damaged, or violates the requirements of data sets.
     """
-    frames = timesteps if options.events else None
+    with _as_user_error(options):
+        return load(options, timesteps if options.events else None)
+
+
+def draw_splits(data: ImageData, options: DataOptions, seed: int) -> ImageData:
+    """Return the loaded data set of `options` in the splits that runs of `seed` have.
+
+    Raises:
+        UserError: it has too few images for a stratified split.
+    """
+    if not (parts := options.redrawn()):
+        return data
+    with _as_user_error(options):
+        return redraw(data, parts, stream_seed(seed, "splits"))
+
+
+@contextlib.contextmanager
+def _as_user_error(options: DataOptions) -> Iterator[None]:
+    """Raise an error of the data set of `options` as one that names it."""
     try:
-        return load(options, frames)
+        yield
     except DataError as error:
         raise UserError(f"data set {options.name}: {error}") from None
 

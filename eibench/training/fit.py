@@ -172,6 +172,8 @@ def final_result(experiment: Experiment, progress: Progress) -> dict[str, Any]:
         "silent_share": chosen.silent_share,
         "negative_weights": violations,
         "parameters": sum(p.numel() for p in model.parameters()),
+        "test_images": len(experiment.data.test),
+        "classes": len(experiment.data.classes),
         "data_digest": experiment.data.digest,
     }
 

@@ -35,6 +35,7 @@ from eibench.data.events import Recordings
 from eibench.data.frames import to_frames
 from eibench.data.sources import acquire
 from eibench.plan.options import DATASETS
+from eibench.training.build import draw_splits
 
 SHAPES = {
     "cifar10_dvs": (2, 48, 48),
@@ -207,6 +208,16 @@ def test_that_split_is_the_one_of_the_loader(data, monkeypatch):
         seeds = [100 * NAMES.index(files[i].parent.name) + int(files[i].stem[-1]) for i in index]
         frames = [to_frames(recording(seed), (2, 128, 128), (48, 48), 4, "time") for seed in seeds]
         assert np.array_equal(split.images.numpy(), np.stack(frames))
+
+
+def test_splits_by_seed_keep_an_official_test_split(name):
+    """CIFAR10-DVS has none, so all three are drawn. The frames are those of the fixed splits."""
+    whole, options = load(name), DATASETS[name](splits="by_seed")
+    one, other = (draw_splits(whole, options, seed) for seed in (0, 1))
+    assert len({data.digest for data in (whole, one, other)}) == 3
+    assert (one.test is whole.test) == (name != "cifar10_dvs")
+    frames = [torch.cat([s.images for s in d.splits.values()]).sum(0) for d in (whole, one, other)]
+    assert torch.equal(frames[0], frames[1]) and torch.equal(frames[0], frames[2])
 
 
 # --------------------------------------------------------------------------------- the cache

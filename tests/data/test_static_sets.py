@@ -17,6 +17,7 @@ from torchvision.datasets import CIFAR10
 from eibench.contracts import CONTRACTS
 from eibench.data import SOURCES, DataError
 from eibench.plan.options import DATASETS
+from eibench.training.build import draw_splits
 
 CLASSES = {"cifar100": 100, "tiny_imagenet": len(WNIDS)}
 SIZES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "tiny_imagenet": (3, 64, 64)}
@@ -185,6 +186,21 @@ def test_class_names(tmp_path, monkeypatch):
         "Egyptian cat",
         "crane (n03126707)",
     )
+
+
+@EACH
+def test_training_and_validation_are_drawn_by_seed(name, made):
+    """The published test split stays."""
+    options = DATASETS[name](validation_share=0.2, splits="by_seed")
+    whole = load(name)
+    one, other = (draw_splits(whole, options, seed) for seed in (0, 1))
+    assert one.test is other.test is whole.test
+    assert len({data.digest for data in (whole, one, other)}) == 3
+    for data in (one, other):
+        assert (
+            data.validation.labels.bincount().tolist()
+            == whole.validation.labels.bincount().tolist()
+        )
 
 
 @EACH

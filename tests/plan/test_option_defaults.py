@@ -8,7 +8,9 @@ from eibench.plan.options import ProbeOptions
 from eibench.plan.spec import NUMBERS, SECTIONS, SPEC_VERSION
 
 REQUIRED = "(required)"
-RECORDED = {"by": "time", "validation_share": 0.1}
+SPLITS = {"splits": "fixed"}
+FETCHED = {**SPLITS, "validation_share": 0.1}
+RECORDED = {**FETCHED, "by": "time"}
 CAMERA = {
     "contrast": 0.3,
     "amplitude": 4.0,
@@ -73,14 +75,14 @@ PINNED = {
             "connect": "add",
             "stem": "small",
         },
-        "data digits": {},
-        "data imagefolder": {"root": REQUIRED, "validation_share": 0.1, "size": None},
-        "data mnist": {"validation_share": 0.1},
-        "data fashion_mnist": {"validation_share": 0.1},
-        "data cifar10": {"validation_share": 0.1},
-        "data cifar100": {"validation_share": 0.1},
-        "data tiny_imagenet": {"validation_share": 0.1, "size": 64},
-        "data digits_dvs": {**CAMERA, "amplitude": 2.0},
+        "data digits": SPLITS,
+        "data imagefolder": {**FETCHED, "root": REQUIRED, "size": None},
+        "data mnist": FETCHED,
+        "data fashion_mnist": FETCHED,
+        "data cifar10": FETCHED,
+        "data cifar100": FETCHED,
+        "data tiny_imagenet": {**FETCHED, "size": 64},
+        "data digits_dvs": {**CAMERA, **SPLITS, "amplitude": 2.0},
         "data events_from": {**CAMERA, "source": REQUIRED},
         "data cifar10_dvs": {**RECORDED, "size": 48},
         "data dvs_gesture": {**RECORDED, "size": 48},

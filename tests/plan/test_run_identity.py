@@ -66,6 +66,39 @@ def test_a_section_that_is_newer_than_results_changes_no_identity_by_its_default
     assert "input" not in spec().identity()
 
 
+def test_splits_are_part_of_the_identity_only_where_they_are_drawn_by_seed():
+    fixed = {"name": "digits", "splits": "fixed"}
+    drawn = {"name": "digits", "splits": "by_seed"}
+    assert spec(data=fixed).run_id == spec().run_id
+    assert spec(data=drawn).run_id != spec().run_id
+    assert spec(data=drawn).identity()["data"] == drawn
+    within = {"name": "events_from", "source": drawn}
+    assert spec(data=within).identity()["data"] == within
+    without = {"name": "events_from", "source": {"name": "digits"}}
+    still = {"name": "events_from", "source": fixed}
+    assert spec(data=still).identity()["data"] == without
+    assert spec(data=still).run_id == spec(data=without).run_id
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ({"name": "digits"}, "data.splits"),
+        ({"name": "events_from", "source": {"name": "mnist"}}, "data.source.splits"),
+    ],
+)
+def test_a_misspelt_way_to_split(data, key):
+    chosen = data.get("source", data)
+    chosen["splits"] = "by_sead"
+    text = "must be 'fixed' or 'by_seed', not 'by_sead'; did you mean 'by_seed'?"
+    assert problems(data=data) == {key: text}
+
+
+def test_simulated_recordings_have_the_splits_of_their_source():
+    found = problems(data={"name": "events_from", "source": "mnist", "splits": "by_seed"})
+    assert found["data.splits"].startswith("unknown key; allowed here: amplitude, ")
+
+
 def test_ei_refuses_normalized_images_and_says_why():
     assert problems(input={"normalize": True})["input.normalize"].startswith(
         "normalize gives negative values, which ei refuses: E-I Init and Dale's law need activity"
@@ -269,6 +302,7 @@ def test_fields_are_flat_and_complete():
         "model.depth": 11,
         "model.layout": None,
         "data": "imagefolder",
+        "data.splits": "fixed",
         "data.root": "/data/x",
         "data.validation_share": 0.2,
         "data.size": None,

@@ -4,6 +4,8 @@ import pytest
 
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
+from eibench.report.model.provenance import provenance
+from eibench.report.model.suite_results import read_suite
 
 
 def notes_of(suite, metric="test_accuracy", **layout):
@@ -185,6 +187,34 @@ def test_mixed_data(suite):
     record["result"]["data_digest"] = "d2"
     run.finish(record)
     assert only(notes_of(suite), "MIXED DATA")
+
+
+@pytest.mark.parametrize(
+    ("values", "mixed"),
+    [
+        ({"seed": 1}, True),
+        ({"timesteps": 5}, False),
+        ({"seed": 1, "data": {"name": "digits", "splits": "by_seed"}}, False),
+        ({"method": "tdbn", "data": {"name": "digits", "splits": "by_seed"}}, True),
+        (
+            {"seed": 1, "data": {"name": "events_from", "source": {"name": "digits"}}},
+            True,
+        ),
+        (
+            {
+                "seed": 1,
+                "data": {"name": "events_from", "source": {"name": "digits", "splits": "by_seed"}},
+            },
+            False,
+        ),
+    ],
+)
+def test_data_may_differ_with_what_they_depend_on(suite, values, mixed):
+    """Recordings on T, and splits that are drawn by seed on the seed."""
+    suite.run(90, data=values.get("data", "digits"))
+    suite.run(91, result={"data_digest": "d2"}, **values)
+    notes = provenance(read_suite(suite.folder).runs)
+    assert any(note.startswith("MIXED DATA") for note in notes) == mixed
 
 
 def test_many_commands_are_counted(suite):

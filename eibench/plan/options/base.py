@@ -78,6 +78,8 @@ class Choice(Options):
     name: ClassVar[str]
     presets: ClassVar[Mapping[str, Preset]] = {}
     """Presets by name. The key `preset` stands for options and is none itself."""
+    withheld: ClassVar[frozenset[str]] = frozenset()
+    """Options that eibench carries out itself; the code of the choice does not receive them."""
     plugin: ClassVar[Plugin | None] = None
     """Its origin; None for eibench's own."""
 

@@ -43,6 +43,10 @@ class DataOptions(Choice):
         """Return what a network must know of the data; None where only the files can tell."""
         return self.known_shape
 
+    def redrawn(self) -> tuple[str, ...]:
+        """Return the splits that are drawn anew for each seed of a run; none of them if empty."""
+        return ()
+
 
 class ModelOptions(Choice):
     """Options of an architecture."""
@@ -104,8 +108,9 @@ class Registry(Mapping[str, type[C]], Generic[C]):
     def build(self, options: C, *given: Any, **named: Any) -> Any:
         """Return what the code of `options` makes of them and of further arguments."""
         code = self.code[options.name]
-        whole = takes_whole(type(options), code)
-        return code(*given, **named, **({WHOLE: options} if whole else options.model_dump()))
+        if takes_whole(type(options), code):
+            return code(*given, **named, **{WHOLE: options})
+        return code(*given, **named, **options.model_dump(exclude=set(options.withheld)))
 
     def __getitem__(self, name: str) -> type[C]:
         self._import("options")

@@ -14,18 +14,36 @@ from eibench.plan.validate import Invalid, Problem, choose
 
 LARGEST_SIDE = 4096
 """Pixels along an image's side."""
+EVERY_SPLIT = ("train", "validation", "test")
+BY_SEED = "by_seed"
+
+
+class DividedOptions(DataOptions):
+    """Options of a data set whose splits are not all official ones."""
+
+    withheld = frozenset({"splits"})
+    divided: ClassVar[tuple[str, ...]] = EVERY_SPLIT[:2]
+    """Splits that no source prescribes, training first: `EVERY_SPLIT`, or all but an official
+    test split."""
+    splits: Literal["fixed", "by_seed"] = "fixed"
+    """One division for all runs, or one drawn from each run's seed, of the same sizes and
+    stratified by class."""
+
+    def redrawn(self) -> tuple[str, ...]:
+        return self.divided if self.splits == BY_SEED else ()
 
 
 @DATASETS.add
-class DigitsOptions(DataOptions):
+class DigitsOptions(DividedOptions):
     """scikit-learn's 1797 handwritten digits, 8x8 grey; ships with scikit-learn, no download."""
 
     name = "digits"
     known_shape = DataShape((1, 8, 8), 10)
+    divided = EVERY_SPLIT
 
 
 @DATASETS.add
-class ImageFolderOptions(DataOptions):
+class ImageFolderOptions(DividedOptions):
     """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
 
     name = "imagefolder"
@@ -35,7 +53,7 @@ class ImageFolderOptions(DataOptions):
     """Shorter side to resize to, keeping the middle square; null: all images have one size."""
 
 
-class FetchedOptions(DataOptions):
+class FetchedOptions(DividedOptions):
     """Options of an image set with a training and a test part, which `eibench data fetch` gets."""
 
     validation_share: float = Field(0.1, gt=0, lt=1)
@@ -104,10 +122,11 @@ class CameraOptions(DataOptions):
 
 
 @DATASETS.add
-class DigitsDVSOptions(CameraOptions):
+class DigitsDVSOptions(CameraOptions, DividedOptions):
     """The 1797 digits, moved before a simulated event camera of 12x12; no download."""
 
     name = "digits_dvs"
+    divided = EVERY_SPLIT
     amplitude: float = Field(2.0, gt=0, le=1000)
 
     def shape(self) -> DataShape:
@@ -156,8 +175,11 @@ class EventsFromOptions(CameraOptions):
     def made_by(self) -> Plugin | None:
         return self.source.made_by()
 
+    def redrawn(self) -> tuple[str, ...]:
+        return self.source.redrawn()
 
-class RecordedOptions(DataOptions):
+
+class RecordedOptions(DividedOptions):
     """Options of recordings by an event camera."""
 
     events: ClassVar[bool] = True
@@ -165,7 +187,7 @@ class RecordedOptions(DataOptions):
     """Division of a recording into T frames: equal intervals of time, or equal numbers of
     events."""
     validation_share: float = Field(0.1, gt=0, lt=1)
-    """Share of the training recordings, stratified, by a fixed seed."""
+    """Share of the training recordings, stratified by class."""
 
 
 @DATASETS.add
@@ -173,6 +195,7 @@ class CIFAR10DVSOptions(RecordedOptions):
     """CIFAR10-DVS: 10000 recordings of moving images; a fixed test share of 10 %."""
 
     name = "cifar10_dvs"
+    divided = EVERY_SPLIT
     size: int = Field(48, ge=1, le=128)
     """Height and width of a frame, to which the camera's 128x128 are scaled down."""
 

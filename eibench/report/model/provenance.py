@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from eibench.plan.options.data import BY_SEED
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
 from eibench.report.model.search_results import (
@@ -89,12 +90,18 @@ def _plugins(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _mixed_data(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a warning where runs of one data set had unlike images, by their digests."""
+    """Yield a warning where runs of one data set had unlike images, by their digests.
+
+    Splits that are drawn by seed are compared among runs of one seed.
+    """
     digests: dict[str, set[str]] = {}
     for run in runs:
         if "data_digest" in run.result:
-            fields = {k: v for k, v in run.fields.items() if k.partition(".")[0] == "data"}
-            digests.setdefault(repr(fields), set()).add(run.result["data_digest"])
+            parts = ("data", "timesteps")  # recordings are binned into T frames
+            fields = {k: v for k, v in run.fields.items() if k.partition(".")[0] in parts}
+            by_seed = any(k.endswith(".splits") and v == BY_SEED for k, v in fields.items())
+            key = repr((fields, run.seed if by_seed else None))
+            digests.setdefault(key, set()).add(run.result["data_digest"])
     if any(len(found) > 1 for found in digests.values()):
         yield "MIXED DATA: runs of one data set were trained on different images."
 
