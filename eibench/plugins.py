@@ -24,9 +24,12 @@ from eibench.files import read_bytes
 from eibench.methods import Method
 from eibench.plan.options import CHOICES, Choice, DataOptions, MethodOptions, ModelOptions, Plugin
 from eibench.plan.options.choices import WHOLE, takes_whole
+from eibench.plan.options.data import EVERY_SPLIT, DividedOptions
 from eibench.plan.plugins import FILE_MODULE
 
 KINDS = {"method": MethodOptions, "model": ModelOptions, "data": DataOptions}
+DIVISIONS = (EVERY_SPLIT[:2], EVERY_SPLIT)
+"""Splits that may be drawn by seed."""
 GIVEN = {"method": ["lif", "timesteps"], "model": ["method", "image", "classes"], "data": []}
 """Arguments that do not come from the options; a data set of events also receives `timesteps`."""
 
@@ -96,6 +99,9 @@ def _check_options(kind: str, options: Any) -> None:
         )
     if not options.summary():
         raise UserError(f"{_name(options)} needs a docstring: `eibench list` shows its first line")
+    if issubclass(options, DividedOptions) and options.divided not in DIVISIONS:
+        allowed = " or ".join(map(str, DIVISIONS))
+        raise UserError(f"{_name(options)}: `divided` is {options.divided}; it must be {allowed}")
     for field in options.model_fields:
         if hasattr(base, field):
             raise UserError(

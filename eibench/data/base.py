@@ -16,7 +16,8 @@ from eibench.errors import DataError
 
 SPLIT_SEED = 20260101
 """Seed of fixed splits; the same for every method, seed and machine."""
-LARGEST_RANDOM_STATE = 2**32 - 1
+NUMPY_SEEDS = 2**32
+"""Number of seeds that numpy's `RandomState` accepts."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,9 @@ def stratified(
     """Split stratified by class under `seed`; return the sorted indices (kept, held out)."""
     from sklearn.model_selection import train_test_split  # seconds, which not every command needs
 
-    everything, state = np.arange(len(labels)), seed % (LARGEST_RANDOM_STATE + 1)
+    everything = np.arange(len(labels))
     kept, held = train_test_split(
-        everything, test_size=held_out, random_state=state, stratify=labels
+        everything, test_size=held_out, random_state=seed % NUMPY_SEEDS, stratify=labels
     )
     return np.sort(kept), np.sort(held)
 

@@ -124,12 +124,16 @@ def test_worker_processes_draw_the_same(cli, project, suite):
 DATA = "my_data.py"
 
 
-def test_a_plugin_needs_one_other_base_class(cli, project):
+def stripes():
+    """The tutorial's data set, with the other base class."""
     text = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text()
     code = text.partition(f"`{DATA}`:\n\n```python\n")[2].partition("```")[0]
     code = code.replace("(DataOptions)", "(DividedOptions)")
-    code = code.replace("options import DataOptions", "options.data import DividedOptions")
-    project.write(code, DATA)
+    return code.replace("options import DataOptions", "options.data import DividedOptions")
+
+
+def test_a_plugin_needs_one_other_base_class(cli, project):
+    project.write(stripes(), DATA)
     shown = ("data", "show", "stripes", "--plugin", DATA, "--set", "splits=by_seed")
     first, second = (cli(*shown, "--seed", str(seed)) for seed in (0, 1))
     assert first.code == second.code == 0
@@ -138,3 +142,14 @@ def test_a_plugin_needs_one_other_base_class(cli, project):
     }
     assert len(digests) == 2
     assert cli("check", DATA, "--set", "splits=by_seed").code == 0
+
+
+def test_a_plugin_may_not_divide_other_splits(cli, project):
+    code = stripes().replace("    noise: float", '    divided = ("train", "dev")\n    noise: float')
+    project.write(code, DATA)
+    done = cli("check", DATA)
+    assert done.code == 2
+    assert done.errors[0].endswith(
+        "StripesOptions: `divided` is ('train', 'dev'); it must be ('train', 'validation') or "
+        "('train', 'validation', 'test')"
+    )

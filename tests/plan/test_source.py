@@ -43,6 +43,7 @@ def test_fields_are_flat_and_hashable():
         "data.margin": 3,
         "data.dark": 0.1,
         "data.source": "imagefolder",
+        "data.source.splits": "fixed",
         "data.source.root": "/data/x",
         "data.source.validation_share": 0.1,
         "data.source.size": None,
