@@ -126,24 +126,26 @@ def _show_plan(
     plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: torch.device
 ) -> None:
     """Print every run with its state and the expected remaining time."""
-    from eibench.execution.estimate import estimates
+    from eibench.execution.estimate import Estimator
     from eibench.results.plan_file import same_computations
     from eibench.results.store import RunFolder
 
     say(f"{plan.title}: {len(runs)} runs, results in {results / plan.name}")
+    estimator = Estimator(plan, runs, results, device)
     total = 0.0
-    for run, seconds in estimates(plan, runs, results, device):
+    for run in runs:
         folder = RunFolder(results / plan.name / run.run_id)
         record, epochs = folder.record(), len(folder.epochs())
         if record is not None and folder.final_record() is not None:
             say(f"  done ({record['status']})  {run.title}")
             continue
+        seconds = estimator.seconds(run)
         left = None if seconds is None else seconds * (1 - epochs / run.spec.train.epochs)
         total += left or 0.0
         state = f"{record['status']}, tried again" if record else "to do"
         state = f"after epoch {epochs}" if epochs and not record else state
         expected = "will fail" if left is None else format_duration(left)
         say(f"  {state:<10} {expected:>9}  {run.title}")
-    say(f"about {format_duration(total)} on {device}, measured on a few training steps")
+    say(f"about {format_duration(total)} of one process on {device}; from {estimator.basis()}")
     for group in same_computations(plan):
         say(f"note: {' and '.join(group)} are the same computation in these networks")

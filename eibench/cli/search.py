@@ -75,7 +75,7 @@ def search(
 
     where = choose_device(device)
     if dry_run:
-        _show_plan(plan, where)
+        _show_plan(plan, results, where)
         return
     if export is not None:
         from eibench.search.export import check_export
@@ -110,9 +110,9 @@ def _search(
     return well and not found.failed and len(found.winners) == len(plan.studies)
 
 
-def _show_plan(plan: SearchPlan, device: torch.device) -> None:
+def _show_plan(plan: SearchPlan, results: Path, device: torch.device) -> None:
     """Print studies, spaces, budget, and how long it may take."""
-    from eibench.execution.estimate import estimates
+    from eibench.execution.estimate import Estimator
 
     base = plan.base_plan()
     say(
@@ -120,18 +120,17 @@ def _show_plan(plan: SearchPlan, device: torch.device) -> None:
         f" ({plan.options.sampler}; seeds {_listed(plan.options.seeds)}), winners run again under"
         f" seeds {_listed(plan.seeds)}"
     )
+    estimator = Estimator(base, base.runs, results, device, plan.options.seeds)
     total = 0.0
-    for study, (_, seconds) in zip(
-        plan.studies, estimates(base, base.runs, Path(), device), strict=True
-    ):
+    for study in plan.studies:
+        seconds = estimator.seconds(study.base)
         runs = plan.budget(study) * len(plan.options.seeds) + len(plan.seeds)
         expected = None if seconds is None else seconds * runs
         total += expected or 0.0
         say(f"  {'will fail' if expected is None else format_duration(expected):>9}  {study.name}")
         for key, known in study.space.items():
             say(f"             {key}: {known.words()}")
-    cost = f"about {format_duration(total)} of one process on {device}"
-    say(f"{cost}, measured on a few training steps")
+    say(f"about {format_duration(total)} of one process on {device}; from {estimator.basis()}")
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eibench.data import SOURCES, DataError, ImageData
+from eibench.data import SOURCES, DataError, DataSource, ImageData
 from eibench.data.base import in_order
 from eibench.data.sources import VARIABLE, acquire, data_folder, dataset_folder
+from eibench.data.stand_in import stand_in
 from eibench.data.stream import images_per_chunk
 from eibench.errors import UserError, describe_error, error_text, reraise_interrupt
-from eibench.plan.options import DataOptions
+from eibench.plan.options import DATASETS, DataOptions
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
@@ -30,6 +31,7 @@ from eibench.training.fit import total_steps
 __all__ = [
     "VARIABLE",
     "DatasetCache",
+    "StandInCache",
     "as_user_error",
     "check_buildable",
     "fetch",
@@ -58,7 +60,7 @@ class DatasetCache:
 
     def get(self, spec: RunSpec) -> ImageData:
         """Return the data set of `spec`; raise `UserError` when it cannot be loaded."""
-        key = repr((spec.data, spec.timesteps if spec.data.events else None))
+        key = _key(spec)
         if key not in self.loaded:
             data = self._load(spec)
             self.loaded[key] = data if spec.data.redrawn() else data.to(self.device)
@@ -77,6 +79,36 @@ class DatasetCache:
             for note in data.notes:
                 log.warning(f"data set {spec.data.label}: {note}")
         return data
+
+
+class StandInCache(DatasetCache):
+    """A cache for estimates: random images stand in for a data set that was not fetched."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.absent: set[str] = set()
+        """Names of the data sets that random images stand in for."""
+
+    def get(self, spec: RunSpec) -> ImageData:
+        """Return the data set of `spec`, or random images of its shape and number."""
+        if not _is_absent(spec.data):
+            return super().get(spec)
+        if (key := _key(spec)) not in self.loaded:
+            if (data := stand_in(spec.data, spec.timesteps)) is None:
+                return super().get(spec)
+            self.absent.add(spec.data.name)
+            self.loaded[key] = data.to(self.device)
+        return self.loaded[key]
+
+
+def _key(spec: RunSpec) -> str:
+    return repr((spec.data, spec.timesteps if spec.data.events else None))
+
+
+def _is_absent(options: DataOptions) -> bool:
+    """Return whether a data set, or the one that its events are made from, is to be fetched."""
+    source = getattr(options, "source", options)
+    return is_fetched(source.name) and not (data_folder() / source.name).is_dir()
 
 
 def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
@@ -156,12 +188,18 @@ def _check_steps(spec: RunSpec, data: ImageData) -> None:
 def present() -> tuple[Path, list[str]]:
     """Return the folder of fetched data sets, and the names of those there, whole or not."""
     folder = data_folder()
-    return folder, [name for name in SOURCES if (folder / name).is_dir()]
+    return folder, [name for name in _sources() if (folder / name).is_dir()]
 
 
 def is_fetched(name: str) -> bool:
     """Return whether `eibench data fetch` has something to get for the data set `name`."""
-    return name in SOURCES
+    return name in _sources()
+
+
+def _sources() -> Mapping[str, DataSource]:
+    """Return how to fetch each data set; asking for their code imports every file with one."""
+    assert DATASETS.code
+    return SOURCES
 
 
 def fetch(name: str) -> tuple[Path, bool]:
@@ -171,7 +209,7 @@ def fetch(name: str) -> tuple[Path, bool]:
         UserError: it cannot be fetched.
     """
     try:
-        fetched = acquire(name, SOURCES[name])
+        fetched = acquire(name, _sources()[name])
         return dataset_folder(name), fetched
     except DataError as error:
         raise UserError(f"data set {name}: {error}") from None
@@ -183,7 +221,7 @@ def verify(options: DataOptions, timesteps: int) -> list[str]:
     Raises:
         UserError: it is not there, or is not fetched and cannot be loaded.
     """
-    source = SOURCES.get(options.name)
+    source = _sources().get(options.name)
     try:
         if source is None:
             _read_all(load_checked(options, timesteps))

@@ -1,63 +1,141 @@
-"""Estimates of the time that runs take, from a few training steps of each distinct network."""
+"""Estimates of the time that runs take: from records of this machine, or a few training steps.
+
+A record counts if its run has the same network, data and batch size, and ended on the same kind of
+processor with as many threads. Else a few steps are timed. On a CPU the clock is the processor time
+of the thread that trains: it takes part in all that torch computes in parallel, so its time is that
+of an idle machine, however busy this one is.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from eibench.data import ImageData
 from eibench.errors import reraise_interrupt
-from eibench.execution.dataset_cache import DatasetCache, check_buildable
+from eibench.execution.dataset_cache import StandInCache, check_buildable
+from eibench.execution.device import device_name, keep_freed_memory
+from eibench.execution.environment import cpu_name
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
-from eibench.results.store import RunFolder
+from eibench.results.paths import RESULTS, SEARCH, evidence_of
+from eibench.results.store import OK, RunFolder
 from eibench.training.build import Experiment, build, epoch_batches, prepare
 from eibench.training.fit import total_steps, train_step
 
 STEPS = 6
+PATIENCE = 10.0
+"""Seconds after which no further step is timed."""
 EVALUATION_SHARE = 1.2
 """A run's time over that of its training steps: validation, checkpoint and records."""
 PROBE_STEPS = 3
 """Building, preparing and measuring a network, in optimizer steps."""
+Clock = Callable[[], float]
 
 
-def estimates(
-    plan: Plan, runs: Iterable[PlannedRun], root: Path, device: torch.device
-) -> Iterator[tuple[PlannedRun, float | None]]:
-    """Yield each run with its expected seconds from the start; 0 for one that has finished.
+class Estimator:
+    """Expected times of the runs of a plan, each from its start and in one process.
 
-    None for a run that fails when it is tried, for lack of memory above all. Runs that differ only
-    in seed, rates and epochs are measured once.
+    Runs that differ only in seed, rates and epochs are timed once.
+
+    Args:
+        root: results folder, whose records are used; committed evidence is used too.
+        seeds: seeds of further records of the same runs, such as those of trials.
 
     Raises:
         UserError: data or a network is unusable.
     """
-    runs = list(runs)
-    datasets = DatasetCache(device)
-    check_buildable(runs, datasets)
-    measured: dict[str, float | None] = {}
-    for run in runs:
-        if RunFolder(root / plan.name / run.run_id).final_record() is not None:
-            yield run, 0.0
-            continue
+
+    def __init__(
+        self,
+        plan: Plan,
+        runs: Iterable[PlannedRun],
+        root: Path,
+        device: torch.device,
+        seeds: Iterable[int] = (),
+    ) -> None:
+        keep_freed_memory()  # as in runs
+        self.datasets = StandInCache(device)
+        check_buildable(runs, self.datasets)
+        self.recorded = _recorded(plan, root, device, tuple(seeds))
+        self.measured: dict[str, float | None] = {}
+        self.used: set[str] = set()
+        """Networks whose records were used."""
+
+    def seconds(self, run: PlannedRun) -> float | None:
+        """Return the expected duration of `run`; None if it fails when it is tried, for lack of
+        memory above all."""
         spec = dataclasses.replace(run.spec, seed=0)  # splits of all seeds have the same sizes
         key = _shape(spec)
-        if key not in measured:
-            measured[key] = _seconds_per_step(spec, datasets)
-        seconds = measured[key]
-        yield run, None if seconds is None else seconds * _steps(spec, datasets)
+        if (seconds := self.recorded.get((key, spec.probe))) is not None:
+            self.used.add(key)
+            return seconds * _epochs(spec)
+        if key not in self.measured:
+            self.measured[key] = _seconds_per_step(spec, self.datasets.get(spec))
+        step = self.measured[key]
+        return None if step is None else step * _steps(spec, self.datasets.get(spec))
+
+    def basis(self) -> str:
+        """Return what the estimates so far stand on, in a few words."""
+        timed, random = len(self.measured), sorted(self.datasets.absent)
+        parts = [f"records of this machine ({len(self.used)})"] * bool(self.used)
+        parts += [f"a few training steps timed now ({timed})"] * bool(timed)
+        words = " and ".join(parts) or "nothing, all is done"
+        words = words.rpartition(" (")[0] if len(parts) == 1 else words
+        words += " networks" * (len(parts) == 2)
+        return words + f"; {', '.join(random)} not here: random images" * bool(random)
 
 
-def _steps(spec: RunSpec, datasets: DatasetCache) -> float:
+def _recorded(
+    plan: Plan, root: Path, device: torch.device, seeds: tuple[int, ...]
+) -> dict[tuple[str, Any], float]:
+    """Return the mean seconds per epoch, or per probe, of each kind of run that has records."""
+    found: dict[tuple[str, Any], list[float]] = {}
+    machine = cpu_name(), device_name(device)
+    own = root / plan.name
+    places = dict.fromkeys([own, evidence_of(own), evidence_of(RESULTS / plan.name)])
+    folders = [folder / part for folder in places for part in ("", SEARCH)]
+    for spec in {
+        spec.run_id: spec for run in plan.runs for spec in _seeded(run.spec, seeds)
+    }.values():
+        for folder in folders:
+            record = RunFolder(folder / spec.run_id).record()
+            if record is not None and (seconds := _cost(record, machine)) is not None:
+                found.setdefault((_shape(spec), spec.probe), []).append(seconds / _epochs(spec))
+    return {key: statistics.fmean(seconds) for key, seconds in found.items()}
+
+
+def _seeded(spec: RunSpec, seeds: tuple[int, ...]) -> Iterator[RunSpec]:
+    yield spec
+    yield from (dataclasses.replace(spec, seed=seed) for seed in seeds)
+
+
+def _cost(record: dict[str, Any], machine: tuple[str, str]) -> float | None:
+    """Return the seconds of a run that ended well on `machine`."""
+    environment = record.get("environment", {})
+    if record["status"] != OK or machine != (environment.get("cpu"), environment.get("device")):
+        return None
+    seconds: float | None = record["cost"].get("seconds")
+    return seconds
+
+
+def _epochs(spec: RunSpec) -> int:
+    return spec.train.epochs if spec.probe is None else 1
+
+
+def _steps(spec: RunSpec, data: ImageData) -> float:
     """Return a run's work in optimizer steps."""
     if spec.probe is not None:
         return spec.probe.steps + PROBE_STEPS
-    return total_steps(spec, datasets.get(spec)) * EVALUATION_SHARE
+    return total_steps(spec, data) * EVALUATION_SHARE
 
 
 def _shape(spec: RunSpec) -> str:
@@ -67,28 +145,39 @@ def _shape(spec: RunSpec) -> str:
     return repr(parts)
 
 
-def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:
+def _seconds_per_step(spec: RunSpec, data: ImageData) -> float | None:
     """Return the duration of the fastest of a few optimizer steps; None if they fail."""
     try:
-        return _timed_steps(spec, datasets)
+        return _timed_steps(spec, data)
     except BaseException as error:  # whatever it is, it will be a row with its reason
         reraise_interrupt(error)
         return None
 
 
-def _timed_steps(spec: RunSpec, datasets: DatasetCache) -> float:
-    experiment = build(spec, datasets.get(spec))
+def _timed_steps(spec: RunSpec, data: ImageData) -> float:
+    experiment = build(spec, data)
     prepare(experiment)
     epochs = (epoch_batches(experiment, spec.train.batch_size, i) for i in itertools.count())
-    return fastest_step(experiment, itertools.chain.from_iterable(epochs))
+    batches = itertools.chain.from_iterable(epochs)
+    return fastest_step(experiment, batches, _clock(data))
 
 
-def fastest_step(experiment: Experiment, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
+def _clock(data: ImageData) -> Clock:
+    """Return processor time of this thread; the wall clock where a GPU or other processes work."""
+    here = data.train.labels.device.type == "cpu" and isinstance(data.train.images, Tensor)
+    return time.thread_time if here else time.perf_counter
+
+
+def fastest_step(
+    experiment: Experiment,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    clock: Clock = time.perf_counter,
+) -> float:
     """Return the seconds of the fastest of a few optimizer steps, reading of batches included."""
-    durations = []
-    for _ in range(STEPS):
-        start = time.perf_counter()
+    durations: list[float] = []
+    while len(durations) < STEPS and sum(durations) < PATIENCE:
+        start = clock()
         loss, _ = train_step(experiment, next(batches), experiment.spec.train.lr)
         loss.item()  # waits for the device
-        durations.append(time.perf_counter() - start)
+        durations.append(clock() - start)
     return min(durations)  # other work on the machine only ever adds

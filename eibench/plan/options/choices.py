@@ -39,6 +39,9 @@ class DataOptions(Choice):
     known_shape: ClassVar[DataShape | None] = None
     """The shape, where it depends neither on options nor on files."""
 
+    known_counts: ClassVar[tuple[int, int] | None] = None
+    """Images of the published training and test part, where they do not depend on files."""
+
     def shape(self) -> DataShape | None:
         """Return what a network must know of the data; None where only the files can tell."""
         return self.known_shape
@@ -46,6 +49,11 @@ class DataOptions(Choice):
     def redrawn(self) -> tuple[str, ...]:
         """Return the splits that are drawn anew for each seed of a run; none of them if empty."""
         return ()
+
+    def counts(self) -> tuple[int, int, int] | None:
+        """Return the images in training, validation and test; None where only the files can
+        tell."""
+        return None
 
 
 class ModelOptions(Choice):

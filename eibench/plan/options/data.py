@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -33,6 +34,14 @@ class DividedOptions(DataOptions):
         return self.divided if self.splits == BY_SEED else ()
 
 
+def _split_sizes(known: tuple[int, int] | None, share: float) -> tuple[int, int, int] | None:
+    """Return the sizes of the splits when `share` of the training part becomes validation."""
+    if known is None:
+        return None
+    held_out = math.ceil(known[0] * share)  # as scikit-learn rounds
+    return known[0] - held_out, held_out, known[1]
+
+
 @DATASETS.add
 class DigitsOptions(DividedOptions):
     """scikit-learn's 1797 handwritten digits, 8x8 grey; ships with scikit-learn, no download."""
@@ -58,12 +67,16 @@ class FetchedOptions(DividedOptions):
 
     validation_share: float = Field(0.1, gt=0, lt=1)
 
+    def counts(self) -> tuple[int, int, int] | None:
+        return _split_sizes(self.known_counts, self.validation_share)
+
 
 @DATASETS.add
 class MNISTOptions(FetchedOptions):
     """MNIST: 70000 handwritten digits, 28x28 grey; to be fetched."""
 
     name = "mnist"
+    known_counts = (60_000, 10_000)
     known_shape = DataShape((1, 28, 28), 10)
 
 
@@ -72,6 +85,7 @@ class FashionMNISTOptions(FetchedOptions):
     """Fashion-MNIST: 70000 pieces of clothing, 28x28 grey; to be fetched."""
 
     name = "fashion_mnist"
+    known_counts = (60_000, 10_000)
     known_shape = DataShape((1, 28, 28), 10)
 
 
@@ -80,6 +94,7 @@ class CIFAR10Options(FetchedOptions):
     """CIFAR-10: 60000 photographs of 10 classes, 32x32 RGB; to be fetched."""
 
     name = "cifar10"
+    known_counts = (50_000, 10_000)
     known_shape = DataShape((3, 32, 32), 10)
 
 
@@ -88,6 +103,7 @@ class CIFAR100Options(FetchedOptions):
     """CIFAR-100: 60000 photographs of 100 classes, 32x32 RGB; to be fetched."""
 
     name = "cifar100"
+    known_counts = (50_000, 10_000)
     known_shape = DataShape((3, 32, 32), 100)
 
 
@@ -96,6 +112,7 @@ class TinyImageNetOptions(FetchedOptions):
     """Tiny ImageNet: 110000 photographs of 200 classes, 64x64 RGB; to be fetched."""
 
     name = "tiny_imagenet"
+    known_counts = (100_000, 10_000)
     size: int = Field(64, ge=1, le=64)
     """Height and width to resize to."""
 
@@ -172,6 +189,9 @@ class EventsFromOptions(CameraOptions):
         edge = 2 * self.margin
         return DataShape((2, height + edge, width + edge), found.classes)
 
+    def counts(self) -> tuple[int, int, int] | None:
+        return self.source.counts()
+
     def made_by(self) -> Plugin | None:
         return self.source.made_by()
 
@@ -189,6 +209,9 @@ class RecordedOptions(DividedOptions):
     validation_share: float = Field(0.1, gt=0, lt=1)
     """Share of the training recordings, stratified by class."""
 
+    def counts(self) -> tuple[int, int, int] | None:
+        return _split_sizes(self.known_counts, self.validation_share)
+
 
 @DATASETS.add
 class CIFAR10DVSOptions(RecordedOptions):
@@ -196,6 +219,7 @@ class CIFAR10DVSOptions(RecordedOptions):
 
     name = "cifar10_dvs"
     divided = EVERY_SPLIT
+    known_counts = (9_000, 1_000)
     size: int = Field(48, ge=1, le=128)
     """Height and width of a frame, to which the camera's 128x128 are scaled down."""
 
@@ -208,6 +232,7 @@ class DVSGestureOptions(RecordedOptions):
     """DVS128-Gesture: 1341 recordings of eleven gestures by 29 people."""
 
     name = "dvs_gesture"
+    known_counts = (1_077, 264)
     size: int = Field(48, ge=1, le=128)
 
     def shape(self) -> DataShape:
@@ -219,6 +244,7 @@ class NMNISTOptions(RecordedOptions):
     """N-MNIST: MNIST's 70000 digits, seen by an event camera that moves."""
 
     name = "nmnist"
+    known_counts = (60_000, 10_000)
     size: int = Field(34, ge=1, le=34)
 
     def shape(self) -> DataShape:
@@ -230,4 +256,5 @@ class SHDOptions(RecordedOptions):
     """Spiking Heidelberg Digits: 10420 spoken digits as spikes of 700 channels, for `mlp`."""
 
     name = "shd"
+    known_counts = (8_156, 2_264)
     known_shape = DataShape((1, 1, 700), 20)
