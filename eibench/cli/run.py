@@ -146,6 +146,6 @@ def _show_plan(
         state = f"after epoch {epochs}" if epochs and not record else state
         expected = "will fail" if left is None else format_duration(left)
         say(f"  {state:<10} {expected:>9}  {run.title}")
-    say(f"about {format_duration(total)} of one process on {device}; from {estimator.basis()}")
+    say(f"about {format_duration(total)} of one process on {device}, from {estimator.basis()}")
     for group in same_computations(plan):
         say(f"note: {' and '.join(group)} are the same computation in these networks")

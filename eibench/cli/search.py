@@ -130,7 +130,7 @@ def _show_plan(plan: SearchPlan, results: Path, device: torch.device) -> None:
         say(f"  {'will fail' if expected is None else format_duration(expected):>9}  {study.name}")
         for key, known in study.space.items():
             say(f"             {key}: {known.words()}")
-    say(f"about {format_duration(total)} of one process on {device}; from {estimator.basis()}")
+    say(f"about {format_duration(total)} of one process on {device}, from {estimator.basis()}")
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -21,6 +21,7 @@ from eibench.data.stand_in import stand_in
 from eibench.data.stream import images_per_chunk
 from eibench.errors import UserError, describe_error, error_text, reraise_interrupt
 from eibench.plan.options import DATASETS, DataOptions
+from eibench.plan.options.data import EventsFromOptions
 from eibench.plan.plugins import plugin_error
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
@@ -107,7 +108,7 @@ def _key(spec: RunSpec) -> str:
 
 def _is_absent(options: DataOptions) -> bool:
     """Return whether a data set, or the one that its events are made from, is to be fetched."""
-    source = getattr(options, "source", options)
+    source = options.source if isinstance(options, EventsFromOptions) else options
     return is_fetched(source.name) and not (data_folder() / source.name).is_dir()
 
 

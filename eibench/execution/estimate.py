@@ -21,7 +21,7 @@ from torch import Tensor
 
 from eibench.data import ImageData
 from eibench.errors import reraise_interrupt
-from eibench.execution.dataset_cache import StandInCache, check_buildable
+from eibench.execution.dataset_cache import DatasetCache, StandInCache, check_buildable
 from eibench.execution.device import device_name, keep_freed_memory
 from eibench.execution.environment import cpu_name
 from eibench.plan.spec import RunSpec
@@ -79,25 +79,27 @@ class Estimator:
             self.used.add(key)
             return seconds * _epochs(spec)
         if key not in self.measured:
-            self.measured[key] = _seconds_per_step(spec, self.datasets.get(spec))
+            self.measured[key] = _seconds_per_step(spec, self.datasets)
         step = self.measured[key]
         return None if step is None else step * _steps(spec, self.datasets.get(spec))
 
     def basis(self) -> str:
-        """Return what the estimates so far stand on, in a few words."""
-        timed, random = len(self.measured), sorted(self.datasets.absent)
-        parts = [f"records of this machine ({len(self.used)})"] * bool(self.used)
-        parts += [f"a few training steps timed now ({timed})"] * bool(timed)
-        words = " and ".join(parts) or "nothing, all is done"
-        words = words.rpartition(" (")[0] if len(parts) == 1 else words
-        words += " networks" * (len(parts) == 2)
-        return words + f"; {', '.join(random)} not here: random images" * bool(random)
+        """Return what the estimates so far are made from, in a few words."""
+        sources = {"records of this machine": self.used, "training steps timed now": self.measured}
+        parts = [
+            f"{words} ({len(networks)} network{'s' * (len(networks) > 1)})"
+            for words, networks in sources.items()
+            if networks
+        ]
+        absent = ", ".join(sorted(self.datasets.absent))
+        parts += [f"random images in place of {absent}, which is not here"] * bool(absent)
+        return ", ".join(parts) or "no run that is left"
 
 
 def _recorded(
     plan: Plan, root: Path, device: torch.device, seeds: tuple[int, ...]
 ) -> dict[tuple[str, Any], float]:
-    """Return the mean seconds per epoch, or per probe, of each kind of run that has records."""
+    """Return the median seconds per epoch, or per probe, of each kind of run that has records."""
     found: dict[tuple[str, Any], list[float]] = {}
     machine = cpu_name(), device_name(device)
     own = root / plan.name
@@ -110,7 +112,7 @@ def _recorded(
             record = RunFolder(folder / spec.run_id).record()
             if record is not None and (seconds := _cost(record, machine)) is not None:
                 found.setdefault((_shape(spec), spec.probe), []).append(seconds / _epochs(spec))
-    return {key: statistics.fmean(seconds) for key, seconds in found.items()}
+    return {key: statistics.median(seconds) for key, seconds in found.items()}
 
 
 def _seeded(spec: RunSpec, seeds: tuple[int, ...]) -> Iterator[RunSpec]:
@@ -145,10 +147,10 @@ def _shape(spec: RunSpec) -> str:
     return repr(parts)
 
 
-def _seconds_per_step(spec: RunSpec, data: ImageData) -> float | None:
+def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:
     """Return the duration of the fastest of a few optimizer steps; None if they fail."""
     try:
-        return _timed_steps(spec, data)
+        return _timed_steps(spec, datasets.get(spec))
     except BaseException as error:  # whatever it is, it will be a row with its reason
         reraise_interrupt(error)
         return None

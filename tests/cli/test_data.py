@@ -2,6 +2,8 @@
 data sets."""
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,11 @@ from eibench.data.digits import digits
 from eibench.plan.options import DATASETS
 
 EACH = pytest.mark.parametrize("name", NAMES)
+SEARCH = {
+    "space": {"train.lr": {"low": 0.01, "high": 1, "log": True}},
+    "trials": 3,
+    "seeds": [1000],
+}
 VICTIM = "cifar10/cifar-10-batches-py/data_batch_2"
 
 
@@ -305,6 +312,15 @@ def test_a_plugin_that_fails(cli, project):
     assert error.startswith("error: flashes.py:15: RuntimeError: zeros: ")
 
 
+def test_a_fresh_process_knows_what_can_be_fetched():
+    """The files that say so are imported when they are asked for."""
+    code = (
+        "from eibench.execution.dataset_cache import is_fetched\n"
+        "assert is_fetched('mnist') and is_fetched('shd') and not is_fetched('digits')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 # ----------------------------------------------------------------- in `run` and `probe`
 
 
@@ -324,13 +340,27 @@ def test_the_variable_names_the_folder(cli, project, name, made, monkeypatch):
 
 
 @EACH
-@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry-run"])
-def test_a_run_on_an_absent_set(cli, project, name, more):
+def test_a_run_on_an_absent_set(cli, project, name):
     path = project.suite(base={"data": name}, grid={})
     before = project.files()
-    line = refused(cli("run", path, *more))
+    line = refused(cli("run", path))
     folder = Path.cwd() / "datasets" / name
     assert line.startswith(f"data set {name}: {folder}: no such folder; get it with `eibench data ")
+    assert project.files() == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "more"), [("run", {}), ("probe", {}), ("search", {"search": SEARCH})]
+)
+def test_a_dry_run_on_an_absent_set(cli, project, verb, more):
+    """Its shape and number are known: the steps that are timed are on random images."""
+    path = project.suite(base={"data": "mnist"}, grid={}, **more)
+    before = project.files()
+    done = cli(verb, path, "--dry-run")
+    assert (done.code, done.err) == (0, "")
+    last = done.out.splitlines()[-1]
+    assert last.startswith("about ")
+    assert last.endswith("random images in place of mnist, which is not here")
     assert project.files() == before
 
 
