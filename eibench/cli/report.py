@@ -53,10 +53,14 @@ def report(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A method or ablation: all others have their difference to it, with an interval.",
-            show_default="base of ablations",
+            help="A method or ablation: all others have their difference to it; or `none`.",
+            show_default="the suite's control, or the base of ablations",
         ),
     ] = None,
+    pooled: Annotated[
+        bool,
+        typer.Option("--pooled", help="Intervals as if all methods had one variance."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -66,9 +70,9 @@ def report(
 ) -> None:
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
 
-    The best of each column is marked together with what a paired test does not tell from it.
-    Ablations have their difference to the base run instead, with a 95 % confidence interval. Probes
-    have a field `layer` for rows or columns.
+    Beside a mean stands its difference to one control, with a 95 % confidence interval and a
+    verdict in words: better, worse, equivalent within the suite's margin, or undecided. Ablations
+    have their difference to the base run. Probes have a field `layer` for rows or columns.
 
     A search comes before the table of its winners' fresh runs, unless an option asks for a table of
     another shape: their scores in the search beside
@@ -80,7 +84,8 @@ def report(
     from eibench.report.writers.escape import missing_signs
 
     folders = chosen_results(results)
-    documents = make_documents(folders, metric, field_names(rows), field_names(columns), against)
+    shape = (metric, field_names(rows), field_names(columns), against)
+    documents = make_documents(folders, *shape, pooled)
     styled = out is None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if styled else WIDTH
     text = write(documents, form.value, width, styled)

@@ -123,6 +123,8 @@ class Expansion(CheckedSuite):
             axes=self.axes,
             runs=runs,
             tuned_by=suite.tuned_by,
+            control=suite.control,
+            margin=suite.margin,
             kind=suite.kind,
             plugins=self.plugins,
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),

@@ -11,6 +11,8 @@
     per_method: {ei: {key: value}} overrides for a method, by name or label, in plain view
     exclude: [{key: value}, ...]   combinations to leave out
     seeds: [0, 1, 2]               every combination under each
+    control: batchnorm             the method to which a report gives all others' difference
+    margin: 1.0                    percentage points within which two accuracies count as equivalent
     tuned_by: lr_search            the suite in which the tuned values were found
     tuned: [{where: ..., set: ...}]   values that a search found; they do not rename a method
     search: {...}                  what `eibench search` tries; see `eibench.plan.space`
@@ -77,6 +79,10 @@ ABLATION = "ablation"
 """Axis of a suite with `ablate`, and the field of its runs with the ablation's name."""
 BASE = "base"
 """Name of the ablation that changes nothing."""
+NOTHING = "none"
+"""In place of a method to compare with: no differences."""
+DEFAULT_CONTROL = "batchnorm"
+"""Label of the method with which others are compared, in suites that have it."""
 JOIN = " + "
 """Separator of the two factors in the name of a pair."""
 
@@ -108,6 +114,7 @@ class TableSection(Options):
     rows: FieldNames | None = None
     columns: FieldNames | None = None
     against: str | None = None
+    pooled: bool = False
     formats: list[TableFormat] = Field(default=["markdown"], min_length=1)
 
 
@@ -142,6 +149,8 @@ class SuiteFile(Options):
     per_method: dict[str, dict[str, Any]] = Field(default_factory=dict, max_length=MOST_CLAUSES)
     exclude: list[dict[str, Any]] = Field(default_factory=list, max_length=MOST_CLAUSES)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_RUNS)
+    control: str | None = DEFAULT_CONTROL
+    margin: float | None = Field(None, gt=0, le=100)
     tuned_by: SuiteName | None = None
     tuned: list[Tuned] = Field(default_factory=list, max_length=MOST_CLAUSES)
     search: SearchFile | None = None
@@ -203,6 +212,8 @@ class Plan:
     axes: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
     tuned_by: str | None = None
+    control: str | None = DEFAULT_CONTROL
+    margin: float | None = None
     kind: Kind = "train"
     plugins: tuple[Loaded, ...] = ()
     references: tuple[Match, ...] = ()

@@ -44,12 +44,13 @@ def make_documents(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     against: str | None = None,
+    pooled: bool = False,
 ) -> list[Document]:
     """Return all that is reported of `results`; options and errors are those of `make_pivots`.
 
     Searches are left out where an option asks for a table of another shape, if there is any table.
     """
-    pivots = make_pivots(results, metric, rows, columns, against)
+    pivots = make_pivots(results, metric, rows, columns, against, pooled)
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
     return documents(pivots, [] if shaped and pivots else read_searches(results))
 
@@ -129,7 +130,7 @@ class SuiteReport:
         for i, section in enumerate(self.suite.report.tables):
             self._check_metric(section.metric, ("report", "tables", i))
             shape = (section.metric, section.rows, section.columns, section.against)
-            documents = make_documents([self.folder], *shape)
+            documents = make_documents([self.folder], *shape, section.pooled)
             for form in section.formats:
                 yield f"{section.name}.{SUFFIXES[form]}", write(documents, form)
 

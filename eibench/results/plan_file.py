@@ -37,6 +37,8 @@ def write_plan(folder: Path, plan: Plan) -> None:
         "kind": plan.kind,
         "axes": _axes(plans, merged.runs),
         "tuned_by": plan.tuned_by,
+        "control": plan.control,
+        "margin": plan.margin,
         "same": same_computations(merged),
         "runs": [{"run_id": run.run_id, "fields": run.fields()} for run in merged.runs],
     }

@@ -201,6 +201,8 @@ class PlanFile(Part):
     kind: Literal["train", "probe", "search"] = "train"
     axes: list[FieldName]
     tuned_by: SuiteName | None
+    control: Text | None = None
+    margin: Annotated[float, Field(gt=0, le=100)] | None = None
     same: list[Annotated[list[Text], Field(min_length=1)]]
     runs: list[PlannedRunRecord]
     references: list[ReferenceRecord] = []

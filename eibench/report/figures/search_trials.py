@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from eibench.report.model.search_results import (
     confirmations,
     state,
 )
-from eibench.report.model.statistics import Difference
+from eibench.report.model.statistics import Sample, mean_interval
 from eibench.results.metrics import Metric
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -108,19 +109,20 @@ class ConfirmedScore:
 
     name: str
     score: float
-    bias: Difference
+    biases: Sample
+    """Confirmed less search under each fresh seed."""
     colour: str
     marker: str
 
     @property
     def mean(self) -> float:
         """Mean of the fresh runs."""
-        return self.score + (self.bias.mean or 0.0)
+        return self.score + statistics.fmean(self.biases.values())
 
     @property
     def half(self) -> float:
         """Half of the 95 % confidence interval of the mean (t); 0 under a single seed."""
-        low, high = self.bias.interval or (0.0, 0.0)
+        low, high = mean_interval(self.biases) or (0.0, 0.0)
         return (high - low) / 2
 
     @property
@@ -162,8 +164,8 @@ def _confirmed(search: Search) -> list[ConfirmedScore]:
             colour = COLOURS[kinds.index(firsts.get(one.study.name)) % len(COLOURS)]
             marker = MARKERS[sum(other.colour == colour for other in found) % len(MARKERS)]
             fresh = one.confirmed.values.items()
-            bias = Difference({seed: value - one.score for seed, value in fresh})
-            found.append(ConfirmedScore(one.study.name, one.score, bias, colour, marker))
+            biases = {seed: value - one.score for seed, value in fresh}
+            found.append(ConfirmedScore(one.study.name, one.score, biases, colour, marker))
     return found
 
 
@@ -187,8 +189,8 @@ def _draw_biases(axes: Axes, found: Sequence[ConfirmedScore], metric: Metric) ->
     axes.axvline(0, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
     for y, one in enumerate(found):
         axes.errorbar(one.mean - one.score, y, xerr=one.half, elinewidth=1.6, **one.look)
-        if one.bias.n > 1:
-            dots = list(one.bias.values.values())
+        if len(one.biases) > 1:
+            dots = list(one.biases.values())
             axes.scatter(dots, [y - ABOVE] * len(dots), s=9, color=one.colour, alpha=0.6,
                          linewidths=0)  # fmt: skip
     name_rows(axes, [one.name for one in found])

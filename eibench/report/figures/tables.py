@@ -177,19 +177,20 @@ def draw_differences(axes: Axes, table: Pivot, column: Key) -> None:
 
 
 def _draw_difference(axes: Axes, y: int, table: Pivot, place: tuple[Key, Key]) -> None:
-    """Draw mean, interval, and the difference under each seed; filled where zero is excluded."""
-    cell, found = table.cells[place], table.differences[place]
-    if found.mean is None:
-        words = "no shared seed" if cell.n else cell.reasons(table.metric)
+    """Draw mean, interval, and each seed less the base's mean; filled where zero is excluded."""
+    cell, found = table.cells[place], table.differences.get(place)
+    if found is None:
+        words = "no base" if cell.n else cell.reasons(table.metric)
         axes.text(0.02, y, words, transform=axes.get_yaxis_transform(), size=8, color=FAILED,
                   va="center", bbox={"color": "white", "pad": 1})  # fmt: skip
         return
     colour = CLEAR if found.excludes_zero else UNCLEAR
     if found.interval:
         axes.plot(found.interval, [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-    if found.n > 1:
-        axes.scatter(list(found.values.values()), [y - ABOVE] * found.n, s=10, color=colour,
-                     alpha=0.7, linewidths=0)  # fmt: skip
+    if cell.n > 1:
+        base = table.cells[table.layout.base_of(*place)].mean or 0.0
+        axes.scatter([value - base for value in cell.values.values()], [y - ABOVE] * cell.n, s=10,
+                     color=colour, alpha=0.7, linewidths=0)  # fmt: skip
     axes.plot([found.mean], [y], marker="D", markersize=6, color=colour, zorder=4,
               markerfacecolor=colour if found.excludes_zero else "white")  # fmt: skip
     remark = cell.remark(table.metric, table.planned)
@@ -199,15 +200,14 @@ def _draw_difference(axes: Axes, y: int, table: Pivot, place: tuple[Key, Key]) -
 
 def difference_signs(table: Pivot) -> list[str]:
     """Return what the signs mean, for a caption, and which base runs are lacking."""
-    parts = ["diamond: mean difference over shared seeds"]
+    parts = ["diamond: difference of means"]
     if table.planned > 1:
-        parts.append("dots: seeds")
-    if k := sum(found.interval is not None for found in table.differences.values()):
-        parts.append("\nbar: 95 % confidence interval by the paired t distribution")
-        parts.append(f"{k} of them, not corrected for their number")
+        parts.append("dots: seeds, less the base's mean")
+    if any(found.interval is not None for found in table.differences.values()):
+        parts.append("\nbar: 95 % confidence interval (Welch; all of a panel together, Dunnett)")
         parts.append("filled: excludes 0")
-    base = [cell for place, cell in table.cells.items() if place not in table.differences]
+    base = [cell for (row, _), cell in table.cells.items() if row == (BASE,)]
     if lacking := sum((Counter(cell.absent) for cell in base), Counter()):
         listed = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in lacking.items())
-        parts.append(f"\nbase runs without a number, left out with their seeds: {listed}")
+        parts.append(f"\nbase runs without a number: {listed}")
     return parts

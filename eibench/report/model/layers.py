@@ -42,17 +42,20 @@ def make_pivots(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     against: str | None = None,
+    pooled: bool = False,
 ) -> list[Pivot]:
     """Return the pivot of `metric` for each suite at or below `results`.
 
-    The default metric is that of the suite's kind. With `against`, a method or an ablation, all
-    others have their difference to it. Of a probe suite, the field `layer` among rows or columns
-    makes a pivot of layers.
+    The default metric is that of the suite's kind. `against` is a method or an ablation to which
+    all others have their difference, in place of the suite's control, or `none`. With `pooled` all
+    samples share one variance. Of a probe suite, the field `layer` among rows or columns makes a
+    pivot of layers.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
     """
-    return [_make_pivot(suite, metric, rows, columns, against) for suite in read_suites(results)]
+    suites = read_suites(results)
+    return [_make_pivot(suite, metric, rows, columns, against, pooled) for suite in suites]
 
 
 def _make_pivot(
@@ -61,6 +64,7 @@ def _make_pivot(
     rows: Sequence[str] | None,
     columns: Sequence[str] | None,
     against: str | None,
+    pooled: bool,
 ) -> Pivot:
     if suite.kind == PROBE:
         check_fields(by_layer(suite), "--rows", rows or ())
@@ -69,7 +73,7 @@ def _make_pivot(
         layout = choose_layout(by_layer(suite), rows, columns, against)
         return layer_pivot(suite, choose_metric(suite, metric, layered=True), layout)
     known = choose_metric(suite, metric)
-    return build_pivot(suite, known, choose_layout(suite, rows, columns, against))
+    return build_pivot(suite, known, choose_layout(suite, rows, columns, against), pooled)
 
 
 def is_layered(suite: SuiteResults, fields: Sequence[str]) -> bool:

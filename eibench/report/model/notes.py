@@ -7,7 +7,6 @@ them in its own way.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Set
 
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD
@@ -20,13 +19,12 @@ from eibench.report.model.provenance import (
     tuned_values,
     tuning_notes,
 )
-from eibench.report.model.statistics import ALPHA, LEAST_SEEDS, half_width
-from eibench.report.model.suite_results import Run, SuiteResults, Value, is_numeric, varies
+from eibench.report.model.suite_results import GUESSES, Run, SuiteResults, Value, is_numeric, varies
 from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
-EXCLUDES_ZERO = "†"
-"""Marks a difference whose interval does not hold 0."""
+SPLITS = "data.splits"
+"""Field of runs that says whether splits are drawn with the seed."""
 
 
 def footnotes(table: Pivot) -> list[str]:
@@ -36,7 +34,8 @@ def footnotes(table: Pivot) -> list[str]:
     return [
         *_spread(table),
         *_best(table),
-        *ablation_notes(table),
+        *comparison_notes(table),
+        *_split_notes(table),
         *_same(suite),
         *_per_method(table, tuned_keys(search)),
         *tuned_values(search),
@@ -63,29 +62,12 @@ def _spread(table: Pivot) -> Iterator[str]:
 
 
 def _best(table: Pivot) -> Iterator[str]:
-    """Yield notes on the rule by which values are marked."""
-    if not any(cell.best for cell in table.cells.values()):
-        return
-    scope = _scope(table)
-    tested = sum(comparison.tested for comparison in table.comparisons)
-    untested = sum(comparison.untested for comparison in table.comparisons)
-    if not tested:
-        yield (
-            f"{BEST}best mean of {scope}; fewer than {LEAST_SEEDS} shared seeds carry no test, so"
-            " this says little."
-        )
-        return
-    yield (
-        f"{BEST}best mean of {scope}, and every mean that a paired t-test over shared seeds does"
-        f" not tell from it (Holm-corrected within {scope}, alpha = {ALPHA:g}). With few seeds a"
-        " tie says little."
-    )
-    if untested:
-        yield f"Means that share fewer than {LEAST_SEEDS} seeds with the best are not tested."
+    if any(cell.best for cell in table.cells.values()):
+        yield f"{BEST}best mean of {_scope(table)}; it need not differ from the next one."
 
 
 def _scope(table: Pivot) -> str:
-    """Return in words among which cells the best is sought; see `pivot._comparison_group`."""
+    """Return in words among which cells the best is sought; see `pivot._rivals`."""
     if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
         return "each column"
     return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
@@ -163,16 +145,40 @@ def _and(names: Iterable[str]) -> str:
     return f"{', '.join(front)} and {last}" if front else last
 
 
+def _split_notes(table: Pivot) -> Iterator[str]:
+    """Yield notes on the choice of test images, and on runs that do not train."""
+    if table.metric.unit != "%" or not table.metric.name.startswith("test"):
+        return
+    runs = table.suite.runs
+    if any(cell.trained is not None and len(cell.trained) < table.planned
+           for cell in table.cells.values()):  # fmt: skip
+        yield (
+            f"A run trains if it has more test images right than {100 * GUESSES:g} % of guesses"
+            " would; behind the share that trains stands the mean of those alone."
+        )
+    sizes = {run.result["test_images"] for run in runs if run.result.get("test_images")}
+    means = [cell.mean / 100 for cell in table.cells.values() if cell.mean is not None]
+    if len(sizes) != 1 or not means:
+        return
+    (n,) = sizes
+    errors = [100 * (p * (1 - p) / n) ** 0.5 for p in means]
+    size = f"{n} test images: the binomial standard error of one run is up to {max(errors):.1f}"
+    if all(run.fields.get(SPLITS) == "by_seed" for run in runs):
+        yield f"{size} points; splits are drawn with the seed, so spread and intervals hold it."
+    else:
+        yield f"{size} points; all runs share them, so spread and intervals do not hold it."
+
+
 # ------------------------------------------------------------- ablations and differences
 
 
-def ablation_notes(table: Pivot) -> Iterator[str]:
+def comparison_notes(table: Pivot) -> Iterator[str]:
     """Yield all notes on ablations and differences; none for a table without any."""
     if ABLATION in table.layout.fields:
         yield from _changes(table)
     if table.layout.reference is not None:
         yield from _differences(table, *table.layout.reference)
-        yield from _lacking_reference(table, *table.layout.reference)
+        yield from _lacking_control(table, *table.layout.reference)
 
 
 def _changes(table: Pivot) -> Iterator[str]:
@@ -203,39 +209,57 @@ def _changed(run: Run, twin: Run) -> Iterator[str]:
 
 
 def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
-    found = [d for d in table.differences.values() if d.n]
-    intervals = [d.interval for d in found if d.interval]
-    unit = f", in {table.metric.difference_unit}" if table.metric.unit == "%" else ""
-    start = f"Difference to {_named(field, name)}: mean over the shared seeds{unit}"
+    """Yield notes on the intervals, the words beside them, and pairing."""
+    found = list(table.differences.values())
     if not found:
         return
-    if not intervals:
-        yield f"{start}; one shared seed gives no interval, so chance alone may explain it."
+    unit = f", in {table.metric.difference_unit}" if table.metric.unit == "%" else ""
+    start = f"Difference to {_named(field, name)}{unit}"
+    if not any(one.interval for one in found):
+        yield f"{start}: no spread over seeds is known, so chance alone may explain it."
         return
-    k = len(intervals)
+    yield f"{start}, with its 95 % confidence interval {_method(table)}."
+    better = "better, worse" if table.metric.better else "higher, lower"
+    margin = f"±{table.margin:g}" if table.margin else ""
+    equal = f"equivalent: it lies within {margin}; " if margin else ""
+    none = "" if margin else " No margin was fixed, so nothing is called equivalent."
     yield (
-        f"{start}, and its 95 % confidence interval by the paired t distribution."
-        f" {EXCLUDES_ZERO}: the interval excludes 0. The {k} interval{'s' * (k > 1)} of this table"
-        " are not corrected for their number: by chance alone one in 20 would exclude 0."
+        f"{better[0].upper()}{better[1:]}: the interval excludes 0; {equal}undecided: the runs do"
+        " not tell, and in brackets stands how many seeds for each would, if means and deviations"
+        f" stay.{none}"
     )
-    n = max(d.n for d in found)
-    yield (
-        f"An interval from {n} seeds reaches {half_width(n):.1f} standard deviations of the"
-        f" differences to either side, and {n} numbers tell that deviation badly: an interval that"
-        " holds 0 does not show that there is no effect."
+    if any(table.cells[place].failed and not table.cells[place].best and one.interval
+           for place, one in table.differences.items()):  # fmt: skip
+        yield "Runs failed: no verdict from the mean of those that are left."
+    if one := table.pairing:
+        verb = "Paired" if one.helps else "Not paired"
+        yield (
+            f"{verb} by seed: the correlation with the control over {one.pairs} shared seeds is"
+            f" {one.correlation:.2f} (95 % interval from {one.low:.2f}), and pairing pays from"
+            f" {one.least:.2f}."
+        )
+
+
+def _method(table: Pivot) -> str:
+    """Return in words how the intervals of a table are computed."""
+    several = len(table.differences) > len(
+        {table.layout.base_of(*place) for place in table.differences}
     )
-    if any(d.n == 1 for d in found):
-        yield "A difference over one shared seed has no interval."
-    if any(math.isclose(low, high, rel_tol=0, abs_tol=1e-9) for low, high in intervals):
-        yield "An interval without width comes from seeds that differ by the same amount."
+    if table.paired:
+        together = " (Bonferroni's correction for those of one control)" if several else ""
+        return f"by the paired t distribution{together}"
+    variance = "one variance for all" if table.pooled else "unequal variances, Welch"
+    if not several:
+        return f"({variance})"
+    return f"({variance}); those of one control hold together (Dunnett)"
 
 
 def _named(field: str, name: Value) -> str:
     return str(name) if field == ABLATION else code(str(name))
 
 
-def _lacking_reference(table: Pivot, key: str, name: Value) -> Iterator[str]:
-    """Yield a note on the reference's runs without a number: differences lack their seeds."""
+def _lacking_control(table: Pivot, key: str, name: Value) -> Iterator[str]:
+    """Yield a note on the control's runs without a number."""
     others = [field for field in table.layout.fields if field != key]
     base = [run for run in table.suite.runs if run.value(key) == name]
     words = "base" if key == ABLATION else _named(key, name)
@@ -247,7 +271,4 @@ def _lacking_reference(table: Pivot, key: str, name: Value) -> Iterator[str]:
     if not base:
         yield f"No {words} run is planned, so there are no differences."
     elif lacking:
-        yield (
-            f"The {words} run has no number under: {'; '.join(listed)}. Differences there use the"
-            " other seeds, if any."
-        )
+        yield f"The {words} run has no number under: {'; '.join(listed)}."

@@ -1,4 +1,4 @@
-"""A metric of a suite, pivoted: rows by columns of means over seeds, compared with each other.
+"""A metric of a suite, pivoted: rows by columns of means over seeds, compared with a control.
 
 By default ablations are rows, or methods in a suite without ablations, and the suite's other axes
 are columns, save training fields that a method determines: a learning rate for each method is not a
@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eibench.errors import UserError, did_you_mean
-from eibench.plan.suite import ABLATION, BASE, METHOD
-from eibench.report.model import statistics
+from eibench.plan.suite import ABLATION, BASE, METHOD, NOTHING
+from eibench.report.model.statistics import Difference, Pairing, Verdict, differences, pairing
 from eibench.report.model.suite_results import (
     Aggregate,
     Run,
@@ -36,26 +36,19 @@ class Layout:
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    against: tuple[str, Value] | None = None
-    """A field and its value: the cells beside which the others are set, if asked for."""
+    reference: tuple[str, Value] | None = None
+    """Field and value of the control: the cells to which all others have their difference.
+
+    None: there are no differences.
+    """
 
     @property
     def fields(self) -> tuple[str, ...]:
         """All fields; together with the seed they must determine a run."""
         return (*self.rows, *self.columns)
 
-    @property
-    def reference(self) -> tuple[str, Value] | None:
-        """The field and value of the cells from which differences are taken: of ablations the base.
-
-        None: there are no differences, and the best is sought.
-        """
-        if self.against is None and ABLATION in self.fields:
-            return ABLATION, BASE
-        return self.against
-
     def base_of(self, row: Key, column: Key) -> Place:
-        """Return the place of the reference under the same other conditions."""
+        """Return the place of the control under the same other conditions."""
         assert self.reference is not None
         key, name = self.reference
         pairs = list(zip(self.fields, (*row, *column), strict=True))
@@ -84,12 +77,22 @@ def choose_layout(
         if field in columns:
             raise UserError(f"{field} is in both --rows and --columns")
     layout = Layout(tuple(rows), tuple(columns))
-    return layout if against is None else replace(layout, against=_against(suite, layout, against))
+    return replace(layout, reference=_reference(suite, layout, against))
 
 
-def _against(suite: SuiteResults, layout: Layout, name: str) -> tuple[str, Value]:
-    """Return the field, ablation or method, one of whose values is `name`."""
+def _reference(suite: SuiteResults, layout: Layout, name: str | None) -> tuple[str, Value] | None:
+    """Return the field and value of the control: what is asked for, else of ablations the base,
+    else the suite's control where a suite that trains has it under several seeds."""
+    if name == NOTHING:
+        return None
     field = ABLATION if ABLATION in layout.fields else METHOD
+    if name is None:
+        if field == ABLATION:
+            return ABLATION, BASE
+        compared = METHOD in layout.fields and suite.kind == "train" and len(suite.methods) > 1
+        several = len({run.seed for run in suite.runs}) > 1
+        known = compared and several and suite.control in suite.methods
+        return (METHOD, suite.control) if known else None
     if field not in layout.fields:
         raise UserError(f"--against {name}: neither rows nor columns are methods or ablations")
     known = list(dict.fromkeys(str(run.value(field)) for run in suite.runs))
@@ -123,7 +126,8 @@ def choose_axes(
             raise UserError(f"{x} is in both --x and --by")
     last = [] if x is None else [x]
     panels = [a for a in remaining_axes(suite, [*rows, *last]) if varies(suite.runs, a, last)]
-    return x, Layout(tuple(rows), (*panels, *last))
+    layout = Layout(tuple(rows), (*panels, *last))
+    return x, replace(layout, reference=(ABLATION, BASE) if ABLATION in layout.fields else None)
 
 
 def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> None:
@@ -176,10 +180,12 @@ class Pivot:
     """Numbers ascending, words in the plan's order."""
     cells: Mapping[Place, Aggregate]
     """By row and column; combinations outside the plan have no cell."""
-    comparisons: tuple[statistics.Comparison[Place], ...]
-    """Empty beside differences: there no best is sought."""
-    differences: Mapping[Place, statistics.Difference]
-    """Cells less that of the layout's reference; none without one."""
+    differences: Mapping[Place, Difference]
+    """Cells less that of the layout's control; none without one."""
+    pairing: Pairing | None
+    """Correlation over shared seeds with the control; None where it cannot be told."""
+    pooled: bool = False
+    """True if all samples that are compared with one control share their variance."""
 
     @property
     def heading(self) -> str:
@@ -187,13 +193,34 @@ class Pivot:
         return f"{self.suite.title}: {self.metric.heading}"
 
     @property
+    def margin(self) -> float | None:
+        """The suite's margin of equivalence, which is one of accuracies."""
+        return self.suite.margin if self.metric.unit == "%" else None
+
+    @property
+    def paired(self) -> bool:
+        """True if differences are taken seed by seed."""
+        return self.pairing is not None and self.pairing.helps
+
+    def verdict(self, place: Place) -> Verdict | None:
+        """Return the reading of a difference; None where a run failed or nothing has a spread.
+
+        A mean over the runs that are left would flatter a method.
+        """
+        found = self.differences[place]
+        cells = (self.cells[place], self.cells[self.layout.base_of(*place)])
+        if found.interval is None or any(cell.failed for cell in cells):
+            return None
+        return found.verdict(self.metric.better, self.margin)
+
+    @property
     def planned(self) -> int:
         """Runs that a full cell has."""
         return max(cell.n + sum(cell.absent.values()) for cell in self.cells.values())
 
 
-def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
-    """Fill the cells of `layout` and compare rivals.
+def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: bool = False) -> Pivot:
+    """Fill the cells of `layout`, mark the best and compare all with the control.
 
     Raises:
         UserError: runs of one seed fall into one cell, so that a mean would mix unlike runs.
@@ -203,8 +230,9 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
         groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
     _refuse_mixtures(suite, layout, groups.values())
     cells = {place: aggregate(runs, metric) for place, runs in groups.items()}
-    comparisons = _compare(cells, metric, layout)
-    best = {place for comparison in comparisons for place in comparison.best}
+    best = _best(cells, metric, layout)
+    pairing = _pairing(cells, layout)
+    paired = pairing is not None and pairing.helps
     return Pivot(
         suite,
         metric,
@@ -212,8 +240,9 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
         tuple(dict.fromkeys(row for row, _ in cells)),
         _sorted_columns(suite, layout, cells),
         {place: replace(cell, best=place in best) for place, cell in cells.items()},
-        comparisons,
-        _differences(cells, layout),
+        _differences(cells, layout, pooled, paired),
+        pairing,
+        pooled,
     )
 
 
@@ -232,34 +261,60 @@ def _sorted_columns(
     )
 
 
-def _compare(
-    cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout
-) -> tuple[statistics.Comparison[Place], ...]:
-    """Compare methods, all else equal, or the cells of a column without methods."""
-    if metric.better is None or layout.reference is not None:
-        return ()
-    groups: dict[Hashable, dict[Place, statistics.Sample]] = {}
+def _best(cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout) -> set[Place]:
+    """Return the best of the methods, all else equal, or of each column without methods.
+
+    A mean beside failed runs is no rival; nor is there a best where all means are equal.
+    """
+    if metric.better is None or ABLATION in layout.fields:
+        return set()
+    groups: dict[Hashable, dict[Place, float]] = {}
     for place, cell in cells.items():
-        groups.setdefault(_comparison_group(layout, place), {})[place] = cell.values
-    return tuple(statistics.compare(group, metric.better) for group in groups.values())
-
-
-def _differences(
-    cells: Mapping[Place, Aggregate], layout: Layout
-) -> dict[Place, statistics.Difference]:
-    """Return each cell less that of the reference under the same seeds."""
-    if layout.reference is None:
-        return {}
-    nothing = Aggregate({}, {})
+        if cell.mean is not None and not cell.failed:
+            groups.setdefault(_rivals(layout, place), {})[place] = cell.mean
+    choose = max if metric.better == "higher" else min
     return {
-        place: statistics.difference(cell.values, cells.get(base, nothing).values)
-        for place, cell in cells.items()
-        if (base := layout.base_of(*place)) != place
+        place
+        for means in groups.values()
+        for place, mean in means.items()
+        if mean == choose(means.values()) and len(set(means.values())) > 1
     }
 
 
-def _comparison_group(layout: Layout, place: Place) -> Hashable:
-    """Return the key of a place: cells are compared only if all other fields agree."""
+def _pairing(cells: Mapping[Place, Aggregate], layout: Layout) -> Pairing | None:
+    """Return the correlation over seeds of all cells with their controls."""
+    return pairing(
+        (cells[place].values, cells[base].values)
+        for base, places in _compared(cells, layout).items()
+        for place in places
+    )
+
+
+def _differences(
+    cells: Mapping[Place, Aggregate], layout: Layout, pooled: bool, paired: bool
+) -> dict[Place, Difference]:
+    """Return each cell less its control."""
+    return {
+        place: found
+        for base, places in _compared(cells, layout).items()
+        for place, found in differences(
+            cells[base].values, {place: cells[place].values for place in places}, pooled, paired
+        ).items()
+    }
+
+
+def _compared(cells: Mapping[Place, Aggregate], layout: Layout) -> dict[Place, list[Place]]:
+    """Return, by the place of each control, the places that are compared with it."""
+    found: dict[Place, list[Place]] = {}
+    for place in cells if layout.reference is not None else ():
+        base = layout.base_of(*place)
+        if base != place and base in cells:
+            found.setdefault(base, []).append(place)
+    return found
+
+
+def _rivals(layout: Layout, place: Place) -> Hashable:
+    """Return the key of a place: cells are rivals only if all other fields agree."""
     row, column = place
     if METHOD not in layout.fields:
         return column

@@ -8,8 +8,9 @@ from typing import Any
 
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import NO_CELL, Cell, Column, Document, Table, fixed
-from eibench.report.model.notes import EXCLUDES_ZERO, footnotes
+from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import Key, Pivot, Place
+from eibench.report.model.statistics import MOST_SEEDS, Verdict
 from eibench.report.model.suite_results import UNMEASURED, Aggregate, Reference, Run
 from eibench.results.labels import field_words, show_field, show_value
 
@@ -31,6 +32,9 @@ def result_document(pivot: Pivot) -> Document:
             "better": metric.better,
             "rows": layout.rows,
             "columns": layout.columns,
+            "control": layout.reference[1] if layout.reference else None,
+            "margin": pivot.margin,
+            "paired": pivot.paired,
             "cells": cells,
             "footnotes": notes,
             **({"published": numbers} if numbers else {}),
@@ -75,7 +79,7 @@ def _heads(pivot: Pivot, column: Key) -> Iterator[Column]:
     if pivot.layout.reference is None:
         yield Column(name, tuple(levels))
         return
-    difference = f"difference to {pivot.layout.reference[1]}\n[95 % CI]"
+    difference = f"difference to {pivot.layout.reference[1]},\n95 % CI"
     yield Column(name, (*levels, "mean" if fields else pivot.metric.heading))
     yield Column(difference, (*levels, difference))
 
@@ -96,21 +100,29 @@ def _cells(pivot: Pivot, row: Key, column: Key) -> Iterator[Cell]:
 
 
 def _difference(pivot: Pivot, place: Place) -> Cell:
-    """Return `-4.2 [-5.1, -3.3] †`: mean, interval, mark of an interval that excludes 0.
+    """Return `-4.2 [-5.1, -3.3]`, mean and interval, and the verdict in words.
 
-    There is no interval over a single shared seed, and a dash for the reference itself and for a
-    cell without runs.
+    There is a dash for the control itself and for a cell without numbers.
     """
     found = pivot.differences.get(place)
-    if found is None or not pivot.cells[place].n:
+    if found is None:
         return Cell(NO_CELL)
-    if found.mean is None:
-        return Cell(fixed("no shared seed"))
     mean, *ends = (f"{x:+z.{pivot.metric.digits}f}" for x in (found.mean, *(found.interval or ())))
     interval = f" [{', '.join(ends)}]" if ends else ""
-    mark = f" {EXCLUDES_ZERO}" if found.excludes_zero else ""
-    remark = f"(n={found.n})" if found.n < pivot.planned else ""
-    return Cell(fixed(f"{mean}{interval}{mark}"), remark)
+    return Cell(fixed(f"{mean}{interval}"), _words(pivot, place))
+
+
+def _words(pivot: Pivot, place: Place) -> str:
+    """Return the verdict, and of an undecided one how many seeds would decide."""
+    found, verdict = pivot.differences[place], pivot.verdict(place)
+    if verdict is None:
+        equal = pivot.cells[place].values == pivot.cells[pivot.layout.base_of(*place)].values
+        return "equal" if equal else "no spread" if found.interval is None else "runs failed"
+    if verdict is Verdict.UNDECIDED:
+        needed = found.needed(pivot.margin)
+        return f"{verdict} ({needed or f'over {MOST_SEEDS}'} seeds)"
+    clear = verdict is not Verdict.EQUIVALENT and found.within(pivot.margin)
+    return f"{verdict}, within margin" if clear else str(verdict)
 
 
 def _values(pivot: Pivot) -> Iterator[dict[str, Any]]:
@@ -127,20 +139,25 @@ def _values(pivot: Pivot) -> Iterator[dict[str, Any]]:
                     "best": cell.best,
                     "failed": cell.failed,
                     "missing": cell.missing,
+                    "trained": cell.summary["trained"],
                     UNMEASURED: cell.unmeasured,
                     "seeds": sorted(cell.values),
                     **_difference_values(pivot, (row, column)),
                 }
 
 
-def _difference_values(pivot: Pivot, place: Place) -> dict[str, float | None]:
+def _difference_values(pivot: Pivot, place: Place) -> dict[str, Any]:
     if pivot.layout.reference is None:
         return {}
     found = pivot.differences.get(place)
-    mean, n = (found.mean, found.n) if found else (None, None)
     low, high = (found.interval if found else None) or (None, None)
-    ends = {"difference_low": low, "difference_high": high}
-    return {"difference": mean, **ends, "difference_n": n}
+    return {
+        "difference": found.mean if found else None,
+        "difference_low": low,
+        "difference_high": high,
+        "verdict": pivot.verdict(place) if found else None,
+        "seeds_needed": found.needed(pivot.margin) if found else None,
+    }
 
 
 def _record(pivot: Pivot, cell: dict[str, Any]) -> dict[str, Any]:

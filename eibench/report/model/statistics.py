@@ -1,26 +1,51 @@
-"""Mean and spread over seeds, and which results a paired test cannot tell from the best.
+"""Differences between samples over seeds: intervals that hold together, verdicts, pairing.
 
-All methods of a suite see the same batches under the same seed, so differences pair by seed.
+Every sample of a table is compared with one control. Variances may differ (Welch), and the
+intervals of one control are wide enough to hold together in 95 of 100 tables: Dunnett's quantile
+with the plug-in correlations and a Welch-Satterthwaite df for each comparison (Hasler and Hothorn,
+Int. J. Biostatistics 4, 2008). With `pooled` all samples share one variance (Dunnett, JASA 50,
+1955).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from enum import StrEnum
+from typing import Literal, TypeVar
 
-from scipy.stats import t, ttest_rel
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import chdtri, ndtr
+from scipy.stats import t
 
 ALPHA = 0.05
 ROUNDING = 1e-12
 """Share of the numbers themselves up to which their difference is taken for zero."""
-LEAST_SEEDS = 3
-"""Shared seeds below which nothing is tested: with two, a t-test tells almost nothing apart."""
-K = TypeVar("K", bound=Hashable)
+MOST_SEEDS = 1000
+"""Largest number of seeds that is named as one that would decide."""
+LEAST_PAIRS = 10
+"""Degrees of freedom below which a correlation over seeds is not trusted."""
+NODES = 64
+K = TypeVar("K")
 Sample = Mapping[int, float]
 """A number for each seed."""
+Better = Literal["higher", "lower"] | None
+
+
+class Verdict(StrEnum):
+    """Reading of a difference to the control."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    HIGHER = "higher"
+    """For metrics of which neither direction is better."""
+    LOWER = "lower"
+    EQUIVALENT = "equivalent"
+    UNDECIDED = "undecided"
 
 
 def mean(sample: Sample) -> float | None:
@@ -34,111 +59,226 @@ def deviation(sample: Sample) -> float | None:
 
 
 @dataclass(frozen=True)
-class Comparison(Generic[K]):
-    """Rivals compared with the best of them."""
-
-    best: frozenset[K]
-    """The best and what is tied with it; empty where nothing stands out."""
-    tested: int
-    """Rivals that were tested against the best."""
-    untested: int
-    """Rivals that share fewer than `LEAST_SEEDS` seeds with the best."""
-
-
-def compare(rivals: Mapping[K, Sample], better: Literal["higher", "lower"]) -> Comparison[K]:
-    """Find the best mean, and test every other sample against it.
-
-    A rival is tied when the paired t-test, Holm-corrected over all rivals, does not reject at
-    `ALPHA`. Fewer than two rivals, or rivals with equal means, have no best.
-    """
-    means = {key: statistics.fmean(s.values()) for key, s in rivals.items() if s}
-    if len(set(means.values())) < 2:
-        return Comparison(frozenset(), 0, 0)
-    sign = 1 if better == "higher" else -1
-    best = max(means, key=lambda key: sign * means[key])
-    others = [key for key in means if key != best]
-    p_values = {key: paired_p(rivals[best], rivals[key]) for key in others}
-    tested = {key: p for key, p in p_values.items() if p is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    tied = {key for key, p in adjusted.items() if p > ALPHA}
-    equal = {key for key in others if means[key] == means[best]}
-    return Comparison(frozenset({best} | tied | equal), len(tested), len(others) - len(tested))
-
-
-def paired_p(a: Sample, b: Sample) -> float | None:
-    """Return the two-sided p-value of the paired t-test on shared seeds; None for too few seeds.
-
-    The test statistic has no value where all differences are equal: then p is 1 when they are
-    zero, and 0 when they are not.
-    """
-    seeds = sorted(a.keys() & b.keys())
-    if len(seeds) < LEAST_SEEDS:
-        return None
-    differences = [a[seed] - b[seed] for seed in seeds]
-    first, size = differences[0], max(abs(a[seed]) + abs(b[seed]) for seed in seeds)
-    if all(math.isclose(d, first, rel_tol=0, abs_tol=ROUNDING * size) for d in differences):
-        return 1.0 if abs(first) <= ROUNDING * size else 0.0
-    return float(ttest_rel([a[seed] for seed in seeds], [b[seed] for seed in seeds]).pvalue)
-
-
-@dataclass(frozen=True)
 class Difference:
-    """A sample less another, seed by seed."""
+    """Mean of a sample less that of another, and how surely it is known."""
 
-    values: Sample
-    """The difference under each shared seed; empty where no seed is shared."""
-
-    @property
-    def n(self) -> int:
-        """Shared seeds."""
-        return len(self.values)
-
-    @property
-    def mean(self) -> float | None:
-        """Mean difference; None without a shared seed."""
-        return mean(self.values)
+    mean: float
+    n: int
+    """Seeds of the smaller sample; shared seeds of a paired difference."""
+    error: float = 0.0
+    """Standard error of the mean difference; 0 where there is no spread to tell it from."""
+    df: float = 0.0
+    critical: float = 0.0
+    """Half of the interval, in standard errors."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % confidence interval of the mean (paired t, n - 1 degrees of freedom).
-
-        None for fewer than two shared seeds; of no width where all differences are equal.
-        """
-        if self.mean is None or (spread := deviation(self.values)) is None:
+        """The 95 % confidence interval, or None where no spread is known."""
+        if not self.error:
             return None
-        half = half_width(self.n) * spread
-        return self.mean - half, self.mean + half
+        return self.mean - self.critical * self.error, self.mean + self.critical * self.error
 
     @property
     def excludes_zero(self) -> bool:
         """True if there is an interval and it does not hold zero."""
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
+    def within(self, margin: float | None) -> bool:
+        """Return whether there is an interval and it lies inside plus or minus `margin`."""
+        if margin is None or self.interval is None:
+            return False
+        return -margin < self.interval[0] and self.interval[1] < margin
 
-def difference(a: Sample, b: Sample) -> Difference:
-    """Return `a` less `b` on shared seeds."""
-    pairs = {seed: (a[seed], b[seed]) for seed in sorted(a.keys() & b.keys())}
-    return Difference(
-        {
-            seed: 0.0 if abs(x - y) <= ROUNDING * (abs(x) + abs(y)) else x - y
-            for seed, (x, y) in pairs.items()
-        }
-    )
+    def verdict(self, better: Better, margin: float | None = None) -> Verdict:
+        """Return what the interval shows; a clear difference goes before equivalence."""
+        if self.excludes_zero:
+            if better is None:
+                return Verdict.HIGHER if self.mean > 0 else Verdict.LOWER
+            return Verdict.BETTER if (self.mean > 0) == (better == "higher") else Verdict.WORSE
+        return Verdict.EQUIVALENT if self.within(margin) else Verdict.UNDECIDED
+
+    def needed(self, margin: float | None = None) -> int | None:
+        """Return how many seeds a side would decide, if mean and spread stay what they are.
+
+        None without an interval, or beyond `MOST_SEEDS`.
+        """
+        reach = max(abs(self.mean), (margin or 0.0) - abs(self.mean))
+        if not self.error or reach <= 0:
+            return None
+        n = np.arange(2, MOST_SEEDS + 1)
+        df = self.df * (n - 1) / (self.n - 1)
+        level = t.sf(self.critical, self.df)
+        enough = t.isf(level, df) * self.error * np.sqrt(self.n / n) < reach
+        return int(n[enough.argmax()]) if enough.any() else None
 
 
-def half_width(n: int) -> float:
-    """Return half of a mean's `1 - ALPHA` t interval over `n` >= 2 numbers, in deviations."""
-    return float(t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
+def difference(rival: Sample, control: Sample) -> Difference:
+    """Return a sample, which has numbers, less another, with Welch's interval."""
+    return differences(control, {"rival": rival})["rival"]
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm, Scand. J. Statist. 6, 1979), in order.
+def differences(
+    control: Sample, rivals: Mapping[K, Sample], pooled: bool = False, paired: bool = False
+) -> dict[K, Difference]:
+    """Return each rival less the control, with intervals that hold together.
 
-    The i-th smallest of m (from 0) is multiplied by m - i, kept from falling, and cut at 1.
+    Samples without numbers, and without a shared seed where they are paired, have no difference.
+    There is no interval without any spread, nor for a sample that equals the control number by
+    number, which is the same computation.
     """
-    adjusted = [0.0] * len(p_values)
-    floor = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = floor
-    return adjusted
+    if paired:
+        return _paired(control, rivals)
+    known = {key: sample for key, sample in rivals.items() if sample and control}
+    others = {key: sample for key, sample in known.items() if sample != control}
+    errors = _errors(control, others, pooled)
+    found = {}
+    for key, sample in known.items():
+        size, n = _less(sample, control), min(len(sample), len(control))
+        if key not in errors:
+            found[key] = Difference(size, n)
+            continue
+        error, df, _ = errors[key]
+        critical = quantile(df, [shared for _, _, shared in errors.values()])
+        found[key] = Difference(size, n, error, df, critical)
+    return found
+
+
+def _errors(
+    control: Sample, rivals: Mapping[K, Sample], pooled: bool
+) -> dict[K, tuple[float, float, float]]:
+    """Return each rival's standard error, df, and share of the control in the variance."""
+    samples = [control, *rivals.values()]
+    if pooled:
+        df = sum(len(sample) - 1 for sample in samples)
+        squares = sum((len(s) - 1) * statistics.variance(s.values()) for s in samples if len(s) > 1)
+        if not squares:
+            return {}
+        one = squares / df
+        return {
+            key: _error(one / len(sample), one / len(control), df) for key, sample in rivals.items()
+        }
+    found = {}
+    for key, sample in rivals.items():
+        if len(sample) > 1 and len(control) > 1:
+            ours = statistics.variance(sample.values()) / len(sample)
+            theirs = statistics.variance(control.values()) / len(control)
+            if ours + theirs > 0:
+                below = ours**2 / (len(sample) - 1) + theirs**2 / (len(control) - 1)
+                found[key] = _error(ours, theirs, (ours + theirs) ** 2 / below)
+    return found
+
+
+def _error(ours: float, theirs: float, df: float) -> tuple[float, float, float]:
+    return math.sqrt(ours + theirs), df, theirs / (ours + theirs)
+
+
+def _less(sample: Sample, control: Sample) -> float:
+    """Return the difference of the means; 0 where it is one of rounding."""
+    ours, theirs = statistics.fmean(sample.values()), statistics.fmean(control.values())
+    return 0.0 if abs(ours - theirs) <= ROUNDING * (abs(ours) + abs(theirs)) else ours - theirs
+
+
+def _paired(control: Sample, rivals: Mapping[K, Sample]) -> dict[K, Difference]:
+    """Return differences over shared seeds, with Bonferroni's correction for their number."""
+    shared = {key: sorted(control.keys() & sample.keys()) for key, sample in rivals.items()}
+    several = sum(len(seeds) > 1 for seeds in shared.values())
+    found = {}
+    for key, seeds in shared.items():
+        if not seeds:
+            continue
+        values = {seed: rivals[key][seed] - control[seed] for seed in seeds}
+        size = _less({s: rivals[key][s] for s in seeds}, {s: control[s] for s in seeds})
+        largest = max(abs(control[seed]) + abs(rivals[key][seed]) for seed in seeds)
+        spread = deviation(values) or 0.0
+        n = len(seeds)
+        if spread <= ROUNDING * largest:
+            found[key] = Difference(size, n)
+        else:
+            critical = float(t.isf(ALPHA / 2 / several, n - 1))
+            found[key] = Difference(size, n, spread / math.sqrt(n), n - 1, critical)
+    return found
+
+
+def quantile(df: float, shared: Sequence[float]) -> float:
+    """Return Dunnett's two-sided `1 - ALPHA` quantile for k comparisons with one control.
+
+    `shared` holds the control's share in the variance of each difference: comparisons i and j have
+    the correlation sqrt(shared[i] shared[j]). Given the control's standard normal deviation z and
+    the estimated deviation s, the comparisons are independent, so the probability is an integral
+    over these two.
+    """
+    k = len(shared)
+    low = float(t.isf(ALPHA / 2, df))
+    if k == 1:
+        return low
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    s = np.sqrt(chdtri(df, (1 - nodes) / 2) / df)[:, None, None]
+    z, normal = np.polynomial.hermite_e.hermegauss(NODES)
+    weight = weights[:, None] / 2 * normal / normal.sum()
+    b = np.sqrt(np.minimum(shared, 1 - 1e-9))
+    centre, scale = b * z[:, None], np.sqrt(1 - b * b)
+
+    def miss(c: float) -> float:
+        inside = ndtr((centre + c * s) / scale) - ndtr((centre - c * s) / scale)
+        return float((weight * inside.prod(axis=-1)).sum()) - (1 - ALPHA)
+
+    high = float(t.isf(ALPHA / 2 / k, df)) * 1.01
+    return low if miss(low) >= 0 else float(brentq(miss, low, high, xtol=1e-6))
+
+
+def mean_interval(sample: Sample) -> tuple[float, float] | None:
+    """Return the 95 % confidence interval of a mean; None for fewer than two numbers."""
+    spread = deviation(sample)
+    if spread is None:
+        return None
+    half = float(t.isf(ALPHA / 2, len(sample) - 1)) * spread / math.sqrt(len(sample))
+    centre = statistics.fmean(sample.values())
+    return centre - half, centre + half
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Correlation over shared seeds between samples and their controls, all taken together."""
+
+    correlation: float
+    low: float
+    """Lower end of its 95 % confidence interval (Fisher's z)."""
+    pairs: int
+    """Shared seeds that it comes from."""
+    least: float
+    """Correlation from which on a paired interval is the shorter one."""
+
+    @property
+    def helps(self) -> bool:
+        """True if even the lower end makes paired intervals shorter."""
+        return self.low > self.least
+
+
+def pairing(pairs: Iterable[tuple[Sample, Sample]]) -> Pairing | None:
+    """Return how samples correlate with their controls; None from too few seeds to tell.
+
+    Each sample is standardized over the shared seeds, so that one that varies much counts no more
+    than another.
+    """
+    product, df, count, sizes = 0.0, 0, 0, []
+    for sample, control in pairs:
+        seeds = sorted(sample.keys() & control.keys())
+        ours, theirs = [sample[s] for s in seeds], [control[s] for s in seeds]
+        if len(seeds) < 3 or min(map(statistics.pvariance, (ours, theirs))) == 0:
+            continue
+        product += statistics.correlation(ours, theirs) * (len(seeds) - 1)
+        df += len(seeds) - 1
+        count += len(seeds)
+        sizes.append(len(seeds))
+    if df < LEAST_PAIRS:
+        return None
+    correlation = min(max(product / df, -1 + 1e-9), 1 - 1e-9)
+    low = math.tanh(math.atanh(correlation) - 1.96 / math.sqrt(df - 2))
+    return Pairing(correlation, low, count, _worth_pairing(round(statistics.fmean(sizes))))
+
+
+@functools.cache
+def _worth_pairing(n: int) -> float:
+    """Return the correlation at which a paired interval of `n` seeds is as long as Welch's."""
+    paired, welch = t.isf(ALPHA / 2, [n - 1, 2 * n - 2])
+    return float(1 - (welch / paired) ** 2)

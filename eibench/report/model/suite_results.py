@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eibench.errors import UserError
-from eibench.plan.suite import ABLATION, BASE, METHOD
+from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
 from eibench.results.metrics import Metric
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
@@ -25,6 +26,8 @@ from eibench.results.store import (
     recorded_runs,
 )
 
+GUESSES = 0.999
+"""Share of guessers that a run must beat to count as one that trains."""
 UNMEASURED = "not_measured"
 """Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 T = TypeVar("T")
@@ -55,6 +58,18 @@ class Run:
     def failed(self) -> bool:
         """True if it ended without a result; a run that has not ended did not fail."""
         return self.status not in (OK, MISSING, INTERRUPTED)
+
+    @property
+    def trains(self) -> bool | None:
+        """True if more test images are right than `GUESSES` of all guesses reach; False for failed
+        runs, None where the record does not tell."""
+        if self.failed:
+            return False
+        images, classes = self.result.get("test_images"), self.result.get("classes")
+        accuracy = self.number("test_accuracy")
+        if accuracy is None or not images or not classes:
+            return None
+        return accuracy > most_guessed(int(images), int(classes))
 
     def number(self, metric: str) -> float | None:
         """Return the metric; None for runs that are not ok, and where it was not measured."""
@@ -109,6 +124,10 @@ class SuiteResults:
     kind: str = "train"
     """`train`, or `probe`: then runs have layers."""
     references: tuple[Reference, ...] = ()
+    control: str | None = None
+    """Method to which all others have their difference."""
+    margin: float | None = None
+    """Difference in percentage points up to which two accuracies count as equivalent."""
 
     @property
     def unchanged(self) -> list[Run]:
@@ -130,6 +149,8 @@ class Aggregate:
     absent: Mapping[str, int]
     """Number of the other runs, by status."""
     best: bool = False
+    trained: frozenset[int] | None = None
+    """Seeds whose run trains; None where that is not known of every run."""
 
     @property
     def n(self) -> int:
@@ -165,7 +186,9 @@ class Aggregate:
     def summary(self) -> dict[str, Any]:
         """The numbers as plain values."""
         numbers = {"mean": self.mean, "std": self.deviation, "n": self.n}
-        return {**numbers, "failed": self.failed, "missing": self.missing}
+        trained = None if self.trained is None else len(self.trained)
+        counts = {"failed": self.failed, "missing": self.missing, "trained": trained}
+        return {**numbers, **counts}
 
     def number(self, metric: Metric) -> str:
         """Return `97.2 ± 0.3`, or without the spread where there is none."""
@@ -174,11 +197,19 @@ class Aggregate:
         return metric.show(self.mean) + spread
 
     def remark(self, metric: Metric, planned: int) -> str:
-        """Return `(n=2, 1 diverged)` where fewer than `planned` runs have the number."""
-        if self.n == planned:
-            return ""
+        """Return `(n=2, 1 diverged)` where fewer than `planned` runs have the number, and
+        `(3 of 5 train: 97.9)` where some do not train."""
         absent = [f"{count} {_absence(s, metric)}" for s, count in self.absent.items()]
-        return f"({', '.join([f'n={self.n}', *absent])})"
+        parts = [] if self.n == planned else [f"n={self.n}", *absent]
+        if metric.unit == "%" and self.trained is not None and len(self.trained) < planned:
+            parts.append(f"{len(self.trained)} of {planned} train{self._of_trained(metric)}")
+        return f"({', '.join(parts)})" if parts else ""
+
+    def _of_trained(self, metric: Metric) -> str:
+        """Return the mean of the seeds that train, where it says more than the mean of all."""
+        values = [self.values[seed] for seed in self.trained or () if seed in self.values]
+        more = 0 < len(values) < self.n
+        return f": {metric.show(statistics.fmean(values))}" if more else ""
 
     def reasons(self, metric: Metric) -> str:
         """Return `diverged (2), missing (1)`, in place of a number."""
@@ -193,13 +224,25 @@ def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
     """Return the metric of runs that differ in their seed alone."""
     values: dict[int, float] = {}
     absent: Counter[str] = Counter()
+    runs = [*runs]
     for run in runs:
         number = run.number(metric.name)
         if number is None:
             absent[UNMEASURED if run.status == OK else run.status] += 1
         else:
             values[run.seed] = number
-    return Aggregate(values, absent)
+    ends = {run.seed: run.trains for run in runs}
+    known = all(end is not None for end in ends.values())
+    trained = frozenset(seed for seed, end in ends.items() if end) if known else None
+    return Aggregate(values, absent, trained=trained)
+
+
+@functools.cache
+def most_guessed(images: int, classes: int) -> float:
+    """Return the accuracy in percent that `GUESSES` of all guessers stay at or below."""
+    from scipy.stats import binom  # takes a while to load
+
+    return 100 * float(binom.ppf(GUESSES, images, 1 / classes)) / images
 
 
 def axes(suite: SuiteResults) -> list[str]:
@@ -274,6 +317,8 @@ def _suite(folder: Path, plan: Mapping[str, Any]) -> SuiteResults:
             known_fields(Reference, known, runs=frozenset(known["runs"]))
             for known in plan.get("references", ())
         ),
+        control=plan.get("control", DEFAULT_CONTROL),
+        margin=plan.get("margin"),
     )
 
 
