@@ -1,12 +1,28 @@
-"""Mean, spread, paired tests and Holm's correction against numbers worked out by hand."""
+"""Intervals, verdicts and pairing against numbers worked out by hand, tables and simulation."""
 
 import math
 
+import interval_coverage
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import dunnett, t, ttest_ind, ttest_rel
 
-from eibench.report.model.statistics import compare, deviation, holm, mean, paired_p
+from eibench.report.model.statistics import (
+    Difference,
+    Verdict,
+    deviation,
+    difference,
+    differences,
+    mean,
+    mean_interval,
+    pairing,
+    quantile,
+)
+from eibench.report.model.suite_results import most_guessed
+
+VALUES = st.lists(st.floats(0, 100), min_size=2, max_size=8)
 
 
 def sample(*values):
@@ -23,84 +39,167 @@ def test_too_few_numbers_have_no_mean_or_deviation():
     assert mean({}) is None
     assert deviation({}) is None
     assert deviation({0: 97.0}) is None
+    assert mean_interval({0: 97.0}) is None
 
 
-def test_paired_p():
-    # differences 1, 2, 3: mean 2, deviation 1, t = 2 sqrt(3), and with 2 degrees of freedom
-    # p = 1 - t / sqrt(2 + t^2)
-    t = 2 * math.sqrt(3)
-    p = paired_p(sample(11, 22, 33), sample(10, 20, 30))
-    assert p == pytest.approx(1 - t / math.sqrt(2 + t * t))
+def test_interval_of_a_mean():
+    # (1, 2, 3): deviation 1, error 1/sqrt(3), and t at 2 degrees of freedom is 4.3027
+    low, high = mean_interval(sample(1, 2, 3))
+    assert (low, high) == pytest.approx(
+        (2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), 1e-4
+    )
 
 
-def test_only_shared_seeds_are_paired():
-    left, right = {0: 11, 1: 22, 2: 33, 7: 1000}, {2: 30, 1: 20, 0: 10, 8: -1000}
-    assert paired_p(left, right) == paired_p(sample(11, 22, 33), sample(10, 20, 30))
-    two_shared = {0: 1.0, 1: 2.0, 2: 4.0}, {1: 1.0, 2: 2.0, 3: 3.0}
-    assert paired_p(*two_shared) is None
+def test_welch_by_hand():
+    # variances 1 and 4, n = 3: error sqrt(5/3); df = (1/3 + 4/3)^2 / ((1/9 + 16/9) / 2) = 50/17
+    found = difference(sample(10, 11, 12), sample(0, 2, 4))
+    assert found.mean == 9
+    assert found.error == pytest.approx(math.sqrt(5 / 3))
+    assert found.df == pytest.approx(50 / 17)
+    assert found.interval[0] == pytest.approx(9 - t.isf(0.025, 50 / 17) * math.sqrt(5 / 3))
+
+
+@given(VALUES, VALUES)
+def test_welch_is_scipys(a, b):
+    found = difference(sample(*a), sample(*b))
+    if found.interval is None or found.error < 1e-6:
+        return
+    known = ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert found.interval == pytest.approx((known.low, known.high), rel=1e-6, abs=1e-6)
+
+
+# two-sided 5 % points of Dunnett (1964), tables IIa: rivals, degrees of freedom, quantile
+TABLE = [(2, 5, 3.03), (3, 5, 3.29), (3, 20, 2.54), (5, 10, 2.99), (4, 20, 2.65), (4, 60, 2.51)]
+
+
+@pytest.mark.parametrize(("k", "df", "expected"), TABLE)
+def test_quantiles_are_those_of_dunnetts_tables(k, df, expected):
+    assert quantile(df, [0.5] * k) == pytest.approx(expected, abs=0.006)
+
+
+def test_pooled_intervals_are_scipys():
+    generator = np.random.default_rng(0)
+    groups = [generator.normal(size=n) + i for i, n in enumerate((5, 5, 4, 6))]
+    control, *rivals = (sample(*map(float, group)) for group in groups)
+    found = differences(control, dict(enumerate(rivals)), pooled=True)
+    known = dunnett(*groups[1:], control=groups[0], rng=1).confidence_interval()
+    for i, one in found.items():  # scipy integrates by sampling
+        assert one.interval == pytest.approx((known.low[i], known.high[i]), abs=5e-3)
+
+
+def test_intervals_of_several_lie_between_one_comparison_and_bonferroni():
+    control, rivals = sample(1, 2, 4), {"a": sample(2, 5, 3), "b": sample(9, 7, 5)}
+    together = differences(control, rivals)
+    for key, rival in rivals.items():
+        alone = difference(rival, control)
+        bonferroni = t.isf(0.0125, alone.df)
+        assert alone.critical < together[key].critical < bonferroni
+        assert together[key].mean == alone.mean
+
+
+def test_paired_by_hand():
+    # differences 1, 2, 3: mean 2, deviation 1
+    control, rival = {0: 10, 1: 20, 2: 30, 8: -1000}, {2: 33, 1: 22, 0: 11, 7: 1000}
+    found = differences(control, {"a": rival}, paired=True)["a"]
+    assert (found.mean, found.n, found.df) == (2, 3, 2)
+    assert found.error == pytest.approx(1 / math.sqrt(3))
+    p = ttest_rel([11, 22, 33], [10, 20, 30]).pvalue
+    assert 2 * t.sf(found.mean / found.error, found.df) == pytest.approx(p)
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "p"),
+    ("rival", "control"),
     [
-        ((97.1, 97.5, 96), (97.1, 97.5, 96), 1.0),
-        ((97.1, 97.5, 96), (96.1, 96.5, 95), 0.0),
-        ((0.1 + 0.2, 0.3, 0), (0.3, 0.3, 0), 1.0),  # zero up to rounding
-        ((0, 0, 0), (0, 0, 0), 1.0),
+        (sample(97.1, 97.5, 96), sample(97.1, 97.5, 96)),  # the same computation
+        (sample(10, 10, 10), sample(12, 12, 12)),  # no spread at all
+        (sample(10), sample(12)),  # one seed
+        (sample(0.1 + 0.2, 0.3), sample(0.3, 0.3)),  # equal but for rounding
     ],
 )
-def test_paired_p_of_equal_differences(a, b, p):
-    assert paired_p(sample(*a), sample(*b)) == p
+def test_nothing_is_said_without_a_spread(rival, control):
+    found = difference(rival, control)
+    assert found.interval is None or abs(found.mean) == 0
+    assert found.interval or found.verdict("higher", margin=1) == Verdict.UNDECIDED
 
 
-def test_holm():
-    # ascending 0.01, 0.03, 0.04 times 3, 2, 1 is 0.03, 0.06, 0.04, and the last may not fall
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@given(st.lists(st.floats(0, 1), max_size=8))
-def test_holm_only_raises_and_keeps_the_order(p_values):
-    adjusted = holm(p_values)
-    assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
-    by_p = [a for _, a in sorted(zip(p_values, adjusted, strict=True))]
-    assert by_p == sorted(by_p)
-
-
-def test_best_with_its_tie():
-    rivals = {"a": sample(90, 91, 92), "b": sample(90.5, 90.4, 92.5), "c": sample(80, 81.1, 82)}
-    found = compare(rivals, "higher")
-    assert found.best == {"a", "b"}
-    assert (found.tested, found.untested) == (2, 0)
-
-
-def test_lower_can_be_better():
-    assert compare({"a": sample(3, 3.1, 3.3), "b": sample(9, 9.3, 9.2)}, "lower").best == {"a"}
-
-
-def test_the_correction_counts_all_rivals():
-    # differences 2, 3, 4, 5: t = 3.5 / sqrt(5/3 / 4) = 5.42, and with 3 degrees of freedom
-    # p = 1 - 2/pi (angle + sin angle cos angle) at angle = atan(t / sqrt 3): 0.0123
-    strong, zero = sample(2, 3, 4, 5), sample(0, 0, 0, 0)
-    angle = math.atan(3.5 / math.sqrt(5 / 12) / math.sqrt(3))
-    p = 1 - 2 / math.pi * (angle + math.sin(angle) * math.cos(angle))
-    assert paired_p(strong, zero) == pytest.approx(p)
-    assert compare({"a": strong, "b": zero}, "higher").best == {"a"}
-    many = {"a": strong, **{f"b{i}": zero for i in range(5)}}
-    assert 5 * p > 0.05
-    assert compare(many, "higher").best == many.keys()
-
-
-def test_one_seed_has_a_best_and_no_test():
-    found = compare({"a": {0: 9.0}, "b": {0: 8.9}, "c": {0: 9.0}}, "higher")
-    assert found.best == {"a", "c"}
-    assert (found.tested, found.untested) == (0, 2)
+def test_samples_without_numbers_have_no_difference():
+    assert differences({}, {"a": sample(1, 2)}) == {}
+    assert differences(sample(1, 2), {"a": {}}) == {}
+    assert differences({0: 1.0}, {"a": {1: 2.0}}, paired=True) == {}
 
 
 @pytest.mark.parametrize(
-    "rivals",
-    [{}, {"a": sample(1, 2)}, {"a": {}, "b": sample(1)}, {"a": sample(1, 2), "b": sample(2, 1)}],
+    ("low", "high", "better", "verdict"),
+    [
+        (0.1, 3, "higher", Verdict.BETTER),
+        (0.1, 3, "lower", Verdict.WORSE),
+        (-3, -0.1, "higher", Verdict.WORSE),
+        (-3, -0.1, None, Verdict.LOWER),
+        (0.1, 3, None, Verdict.HIGHER),
+        (-0.9, 0.99, "higher", Verdict.EQUIVALENT),
+        (-0.9, 1.01, "higher", Verdict.UNDECIDED),
+        (-1.1, 0.5, "higher", Verdict.UNDECIDED),
+    ],
 )
-def test_nothing_stands_out(rivals):
-    assert compare(rivals, "higher").best == set()
+def test_verdicts(low, high, better, verdict):
+    found = Difference((low + high) / 2, 5, (high - low) / 4, 8, 2.0)
+    assert found.interval == pytest.approx((low, high))
+    assert found.verdict(better, margin=1) == verdict
+
+
+def test_without_a_margin_nothing_is_equivalent():
+    assert Difference(0.0, 5, 0.001, 8, 2.0).verdict("higher") == Verdict.UNDECIDED
+
+
+def spread(n, centre):
+    """Return n (even) numbers of mean `centre` and standard deviation 1."""
+    return sample(*[centre + x * math.sqrt((n - 1) / n) for x in (-1, 1) * (n // 2)])
+
+
+def test_needed_seeds_decide():
+    """With as many seeds as are named, of the same mean and spread, the verdict falls."""
+    n = difference(spread(4, 2.0), spread(4, 1.5)).needed()
+    n += n % 2
+    assert difference(spread(n, 2.0), spread(n, 1.5)).excludes_zero
+    assert not difference(spread(n - 2, 2.0), spread(n - 2, 1.5)).excludes_zero
+
+
+def test_needed_seeds_for_equivalence():
+    found = difference(sample(1.0, 2.0, 3.0), sample(1.0, 2.0, 3.01))
+    assert found.needed() is None  # some hundred thousand
+    # deviations 1: t sqrt(2/n) is 2.120 x 0.471 = 0.9994 at n = 9, 2.101 x 0.447 = 0.940 at 10
+    assert found.needed(margin=1) == 10
+
+
+def test_pairing_is_advised_where_seeds_correlate():
+    generator = np.random.default_rng(1)
+    shared = [{s: float(x) for s, x in enumerate(generator.normal(size=5))} for _ in range(12)]
+    alike = [({s: x + 0.1 * generator.normal() for s, x in one.items()}, one) for one in shared]
+    unlike = [({s: float(generator.normal()) for s in one}, one) for one in shared]
+    assert pairing(alike).helps
+    assert pairing(alike).correlation > 0.9
+    assert not pairing(unlike).helps
+    assert pairing(unlike[:2]) is None
+    # paired t at 4 degrees of freedom is 2.776, Welch's at 8 is 2.306
+    assert pairing(alike).least == pytest.approx(1 - (2.306 / 2.776) ** 2, abs=1e-3)
+
+
+def test_guesses():
+    # 360 images of ten classes: P(more than 54) = 0.00125, P(more than 55) = 0.0008
+    assert most_guessed(360, 10) == pytest.approx(100 * 55 / 360)
+    assert most_guessed(10_000, 10) == pytest.approx(10.94, abs=0.02)
+    assert most_guessed(20, 2) == 85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("spreads", ["all equal", "control's 3 times", "one rival's 3 times"])
+def test_intervals_and_verdicts_err_at_their_stated_rate(n, spreads):
+    repeats = 1000
+    rates = interval_coverage.simulate(n, interval_coverage.SPREADS[spreads], repeats)
+    error = 3 * math.sqrt(0.05 * 0.95 / repeats)  # of the simulation
+    assert 0.94 - error < rates.one < 0.97 + error
+    assert 0.94 - error < rates.table < 0.97 + error
+    assert rates.equivalent < 0.025 + error
+    if spreads == "all equal":
+        assert 0.95 - error < rates.pooled < 0.95 + error

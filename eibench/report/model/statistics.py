@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr
 from scipy.stats import t
@@ -29,11 +30,13 @@ MOST_SEEDS = 1000
 """Largest number of seeds that is named as one that would decide."""
 LEAST_PAIRS = 10
 """Degrees of freedom below which a correlation over seeds is not trusted."""
-NODES = 64
+NODES = 48
+"""Points of each integral behind a quantile: an error below 0.2 % from 2 degrees of freedom on."""
 K = TypeVar("K")
 Sample = Mapping[int, float]
 """A number for each seed."""
 Better = Literal["higher", "lower"] | None
+Array = npt.NDArray[np.float64]
 
 
 class Verdict(StrEnum):
@@ -211,19 +214,25 @@ def quantile(df: float, shared: Sequence[float]) -> float:
     low = float(t.isf(ALPHA / 2, df))
     if k == 1:
         return low
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    s = np.sqrt(chdtri(df, (1 - nodes) / 2) / df)[:, None, None]
-    z, normal = np.polynomial.hermite_e.hermegauss(NODES)
-    weight = weights[:, None] / 2 * normal / normal.sum()
+    level, z, weight = _nodes()
+    s = np.sqrt(chdtri(df, level) / df)[:, None, None]
     b = np.sqrt(np.minimum(shared, 1 - 1e-9))
     centre, scale = b * z[:, None], np.sqrt(1 - b * b)
 
     def miss(c: float) -> float:
         inside = ndtr((centre + c * s) / scale) - ndtr((centre - c * s) / scale)
-        return float((weight * inside.prod(axis=-1)).sum()) - (1 - ALPHA)
+        return float(np.vdot(weight, inside.prod(axis=-1))) - (1 - ALPHA)
 
     high = float(t.isf(ALPHA / 2 / k, df)) * 1.01
-    return low if miss(low) >= 0 else float(brentq(miss, low, high, xtol=1e-6))
+    return low if miss(low) >= 0 else float(brentq(miss, low, high, xtol=1e-5))
+
+
+@functools.cache
+def _nodes() -> tuple[Array, Array, Array]:
+    """Return nodes of Gauss quadrature over the level of s and over z, and their joint weights."""
+    level, weights = np.polynomial.legendre.leggauss(NODES)
+    z, normal = np.polynomial.hermite_e.hermegauss(NODES)
+    return (1 - level) / 2, z, weights[:, None] / 2 * normal / normal.sum()
 
 
 def mean_interval(sample: Sample) -> tuple[float, float] | None:
