@@ -61,6 +61,10 @@ def report(
         bool,
         typer.Option("--pooled", help="Intervals as if all methods had one variance."),
     ] = False,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="One table: each method against the control, all suites."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +89,7 @@ def report(
 
     folders = chosen_results(results)
     shape = (metric, field_names(rows), field_names(columns), against)
-    documents = make_documents(folders, *shape, pooled)
+    documents = make_documents(folders, *shape, pooled, summary)
     styled = out is None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if styled else WIDTH
     text = write(documents, form.value, width, styled)

@@ -21,6 +21,7 @@ from eibench.report.model.pivot import Pivot
 from eibench.report.model.result_table import result_document
 from eibench.report.model.search_document import search_document
 from eibench.report.model.search_results import Search, read_searches
+from eibench.report.model.summary import summary_document
 from eibench.report.writers import WIDTH, Format, write
 from eibench.results.metrics import find_metric
 from eibench.results.packing import results_digest
@@ -45,12 +46,16 @@ def make_documents(
     columns: Sequence[str] | None = None,
     against: str | None = None,
     pooled: bool = False,
+    summary: bool = False,
 ) -> list[Document]:
     """Return all that is reported of `results`; options and errors are those of `make_pivots`.
 
     Searches are left out where an option asks for a table of another shape, if there is any table.
+    A `summary` is one table over all suites.
     """
     pivots = make_pivots(results, metric, rows, columns, against, pooled)
+    if summary:
+        return [summary_document(pivots)]
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
     return documents(pivots, [] if shaped and pivots else read_searches(results))
 

@@ -137,7 +137,7 @@ def draw_confirmed(search: Search) -> Figure | None:
     found, metric = _confirmed(search), metric_of(search)
     if not found:
         return None
-    counts = sorted({one.bias.n for one in found})
+    counts = sorted({len(one.biases) for one in found})
     number = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     words = [
         f"confirmed: mean of {number} fresh seed{'s' * (counts[-1] > 1)}",

@@ -89,10 +89,9 @@ def _reference(suite: SuiteResults, layout: Layout, name: str | None) -> tuple[s
     if name is None:
         if field == ABLATION:
             return ABLATION, BASE
-        compared = METHOD in layout.fields and suite.kind == "train" and len(suite.methods) > 1
-        several = len({run.seed for run in suite.runs}) > 1
-        known = compared and several and suite.control in suite.methods
-        return (METHOD, suite.control) if known else None
+        several = len(suite.methods) > 1 and len({run.seed for run in suite.runs}) > 1
+        there = METHOD in layout.fields and suite.control in suite.methods
+        return (METHOD, suite.control) if several and there and suite.kind == "train" else None
     if field not in layout.fields:
         raise UserError(f"--against {name}: neither rows nor columns are methods or ablations")
     known = list(dict.fromkeys(str(run.value(field)) for run in suite.runs))

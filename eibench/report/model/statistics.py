@@ -289,5 +289,5 @@ def pairing(pairs: Iterable[tuple[Sample, Sample]]) -> Pairing | None:
 @functools.cache
 def _worth_pairing(n: int) -> float:
     """Return the correlation at which a paired interval of `n` seeds is as long as Welch's."""
-    paired, welch = t.isf(ALPHA / 2, [n - 1, 2 * n - 2])
-    return float(1 - (welch / paired) ** 2)
+    paired, welch = (float(t.isf(ALPHA / 2, df)) for df in (n - 1, 2 * n - 2))
+    return 1 - (welch / paired) ** 2
