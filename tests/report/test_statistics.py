@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import dunnett, t, ttest_ind, ttest_rel
 
+from eibench.report.model.cells import most_guessed
 from eibench.report.model.statistics import (
     Difference,
     Verdict,
@@ -20,7 +21,6 @@ from eibench.report.model.statistics import (
     pairing,
     quantile,
 )
-from eibench.report.model.suite_results import most_guessed
 
 VALUES = st.lists(st.floats(0, 100), min_size=2, max_size=8)
 

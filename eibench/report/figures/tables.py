@@ -27,8 +27,10 @@ from eibench.report.figures.style import (
     same_computation,
     style,
 )
-from eibench.report.model.pivot import Key, Pivot, build_pivot, choose_axes
-from eibench.report.model.suite_results import Aggregate, SuiteResults
+from eibench.report.model.cells import Aggregate
+from eibench.report.model.layout import Key, choose_axes
+from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.suite_results import SuiteResults
 from eibench.results.labels import show_value
 from eibench.results.metrics import Metric
 

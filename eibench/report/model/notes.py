@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Set
 
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD
+from eibench.report.model.cells import GUESSES, Run, Value
 from eibench.report.model.document import BEST, code
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.provenance import (
@@ -19,12 +20,9 @@ from eibench.report.model.provenance import (
     tuned_values,
     tuning_notes,
 )
-from eibench.report.model.suite_results import GUESSES, Run, SuiteResults, Value, is_numeric, varies
+from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
 from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
-
-SPLITS = "data.splits"
-"""Field of runs that says whether splits are drawn with the seed."""
 
 
 def footnotes(table: Pivot) -> list[str]:
@@ -163,7 +161,7 @@ def _split_notes(table: Pivot) -> Iterator[str]:
     (n,) = sizes
     errors = [100 * (p * (1 - p) / n) ** 0.5 for p in means]
     size = f"{n} test images: the binomial standard error of one run is up to {max(errors):.1f}"
-    if all(run.fields.get(SPLITS) == "by_seed" for run in runs):
+    if all(run.by_seed for run in runs):
         yield f"{size} points; splits are drawn with the seed, so spread and intervals hold it."
     else:
         yield f"{size} points; all runs share them, so spread and intervals do not hold it."

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from eibench.plan.options.data import BY_SEED
 from eibench.plan.suite import METHOD
+from eibench.report.model.cells import Run
 from eibench.report.model.document import code
 from eibench.report.model.search_results import (
     Search,
@@ -21,7 +22,7 @@ from eibench.report.model.search_results import (
     read_search,
     spent,
 )
-from eibench.report.model.suite_results import Run, SuiteResults
+from eibench.report.model.suite_results import SuiteResults
 from eibench.results.labels import counted, machine_label, show_setting, stated
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
@@ -99,8 +100,7 @@ def _mixed_data(runs: Sequence[Run]) -> Iterator[str]:
         if "data_digest" in run.result:
             parts = ("data", "timesteps")  # recordings are binned into T frames
             fields = {k: v for k, v in run.fields.items() if k.partition(".")[0] in parts}
-            by_seed = any(k.endswith(".splits") and v == BY_SEED for k, v in fields.items())
-            key = repr((fields, run.seed if by_seed else None))
+            key = repr((fields, run.seed if run.by_seed else None))
             digests.setdefault(key, set()).add(run.result["data_digest"])
     if any(len(found) > 1 for found in digests.values()):
         yield "MIXED DATA: runs of one data set were trained on different images."
@@ -176,8 +176,12 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
 
 
 def _of_runs(suite: SuiteResults, tuning: Path) -> Iterator[str]:
-    """Yield a note on the runs that each method had in an ordinary suite."""
-    counts = Counter(run["fields"][METHOD] for run in read_plan(tuning)["runs"])
+    """Yield a note on the runs that each method had in an ordinary suite, in networks that this
+    suite has too, if there are any."""
+    known = [run["fields"] for run in read_plan(tuning)["runs"]]
+    networks = {_network(run.fields) for run in suite.runs}
+    alike = [fields for fields in known if _network(fields) in networks]
+    counts = Counter(fields[METHOD] for fields in alike or known)
     numbers = {method: counts.get(method, 0) for method in suite.methods}
     start = f"er-method values were found in {code(str(suite.tuned_by))}"
     if len(set(numbers.values())) == 1 and all(numbers.values()):
@@ -185,6 +189,13 @@ def _of_runs(suite: SuiteResults, tuning: Path) -> Iterator[str]:
         return
     listed = ", ".join(f"{code(method)} {n or 'none'}" for method, n in numbers.items())
     yield f"UNEQUAL TUNING: p{start} with unlike numbers of runs: {listed}."
+
+
+def _network(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return all that is said of the network."""
+    return tuple(
+        (key, repr(fields[key])) for key in sorted(fields) if key.partition(".")[0] == "model"
+    )
 
 
 def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:

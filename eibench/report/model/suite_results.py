@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +10,9 @@ from typing import Any, TypeVar
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
-from eibench.results.metrics import Metric
+from eibench.report.model.cells import Run, Value
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
-    INTERRUPTED,
-    MISSING,
-    OK,
     SEARCH,
     RunFolder,
     kind_of,
@@ -26,64 +20,7 @@ from eibench.results.store import (
     recorded_runs,
 )
 
-GUESSES = 0.999
-"""Share of guessers that a run must beat to count as one that trains."""
-UNMEASURED = "not_measured"
-"""Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 T = TypeVar("T")
-Value = str | float | bool | None
-"""A field's value; None where the run has no such field."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A planned run: its fields, how it ended, its numbers, and what computed it."""
-
-    run_id: str
-    fields: Mapping[str, Any]
-    status: str
-    reason: str
-    result: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    """Empty while the run has no record."""
-    layers: Sequence[Mapping[str, Any]] = ()
-    """A probe's layers in forward order."""
-
-    @property
-    def seed(self) -> int:
-        """The seed, over which a cell's mean is taken."""
-        return int(self.fields["seed"])
-
-    @property
-    def failed(self) -> bool:
-        """True if it ended without a result; a run that has not ended did not fail."""
-        return self.status not in (OK, MISSING, INTERRUPTED)
-
-    @property
-    def trains(self) -> bool | None:
-        """True if more test images are right than `GUESSES` of all guesses reach; False for failed
-        runs, None where the record does not tell."""
-        if self.failed:
-            return False
-        images, classes = self.result.get("test_images"), self.result.get("classes")
-        accuracy = self.number("test_accuracy")
-        if accuracy is None or not images or not classes:
-            return None
-        return accuracy > most_guessed(int(images), int(classes))
-
-    def number(self, metric: str) -> float | None:
-        """Return the metric; None for runs that are not ok, and where it was not measured."""
-        number = self.result.get(metric) if self.status == OK else None
-        return None if number is None else float(number)
-
-    def value(self, field: str) -> Value:
-        """Return the field's value in a form that can be a key."""
-        value = self.fields.get(field)
-        return value if isinstance(value, str | int | float | None) else str(value)
-
-    def values(self, fields: Iterable[str]) -> tuple[Value, ...]:
-        """Return the values of several fields."""
-        return tuple(self.value(field) for field in fields)
 
 
 @dataclass(frozen=True)
@@ -138,111 +75,6 @@ class SuiteResults:
     def methods(self) -> list[str]:
         """Labels of the unchanged runs' methods, in the plan's order."""
         return list(dict.fromkeys(run.fields["method"] for run in self.unchanged))
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The runs of one cell, which differ in nothing but their seed."""
-
-    values: Mapping[int, float]
-    """The metric by seed, of the runs that have it."""
-    absent: Mapping[str, int]
-    """Number of the other runs, by status."""
-    best: bool = False
-    trained: frozenset[int] | None = None
-    """Seeds whose run trains; None where that is not known of every run."""
-
-    @property
-    def n(self) -> int:
-        """Runs behind the mean."""
-        return len(self.values)
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over seeds; None without numbers."""
-        return statistics.fmean(self.values.values()) if self.values else None
-
-    @property
-    def deviation(self) -> float | None:
-        """Sample standard deviation over seeds; None for n < 2."""
-        return statistics.stdev(self.values.values()) if self.n > 1 else None
-
-    @property
-    def missing(self) -> int:
-        """Runs that have not ended."""
-        return self.absent.get(MISSING, 0) + self.absent.get(INTERRUPTED, 0)
-
-    @property
-    def unmeasured(self) -> int:
-        """Runs that ended well and lack this metric."""
-        return self.absent.get(UNMEASURED, 0)
-
-    @property
-    def failed(self) -> int:
-        """Runs that ended without a result."""
-        return sum(self.absent.values()) - self.missing - self.unmeasured
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The numbers as plain values."""
-        numbers = {"mean": self.mean, "std": self.deviation, "n": self.n}
-        trained = None if self.trained is None else len(self.trained)
-        counts = {"failed": self.failed, "missing": self.missing, "trained": trained}
-        return {**numbers, **counts}
-
-    def number(self, metric: Metric) -> str:
-        """Return `97.2 ± 0.3`, or without the spread where there is none."""
-        assert self.mean is not None
-        spread = "" if self.deviation is None else f" ± {metric.show(self.deviation)}"
-        return metric.show(self.mean) + spread
-
-    def remark(self, metric: Metric, planned: int) -> str:
-        """Return `(n=2, 1 diverged)` where fewer than `planned` runs have the number, and
-        `(3 of 5 train: 97.9)` where some do not train."""
-        absent = [f"{count} {_absence(s, metric)}" for s, count in self.absent.items()]
-        parts = [] if self.n == planned else [f"n={self.n}", *absent]
-        if metric.unit == "%" and self.trained is not None and len(self.trained) < planned:
-            parts.append(f"{len(self.trained)} of {planned} train{self._of_trained(metric)}")
-        return f"({', '.join(parts)})" if parts else ""
-
-    def _of_trained(self, metric: Metric) -> str:
-        """Return the mean of the seeds that train, where it says more than the mean of all."""
-        values = [self.values[seed] for seed in self.trained or () if seed in self.values]
-        more = 0 < len(values) < self.n
-        return f": {metric.show(statistics.fmean(values))}" if more else ""
-
-    def reasons(self, metric: Metric) -> str:
-        """Return `diverged (2), missing (1)`, in place of a number."""
-        return ", ".join(f"{_absence(s, metric)} ({count})" for s, count in self.absent.items())
-
-
-def _absence(status: str, metric: Metric) -> str:
-    return metric.unmeasured if status == UNMEASURED else status.replace("_", " ")
-
-
-def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
-    """Return the metric of runs that differ in their seed alone."""
-    values: dict[int, float] = {}
-    absent: Counter[str] = Counter()
-    runs = [*runs]
-    for run in runs:
-        number = run.number(metric.name)
-        if number is None:
-            absent[UNMEASURED if run.status == OK else run.status] += 1
-        else:
-            values[run.seed] = number
-    ends = {run.seed: run.trains for run in runs}
-    known = all(end is not None for end in ends.values())
-    trained = frozenset(seed for seed, end in ends.items() if end) if known else None
-    return Aggregate(values, absent, trained=trained)
-
-
-@functools.cache
-def most_guessed(images: int, classes: int) -> float:
-    """Return the accuracy in percent that `GUESSES` of all guessers stay at or below."""
-    from scipy.stats import binom  # takes a while to load
-
-    return 100 * float(binom.ppf(GUESSES, images, 1 / classes)) / images
 
 
 def axes(suite: SuiteResults) -> list[str]:
