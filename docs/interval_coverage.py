@@ -24,7 +24,7 @@ SPREADS = {
     "1, 1, 3, 9": (1.0, 1.0, 3.0, 9.0),
 }
 """Standard deviations of the control and three rivals."""
-REPEATS = 20_000
+REPEATS = 4_000
 
 
 @dataclass(frozen=True)
