@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from eibench.report.model.statistics import ALPHA, Verdict, differences
+from eibench.results.statistics import ALPHA, Verdict, differences
 
 SPREADS = {
     "all equal": (1.0, 1.0, 1.0, 1.0),

@@ -15,17 +15,16 @@ from hypothesis import strategies as st
 from scipy.stats import t, ttest_1samp
 
 from eibench.report.figures.draw import make_figures
-from eibench.report.figures.tables import caption, draw_table
+from eibench.report.figures.tables import caption, choose_axes, draw_table
 from eibench.report.make import render
-from eibench.report.model.cells import Run
 from eibench.report.model.layers import make_pivots
-from eibench.report.model.layout import Layout, choose_axes, choose_layout
 from eibench.report.model.notes import footnotes
-from eibench.report.model.pivot import build_pivot
-from eibench.report.model.statistics import difference, half_width
+from eibench.report.model.pivot import Layout, build_pivot, choose_layout
 from eibench.report.model.suite_results import SuiteResults, read_suites
+from eibench.results.cells import Run
 from eibench.results.frame import load_results
 from eibench.results.metrics import METRICS
+from eibench.results.statistics import difference, half_width
 
 HARD = {"neuron": {"reset": "hard"}}
 SLOW = {"neuron": {"tau": 4.0}}

@@ -12,8 +12,7 @@ from eibench.report.figures.axes import FieldAxis, doubling
 from eibench.report.figures.draw import make_figures
 from eibench.report.figures.series import series_of
 from eibench.report.figures.style import COLOURS, SOLID, write_around
-from eibench.report.figures.tables import caption, draw_table
-from eibench.report.model.layout import choose_axes
+from eibench.report.figures.tables import caption, choose_axes, draw_table
 from eibench.report.model.pivot import build_pivot
 from eibench.report.model.suite_results import read_suites
 from eibench.results.metrics import METRICS

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from eibench.errors import UserError
-from eibench.report.model.layout import Layout, choose_axes, choose_layout
+from eibench.report.figures.tables import choose_axes
+from eibench.report.model.pivot import Layout, choose_layout
 from eibench.report.model.suite_results import axes, read_suites
 
 

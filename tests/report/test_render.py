@@ -8,8 +8,8 @@ import re
 import pytest
 
 from eibench.report.make import render
-from eibench.report.model.cells import Aggregate
 from eibench.report.model.layers import make_pivots
+from eibench.results.cells import Aggregate
 from eibench.results.metrics import METRICS
 
 TEXT = """\

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from eibench.plan import Override, load_plan
-from eibench.report.model.layout import choose_layout
-from eibench.report.model.pivot import build_pivot
+from eibench.report.model.pivot import build_pivot, choose_layout
 from eibench.report.model.suite_results import read_suite
 from eibench.results.metrics import METRICS
 from eibench.results.plan_file import write_plan

@@ -32,11 +32,10 @@ from eibench.report.figures.style import (
     same_computation,
     style,
 )
-from eibench.report.model.cells import Aggregate
 from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
-from eibench.report.model.layout import Key, Layout, remaining_axes
-from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
 from eibench.report.model.suite_results import SuiteResults
+from eibench.results.cells import Aggregate
 from eibench.results.metrics import LAYER_METRICS, Metric, find_metric
 
 MAP_DECADES = 6

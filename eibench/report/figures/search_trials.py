@@ -31,8 +31,8 @@ from eibench.report.model.search_results import (
     confirmations,
     state,
 )
-from eibench.report.model.statistics import Sample, mean_interval
 from eibench.results.metrics import Metric
+from eibench.results.statistics import Sample, mean_interval
 
 LOOKS: dict[str, dict[str, Any]] = {
     COMPLETE: {"marker": "o", "s": 20, "color": COLOURS[0], "linewidths": 0},

@@ -8,8 +8,7 @@ from typing import Any
 
 from eibench.plan.suite import METHOD
 from eibench.report.figures.style import COLOURS, LINES, MARKERS, OVER, SOLID
-from eibench.report.model.layout import Key
-from eibench.report.model.pivot import Pivot
+from eibench.report.model.pivot import Key, Pivot
 from eibench.results.labels import show_field, show_value
 
 

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from eibench.errors import UserError, printable, shorten
-from eibench.report.model.cells import Run
 from eibench.report.model.suite_results import SuiteResults
+from eibench.results.cells import Run
 from eibench.results.labels import machine_label
 from eibench.results.store import write_atomic
 

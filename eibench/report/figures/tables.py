@@ -10,11 +10,13 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eibench.plan.suite import ABLATION, BASE
+from eibench.errors import UserError
+from eibench.plan.suite import ABLATION, BASE, METHOD
 from eibench.report.figures.axes import FieldAxis, end_at_percent, name_rows
 from eibench.report.figures.series import Series, facet_words, facets_of, series_of
 from eibench.report.figures.style import (
@@ -27,10 +29,9 @@ from eibench.report.figures.style import (
     same_computation,
     style,
 )
-from eibench.report.model.cells import Aggregate
-from eibench.report.model.layout import Key, choose_axes
-from eibench.report.model.pivot import Pivot, build_pivot
-from eibench.report.model.suite_results import SuiteResults
+from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, check_fields, remaining_axes
+from eibench.report.model.suite_results import SuiteResults, axes as suite_axes, is_numeric, varies
+from eibench.results.cells import Aggregate
 from eibench.results.labels import show_value
 from eibench.results.metrics import Metric
 
@@ -55,6 +56,34 @@ def draw_results(
     field, layout = choose_axes(suite, x, by)
     figure = draw_table(build_pivot(suite, metric, layout), field)
     return figure, field, field is None and ABLATION not in layout.fields
+
+
+def choose_axes(
+    suite: SuiteResults, x: str | None = None, by: Sequence[str] | None = None
+) -> tuple[str | None, Layout]:
+    """Return a figure's x field, and a layout: series are rows, panels by x are columns.
+
+    Without `x` it is the first axis that holds numbers, or None where there is no such axis, or
+    where rows are ablations: these are drawn as differences.
+
+    Raises:
+        UserError: a field that no run has, one that is listed twice, or an `x` without numbers.
+    """
+    rows = [ABLATION if ABLATION in suite_axes(suite) else METHOD] if by is None else list(by)
+    check_fields(suite, "--by", rows)
+    if x is None and rows != [ABLATION]:
+        numeric = (a for a in suite_axes(suite) if a not in rows and is_numeric(suite.runs, a))
+        x = next(numeric, None)
+    elif x is not None:
+        check_fields(suite, "--x", [x])
+        if not is_numeric(suite.runs, x):
+            raise UserError(f"--x {x}: not a number in every run of {suite.name}")
+        if x in rows:
+            raise UserError(f"{x} is in both --x and --by")
+    last = [] if x is None else [x]
+    panels = [a for a in remaining_axes(suite, [*rows, *last]) if varies(suite.runs, a, last)]
+    layout = Layout(tuple(rows), (*panels, *last))
+    return x, replace(layout, reference=(ABLATION, BASE) if ABLATION in layout.fields else None)
 
 
 @style()

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from eibench.errors import UserError
-from eibench.report.model.cells import Run
-from eibench.report.model.layout import Layout, check_fields, choose_layout
-from eibench.report.model.pivot import Pivot, build_pivot
+from eibench.report.model.pivot import Layout, Pivot, build_pivot, check_fields, choose_layout
 from eibench.report.model.suite_results import SuiteResults, read_suites
+from eibench.results.cells import Run
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 
 LAYER = "layer"

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Set
 
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD
-from eibench.report.model.cells import GUESSES, Run, Value
 from eibench.report.model.document import BEST, code
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.provenance import (
@@ -21,6 +20,7 @@ from eibench.report.model.provenance import (
     tuning_notes,
 )
 from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
+from eibench.results.cells import GUESSES, Run, Value
 from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 

@@ -1,17 +1,133 @@
-"""A metric of a suite, pivoted: rows by columns of means over seeds, compared with a control."""
+"""A metric of a suite, pivoted: rows by columns of means over seeds, compared with a control.
+
+By default ablations are rows, or methods in a suite without ablations, and the suite's other axes
+are columns, save training fields that a method determines: a learning rate for each method is not a
+column but a footnote.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from eibench.errors import UserError
-from eibench.plan.suite import ABLATION, METHOD
-from eibench.report.model.cells import Aggregate, Run, Value, aggregate
-from eibench.report.model.layout import Key, Layout, Place
-from eibench.report.model.statistics import Difference, Pairing, Verdict, differences, pairing
-from eibench.report.model.suite_results import SuiteResults, axes, is_numeric
+from eibench.errors import UserError, did_you_mean
+from eibench.plan.suite import ABLATION, BASE, METHOD, NOTHING
+from eibench.report.model.suite_results import SuiteResults, axes, is_numeric, varies
+from eibench.results.cells import Aggregate, Run, Value, aggregate
 from eibench.results.metrics import Metric
+from eibench.results.statistics import Difference, Pairing, Verdict, differences, pairing
+
+Key = tuple[Value, ...]
+"""Values of the row fields, or of the column fields."""
+Place = tuple[Key, Key]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Fields of the rows and of the columns, outermost first."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    reference: tuple[str, Value] | None = None
+    """Field and value of the control: the cells to which all others have their difference.
+
+    None: there are no differences.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields; together with the seed they must determine a run."""
+        return (*self.rows, *self.columns)
+
+    def base_of(self, row: Key, column: Key) -> Place:
+        """Return the place of the control under the same other conditions."""
+        assert self.reference is not None
+        key, name = self.reference
+        pairs = list(zip(self.fields, (*row, *column), strict=True))
+        values = tuple(name if field == key else value for field, value in pairs)
+        return values[: len(row)], values[len(row) :]
+
+
+def choose_layout(
+    suite: SuiteResults,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    against: str | None = None,
+) -> Layout:
+    """Return the layout asked for, the rest filled in from the suite's axes.
+
+    Raises:
+        UserError: a field that no run has, one that is listed twice, or nothing called `against`.
+    """
+    check_fields(suite, "--rows", rows or ())
+    check_fields(suite, "--columns", columns or ())
+    if rows is None:
+        rows = _default_rows(suite, columns or ())
+    if columns is None:
+        columns = remaining_axes(suite, rows)
+    for field in rows:
+        if field in columns:
+            raise UserError(f"{field} is in both --rows and --columns")
+    layout = Layout(tuple(rows), tuple(columns))
+    return replace(layout, reference=_reference(suite, layout, against))
+
+
+def _reference(suite: SuiteResults, layout: Layout, name: str | None) -> tuple[str, Value] | None:
+    """Return the field and value of the control: what is asked for, else of ablations the base,
+    else the suite's control where a suite that trains has it under several seeds."""
+    if name == NOTHING:
+        return None
+    field = ABLATION if ABLATION in layout.fields else METHOD
+    if name is None:
+        if field == ABLATION:
+            return ABLATION, BASE
+        several = len(suite.methods) > 1 and len({run.seed for run in suite.runs}) > 1
+        there = METHOD in layout.fields and suite.control in suite.methods
+        return (METHOD, suite.control) if several and there and suite.kind == "train" else None
+    if field not in layout.fields:
+        raise UserError(f"--against {name}: neither rows nor columns are methods or ablations")
+    known = list(dict.fromkeys(str(run.value(field)) for run in suite.runs))
+    if name not in known:
+        hint = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
+        raise UserError(f"--against {name}: no {field} of {suite.name}; {hint}")
+    return field, name
+
+
+def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> None:
+    """Refuse fields that no run of the suite has, and repeats."""
+    known = list(dict.fromkeys(field for run in suite.runs for field in run.fields))
+    for i, field in enumerate(fields):
+        if field not in known:
+            vary = ", ".join(f for f in known if varies(suite.runs, f))
+            hint = f"fields that vary: {vary}{did_you_mean(field, known)}"
+            raise UserError(f"{option} {field}: no run of {suite.name} has this field; {hint}")
+        if field in fields[:i]:
+            raise UserError(f"{option}: {field} is listed twice")
+
+
+def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
+    """Return the suite's axes other than `fixed` fields.
+
+    Without training fields that those, the method and the axes before them determine: a learning
+    rate for each method, or for each method and batch size.
+    """
+    left = [axis for axis in axes(suite) if axis not in fixed]
+    known = [*fixed, *(METHOD for axis in left if axis == METHOD)]
+    kept: list[str] = []
+    for axis in left:
+        if not axis.startswith("train.") or varies(suite.runs, axis, [*known, *kept]):
+            kept.append(axis)
+    return kept
+
+
+def _default_rows(suite: SuiteResults, columns: Sequence[str]) -> list[str]:
+    """Return ablations, else methods where they vary, else the first axis."""
+    left = [axis for axis in axes(suite) if axis not in columns]
+    if ABLATION in left:
+        return [ABLATION]
+    if METHOD not in columns and (METHOD in left or not left):
+        return [METHOD]
+    return left if columns else left[:1]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from eibench.plan.suite import METHOD
-from eibench.report.model.cells import Run
 from eibench.report.model.document import code
 from eibench.report.model.search_results import (
     Search,
@@ -23,6 +22,7 @@ from eibench.report.model.search_results import (
     spent,
 )
 from eibench.report.model.suite_results import SuiteResults
+from eibench.results.cells import Run
 from eibench.results.labels import counted, machine_label, show_setting, stated
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan

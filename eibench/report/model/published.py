@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from eibench.plan.suite import METHOD
-from eibench.report.model.cells import Aggregate, Run
 from eibench.report.model.document import NO_CELL, Cell, Column, Table, fixed
-from eibench.report.model.layout import Place
-from eibench.report.model.pivot import Pivot
+from eibench.report.model.pivot import Pivot, Place
 from eibench.report.model.suite_results import Reference
+from eibench.results.cells import Aggregate, Run
 from eibench.results.labels import field_words, show_field, show_value
 
 TITLE = "Published numbers"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from eibench.report.model.cells import UNMEASURED
 from eibench.report.model.document import NO_CELL, Cell, Column, Document, Table, fixed
-from eibench.report.model.layout import Key, Place
 from eibench.report.model.notes import footnotes
-from eibench.report.model.pivot import Pivot
+from eibench.report.model.pivot import Key, Pivot, Place
 from eibench.report.model.published import published_table, published_values
-from eibench.report.model.statistics import MOST_SEEDS, Verdict
+from eibench.results.cells import UNMEASURED
 from eibench.results.labels import field_words, show_field, show_value
+from eibench.results.statistics import MOST_SEEDS, Verdict
 
 
 def result_document(pivot: Pivot) -> Document:

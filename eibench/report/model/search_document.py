@@ -7,7 +7,6 @@ from typing import Any
 
 from eibench.plan.suite import METHOD
 from eibench.report.model import search_notes
-from eibench.report.model.cells import Aggregate
 from eibench.report.model.document import (
     FIXED,
     NO_CELL,
@@ -32,6 +31,7 @@ from eibench.report.model.search_results import (
     state,
 )
 from eibench.report.model.search_values import search_values, trial_records
+from eibench.results.cells import Aggregate
 from eibench.results.labels import field_words, key_words, show_setting, show_value
 from eibench.results.metrics import Metric, find_metric
 

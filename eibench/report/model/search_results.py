@@ -13,8 +13,8 @@ from typing import Any
 
 from eibench.errors import UserError
 from eibench.plan.suite import METHOD
-from eibench.report.model.cells import Aggregate, Run, Value, aggregate
 from eibench.report.model.suite_results import SuiteResults, known_fields, read_run, read_suite
+from eibench.results.cells import Aggregate, Run, Value, aggregate
 from eibench.results.metrics import METRICS, Metric, find_metric
 from eibench.results.paths import has_plan, suite_folders
 from eibench.results.store import SEARCH, kind_of, read_plan

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
-from eibench.report.model.cells import Run, Value
+from eibench.results.cells import Run, Value
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
     SEARCH,

@@ -15,9 +15,9 @@ import numpy as np
 
 from eibench.errors import UserError
 from eibench.plan.suite import METHOD
-from eibench.report.model.cells import Aggregate
 from eibench.report.model.document import Cell, Column, Document, Table, code, fixed, text_cells
 from eibench.report.model.pivot import Pivot
+from eibench.results.cells import Aggregate
 
 RESAMPLES = 5000
 TITLE = "Summary over suites"

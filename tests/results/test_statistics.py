@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import dunnett, t, ttest_ind, ttest_rel
 
-from eibench.report.model.cells import most_guessed
-from eibench.report.model.statistics import (
+from eibench.results.cells import most_guessed
+from eibench.results.statistics import (
     Difference,
     Verdict,
     deviation,
