@@ -30,7 +30,8 @@ from eibench.report.figures.style import (
     style,
 )
 from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, check_fields, remaining_axes
-from eibench.report.model.suite_results import SuiteResults, axes as suite_axes, is_numeric, varies
+from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
+from eibench.report.model.suite_results import axes as suite_axes
 from eibench.results.cells import Aggregate
 from eibench.results.labels import show_value
 from eibench.results.metrics import Metric
