@@ -19,9 +19,12 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from eibench.cli import app
+from eibench.plan.claims import Claim, read_claims
 from eibench.plan.options import CHOICES, LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import NUMBERS, PROBE, SECTIONS
+from eibench.report.model.claim_results import PASS
+from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.profile import profile_document
 from eibench.report.writers import write
 
@@ -68,6 +71,23 @@ def search() -> None:
     """Print every key of a suite's `search`."""
     _section("search", SearchFile)
     _section("search.space.KEY", SearchParameter)
+
+
+def claim() -> None:
+    """Print every key of a claim."""
+    _section("claims", Claim)
+
+
+def claims(*names: str) -> None:
+    """Print the sentences of claims, by their groups or ids, as a list; all of them must hold."""
+    known = [(c, {c.claim.id, c.claim.group}) for c in read_claims(Path("claims.yaml"))]
+    assert set(names) <= set().union(*(labels for _, labels in known)), names
+    chosen = [located for located, labels in known if labels & set(names)]
+    cog.outl()
+    for result in ClaimEvidence([Path("results/evidence")]).decide(chosen):
+        assert result.status == PASS, (result.claim.id, result.status, result.reasons)
+        cog.outl(f"- {result.sentence}")
+    cog.outl()
 
 
 def _section(name: str, cls: type[Options]) -> None:

@@ -35,6 +35,7 @@ from eibench.cli.search import search
 from eibench.cli.show import show
 from eibench.cli.speed import speed
 from eibench.cli.tables import tables
+from eibench.cli.verify import verify
 from eibench.errors import UserError, printable, shorten
 from eibench.plan import plugins
 from eibench.version import __version__
@@ -130,6 +131,7 @@ app.command()(search)
 app.command()(report)
 app.command()(plot)
 app.command()(tables)
+app.command()(verify)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
 app.add_typer(results_app, name="results")

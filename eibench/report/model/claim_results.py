@@ -1,0 +1,132 @@
+"""Results of claims: the numbers of each cell, a status, and the sentence with numbers.
+
+A claim passes if all of its cells do; otherwise the worst status counts: `FAIL`, then `MISSING`,
+then `UNDECIDED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from eibench.plan.claims import Blank, Claim, fill
+from eibench.plan.suite import METHOD
+from eibench.results.metrics import Metric
+
+PASS, UNDECIDED, MISSING, FAIL = "PASS", "UNDECIDED", "MISSING", "FAIL"
+STATUSES = (PASS, UNDECIDED, MISSING, FAIL)
+"""From best to worst."""
+AGREES, DIFFERS, ABSENT = "agrees", "differs", "absent"
+UNKNOWN = "?"
+"""Stands in a text for a number that does not exist."""
+Number = float | int | None
+Decision = tuple[str, str]
+"""Status, and the reason of every status but `PASS`."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Numbers of one cell of a claim, and what they decide."""
+
+    status: str
+    reason: str = ""
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The numbers as a text shows them, by the name of a blank."""
+    samples: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    """Numbers by seed of the cell's runs, under ``, and of the control's, under `control`."""
+    environments: Sequence[Mapping[str, Any]] = ()
+    """Machines and versions of these runs."""
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """Claim with the results of its cells."""
+
+    claim: Claim
+    cells: Mapping[str, CellResult]
+    metric: Metric | None = None
+    """None for profiles, and where there are no results."""
+
+    @property
+    def status(self) -> str:
+        """The worst status of the cells."""
+        return max((cell.status for cell in self.cells.values()), key=STATUSES.index)
+
+    @cached_property
+    def sentence(self) -> str:
+        """The claim's text with its numbers."""
+
+        def text_of(blank: Blank) -> str:
+            return self.cells[blank.cell].texts.get(blank.number, UNKNOWN)
+
+        return fill(self.claim, text_of)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reason of each cell that does not pass, after its name if there are several."""
+        several = len(self.cells) > 1
+        return [
+            f"{name}: {cell.reason}" if several else cell.reason
+            for name, cell in self.cells.items()
+            if cell.status != PASS
+        ]
+
+    @property
+    def environments(self) -> Iterator[Mapping[str, Any]]:
+        """Machines and versions of all runs."""
+        for cell in self.cells.values():
+            yield from cell.environments
+
+
+def decide_number(claim: Claim, number: float, text: str) -> Decision:
+    """Decide a number without an interval; the bound itself satisfies the relation."""
+    least, most = claim.region
+    if claim.relation == "any" or least <= number <= most:
+        return PASS, ""
+    return FAIL, f"{text}, and the claim is {claim.relation_words}"
+
+
+def absent_result(claim: Claim, reason: str) -> ClaimResult:
+    """Return the result of a claim whose suite or profile is not there."""
+    return ClaimResult(claim, dict.fromkeys(claim.cells, CellResult(MISSING, reason)))
+
+
+def profile_result(claim: Claim, profile: Mapping[str, Any]) -> ClaimResult:
+    """Decide a claim about the cost of a training step."""
+    control = str((claim.control or {})[METHOD])
+    names = {name: str(fields[METHOD]) for name, fields in claim.cells.items()}
+    cells = {name: _profile_cell(claim, profile, row, control) for name, row in names.items()}
+    return ClaimResult(claim, cells)
+
+
+def _profile_cell(claim: Claim, profile: Mapping[str, Any], name: str, base: str) -> CellResult:
+    rows = {row["name"]: row for row in profile["rows"]}
+    for method in (name, base):
+        if method not in rows:
+            return CellResult(MISSING, f"no row {method} in the profile {claim.profile}")
+    number = _profile_ratio(claim, rows[name], rows[base], profile["reference"])
+    if number is None:
+        return CellResult(MISSING, f"the profile {claim.profile} has no {claim.metric} of both")
+    text = f"{number:.2f}"
+    machines = [{**profile["environment"], "device": profile["device"]}]
+    decision = decide_number(claim, number, f"ratio {text}")
+    return CellResult(*decision, {"ratio": number}, {"ratio": text}, environments=machines)
+
+
+def _profile_ratio(
+    claim: Claim, row: Mapping[str, Any], base: Mapping[str, Any], reference: str
+) -> float | None:
+    """Return a method's cost over that of the control.
+
+    Times over the profile's reference are the median over turns, as `eibench profile` prints them;
+    other times are divided median by median.
+    """
+    if claim.metric == "peak_memory":
+        peaks = row.get("peak_mib"), base.get("peak_mib")
+        return None if None in peaks else float(peaks[0] / peaks[1])  # type: ignore[operator]
+    if base["name"] == reference and row.get("ratio") is not None:
+        return float(row["ratio"])
+    return float(row["step_seconds"]["median"] / base["step_seconds"]["median"])
