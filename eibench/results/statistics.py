@@ -165,9 +165,10 @@ def _errors(
         if len(sample) > 1 and len(control) > 1:
             ours = statistics.variance(sample.values()) / len(sample)
             theirs = statistics.variance(control.values()) / len(control)
-            if ours + theirs > 0:
-                below = ours**2 / (len(sample) - 1) + theirs**2 / (len(control) - 1)
-                found[key] = _error(ours, theirs, (ours + theirs) ** 2 / below)
+            if (total := ours + theirs) > 0:  # shares of it, whose squares are neither 0 nor inf
+                a, b = ours / total, theirs / total
+                below = a * a / (len(sample) - 1) + b * b / (len(control) - 1)
+                found[key] = _error(ours, theirs, 1 / below)
     return found
 
 
