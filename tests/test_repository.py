@@ -254,16 +254,17 @@ def test_rates_of_the_quickstart_won_the_search_at_its_depth():
 
 
 def test_rates_of_residual_networks_won_their_search():
-    best = searched_methods("balanced_resnet_rates")
+    best = searched_methods("balanced_resnet_rates", depth=50)
     runs = load_plan(ROOT / "suites" / "balanced_resnet.yaml", []).runs
     rates = {(run.method, run.spec.train.lr) for run in runs if run.method in best}
     assert rates == set(best.items())
     assert set(best.index) == {"ei-balanced-relay0.0", "batchnorm"}
 
 
-def searched_methods(suite: str = "methods_search") -> pd.Series:
-    """Each method's rate of best validation accuracy, the lower of equals."""
+def searched_methods(suite: str = "lr_search", depth: int = 8) -> pd.Series:
+    """Each method's rate of best validation accuracy at a depth, the lower of equals."""
     frame = eibench.load_results(EVIDENCE / suite)
+    frame = frame[frame["model.depth"] == depth]
     return frame.pivot_table("validation_accuracy", "method", "train.lr").idxmax(axis=1)
 
 
