@@ -12,7 +12,7 @@ from eibench.plan.layers import Origin, Override, leaves
 from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
 from eibench.plan.spec import PROBE, RunSpec
-from eibench.plan.suite import ABLATION, NOTHING, Plan, PlannedRun, SuiteFile
+from eibench.plan.suite import ABLATION, BASE, NOTHING, Plan, PlannedRun, SuiteFile
 from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Keys, YamlDocument, parse
 
@@ -140,13 +140,14 @@ class CheckedSuite:
         report = self.suite.report
         named = [name for run in made for name in (run.method, run.ablation) if name]
         if "control" in self.suite.model_fields_set and not self.settings:
-            self._check_named(self.suite.control, named, "control")
+            methods = [run.method for run in made if run.ablation in (None, BASE)]
+            self._check_named(self.suite.control, methods, "method", "control")
         for i, table in enumerate(report.tables):
             keys = ("report", "tables", i)
             self._check_fields(table.rows, known, *keys, "rows")
             self._check_fields(table.columns, known, *keys, "columns")
             if table.against != NOTHING and not self.settings:
-                self._check_named(table.against, named, *keys, "against")
+                self._check_named(table.against, named, "method or ablation", *keys, "against")
         for i, figure in enumerate(report.figures):
             keys = ("report", "figures", i)
             self._check_fields(None if figure.x is None else [figure.x], known, *keys, "x")
@@ -154,11 +155,13 @@ class CheckedSuite:
         for i, name in repeats([table.name for table in report.tables]):
             self._note(f"{show(name)} is listed twice", "report", "tables", i, "name")
 
-    def _check_named(self, name: str | None, named: Sequence[str], *keys: str | int) -> None:
+    def _check_named(
+        self, name: str | None, named: Sequence[str], kind: str, *keys: str | int
+    ) -> None:
         if name not in (None, *named):
             known = dict.fromkeys(named)
             hint = f"allowed: {', '.join(known)}{did_you_mean(str(name), known)}"
-            self._note(f"no method or ablation of this name; {hint}", *keys)
+            self._note(f"no {kind} of this name; {hint}", *keys)
 
     def _check_fields(
         self, fields: Sequence[str] | None, known: Sequence[str], *keys: str | int

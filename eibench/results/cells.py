@@ -15,6 +15,8 @@ from eibench.results.store import INTERRUPTED, MISSING, OK
 
 GUESSES = 0.999
 """Share of guessers that a run must beat to count as one that trains."""
+MOST_IMAGES = 2**31
+"""Larger test sets, which only a damaged record has, count as this large."""
 UNMEASURED = "not_measured"
 """Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 Value = str | float | bool | None
@@ -95,6 +97,16 @@ class Aggregate:
         return len(self.values)
 
     @property
+    def planned(self) -> int:
+        """Runs of the cell, with and without a number."""
+        return self.n + sum(self.absent.values())
+
+    @property
+    def untrained(self) -> int:
+        """Runs that do not train; 0 where that is not known of every run."""
+        return 0 if self.trained is None else self.planned - len(self.trained)
+
+    @property
     def mean(self) -> float | None:
         """Mean over seeds; None without numbers."""
         return statistics.fmean(self.values.values()) if self.values else None
@@ -138,8 +150,9 @@ class Aggregate:
         `(3 of 5 train: 97.9)` where some do not train."""
         absent = [f"{count} {_absence(s, metric)}" for s, count in self.absent.items()]
         parts = [] if self.n == planned else [f"n={self.n}", *absent]
-        if metric.unit == "%" and self.trained is not None and len(self.trained) < planned:
-            parts.append(f"{len(self.trained)} of {planned} train{self._of_trained(metric)}")
+        if metric.unit == "%" and self.trained is not None and self.untrained:
+            share = f"{len(self.trained)} of {self.planned} train"
+            parts.append(f"{share}{self._of_trained(metric)}")
         return f"({', '.join(parts)})" if parts else ""
 
     def _of_trained(self, metric: Metric) -> str:
@@ -179,4 +192,5 @@ def most_guessed(images: int, classes: int) -> float:
     """Return the accuracy in percent that `GUESSES` of all guessers stay at or below."""
     from scipy.stats import binom  # takes a while to load
 
+    images = min(images, MOST_IMAGES)
     return 100 * float(binom.ppf(GUESSES, images, 1 / classes)) / images

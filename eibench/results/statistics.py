@@ -109,7 +109,7 @@ class Difference:
         if not self.error or reach <= 0:
             return None
         n = np.arange(2, MOST_SEEDS + 1)
-        df = self.df * (n - 1) / (self.n - 1)
+        df = self.df * (n - 1) / max(self.n - 1, 1)
         level = t.sf(self.critical, self.df)
         enough = t.isf(level, df) * self.error * np.sqrt(self.n / n) < reach
         return int(n[enough.argmax()]) if enough.any() else None
@@ -268,13 +268,13 @@ def pairing(pairs: Iterable[tuple[Sample, Sample]]) -> Pairing | None:
     """Return how samples correlate with their controls; None from too few seeds to tell.
 
     Each sample is standardized over the shared seeds, so that one that varies much counts no more
-    than another.
+    than another. A sample that equals its control, the same computation, tells nothing of others.
     """
     product, df, count, sizes = 0.0, 0, 0, []
     for sample, control in pairs:
         seeds = sorted(sample.keys() & control.keys())
         ours, theirs = [sample[s] for s in seeds], [control[s] for s in seeds]
-        if len(seeds) < 3 or min(map(statistics.pvariance, (ours, theirs))) == 0:
+        if len(seeds) < 3 or ours == theirs or min(map(statistics.pvariance, (ours, theirs))) == 0:
             continue
         product += statistics.correlation(ours, theirs) * (len(seeds) - 1)
         df += len(seeds) - 1

@@ -236,7 +236,8 @@ def difference_signs(table: Pivot) -> list[str]:
     if table.planned > 1:
         parts.append("dots: seeds, less the base's mean")
     if any(found.interval is not None for found in table.differences.values()):
-        parts.append("\nbar: 95 % confidence interval (Welch; all of a panel together, Dunnett)")
+        method = "paired by seed, Bonferroni" if table.paired else "Welch, Dunnett"
+        parts.append(f"\nbar: 95 % confidence interval, all of a panel together ({method})")
         parts.append("filled: excludes 0")
     base = [cell for (row, _), cell in table.cells.items() if row == (BASE,)]
     if lacking := sum((Counter(cell.absent) for cell in base), Counter()):

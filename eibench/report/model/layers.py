@@ -72,7 +72,7 @@ def _make_pivot(
         check_fields(by_layer(suite), "--columns", columns or ())
     if is_layered(suite, (*(rows or ()), *(columns or ()))):
         layout = choose_layout(by_layer(suite), rows, columns, against)
-        return layer_pivot(suite, choose_metric(suite, metric, layered=True), layout)
+        return layer_pivot(suite, choose_metric(suite, metric, layered=True), layout, pooled)
     known = choose_metric(suite, metric)
     return build_pivot(suite, known, choose_layout(suite, rows, columns, against), pooled)
 
@@ -98,9 +98,9 @@ def by_layer(suite: SuiteResults) -> SuiteResults:
     return replace(suite, runs=runs, axes=(*suite.axes, LAYER))
 
 
-def layer_pivot(suite: SuiteResults, metric: Metric, layout: Layout) -> Pivot:
+def layer_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: bool = False) -> Pivot:
     """Return a table of layers, with `suite` itself behind it: footnotes are about runs."""
-    return replace(build_pivot(by_layer(suite), metric, layout), suite=suite)
+    return replace(build_pivot(by_layer(suite), metric, layout, pooled), suite=suite)
 
 
 def _network(run: Run) -> Hashable:

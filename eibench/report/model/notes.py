@@ -145,18 +145,17 @@ def _and(names: Iterable[str]) -> str:
 
 def _split_notes(table: Pivot) -> Iterator[str]:
     """Yield notes on the choice of test images, and on runs that do not train."""
-    if table.metric.unit != "%" or not table.metric.name.startswith("test"):
+    if table.metric.unit != "%":
         return
     runs = table.suite.runs
-    if any(cell.trained is not None and len(cell.trained) < table.planned
-           for cell in table.cells.values()):  # fmt: skip
+    if any(cell.n and cell.untrained for cell in table.cells.values()):
         yield (
             f"A run trains if it has more test images right than {100 * GUESSES:g} % of guesses"
             " would; behind the share that trains stands the mean of those alone."
         )
     sizes = {run.result["test_images"] for run in runs if run.result.get("test_images")}
     means = [cell.mean / 100 for cell in table.cells.values() if cell.mean is not None]
-    if len(sizes) != 1 or not means:
+    if len(sizes) != 1 or not means or not table.metric.name.startswith("test"):
         return
     (n,) = sizes
     errors = [100 * (p * (1 - p) / n) ** 0.5 for p in means]
@@ -226,8 +225,9 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
         " not tell, and in brackets stands how many seeds for each would, if means and deviations"
         f" stay.{none}"
     )
-    if any(table.cells[place].failed and not table.cells[place].best and one.interval
-           for place, one in table.differences.items()):  # fmt: skip
+    if any(
+        one.interval and table.verdict(place) is None for place, one in table.differences.items()
+    ):
         yield "Runs failed: no verdict from the mean of those that are left."
     if one := table.pairing:
         verb = "Paired" if one.helps else "Not paired"
@@ -240,9 +240,8 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
 
 def _method(table: Pivot) -> str:
     """Return in words how the intervals of a table are computed."""
-    several = len(table.differences) > len(
-        {table.layout.base_of(*place) for place in table.differences}
-    )
+    places = [place for place, one in table.differences.items() if one.interval]
+    several = len(places) > len({table.layout.base_of(*place) for place in places})
     if table.paired:
         together = " (Bonferroni's correction for those of one control)" if several else ""
         return f"by the paired t distribution{together}"
@@ -261,12 +260,24 @@ def _lacking_control(table: Pivot, key: str, name: Value) -> Iterator[str]:
     others = [field for field in table.layout.fields if field != key]
     base = [run for run in table.suite.runs if run.value(key) == name]
     words = "base" if key == ABLATION else _named(key, name)
-    lacking = [run for run in base if run.number(table.metric.name) is None]
+    lacking = [run for run in base if not _has_number(run, table.metric.name)]
     listed = [
-        ", ".join([f"seed {run.seed}", *(show_field(f, run.value(f)) for f in others)])
+        ", ".join(
+            [f"seed {run.seed}", *(show_field(f, run.value(f)) for f in others if f in run.fields)]
+        )
         for run in lacking
     ]
+    bases = {table.layout.base_of(*place) for place in table.cells} & table.cells.keys()
     if not base:
         yield f"No {words} run is planned, so there are no differences."
     elif lacking:
         yield f"The {words} run has no number under: {'; '.join(listed)}."
+    elif all(table.layout.base_of(*place) not in bases - {place} for place in table.cells):
+        yield f"No other cell is like one of {words} in all else, so there are no differences."
+
+
+def _has_number(run: Run, metric: str) -> bool:
+    """Return whether the run, or a layer of it, has the metric."""
+    return run.number(metric) is not None or any(
+        layer.get(metric) is not None for layer in run.layers
+    )

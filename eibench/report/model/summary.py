@@ -30,7 +30,6 @@ class Task:
     suite: str
     cell: Aggregate
     control: Aggregate
-    planned: int
 
     @property
     def difference(self) -> float:
@@ -51,8 +50,7 @@ class Task:
     @property
     def trains(self) -> bool | None:
         """True if every planned run of the cell trains; None where that is not known."""
-        trained = self.cell.trained
-        return None if trained is None else len(trained) == self.planned
+        return None if self.cell.trained is None else not self.cell.untrained
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def standings(pivots: Sequence[Pivot]) -> list[Standing]:
                 lacking[method] = lacking.get(method, 0) + 1
                 tasks.setdefault(method, [])
             else:
-                task = Task(pivot.suite.name, cell, base, pivot.planned)
+                task = Task(pivot.suite.name, cell, base)
                 tasks.setdefault(method, []).append(task)
     return [Standing(m, known, lacking.get(m, 0)) for m, known in tasks.items() if known]
 
