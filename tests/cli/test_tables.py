@@ -93,7 +93,7 @@ def test_live_runs(packed, cli):
     ("report", "said"),
     [
         ({"tables": [{"rows": ["model.dept"]}]}, "rows: no run has a field 'model.dept'; did you"),
-        ({"tables": [{"against": "eii"}]}, "against: no method or ablation of this name; did you"),
+        ({"tables": [{"against": "eii"}]}, "name; allowed: ei; did you mean 'ei'?"),
         ({"tables": [{}, {}]}, "tables[1].name: 'table' is listed twice"),
         ({"tables": [{"name": "../x"}]}, "tables[0].name: must be letters"),
         ({"tables": [{"row": ["method"]}]}, "tables[0].row: unknown key"),

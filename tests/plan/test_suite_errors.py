@@ -63,6 +63,21 @@ TOP: list[tuple[dict[str, Any], str, str]] = [
     ({"exclude": {"a": 1}}, "exclude:", "exclude: must be a list, not a mapping"),
     ({"exclude": [3]}, "- 3", "exclude[0]: must be a mapping of keys to values, not 3"),
     ({"tuned_by": 3}, "tuned_by: 3", "tuned_by: must be text, not 3"),
+    ({"margin": 0}, "margin: 0", "margin: must be above 0.0, not 0"),
+    ({"margin": -1}, "margin: -1", "margin: must be above 0.0, not -1"),
+    ({"margin": 101}, "margin: 101", "margin: must be at most 100.0, not 101"),
+    ({"margin": "a"}, "margin: a", "margin: must be a number, not 'a'"),
+    ({"margin": True}, "margin: true", "margin: must be a number, not true"),
+    ({"margin": NAN}, "margin: .nan", "margin: must be "),
+    ({"control": 3}, "control: 3", "control: must be text, not 3"),
+    ({"control": "eii"}, "control: eii", "no method of this name; allowed: ei; did you mean 'ei'?"),
+    ({"control": ""}, "control: ''", "control: no method of this name; allowed: ei"),
+    ({"control": "batchnorm"}, "control: batchnorm", "control: no method of this name"),
+    (
+        {"control": "hard", "ablate": {"hard": {"neuron.reset": "hard"}}},
+        "control: hard",
+        "control: no method of this name; allowed: ei",
+    ),
 ]
 
 BASE: list[tuple[dict[str, Any], str, str]] = [

@@ -18,6 +18,7 @@ def test_report(depth_scaling, eibench):
     done = eibench("report", depth_scaling.folder)
     assert done.exit_code == 0
     assert "97.9 ± 0.3 *" in done.stdout
+    assert "-0.6 [-1.1, -0.1]" in done.stdout  # `scipy.stats.ttest_ind(equal_var=False)`
     assert "\033" not in done.stdout
 
 

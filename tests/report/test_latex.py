@@ -23,11 +23,27 @@ GOLDEN = r"""\begin{table}
     \toprule
      & \multicolumn{2}{c}{depth} \\
     \cmidrule(lr){2-3}
-    method & 4 & 16 \\
+     & \multicolumn{2}{c}{4} \\
+    \cmidrule(lr){2-3}
+    method & mean & \begin{tabular}[b]{@{}c@{}}{difference to batchnorm,} \\ {95 \% CI}\end{tabular} \\
     \midrule
-    ei & 97.3 $\pm$ 0.2 & \textbf{95.9 $\pm$ 0.4} \\
-    batchnorm & \textbf{97.9 $\pm$ 0.3} & \begin{tabular}[t]{@{}c@{}}91.2 $\pm$ 1.1 \\ \scriptsize (n=2, 1 out of memory)\end{tabular} \\
-    tdbn & \textbf{97.9 $\pm$ 0.3} & diverged (2), missing (1) \\
+    ei & 97.3 $\pm$ 0.2 & \begin{tabular}[t]{@{}c@{}}$-$0.6 [$-$1.1, $-$0.1] \\ \scriptsize worse\end{tabular} \\
+    batchnorm & \textbf{97.9 $\pm$ 0.3} & - \\
+    tdbn & \textbf{97.9 $\pm$ 0.3} & \begin{tabular}[t]{@{}c@{}}$+$0.0 \\ \scriptsize equal\end{tabular} \\
+    \bottomrule
+  \end{tabular}
+  \par\medskip
+  \begin{tabular}{lcc}
+    \toprule
+     & \multicolumn{2}{c}{depth} \\
+    \cmidrule(lr){2-3}
+     & \multicolumn{2}{c}{16} \\
+    \cmidrule(lr){2-3}
+    method & mean & \begin{tabular}[b]{@{}c@{}}{difference to batchnorm,} \\ {95 \% CI}\end{tabular} \\
+    \midrule
+    ei & 95.9 $\pm$ 0.4 & \begin{tabular}[t]{@{}c@{}}$+$4.6 [$-$2.6, $+$11.9] \\ \scriptsize runs failed\end{tabular} \\
+    batchnorm & \begin{tabular}[t]{@{}c@{}}91.2 $\pm$ 1.1 \\ \scriptsize (n=2, 1 out of memory)\end{tabular} & - \\
+    tdbn & diverged (2), missing (1) & - \\
     \bottomrule
   \end{tabular}
   \par\medskip

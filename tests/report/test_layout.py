@@ -15,7 +15,8 @@ def read(suite):
 
 
 def test_methods_by_the_other_axes(depth_scaling):
-    assert choose_layout(read(depth_scaling)) == Layout(("method",), ("model.depth",))
+    control = ("method", "batchnorm")
+    assert choose_layout(read(depth_scaling)) == Layout(("method",), ("model.depth",), control)
 
 
 def test_what_a_method_determines_is_no_column(make_suite):
@@ -68,10 +69,12 @@ def test_a_single_run_is_a_table_too(make_suite):
 
 def test_what_is_given_is_completed(depth_scaling):
     suite = read(depth_scaling)
-    assert choose_layout(suite, ["model.depth"]) == Layout(("model.depth",), ("method",))
-    assert choose_layout(suite, None, ["method"]) == Layout(("model.depth",), ("method",))
-    assert choose_layout(suite, []) == Layout((), ("method", "model.depth"))
-    assert choose_layout(suite, None, ["seed"]) == Layout(("method",), ("seed",))
+    control = ("method", "batchnorm")
+    across = Layout(("model.depth",), ("method",), control)
+    assert choose_layout(suite, ["model.depth"]) == across
+    assert choose_layout(suite, None, ["method"]) == across
+    assert choose_layout(suite, []) == Layout((), ("method", "model.depth"), control)
+    assert choose_layout(suite, None, ["seed"]) == Layout(("method",), ("seed",), control)
 
 
 @pytest.mark.parametrize(

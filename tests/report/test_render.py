@@ -12,30 +12,34 @@ from eibench.report.model.layers import make_pivots
 from eibench.results.cells import Aggregate
 from eibench.results.metrics import METRICS
 
+# intervals of E-I: `scipy.stats.ttest_ind(equal_var=False).confidence_interval()`
 TEXT = """\
 Depth & norms: test accuracy (%)
 
-method     depth 4       depth 16
----------- ------------- -------------
-ei         97.3 ± 0.2    95.9 ± 0.4 *
-batchnorm  97.9 ± 0.3 *  91.2 ± 1.1
-                         (n=2, 1 out
-                         of memory)
-tdbn       97.9 ± 0.3 *  diverged (2),
-                         missing (1)
+                         difference to                     difference to
+                         batchnorm,                        batchnorm,
+method     depth 4       95 % CI            depth 16       95 % CI
+---------- ------------- ------------------ -------------- ------------------
+ei         97.3 ± 0.2    -0.6 [-1.1, -0.1]  95.9 ± 0.4     +4.6 [-2.6, +11.9]
+                         worse                             runs failed
+batchnorm  97.9 ± 0.3 *  -                  91.2 ± 1.1     -
+                                            (n=2, 1 out
+                                            of memory)
+tdbn       97.9 ± 0.3 *  +0.0               diverged (2),  -
+                         equal              missing (1)
 
 Mean ± sample"""
 
 MARKDOWN = """\
 ### Depth & norms: test accuracy (%)
 
-| method    | depth 4        | depth 16                            |
-|-----------|----------------|-------------------------------------|
-| ei        | 97.3 ± 0.2     | **95.9 ± 0.4**                      |
-| batchnorm | **97.9 ± 0.3** | 91.2 ± 1.1 (n=2, 1 out of memory) |
-| tdbn      | **97.9 ± 0.3** | diverged (2), missing (1)           |
+| method | depth 4 | difference to batchnorm, 95 % CI | depth 16 | difference to batchnorm, 95 % CI |
+|-|-|-|-|-|
+| ei | 97.3 ± 0.2 | -0.6 [-1.1, -0.1] worse | 95.9 ± 0.4 | +4.6 [-2.6, +11.9] runs failed |
+| batchnorm | **97.9 ± 0.3** | - | 91.2 ± 1.1 (n=2, 1 out of memory) | - |
+| tdbn | **97.9 ± 0.3** | +0.0 equal | diverged (2), missing (1) | - |
 
-- Mean ± sample"""
+- Mean ± sample"""  # noqa: E501
 
 
 @pytest.fixture
@@ -117,7 +121,8 @@ def test_csv(table):
     rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
     assert list(rows[0]) == [
         "suite", "metric", "method", "model.depth",
-        "mean", "std", "n", "best", "failed", "missing", "not_measured", "seeds",
+        "mean", "std", "n", "best", "failed", "missing", "trained", "not_measured",
+        "difference", "difference_low", "difference_high", "verdict", "seeds_needed", "seeds",
     ]  # fmt: skip
     assert len(rows) == 6
     first, worst = rows[0], rows[-1]

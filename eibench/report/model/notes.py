@@ -257,7 +257,7 @@ def _named(field: str, name: Value) -> str:
 
 def _lacking_control(table: Pivot, key: str, name: Value) -> Iterator[str]:
     """Yield a note on the control's runs without a number."""
-    others = [field for field in table.layout.fields if field != key]
+    others = [field for field in table.layout.fields if field not in (key, "seed")]
     base = [run for run in table.suite.runs if run.value(key) == name]
     words = "base" if key == ABLATION else _named(key, name)
     lacking = [run for run in base if not _has_number(run, table.metric.name)]
