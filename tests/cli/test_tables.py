@@ -113,6 +113,25 @@ def test_a_wrong_section_stops_a_run(packed, cli, report, said):
     assert not Path("fresh").exists()
 
 
+def test_a_control_that_is_not_there(packed, cli):
+    path = packed()
+    path.write_text(path.read_text() + "control: eii\n")
+    line = len(path.read_text().splitlines())
+    done = cli("run", path)
+    assert done.code == 2
+    assert done.errors == [
+        f"{path}:{line}: control: no method of this name; allowed: ei; did you mean 'ei'?"
+    ]
+
+
+def test_tables_pooled_and_without_differences(packed, cli):
+    packed(tables=[{"against": "none"}, {"name": "pooled", "against": "ei", "pooled": True}])
+    assert made(cli("tables"))[:2] == ["table.md", "pooled.md"]
+    assert "difference" not in (FOLDER / "table.md").read_text()
+    expected = cli("report", FOLDER, "--against", "ei", "--pooled", "--format", "markdown").out
+    assert (FOLDER / "pooled.md").read_text() == expected
+
+
 def test_a_metric_that_is_not_there(packed, cli):
     packed(tables=[{"metric": "test_acuracy"}])
     done = cli("tables")

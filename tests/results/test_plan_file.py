@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eibench.errors import UserError
 from eibench.plan import Override, load_plan
 from eibench.report.model.pivot import build_pivot, choose_layout
 from eibench.report.model.suite_results import read_suite
@@ -143,3 +144,31 @@ def test_references_of_all_runs(write, project):
     write(seeds=[1])
     (reference,) = content()["references"]
     assert len(reference["runs"]) == 2
+
+
+def test_control_and_margin(write):
+    write()
+    assert (content()["control"], content()["margin"]) == ("batchnorm", None)
+    write(control="ei", margin=1.5)
+    assert (content()["control"], content()["margin"]) == ("ei", 1.5)
+    write(control=None)
+    assert content()["control"] is None
+    assert read_suite(FOLDER).control is None
+
+
+def test_a_plan_from_before_there_were_controls(write):
+    write()
+    before = read_suite(FOLDER)
+    older = {k: v for k, v in content().items() if k not in ("control", "margin")}
+    (FOLDER / "plan.json").write_text(json.dumps(older))
+    assert read_suite(FOLDER) == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("control", 3), ("margin", 0), ("margin", -1), ("margin", "x")]
+)
+def test_a_control_that_nobody_wrote(write, key, value):
+    write()
+    (FOLDER / "plan.json").write_text(json.dumps({**content(), key: value}))
+    with pytest.raises(UserError, match=f"plan.json: .*{key}"):
+        read_suite(FOLDER)

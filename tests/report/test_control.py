@@ -1,0 +1,392 @@
+"""Differences to a suite's control: where there are any, verdicts in words, margin and pairing."""
+
+import csv
+import dataclasses
+import io
+import json
+import re
+
+import pytest
+from scipy.stats import dunnett, t, ttest_ind, ttest_rel
+
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
+from eibench.report.model.notes import footnotes
+from eibench.report.model.pivot import build_pivot, choose_layout
+from eibench.report.model.statistics import Verdict
+from eibench.report.model.suite_results import most_guessed, read_suite
+from eibench.results.metrics import METRICS
+
+SEEDED = [90.0, 92.0, 88.0, 91.0, 93.0, 89.0, 90.5, 92.5]
+"""Accuracies of a control whose seeds matter."""
+NOISE = [0.2, -0.1, 0.1, 0.0, -0.2, 0.1, -0.1, 0.0]
+
+
+def table_of(suite, metric="test_accuracy", **options):
+    return make_pivots([suite.folder], metric, **options)[0]
+
+
+def words_of(suite, **options):
+    """Return the verdict in words by the values of row and column."""
+    (table,) = json.loads(render([table_of(suite, **options)], "json"))
+    markdown = render([table_of(suite, **options)], "markdown")
+    assert len(table["cells"]) > 1
+    lines = [re.split(r" *\| *", line.strip("| ")) for line in markdown.splitlines() if "|" in line]
+    return {line[0]: re.sub(r".*\]\s*|^[-+][0-9.]+\s*", "", line[2]) for line in lines[2:]}
+
+
+@pytest.fixture
+def three(make_suite):
+    """Batch norm, E-I and no norm under three seeds."""
+
+    def make(**plan):
+        suite = make_suite("three", axes=["method"], **plan)
+        suite.seeds([90, 91, 92], "batchnorm")
+        suite.seeds([90.5, 91.5, 92.0], "ei")
+        suite.seeds([70, 72, 71], "no_norm")
+        return suite
+
+    return make
+
+
+# ------------------------------------------------------------------------- which control
+
+
+@pytest.mark.parametrize(
+    ("plan", "options", "control"),
+    [
+        ({}, {}, "batchnorm"),  # as plans written before there were controls
+        ({"control": "batchnorm"}, {}, "batchnorm"),
+        ({"control": "no_norm"}, {}, "no_norm"),
+        ({"control": "no_norm"}, {"against": "ei"}, "ei"),
+        ({"control": None}, {}, None),
+        ({"control": "tdbn"}, {}, None),  # no run of the suite
+        ({}, {"against": "none"}, None),
+        ({"control": None}, {"against": "ei"}, "ei"),
+    ],
+)
+def test_the_control(three, plan, options, control):
+    table = table_of(three(**plan), **options)
+    assert table.layout.reference == (None if control is None else ("method", control))
+    compared = {row[0] for row, _ in table.differences}
+    assert compared == ({"batchnorm", "ei", "no_norm"} - {control} if control else set())
+    (values,) = json.loads(render([table], "json"))
+    assert values["control"] == control
+    assert all(("difference" in cell) == bool(control) for cell in values["cells"])
+
+
+def test_one_seed_and_one_method_have_no_control(make_suite):
+    one = make_suite("one", axes=["method"])
+    one.run(90, "batchnorm")
+    one.run(91, "ei")
+    assert table_of(one).layout.reference is None
+    assert table_of(one, against="ei").differences
+    alone = make_suite("alone", axes=["method"])
+    alone.seeds([90, 91], "batchnorm")
+    assert table_of(alone).layout.reference is None
+
+
+def test_probes_have_a_control_on_request_alone(propagation):
+    assert table_of(propagation, None).layout.reference is None
+    assert table_of(propagation, None, rows=["layer"]).layout.reference is None
+    table = table_of(propagation, None, rows=["layer"], against="ei", pooled=True)
+    found = table.differences[(1,), ("no_norm", 3)]
+    assert found.mean == -15  # 10 and 20 for E-I
+    # one variance of all that has a number: 50 of 1 df, none of no norm, no df of batch norm alone
+    assert (found.df, found.error) == (2, pytest.approx(5))
+    notes = footnotes(table)
+    assert any("(one variance for all)" in note for note in notes)
+    assert not any(note.startswith("The `ei` run has no number") for note in notes)
+
+
+def test_a_condition_without_the_control(suite):
+    for depth in (4, 16):
+        suite.seeds([80, 82], "ei", depth)
+    suite.seeds([90, 92], "batchnorm", 4)
+    table = table_of(suite)
+    assert list(table.differences) == [(("ei",), (4,))]
+    for form in ("table", "markdown", "latex", "csv", "json"):
+        assert render([table], form)
+
+
+@pytest.mark.parametrize("rows", [["train.lr"], ["method", "train.lr"], ["model.depth"]])
+def test_fields_that_a_method_determines_leave_nothing_to_compare(make_suite, rows):
+    suite = make_suite("rates", axes=["method", "train.lr", "model.depth"])
+    for method, rate in (("batchnorm", 0.3), ("ei", 0.1)):
+        suite.seeds([90, 91], method, train={"lr": rate})
+    table = table_of(suite, rows=rows)
+    said = "No other cell is like one of `batchnorm` in all else, so there are no differences."
+    assert (said in footnotes(table)) == ("train.lr" in rows) == (not table.differences)
+    assert render([table], "table")
+
+
+def test_rows_of_two_fields_and_methods_in_columns(depth_scaling):
+    down = table_of(depth_scaling).differences
+    nested = table_of(depth_scaling, rows=["method", "model.depth"], columns=[]).differences
+    assert {(row[:1], row[1:]): one for (row, _), one in nested.items()} == down
+    across = table_of(depth_scaling, rows=["model.depth"]).differences
+    assert {(column, row): one for (row, column), one in across.items()} == down
+
+
+def test_seeds_in_columns_are_named_once(depth_scaling):
+    table = table_of(depth_scaling, columns=["model.depth", "seed"])
+    assert "The `batchnorm` run has no number under: seed 2, depth 16." in footnotes(table)
+
+
+# ------------------------------------------------------------------------------- verdicts
+
+
+def test_verdicts_and_how_many_seeds_would_decide(three):
+    suite = three()
+    table = table_of(suite)
+    assert table.verdict((("no_norm",), ())) is Verdict.WORSE
+    assert table.verdict((("ei",), ())) is Verdict.UNDECIDED
+    assert words_of(suite)["no_norm"] == "worse"
+    (needed,) = re.findall(r"undecided \((\d+) seeds\)", words_of(suite)["ei"])
+    assert int(needed) > 3
+    rows = {r["method"]: r for r in csv.DictReader(io.StringIO(render([table], "csv")))}
+    assert (rows["ei"]["verdict"], rows["ei"]["seeds_needed"]) == ("undecided", needed)
+    assert rows["no_norm"]["verdict"] == "worse"
+
+
+def test_a_metric_of_no_direction_is_higher_or_lower(make_suite):
+    suite = make_suite("rates", axes=["method"])
+    for seed, rate in enumerate([0.10, 0.11, 0.12]):
+        suite.run(90, "batchnorm", seed=seed, result={"firing_rate": rate})
+        suite.run(90, "ei", seed=seed, result={"firing_rate": rate + 0.2})
+    assert words_of(suite, metric="firing_rate")["ei"] == "higher"
+    notes = footnotes(table_of(suite, "firing_rate"))
+    assert any(note.startswith("Higher, lower: the interval excludes 0;") for note in notes)
+
+
+def test_a_lower_loss_is_better(make_suite):
+    suite = make_suite("losses", axes=["method"])
+    for seed, loss in enumerate([0.10, 0.11, 0.12]):
+        suite.run(90, "batchnorm", seed=seed, result={"test_loss": loss})
+        suite.run(90, "ei", seed=seed, result={"test_loss": loss + 0.2})
+    assert words_of(suite, metric="test_loss")["ei"] == "worse"
+
+
+def test_equivalence_needs_a_margin(make_suite):
+    control, alike, close = [90.0, 90.4, 90.2], [90.1, 90.5, 90.2], [90.9, 91.3, 91.1]
+    ends = ttest_ind(alike, control, equal_var=False).confidence_interval()
+    assert -1 < ends.low < 0 < ends.high < 1
+    ends = ttest_ind(close, control, equal_var=False).confidence_interval()
+    assert 0 < ends.low < ends.high < 1.5
+    for margin, said in ((None, "undecided"), (0.1, "undecided"), (1.5, "equivalent")):
+        suite = make_suite(f"m{margin}".replace(".", "_"), axes=["method"], margin=margin)
+        suite.seeds(control, "batchnorm")
+        suite.seeds(alike, "ei")
+        suite.seeds(close, "no_norm")
+        words, table = words_of(suite), table_of(suite)
+        assert words["ei"].startswith(said)
+        assert words["no_norm"] == ("better, within margin" if margin == 1.5 else "better")
+        assert json.loads(render([table], "json"))[0]["margin"] == margin
+        (rule,) = [note for note in footnotes(table) if note.startswith("Better, worse")]
+        assert (
+            (f"equivalent: it lies within ±{margin:g};" in rule)
+            if margin
+            else ("No margin" in rule)
+        )
+        assert table_of(suite, "seconds").margin is None  # it is one of accuracies
+
+
+def test_no_verdict_beside_failed_runs(make_suite):
+    suite = make_suite("failing", axes=["method"], margin=5)
+    suite.seeds([90, 91, 92], "batchnorm")
+    suite.seeds([70, 71], "ei")
+    suite.fail("diverged", "nan", "ei", seed=2)
+    suite.seeds([70, 71], "no_norm")
+    suite.plan("no_norm", seed=2)
+    words = words_of(suite)
+    assert (words["ei"], words["no_norm"]) == ("runs failed", "worse")  # the last is yet to run
+    table = table_of(suite)
+    assert table.verdict((("ei",), ())) is None
+    assert "Runs failed: no verdict from the mean of those that are left." in footnotes(table)
+
+
+def test_the_same_computation_is_equal_and_no_comparison_more(depth_scaling):
+    table = table_of(depth_scaling)
+    found = table.differences[("ei",), (4,)]
+    assert found.critical == pytest.approx(t.isf(0.025, found.df))  # one interval, not two
+    assert not any("Dunnett" in note for note in footnotes(table))
+    assert table.differences[("tdbn",), (4,)].interval is None
+
+
+def test_pooled_intervals_are_dunnetts(three, cli):
+    suite = three()
+    known = dunnett([90.5, 91.5, 92], [70, 72, 71], control=[90, 91, 92], rng=0)
+    known = known.confidence_interval()
+    done = cli("report", suite.folder, "--pooled", "--format", "json")
+    cells = {cell["row"]["method"]: cell for cell in json.loads(done.out)[0]["cells"]}
+    for i, method in enumerate(("ei", "no_norm")):
+        ends = (cells[method]["difference_low"], cells[method]["difference_high"])
+        assert ends == pytest.approx((known.low[i], known.high[i]), abs=0.02)
+    text = " ".join(cli("report", suite.folder, "--pooled").out.split())
+    assert "(one variance for all); those of one control hold together (Dunnett)" in text
+
+
+def test_pooled_with_a_single_seed(three, recwarn):
+    suite = three()
+    suite.run(91, "tdbn")
+    found = table_of(suite, pooled=True).differences[("tdbn",), ()]
+    assert found.interval is not None
+    assert found.needed() is None or found.needed() > 1
+    assert "undecided" in words_of(suite, pooled=True)["tdbn"]
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+def test_against_none_through_the_command_line(three, cli):
+    out = cli("report", three().folder, "--against", "none", "--format", "csv").out
+    assert "difference" not in out
+    assert "batchnorm" in out
+
+
+# -------------------------------------------------------------------------------- pairing
+
+
+def by_seed(make_suite, *shifts):
+    """Return a suite in which rivals share the effect of the seed with the control."""
+    suite = make_suite("paired", axes=["method"])
+    suite.seeds(SEEDED, "batchnorm")
+    for method, shift in zip(("ei", "no_norm"), shifts, strict=False):
+        noise = NOISE if method == "ei" else NOISE[::-1]
+        suite.seeds([x + shift + e for x, e in zip(SEEDED, noise, strict=True)], method)
+    return suite
+
+
+def test_paired_where_seeds_correlate(make_suite):
+    table = table_of(by_seed(make_suite, 0.5, -0.5))
+    assert table.paired
+    assert table.pairing.pairs == 16
+    found = table.differences[("ei",), ()]
+    values = [SEEDED[i] + 0.5 + NOISE[i] for i in range(8)]
+    known = ttest_rel(values, SEEDED).confidence_interval(1 - 0.05 / 2)  # Bonferroni of two
+    assert found.interval == pytest.approx((known.low, known.high))
+    assert table.verdict((("ei",), ())) is Verdict.BETTER
+    welch = ttest_ind(values, SEEDED, equal_var=False).confidence_interval()
+    assert welch.low < 0 < welch.high
+    notes = " ".join(footnotes(table))
+    assert "by the paired t distribution (Bonferroni's correction for those of one contr" in notes
+    assert "Paired by seed: the correlation with the control over 16 shared seeds is 1.00" in notes
+    assert json.loads(render([table], "json"))[0]["paired"] is True
+
+
+def test_not_paired_where_they_do_not(make_suite):
+    suite = make_suite("unpaired", axes=["method"])
+    suite.seeds(SEEDED, "batchnorm")
+    suite.seeds(SEEDED[3:] + SEEDED[:3], "ei")
+    suite.seeds(SEEDED[5:] + SEEDED[:5], "no_norm")
+    table = table_of(suite)
+    assert not table.paired
+    assert any(note.startswith("Not paired by seed: the correlation") for note in footnotes(table))
+
+
+def test_the_same_computation_does_not_support_pairing(make_suite):
+    """It correlates with the control as nothing else does."""
+    suite = make_suite("same", axes=["method"], same=[["batchnorm", "tdbn"]])
+    suite.seeds(SEEDED, "batchnorm")
+    suite.seeds(SEEDED, "tdbn")
+    assert table_of(suite).pairing is None
+    suite.seeds(SEEDED[3:] + SEEDED[:3], "ei")
+    assert table_of(suite).pairing is None  # 7 df are too few
+
+
+# ----------------------------------------------------------------- runs that train, test set
+
+
+def with_images(images, classes=10):
+    return {"result": {"test_images": images, "classes": classes}}
+
+
+@pytest.fixture
+def part(make_suite):
+    """E-I does not train under one seed of three, and no norm under none."""
+    suite = make_suite("part", axes=["method"], control="batchnorm")
+    suite.seeds([90, 91, 92], "batchnorm", **with_images(360))
+    suite.seeds([97, 10, 98.8], "ei", **with_images(360))
+    suite.seeds([10, 11, 10.5], "no_norm", **with_images(360))
+    return suite
+
+
+def test_share_of_seeds_that_train(part):
+    # guesses: 36 of 360 in the mean, sqrt(360 x 0.1 x 0.9) = 5.7 about it; 99.9 % are below 55
+    assert most_guessed(360, 10) == pytest.approx(100 * 55 / 360)
+    table = table_of(part)
+    cells = {row[0]: cell for (row, _), cell in table.cells.items()}
+    assert {name: sorted(cell.trained) for name, cell in cells.items()} == {
+        "batchnorm": [0, 1, 2],
+        "ei": [0, 2],
+        "no_norm": [],
+    }
+    assert cells["batchnorm"].remark(table.metric, 3) == ""
+    assert cells["ei"].remark(table.metric, 3) == "(2 of 3 train: 97.9)"
+    assert cells["no_norm"].remark(table.metric, 3) == "(0 of 3 train)"
+    assert any(note.startswith("A run trains if") and "99.9 %" in note for note in footnotes(table))
+    rows = {r["method"]: r for r in csv.DictReader(io.StringIO(render([table], "csv")))}
+    assert [rows[m]["trained"] for m in ("batchnorm", "ei", "no_norm")] == ["3", "2", "0"]
+
+
+def test_failed_runs_do_not_train(part):
+    part.fail("diverged", "nan", "ei", seed=3)
+    table = table_of(part)
+    cell = table.cells[("ei",), ()]
+    assert cell.remark(table.metric, table.planned) == "(n=3, 1 diverged, 2 of 4 train: 97.9)"
+    batchnorm = table.cells[("batchnorm",), ()]  # three runs, all of which train
+    assert batchnorm.remark(table.metric, table.planned) == "(n=3)"
+
+
+def test_the_share_is_not_told_where_records_do_not_say(make_suite, ablated_failures):
+    suite = make_suite("old", axes=["method"])
+    suite.seeds([90, 91], "batchnorm")
+    suite.seeds([10, 91], "ei")
+    for table in (table_of(suite), table_of(ablated_failures)):
+        notes = footnotes(table)
+        assert not any(note.startswith("A run trains") or "test images" in note for note in notes)
+        assert " train" not in render([table], "markdown").partition("\n- ")[0]
+
+
+@pytest.fixture
+def ablated_failures(make_suite):
+    """A row of failures, of which it is known that none trains, in place of a number."""
+    suite = make_suite("failures", axes=["method"])
+    suite.seeds([90, 91], "batchnorm")
+    for seed in (0, 1):
+        suite.fail("diverged", "nan", "ei", seed=seed)
+    return suite
+
+
+def test_error_of_the_test_set(part):
+    # the largest is that of the mean nearest to one half: E-I, (97 + 10 + 98.8) / 3 = 68.6 %:
+    # sqrt(0.686 x 0.314 / 360) = 2.45 %
+    (note,) = [note for note in footnotes(table_of(part)) if "test images:" in note]
+    assert note == (
+        "360 test images: the binomial standard error of one run is up to 2.4 points; all runs"
+        " share them, so spread and intervals do not hold it."
+    )
+    assert not any("test images:" in note for note in footnotes(table_of(part, "seconds")))
+    assert not any("test images:" in n for n in footnotes(table_of(part, "validation_accuracy")))
+
+
+@pytest.mark.parametrize("field", ["data.splits", "data.source.splits"])
+def test_error_of_the_test_set_drawn_by_seed(part, field):
+    suite = read_suite(part.folder)
+    runs = [dataclasses.replace(r, fields={**r.fields, field: "by_seed"}) for r in suite.runs]
+    suite = dataclasses.replace(suite, runs=tuple(runs))
+    notes = footnotes(build_pivot(suite, METRICS["test_accuracy"], choose_layout(suite)))
+    assert any(
+        note.endswith("splits are drawn with the seed, so spread and intervals hold it.")
+        for note in notes
+    )
+
+
+def test_unlike_test_sets_have_no_common_error(part):
+    part.seeds([90, 91, 92], "tdbn", **with_images(1000))
+    assert not any("test images:" in note for note in footnotes(table_of(part)))
+
+
+@pytest.mark.parametrize(("images", "classes"), [(0, 10), (360, 0), (2**62, 2), (1, 1)])
+def test_odd_test_sets_of_strangers(make_suite, images, classes):
+    suite = make_suite("odd", axes=["method"])
+    suite.seeds([90, 91], "batchnorm", **with_images(images, classes))
+    assert render([table_of(suite)], "table")
