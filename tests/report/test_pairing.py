@@ -1,0 +1,66 @@
+"""Pairing by seed: only where seeds are seen to matter alike for rivals and control."""
+
+import json
+
+import pytest
+from scipy.stats import ttest_ind, ttest_rel
+
+from eibench.report.make import render
+from eibench.report.model.layers import make_pivots
+from eibench.report.model.notes import footnotes
+from eibench.results.statistics import Verdict
+
+SEEDED = [90.0, 92.0, 88.0, 91.0, 93.0, 89.0, 90.5, 92.5]
+"""Accuracies of a control whose seeds matter."""
+NOISE = [0.2, -0.1, 0.1, 0.0, -0.2, 0.1, -0.1, 0.0]
+
+
+def table_of(suite, metric="test_accuracy", **options):
+    return make_pivots([suite.folder], metric, **options)[0]
+
+
+def by_seed(make_suite, *shifts):
+    """Return a suite in which rivals share the effect of the seed with the control."""
+    suite = make_suite("paired", axes=["method"])
+    suite.seeds(SEEDED, "batchnorm")
+    for method, shift in zip(("ei", "no_norm"), shifts, strict=False):
+        noise = NOISE if method == "ei" else NOISE[::-1]
+        suite.seeds([x + shift + e for x, e in zip(SEEDED, noise, strict=True)], method)
+    return suite
+
+
+def test_paired_where_seeds_correlate(make_suite):
+    table = table_of(by_seed(make_suite, 0.5, -0.5))
+    assert table.paired
+    assert table.pairing.pairs == 16
+    found = table.differences[("ei",), ()]
+    values = [SEEDED[i] + 0.5 + NOISE[i] for i in range(8)]
+    known = ttest_rel(values, SEEDED).confidence_interval(1 - 0.05 / 2)  # Bonferroni of two
+    assert found.interval == pytest.approx((known.low, known.high))
+    assert table.verdict((("ei",), ())) is Verdict.BETTER
+    welch = ttest_ind(values, SEEDED, equal_var=False).confidence_interval()
+    assert welch.low < 0 < welch.high
+    notes = " ".join(footnotes(table))
+    assert "by the paired t distribution (Bonferroni's correction for those of one contr" in notes
+    assert "Paired by seed: the correlation with the control over 16 shared seeds is 1.00" in notes
+    assert json.loads(render([table], "json"))[0]["paired"] is True
+
+
+def test_not_paired_where_they_do_not(make_suite):
+    suite = make_suite("unpaired", axes=["method"])
+    suite.seeds(SEEDED, "batchnorm")
+    suite.seeds(SEEDED[3:] + SEEDED[:3], "ei")
+    suite.seeds(SEEDED[5:] + SEEDED[:5], "no_norm")
+    table = table_of(suite)
+    assert not table.paired
+    assert any(note.startswith("Not paired by seed: the correlation") for note in footnotes(table))
+
+
+def test_the_same_computation_does_not_support_pairing(make_suite):
+    """It correlates with the control as nothing else does."""
+    suite = make_suite("same", axes=["method"], same=[["batchnorm", "tdbn"]])
+    suite.seeds(SEEDED, "batchnorm")
+    suite.seeds(SEEDED, "tdbn")
+    assert table_of(suite).pairing is None
+    suite.seeds(SEEDED[3:] + SEEDED[:3], "ei")
+    assert table_of(suite).pairing is None  # 7 df are too few
