@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eibench.plan.options.data import BY_SEED
+from eibench.plan.options.data import BY_SEED, divided_splits
 from eibench.results.metrics import Metric
 from eibench.results.store import INTERRUPTED, MISSING, OK
 
@@ -17,6 +17,8 @@ GUESSES = 0.999
 """Share of guessers that a run must beat to count as one that trains."""
 MOST_IMAGES = 2**31
 """Larger test sets, which only a damaged record has, count as this large."""
+SPLITS = ".splits"
+"""End of the field that says how a data set is divided."""
 UNMEASURED = "not_measured"
 """Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 Value = str | float | bool | None
@@ -49,8 +51,18 @@ class Run:
 
     @property
     def by_seed(self) -> bool:
-        """True if training, validation and test images are drawn from the seed."""
-        return any(k.endswith(".splits") and v == BY_SEED for k, v in self.fields.items())
+        """True if the splits that are not official ones are drawn from the seed."""
+        return bool(self._drawn())
+
+    @property
+    def redraws_test(self) -> bool:
+        """True if the test images are drawn from the seed too."""
+        return any("test" in divided_splits(name) for name in self._drawn())
+
+    def _drawn(self) -> list[str]:
+        """Return the names of data sets whose splits are drawn from the seed."""
+        keys = [k for k, v in self.fields.items() if k.endswith(SPLITS) and v == BY_SEED]
+        return [str(self.fields.get(key.removesuffix(SPLITS))) for key in keys]
 
     @property
     def trains(self) -> bool | None:

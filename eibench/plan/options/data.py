@@ -34,6 +34,11 @@ class DividedOptions(DataOptions):
         return self.divided if self.splits == BY_SEED else ()
 
 
+def divided_splits(name: str) -> tuple[str, ...]:
+    """Return the splits of a data set that no source prescribes; none of one that is unknown."""
+    return getattr(DATASETS.get(name), "divided", ())
+
+
 def _split_sizes(known: tuple[int, int] | None, share: float) -> tuple[int, int, int] | None:
     """Return the sizes of the splits when `share` of the training part becomes validation."""
     if known is None:

@@ -160,7 +160,7 @@ def _split_notes(table: Pivot) -> Iterator[str]:
     (n,) = sizes
     errors = [100 * (p * (1 - p) / n) ** 0.5 for p in means]
     size = f"{n} test images: the binomial standard error of one run is up to {max(errors):.1f}"
-    if all(run.by_seed for run in runs):
+    if all(run.redraws_test for run in runs):
         yield f"{size} points; splits are drawn with the seed, so spread and intervals hold it."
     else:
         yield f"{size} points; all runs share them, so spread and intervals do not hold it."
@@ -207,8 +207,8 @@ def _changed(run: Run, twin: Run) -> Iterator[str]:
 
 def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
     """Yield notes on the intervals, the words beside them, and pairing."""
-    found = list(table.differences.values())
-    if not found:
+    found = [one for one in table.differences.values() if one.mean or one.interval]
+    if not found:  # nothing differs, or there is nothing to compare
         return
     unit = f", in {table.metric.difference_unit}" if table.metric.unit == "%" else ""
     start = f"Difference to {_named(field, name)}{unit}"

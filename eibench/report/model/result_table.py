@@ -150,12 +150,13 @@ def _difference_values(pivot: Pivot, place: Place) -> dict[str, Any]:
         return {}
     found = pivot.differences.get(place)
     low, high = (found.interval if found else None) or (None, None)
+    undecided = found and pivot.verdict(place) is Verdict.UNDECIDED
     return {
         "difference": found.mean if found else None,
         "difference_low": low,
         "difference_high": high,
         "verdict": pivot.verdict(place) if found else None,
-        "seeds_needed": found.needed(pivot.margin) if found else None,
+        "seeds_needed": found.needed(pivot.margin) if found and undecided else None,
     }
 
 
