@@ -1,13 +1,17 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SUITES := $(filter-out lr_search methods_search,$(notdir $(wildcard results/evidence/*)))
+CORE := quickstart propagation balance_probe depth_scaling ei_components ei_init_search
+ALL := $(notdir $(wildcard results/evidence/*))
+SUITES ?= $(CORE)
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 FRESH := build/reproduce
+PACK = $(BIN)/eibench results pack $(SUITES:%=$(FRESH)/%) --out results/evidence --replace
 PROFILES := results/performance
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
-.PHONY: quickstart test test-fast fuzz conformance lint fix reproduce tables profile profile-gpu docs figures clean
+.PHONY: quickstart test test-fast fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
@@ -34,13 +38,23 @@ fix: .venv/.dev  ## what ruff can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reproduce: $(SUITES:%=reproduce-%)  ## run suites afresh, pack the results as evidence; `make -j2` runs two at once
-	$(BIN)/eibench results pack $(FRESH) --out results/evidence --replace
-	$(MAKE) tables
+reproduce: $(SUITES:%=reproduce-%)  ## run SUITES again (without: the core tier) and check claims by what they give; UPDATE=1 makes it the evidence
+	$(BIN)/eibench tables $(SUITES) --live --results $(FRESH)
+	@code=0; $(BIN)/eibench verify $(SUITES) --results $(FRESH) --compare results/evidence || code=$$?; \
+	$(if $(UPDATE),$(PACK) && $(BIN)/eibench tables $(SUITES) &&) exit $$code
 
-# One thread for each suite. Exit code 1 of a suite: some runs failed; they are rows of its table.
+reproduce-all:  ## every suite that has evidence
+	$(MAKE) reproduce SUITES="$(ALL)"
+
+# One run for each core, with one thread. Exit code 1: some runs failed; they are rows of the table.
 reproduce-%: .venv/.run
-	OMP_NUM_THREADS=1 $(BIN)/eibench $$(grep -q '^search:' suites/$*.yaml && echo search || echo run) suites/$*.yaml --results $(FRESH) || [ $$? -eq 1 ]
+	OMP_NUM_THREADS=1 $(BIN)/eibench $$(grep -q '^search:' suites/$*.yaml && echo search || echo run) suites/$*.yaml --results $(FRESH) --jobs $(JOBS) || [ $$? -eq 1 ]
+
+tier-core:  # for the workflow
+	@echo $(CORE)
+
+tier-all:
+	@echo $(ALL)
 
 tables: .venv/.run  ## tables and figures of results/evidence, from its records alone; those that are up to date are left
 	$(BIN)/eibench tables
@@ -57,7 +71,7 @@ profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18,
 	  && mv $${model}_gpu_$$precision.json $(PROFILES)/ || exit; done; done
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
-	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/findings.md docs/performance.md docs/claims.md
+	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/findings.md docs/performance.md docs/claims.md docs/reproduce.md
 
 figures: .venv/.test  ## the pictures of docs/
 	$(BIN)/python docs/draw_recordings.py

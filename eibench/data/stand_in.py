@@ -36,4 +36,5 @@ def _images(count: int, item: tuple[int, ...], most: int) -> Tensor:
     row = torch.randint(
         most + 1, (count + size - 1,), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    return row.unfold(0, size, 1).unflatten(1, item)
+    images: Tensor = row.unfold(0, size, 1).unflatten(1, item)
+    return images

@@ -1,0 +1,224 @@
+"""`make reproduce`, its page and its workflow: commands exist, and what they take fits."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import reproduction
+import typer
+import yaml
+
+from eibench.cli import app
+from eibench.plan import load_plan
+from eibench.results.plan_file import write_plan
+from eibench.results.store import RunFolder
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+CORE = ["quickstart", "propagation", "balance_probe", "depth_scaling"]
+CORE += ["ei_components", "ei_init_search"]
+HOURS_OF_A_JOB, CORES_OF_A_RUNNER = 6, 4
+
+
+def make(*words):
+    """The lines that make prints."""
+    kept = ("PATH", "HOME", "LANG")  # no SUITES or MAKEFLAGS of a make around the tests
+    environment = {key: os.environ[key] for key in kept if key in os.environ}
+    done = subprocess.run(
+        ["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), words
+    return done.stdout.replace("\\\n", "").splitlines()
+
+
+def commands(*words):
+    """The eibench commands of a dry make, without those that install."""
+    return [line for line in make("--dry-run", *words) if "bin/eibench" in line]
+
+
+# ------------------------------------------------------------------------------- make reproduce
+
+
+def test_the_core_tier():
+    *runs, tables, verify = commands("reproduce", "JOBS=3")
+    assert [re.search(r"suites/(\w+)\.yaml --results build/", line)[1] for line in runs] == CORE
+    assert all(line.startswith("OMP_NUM_THREADS=1 .venv/bin/eibench ") for line in runs)
+    assert all(line.endswith("--results build/reproduce --jobs 3 || [ $? -eq 1 ]") for line in runs)
+    names = " ".join(CORE)
+    assert tables == f".venv/bin/eibench tables {names} --live --results build/reproduce"
+    checked = f".venv/bin/eibench verify {names} --results build/reproduce --compare"
+    assert verify.startswith(f"code=0; {checked} results/evidence || code=$?;")
+    assert verify.endswith("exit $code")
+    assert "pack" not in verify
+
+
+def test_update_packs_and_keeps_the_exit_code():
+    last = commands("reproduce", "SUITES=relays", "UPDATE=1")[-1]
+    steps = [step.split() for step in re.split(r"; *|\|\||&&", last)]
+    pack = ["results", "pack", "build/reproduce/relays", "--out", "results/evidence", "--replace"]
+    assert [".venv/bin/eibench", *pack] in steps
+    assert [".venv/bin/eibench", "tables", "relays"] in steps
+    assert steps[-1] == ["exit", "$code"]
+
+
+@pytest.mark.parametrize(("name", "verb"), [("relays", "run"), ("ei_init_search", "search")])
+def test_a_search_is_searched_and_a_suite_run(name, verb):
+    (line,) = commands(f"reproduce-{name}")
+    chosen = re.search(r"\$\((.*?)\)", line)[1]
+    done = subprocess.run(chosen, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == verb
+
+
+def test_as_many_jobs_as_cores():
+    (line,) = commands("reproduce-relays")
+    assert re.search(r"--jobs (\d+) ", line)[1] == str(os.sysconf("SC_NPROCESSORS_ONLN"))
+
+
+def test_tiers():
+    (core,), (everything,) = make("tier-core"), make("tier-all")
+    assert core.split() == CORE == reproduction.core_tier((ROOT / "Makefile").read_text())
+    evidence = sorted(path.name for path in (ROOT / "results" / "evidence").iterdir())
+    assert sorted(everything.split()) == evidence
+    assert set(CORE) < set(evidence)
+
+
+def test_results_of_a_reproduction_are_ignored_by_git():
+    words = ["git", "check-ignore", "--quiet", "build/reproduce/quickstart/plan.json"]
+    done = subprocess.run(words, cwd=ROOT, check=False)
+    if done.returncode == 128:
+        pytest.skip("no repository")
+    assert done.returncode == 0
+
+
+# ------------------------------------------------------------------------------------- its costs
+
+
+@pytest.fixture(scope="module")
+def costs():
+    folders = (ROOT / "results" / "evidence").iterdir()
+    return {folder.name: reproduction.cost(folder) for folder in folders}
+
+
+def test_the_core_tier_takes_45_minutes_on_four_cores(costs):
+    assert sum(costs[name].core_minutes for name in CORE) <= 4 * 45
+
+
+def test_each_suite_fits_into_a_job(costs):
+    most = 60 * HOURS_OF_A_JOB * CORES_OF_A_RUNNER
+    assert [name for name, cost in costs.items() if cost.core_minutes > most] == []
+
+
+def epoch(number, train, evaluation):
+    return {
+        "epoch": number,
+        "train_loss": 1.0,
+        "cost": {"train_seconds": train, "evaluation_seconds": evaluation},
+    }
+
+
+def test_a_cost_counts_threads_and_trials_that_were_stopped(project):
+    """60 s on 2 threads, a trial of 30 s on 1, and one stopped after 2 epochs of 10 + 5 s."""
+    plan = load_plan(project.suite(seeds=[0, 1]), [])
+    folder = Path("results/tiny")
+    write_plan(folder, plan)
+    whole, trial, stopped, _ = plan.runs
+
+    def record(run, place, seconds, threads):
+        content = {
+            "schema": 1,
+            "status": "ok",
+            "reason": None,
+            "fields": run.fields(),
+            "result": {"test_accuracy": 50.0},
+            "cost": {"seconds": seconds},
+            "environment": {"cpu": "Xeon", "device": threads},
+        }
+        RunFolder(place / run.run_id).finish(content)
+
+    record(whole, folder, 60.0, "cpu, 2 threads")
+    record(trial, folder / "search", 30.0, "cpu, 1 thread")
+    epochs = RunFolder(folder / "search" / stopped.run_id)
+    epochs.begin_epochs([epoch(1, 10.0, 5.0), epoch(2, 10.0, 5.0)])
+    assert reproduction.cost(folder) == reproduction.Cost(3, 3.0, ("Xeon",))
+
+
+# ----------------------------------------------------------------------------------- workflows
+
+
+def jobs(path):
+    return yaml.safe_load(path.read_text())["jobs"]
+
+
+def steps(path):
+    return [step for job in jobs(path).values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+def test_jobs_end_in_time(path):
+    for name, job in jobs(path).items():
+        assert 0 < job["timeout-minutes"] <= 60 * HOURS_OF_A_JOB, name
+
+
+def test_actions_have_one_pinned_version():
+    used = {step["uses"] for path in WORKFLOWS for step in steps(path) if "uses" in step}
+    names = [name for name, _, _ in (action.partition("@") for action in used)]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in used)
+    assert len(names) == len(set(names))
+
+
+def run_lines(path):
+    return [line for step in steps(path) for line in step.get("run", "").splitlines()]
+
+
+def test_make_targets_of_workflows_exist():
+    lines = [line for path in WORKFLOWS for line in run_lines(path)]
+    filled = [re.sub(r"\$\{\{ matrix.suite \}\}", CORE[0], line) for line in lines]
+    found = re.findall(r'\bmake (?:--silent )?"?([^\s")]+)', "\n".join(filled))
+    assert {"lint", "tier-$TIER", f"reproduce-{CORE[0]}"} <= set(found)
+    for target in found:
+        make("--dry-run", target.replace("$TIER", "core"))
+
+
+def test_eibench_commands_of_workflows_exist():
+    """With options that the command has."""
+    group = typer.main.get_command(app)
+    lines = [line for path in WORKFLOWS for line in run_lines(path) if "bin/eibench" in line]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.partition("bin/eibench ")[2].partition(" >>")[0])
+        command = group.commands[words[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_suites_go_from_job_to_job():
+    """The matrix is the plan's output; each job's results come back under the suite's name."""
+    found = jobs(ROOT / ".github" / "workflows" / "reproduce.yml")
+    plan, run, verify = found["plan"], found["run"], found["verify"]
+    assert plan["outputs"]["suites"] == "${{ steps.suites.outputs.suites }}"
+    assert plan["steps"][1]["id"] == "suites"
+    assert run["strategy"]["matrix"]["suite"] == "${{ fromJSON(needs.plan.outputs.suites) }}"
+    assert not run["strategy"]["fail-fast"]
+    upload = run["steps"][-1]
+    assert upload["if"] == "always()"
+    assert upload["with"]["name"] == "${{ matrix.suite }}"
+    assert upload["with"]["path"] == "build/reproduce/${{ matrix.suite }}"
+    *_, download, check = verify["steps"]
+    assert download["with"] == {"path": "build/reproduce"}
+    assert check["run"].endswith('--format markdown >> "$GITHUB_STEP_SUMMARY"')
+    assert "--results build/reproduce" in check["run"]
+
+
+def test_the_plan_of_the_workflow_is_a_list_of_suites(tmp_path):
+    script = jobs(ROOT / ".github" / "workflows" / "reproduce.yml")["plan"]["steps"][1]["run"]
+    out = tmp_path / "output"
+    environment = {"PATH": os.environ["PATH"], "TIER": "core", "GITHUB_OUTPUT": str(out)}
+    if subprocess.run(["jq", "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("no jq")
+    subprocess.run(["bash", "-e", "-c", script], cwd=ROOT, env=environment, check=True)
+    key, _, value = out.read_text().strip().partition("=")
+    assert (key, json.loads(value)) == ("suites", CORE)
