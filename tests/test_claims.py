@@ -15,7 +15,7 @@ from eibench.report.model.claims import ClaimEvidence
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = read_claims(ROOT / "claims.yaml")
-PAGES: list[str] = []
+PAGES = ["README.md"]
 """Pages whose numbers are checked."""
 APART = (
     r"```.*?```",  # code
