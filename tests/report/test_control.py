@@ -232,3 +232,12 @@ def test_against_none_through_the_command_line(three, cli):
     out = cli("report", three().folder, "--against", "none", "--format", "csv").out
     assert "difference" not in out
     assert "batchnorm" in out
+
+
+def test_many_runs_of_the_control_without_a_number_are_counted(make_suite):
+    suite = make_suite("many", axes=["method", "model.depth"])
+    for depth in (4, 8, 16):
+        suite.seeds([90, 91, 92], "ei", depth=depth)
+        for seed in range(3):
+            suite.fail("error", "x", "batchnorm", depth=depth, seed=seed)
+    assert "Of the `batchnorm` runs, 9 of 9 have no number." in footnotes(table_of(suite))

@@ -25,6 +25,10 @@ from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
 
+MOST_NAMED = 8
+"""Runs of the control without a number that are named one by one."""
+
+
 def footnotes(table: Pivot) -> list[str]:
     """Return all notes of `table`."""
     suite = table.suite
@@ -270,6 +274,8 @@ def _lacking_control(table: Pivot, key: str, name: Value) -> Iterator[str]:
     bases = {table.layout.base_of(*place) for place in table.cells} & table.cells.keys()
     if not base:
         yield f"No {words} run is planned, so there are no differences."
+    elif len(lacking) > MOST_NAMED:
+        yield f"Of the {words} runs, {len(lacking)} of {len(base)} have no number."
     elif lacking:
         yield f"The {words} run has no number under: {'; '.join(listed)}."
     elif all(table.layout.base_of(*place) not in bases - {place} for place in table.cells):
