@@ -24,7 +24,6 @@ from eibench.results.cells import GUESSES, Run, Value
 from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
-
 MOST_NAMED = 8
 """Runs of the control without a number that are named one by one."""
 
