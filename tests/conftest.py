@@ -69,9 +69,14 @@ class Project:
     path: Path
 
     def suite(self, file: str = "tiny.yaml", **changes: Any) -> Path:
-        """Write the tiny suite under `changes`; those of `base` merge, others replace a key."""
+        """Write the tiny suite under `changes`; those of `base` merge, others replace a key.
+
+        `...` removes one.
+        """
         base = changed(TINY["base"], changes.pop("base", {}))
-        return self.write(yaml.safe_dump({**TINY, "base": base, **changes}, sort_keys=False), file)
+        suite = {**TINY, "base": base, **changes}
+        kept = {key: value for key, value in suite.items() if value is not ...}
+        return self.write(yaml.safe_dump(kept, sort_keys=False), file)
 
     def write(self, text: str, file: str = "tiny.yaml") -> Path:
         """Write a file; its path is relative, as a user would name it."""

@@ -24,10 +24,11 @@ from eibench.cli.options import (
 from eibench.cli.progress import ProgressDisplay, run_with_progress
 from eibench.plan import find_suite
 from eibench.plan.options import LARGEST
+from eibench.plan.protocol import ONE_SEED, own_keys, space_rule
 from eibench.plan.read_search import load_search
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
-from eibench.results.labels import show_value
+from eibench.results.labels import counted, show_value
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +71,9 @@ def search(
     plan = load_search(find_suite(suite), read_overrides(settings), trials)
     for plugin in plan.expansion.plugins:
         say(f"plugin: {plugin}")
+    keys = own_keys((study.base.method, study.space) for study in plan.arms)
+    if (note := space_rule(keys)) is not None:
+        say(note, err=True)
 
     from eibench.execution.device import choose_device
 
@@ -114,20 +118,25 @@ def _show_plan(plan: SearchPlan, results: Path, device: torch.device) -> None:
     """Print studies, spaces, budget, and how long it may take."""
     from eibench.execution.estimate import Estimator
 
-    base = plan.base_plan()
+    base, times, enqueued = plan.base_plan(), plan.options.studies, plan.options.enqueue
+    each = f", {times} for each combination," * (times > 1)
     say(
-        f"{plan.title}: {len(plan.studies)} studies of {plan.trials} trials"
-        f" ({plan.options.sampler}; seeds {_listed(plan.options.seeds)}), winners run again under"
-        f" seeds {_listed(plan.seeds)}"
+        f"{plan.title}: {len(plan.studies)} studies{each} of {plan.trials} trials"
+        f" ({plan.options.sampler}; seeds {'; '.join(map(_listed, plan.tuning_seeds))}), winners"
+        f" run again under seeds {_listed(plan.seeds)}"
     )
+    if enqueued:
+        say(f"Tried first by all methods alike: {counted(len(enqueued), 'setting')} of the suite.")
+    if len(plan.options.seeds) == 1:
+        say(ONE_SEED)
     estimator = Estimator(base, base.runs, results, device, plan.options.seeds)
     total = 0.0
-    for study in plan.studies:
+    for study in plan.arms:
         seconds = estimator.seconds(study.base)
-        runs = plan.budget(study) * len(plan.options.seeds) + len(plan.seeds)
+        runs = times * plan.budget(study) * len(study.seeds) + len(plan.seeds)
         expected = None if seconds is None else seconds * runs
         total += expected or 0.0
-        say(f"  {'will fail' if expected is None else format_duration(expected):>9}  {study.name}")
+        say(f"  {'will fail' if expected is None else format_duration(expected):>9}  {study.label}")
         for key, known in study.space.items():
             say(f"             {key}: {known.words()}")
     say(f"about {format_duration(total)} of one process on {device}, from {estimator.basis()}")

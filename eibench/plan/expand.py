@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.errors import BadSuite, UserError
 from eibench.plan import ablate
 from eibench.plan.layers import LayeredValues, Leaf, Located, Origin, Override, leaves
 from eibench.plan.matches import check_used, find_matches, read_stand_ins
@@ -23,6 +23,7 @@ from eibench.plan.spec import PROBE
 from eibench.plan.suite import (
     ABLATION,
     MOST_RUNS,
+    SEED,
     Flags,
     Plan,
     PlannedRun,
@@ -30,7 +31,7 @@ from eibench.plan.suite import (
     as_probe,
     read_suite,
 )
-from eibench.plan.suite_checks import CheckedSuite, is_exactly, matches
+from eibench.plan.suite_checks import CheckedSuite
 from eibench.plan.yaml_source import YamlDocument
 
 T = TypeVar("T")
@@ -69,16 +70,6 @@ def load_probe(
     return dataclasses.replace(plan, flags=_flags(settings, seeds, steps))
 
 
-def load_again(plan: Plan, flags: Flags) -> Plan:
-    """Return the plan of the current suite file under other `flags`; raise as `load_plan`."""
-    settings = [Override.read("--set", text) for text in flags.settings]
-    seeds = None if flags.seeds is None else list(flags.seeds)
-    if plan.kind == PROBE:
-        steps = None if flags.steps is None else list(flags.steps)
-        return load_probe(plan.files[0], settings, seeds, steps)
-    return load_plan(plan.files[0], settings, seeds)
-
-
 def _flags(
     settings: list[Override], seeds: list[int] | None, steps: list[int] | None = None
 ) -> Flags:
@@ -92,8 +83,6 @@ class Expansion(CheckedSuite):
     def __init__(self, document: YamlDocument, suite: SuiteFile, settings: list[Override]) -> None:
         super().__init__(document, suite, settings)
         self.folder = Path(document.source).parent
-        self.used: set[int] = set()
-        """Clauses of `exclude` that leave out a run which cannot even be planned."""
         self.axes = (*([ABLATION] if self.factors else []), *self.grid, *self.zip)
         self.plugins: tuple[Loaded, ...] = ()
         self.layered: dict[str, LayeredValues] = {}
@@ -224,23 +213,46 @@ class Expansion(CheckedSuite):
             return None
 
     def _follow_tuned(self, layered: LayeredValues, name: str | None) -> PlannedRun:
-        """Return the run of `layered` with the matching clauses of `tuned` applied."""
+        """Return the run of `layered` with the matching clauses of `tuned` for all seeds."""
         spec = layered.spec()
         run = PlannedRun(spec.run_id, spec, name)
-        for i, clause in enumerate(self.suite.tuned):
-            if all(is_exactly(run, key, wanted) for key, wanted in clause.where.items()):
-                self.tuned.add(i)
-                changes = leaves(clause.set, ("tuned", i, "set"))
-                for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
-                    self._assign(layered, leaf)
+        clauses = list(self._clauses(run))
+        self.tuned |= set(clauses)
+        tuned = self._with_clauses(run, layered, [i for i in clauses if not self._by_seed(i)])
+        self.layered[tuned.run_id] = layered
+        return tuned
+
+    def _with_clauses(
+        self, run: PlannedRun, layered: LayeredValues, clauses: list[int]
+    ) -> PlannedRun:
+        """Return `run` with the values of some clauses of `tuned`, under its method's name."""
+        for i in clauses:
+            self._assign_all(layered, leaves(self.suite.tuned[i].set, ("tuned", i, "set")))
         self._apply_settings(layered)
         tuned = layered.spec()
-        self.layered[tuned.run_id] = layered
         called = run.method if tuned.method.label != run.method else None
-        return PlannedRun(tuned.run_id, tuned, name, called)
+        return PlannedRun(tuned.run_id, tuned, run.ablation, called)
 
-    def _assign(self, layered: LayeredValues, leaf: Leaf) -> None:
-        layered.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
+    def _at_seed(self, run: PlannedRun, seed: int, by_seed: list[int]) -> PlannedRun:
+        """Return `run` under a seed, with the clauses of `tuned` for this seed alone.
+
+        Raises:
+            Located: none of the clauses is for this seed, or a value is invalid.
+        """
+        chosen = [i for i in by_seed if self._is_under(i, seed)]
+        if by_seed and not chosen:
+            origin = Origin(self.document, ("tuned", by_seed[0], "where", SEED))
+            text = f"no clause is for seed {seed}, so that its runs would lack tuned values"
+            raise Located([origin.message(text)])
+        if chosen:
+            run = self._with_clauses(run, self.layered[run.run_id].copy(), chosen)
+        spec = dataclasses.replace(run.spec, seed=seed)
+        return dataclasses.replace(run, run_id=spec.run_id, spec=spec)
+
+    def _assign_all(self, layered: LayeredValues, changes: Iterable[Leaf]) -> None:
+        """Assign choices first, then what lies within them."""
+        for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
+            layered.assign(tuple(leaf.key.split(".")), leaf.value, Origin(self.document, leaf.keys))
 
     def _layered_values(self, changes: list[Leaf]) -> LayeredValues:
         """Return the base under `changes`, choices first, then per_method and --set.
@@ -252,8 +264,7 @@ class Expansion(CheckedSuite):
         if self.suite.kind == PROBE:
             layered.values[PROBE] = {}
         layered.assign((), self.suite.base, layered.origins[()])
-        for leaf in sorted(changes, key=lambda leaf: leaf.key.count(".")):
-            self._assign(layered, leaf)
+        self._assign_all(layered, changes)
         self._apply_settings(layered)  # before per_method too: one may choose the method
         for name in self._method_names(layered):
             for key, value in self.suite.per_method.get(name, {}).items():
@@ -271,30 +282,19 @@ class Expansion(CheckedSuite):
         method = layered.spec().method
         return list(dict.fromkeys([method.name, method.label]))
 
-    def _without_excluded(self, runs: list[PlannedRun]) -> list[PlannedRun]:
-        kept = list(runs)
-        known = sorted({key for run in runs for key in run.fields()})
-        for i, clause in enumerate(self.suite.exclude):
-            for key in clause.keys() - set(known):
-                self._note(f"unknown key{did_you_mean(key, known)}", "exclude", i, key)
-            hit = [run for run in runs if all(matches(run, k, v) for k, v in clause.items())]
-            if not (i in self.used or (hit and clause) or self.settings):
-                names = map(str, self.ablations)
-                near = did_you_mean(clause[ABLATION], names) if ABLATION in clause else ""
-                self._note(f"excludes nothing{near}" if clause else "is empty", "exclude", i)
-            left_out = set(map(id, hit))
-            kept = [run for run in kept if id(run) not in left_out]
-        if not kept:
-            self._note("every run is excluded", "exclude")
-        return kept
-
     def _under_seeds(self, made: list[PlannedRun], seeds: list[int]) -> tuple[PlannedRun, ...]:
         """Return every run under every seed, seeds outermost, so that a complete table exists
         early."""
+        by_seed = [list(filter(self._by_seed, self._clauses(run))) for run in made]
         runs: dict[str, PlannedRun] = {}
-        for seed, run in itertools.product(seeds, made):
-            spec = dataclasses.replace(run.spec, seed=seed)
-            if spec.run_id in runs:
-                raise BadSuite([f"{self.document.source}: {spec.run_id} is planned twice"])
-            runs[spec.run_id] = dataclasses.replace(run, run_id=spec.run_id, spec=spec)
+        for seed, (each, clauses) in itertools.product(seeds, zip(made, by_seed, strict=True)):
+            try:
+                run = self._at_seed(each, seed, clauses)
+            except Located as located:
+                self.refused |= {message: message for message in located.messages}
+                continue
+            if run.run_id in runs:
+                raise BadSuite([f"{self.document.source}: {run.run_id} is planned twice"])
+            runs[run.run_id] = run
+        self._stop_if_wrong()
         return tuple(runs.values())

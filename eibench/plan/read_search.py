@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean
-from eibench.plan.expand import Expansion
+from eibench.plan.expand import MOST_STUDIES, Expansion
 from eibench.plan.layers import LayeredValues, Located, Origin, Override
+from eibench.plan.protocol import (
+    enqueue_problems,
+    enqueued,
+    fresh_seeds,
+    misfits,
+    tuning_seeds,
+)
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import DEFAULT_TRIALS, MOST_POINTS, SearchFile, SearchParameter
 from eibench.plan.suite import METHOD, PlannedRun, SuiteFile, read_suite
@@ -47,6 +54,10 @@ class _SearchReader:
         self.document, self.suite, self.options, self.settings = document, suite, search, settings
         self.expansion = Expansion(document, suite, settings)
         self.problems: list[str] = []
+        listed = () if search.confirm else suite.seeds
+        self.tuning_seeds = tuning_seeds(search, listed)
+        used = {seed for seeds in self.tuning_seeds for seed in seeds}
+        self.seeds = fresh_seeds(search.confirm, used) if search.confirm else suite.seeds
 
     def search(self, trials: int | None) -> SearchPlan:
         self._check()
@@ -55,7 +66,10 @@ class _SearchReader:
         fields = self._arm_fields([run for run, _ in arms])
         studies = tuple(self._study(run, draft, fields) for run, draft in arms)
         self._check_sizes(studies)
+        self._note_all(misfits(studies, self.options))
         self._stop_if_wrong()
+        budget = self._trials(trials, studies)
+        studies = tuple(self._with_first_settings(study, budget) for study in studies)
         for study in studies:
             self._try_out(study)
         self._stop_if_wrong()
@@ -64,9 +78,9 @@ class _SearchReader:
             title=self.suite.title,
             axes=tuple(fields),
             options=self.options,
-            trials=self._trials(trials, studies),
-            seeds=tuple(self.suite.seeds),
-            studies=studies,
+            trials=budget,
+            seeds=tuple(self.seeds),
+            studies=tuple(repeat for study in studies for repeat in self._repeats(study)),
             expansion=self.expansion,
         )
         found.confirmation({})  # reads references now, not after all trials
@@ -81,6 +95,10 @@ class _SearchReader:
 
     def _note(self, text: str, *keys: str | int) -> None:
         self.problems.append(Origin(self.document, ("search", *keys)).message(text))
+
+    def _note_all(self, problems: Iterable[tuple[str, Keys]]) -> None:
+        for text, keys in problems:
+            self._note(text, *keys)
 
     def _stop_if_wrong(self) -> None:
         if self.problems:
@@ -99,9 +117,17 @@ class _SearchReader:
         for i, seed in enumerate(options.seeds):
             if seed in options.seeds[:i]:
                 self._note(f"{seed} is listed twice", "seeds", i)
-            if seed in suite.seeds:
+            if seed in self.seeds:
                 text = f"{seed} is one of the suite's `seeds`, which the search must not use"
                 self._note(text, "seeds", i)
+        if options.confirm and "seeds" in suite.model_fields_set:
+            self._note("the suite lists `seeds` as well; one of the two is enough", "confirm")
+        if options.studies > len(self.tuning_seeds):
+            self._note("leave no larger ones for further studies", "seeds")
+        if options.studies > len(self.seeds):
+            text = f"{options.studies} winners of a combination cannot share {len(self.seeds)}"
+            self._note(f"{text} fresh seeds: `confirm` or `seeds` must be as many", "studies")
+        self._note_all(enqueue_problems(options))
         for keys, key, parameter in self._parameters():
             self._check_parameter(keys, key, parameter)
         self._stop_if_wrong()
@@ -156,15 +182,33 @@ class _SearchReader:
         words = [v if isinstance(v, str) else f"{k.rpartition('.')[2]} {v}" for k, v in arm.items()]
         name = ", ".join(words) or run.method
         space, origins = self._space(run)
-        study = StudyPlan(name, arm, run, space, draft, origins, self.settings)
+        seeds = self.tuning_seeds[0]
+        study = StudyPlan(name, arm, run, space, draft, origins, self.settings, seeds)
         if not space:
             self._note(
                 f"nothing is searched for {name}; `space` is for every method, `tune` for one"
             )
         return dataclasses.replace(study, space=dict(_with_whole_numbers(study)))
 
+    def _with_first_settings(self, study: StudyPlan, trials: int) -> StudyPlan:
+        """Return the study with what it tries first; note settings beyond its trials."""
+        found = dataclasses.replace(study, enqueued=enqueued(self.options, study))
+        if self.options.enqueue and (number := len(found.first_settings())) > trials:
+            text = f"{number} settings, the base's with them, are to be tried first in {study.name}"
+            self._note(f"{text}, which has {trials} trials", "enqueue")
+        return found
+
+    def _repeats(self, study: StudyPlan) -> Iterator[StudyPlan]:
+        """Yield the studies of an arm, which differ in their seeds."""
+        for number, seeds in enumerate(self.tuning_seeds, start=1):
+            repeat = number if self.options.studies > 1 else None
+            yield dataclasses.replace(study, seeds=seeds, repeat=repeat)
+
     def _check_sizes(self, studies: Sequence[StudyPlan]) -> None:
-        """Note spaces with too many values, or too many ends to check."""
+        """Note too many studies, spaces with too many values, or too many ends to check."""
+        if (number := len(studies) * self.options.studies) > MOST_STUDIES:
+            text = f"{self.options.studies} for each combination are {number:,} studies"
+            self._note(f"{text}; at most {MOST_STUDIES:,}", "studies")
         for study in studies:
             for key, known in study.space.items():
                 if problem := known.too_many():
@@ -200,6 +244,9 @@ class _SearchReader:
                 study.spec(corner, self.options.seeds[0])
             except Located as located:
                 self.problems += [_blamed(study, corner, text) for text in located.messages]
+        for i, setting in enumerate(study.enqueued):
+            if refusal := study.refusal(setting):
+                self._note(f"{study.name} cannot have it: {refusal}", "enqueue", i)
 
 
 def _blamed(study: StudyPlan, corner: Mapping[str, Any], message: str) -> str:

@@ -1,7 +1,8 @@
 """The studies of a suite with a `search`, and the suite that their winners make.
 
-Every combination of the suite's axes is an arm and has its own study: the same number of trials,
-with the same sampler and seeds, over the method's space. A winner becomes a clause of `tuned`.
+Every combination of the suite's axes is an arm and has its own study, or several: the same number
+of trials, with the same sampler and seeds, over the method's space. Winners become clauses of
+`tuned`. The winners of several studies of an arm share its fresh seeds, in turns.
 """
 
 from __future__ import annotations
@@ -11,25 +12,30 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from eibench.plan.expand import Expansion
 from eibench.plan.layers import LayeredValues, Located, Origin, Override
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import RunSpec
-from eibench.plan.suite import Plan, PlannedRun, SuiteFile, Tuned
+from eibench.plan.suite import SEED, Plan, PlannedRun, SuiteFile, Tuned
 from eibench.plan.yaml_source import Keys
 
+T = TypeVar("T")
 MOST_CORNERS = 64
 """Combinations of ends of a space that are checked before a search begins."""
+REPEAT = "repeat"
+"""Axis of a search whose arms have several studies: their numbers, from 1."""
+Winners = Mapping[str, Mapping[str, Any]]
+"""Values that won, by study."""
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The search of one arm."""
+    """A search of one arm."""
 
-    name: str
-    """`ei, depth 8`: unique in its suite."""
+    label: str
+    """The arm's name: `ei, depth 8`."""
     arm: Mapping[str, Any]
     """The axes' fields in which the arms differ; empty for a single arm."""
     base: PlannedRun
@@ -39,6 +45,28 @@ class StudyPlan:
     origins: Mapping[str, Keys] = field(repr=False)
     """Where the suite writes each parameter."""
     settings: Sequence[Override] = field(repr=False)
+    seeds: tuple[int, ...]
+    """Seeds of a trial's runs."""
+    enqueued: Sequence[Mapping[str, Any]] = ()
+    """Settings to try first, as far as the space has their keys."""
+    repeat: int | None = None
+    """Number of the study, from 1, where the arm has several."""
+
+    @property
+    def name(self) -> str:
+        """Name, unique in its suite: `ei, depth 8`, or `ei, depth 8, study 2`."""
+        return self.label if self.repeat is None else f"{self.label}, study {self.repeat}"
+
+    @property
+    def stream(self) -> str:
+        """Name under which trials are drawn and kept: the first study is the one of a search with
+        a single study, so that `studies` may be raised."""
+        return self.label if self.repeat == 1 else self.name
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """The fields that tell the study from all others."""
+        return {**self.arm, **({} if self.repeat is None else {REPEAT: self.repeat})}
 
     def spec(self, values: Mapping[str, Any], seed: int) -> RunSpec:
         """Return the run of a trial.
@@ -71,9 +99,28 @@ class StudyPlan:
 
     def start(self) -> dict[str, Any] | None:
         """Return what the base has for the searched keys; None if a value is out of range."""
+        values = self._base_values()
+        return values if len(values) == len(self.space) else None
+
+    def first_settings(self) -> list[dict[str, Any]]:
+        """Return the settings of the first trials: the base's own, and those that are enqueued.
+
+        A key that neither sets within its range is absent; the sampler draws it. A setting that
+        repeats one before it is left out.
+        """
+        start, base = self.start(), self._base_values()
+        found = [] if start is None else [start]
+        for setting in self.enqueued:
+            known = {**base, **setting}
+            ordered = {key: known[key] for key in self.space if key in known}
+            if setting and ordered not in found:
+                found.append(ordered)
+        return found
+
+    def _base_values(self) -> dict[str, Any]:
+        """Return what the base has for the searched keys, where it lies within the range."""
         values = {key: _value(self.base.spec, key) for key in self.space}
-        inside = all(self.space[key].holds(value) for key, value in values.items())
-        return values if inside else None
+        return {key: value for key, value in values.items() if self.space[key].holds(value)}
 
     def corners(self) -> list[dict[str, Any]]:
         """Return the settings that are checked before a search: each end alone, and all
@@ -123,27 +170,54 @@ class SearchPlan:
         grid = self.options.sampler == "grid"
         return min(self.trials, study.grid_size()) if grid else self.trials
 
+    @property
+    def arms(self) -> list[StudyPlan]:
+        """The first study of each arm."""
+        return [study for study in self.studies if study.repeat in (None, 1)]
+
+    @property
+    def tuning_seeds(self) -> list[tuple[int, ...]]:
+        """Seeds of the trials, for each study of an arm."""
+        return list(dict.fromkeys(study.seeds for study in self.studies))
+
+    def fresh_seeds(self, study: StudyPlan, winners: Winners) -> tuple[int, ...]:
+        """Return the seeds under which the winner of `study` is confirmed."""
+        rivals = [s for s in self.studies if s.label == study.label and s.name in winners]
+        return in_turns(self.seeds, rivals, study)
+
     def base_plan(self) -> Plan:
         """Return the arms' runs before tuning, as a plan."""
-        runs = tuple(study.base for study in self.studies)
+        runs = tuple(study.base for study in self.arms)
         return Plan(self.name, self.title, self.axes, runs, plugins=self.expansion.plugins)
 
-    def tuned_suite(self, winners: Mapping[str, Mapping[str, Any]]) -> SuiteFile:
-        """Return the suite with the winners' values, by study, in place of its search."""
+    def tuned_suite(self, winners: Winners) -> SuiteFile:
+        """Return the suite with the winners' values in place of its search."""
         clauses = [
-            Tuned(where=dict(study.arm), set=dict(winners[study.name]))
+            Tuned(where=self._where(study, winners), set=dict(winners[study.name]))
             for study in self.studies
-            if study.name in winners
+            if study.name in winners and self.fresh_seeds(study, winners)
         ]
         changes = {"search": None, "tuned": clauses, "tuned_by": self.name}
+        changes["seeds"] = list(self.seeds)
         return self.expansion.suite.model_copy(update=changes)
 
-    def confirmation(self, winners: Mapping[str, Mapping[str, Any]]) -> Plan:
-        """Return the winners' runs under the suite's own seeds; arms without one have none."""
+    def _where(self, study: StudyPlan, winners: Winners) -> dict[str, Any]:
+        """Return the fields of the runs that a winner's values are for."""
+        if study.repeat is None:
+            return dict(study.arm)
+        return {**study.arm, SEED: list(self.fresh_seeds(study, winners))}
+
+    def confirmation(self, winners: Winners) -> Plan:
+        """Return the winners' runs under fresh seeds; arms without a winner have none."""
         suite, before = self.tuned_suite(winners), self.expansion
         plan = Expansion(before.document, suite, before.settings).plan(list(self.seeds))
         arms = [study.arm for study in self.studies if study.name in winners]
         return dataclasses.replace(plan, runs=tuple(r for r in plan.runs if _in_one(r, arms)))
+
+
+def in_turns(seeds: Sequence[int], rivals: Sequence[T], one: T) -> tuple[int, ...]:
+    """Return the share of `one` of the seeds that `rivals` take in turns; none for an outsider."""
+    return tuple(seeds[rivals.index(one) :: len(rivals)]) if one in rivals else ()
 
 
 def _value(spec: RunSpec, key: str) -> Any:

@@ -10,6 +10,9 @@ search:
   sampler_seed: 0
   pruner: none                        or median: stops trials that are worse than half of the others
   seeds: [1000]                       of the trials; the suite's `seeds` are the fresh ones
+  studies: 1                          searches of each combination, each with seeds of its own
+  enqueue: [{train.lr: 0.1}]          settings that every method tries first, after the base's own
+  confirm: 10                         number of fresh seeds, in place of the suite's `seeds`
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ MOST_KEYS = 100
 """Keys that are searched, and methods with keys of their own."""
 MOST_SEEDS = 1000
 """Runs of a trial."""
+MOST_REPEATS = 100
+"""Studies of one combination of the suite's axes."""
+MOST_ENQUEUED = 100
 MOST_CHOICES = 1000
 MOST_POINTS = 100_000
 """Values of a range with a step, or of whole numbers."""
@@ -133,10 +139,15 @@ class SearchParameter(Options):
             return False
         assert self.low is not None
         assert self.high is not None
-        if self.step is None or not math.isfinite(value):
+        step = self.step or 0
+        if self.step is None or not self.low - step <= value <= self.high + step:
             return self.low <= value <= self.high
         index = round((value - self.low) / self.step)
         return 0 <= index < (self.count() or 0) and value == self.point(index)
+
+    def as_listed(self, value: Any) -> Any:
+        """Return the choice that is equal to `value` (1.0 to 1); a number of a range as it is."""
+        return value if self.choices is None else self.choices[self.choices.index(value)]
 
     def whole(self) -> SearchParameter:
         """Return the same range, of whole numbers only."""
@@ -184,3 +195,9 @@ class SearchFile(Options):
     sampler_seed: int = Field(0, ge=0, le=LARGEST)
     pruner: Literal["none", "median"] = "none"
     seeds: list[Seed] = Field(min_length=1, max_length=MOST_SEEDS)
+    studies: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = 1
+    """Searches of each combination of the axes, so that a spread holds that of tuning as well."""
+    enqueue: list[dict[str, Any]] = Field(default_factory=list, max_length=MOST_ENQUEUED)
+    """Settings by keys of `space`, which all methods try first."""
+    confirm: Annotated[int, Field(ge=1, le=MOST_SEEDS)] | None = None
+    """Number of fresh seeds of the winners; None: the suite's `seeds`."""

@@ -75,6 +75,7 @@ Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
 SUFFIXES = (".yaml", ".yml")
 METHOD = "method"
+SEED = "seed"
 ABLATION = "ablation"
 """Axis of a suite with `ablate`, and the field of its runs with the ablation's name."""
 BASE = "base"
@@ -91,7 +92,7 @@ class Tuned(Options):
     """Values for some of a suite's runs, as found by a search."""
 
     where: dict[str, Any] = Field(default_factory=dict)
-    """Fields that select the runs; empty selects all."""
+    """Fields that select the runs; empty selects all. With `seed`, those under these seeds."""
     set: dict[str, Any] = Field(min_length=1)
 
 

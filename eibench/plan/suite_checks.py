@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eibench.errors import BadSuite, UserError, did_you_mean, shorten
@@ -12,7 +12,7 @@ from eibench.plan.layers import Origin, Override, leaves
 from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
 from eibench.plan.spec import PROBE, RunSpec
-from eibench.plan.suite import ABLATION, BASE, NOTHING, Plan, PlannedRun, SuiteFile
+from eibench.plan.suite import ABLATION, BASE, NOTHING, SEED, Plan, PlannedRun, SuiteFile
 from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Keys, YamlDocument, parse
 
@@ -38,6 +38,8 @@ class CheckedSuite:
         self.problems: list[str] = []
         self.refused: dict[str, str] = {}
         """Messages on runs that cannot be, and what is said of each where it first occurs."""
+        self.used: set[int] = set()
+        """Clauses of `exclude` that leave out a run which cannot even be planned."""
         self.tuned: set[int] = set()
         """Clauses of `tuned` that some run follows."""
 
@@ -121,6 +123,22 @@ class CheckedSuite:
                 hint = f"allowed: {', '.join(known)}{did_you_mean(key, known)}"
                 self._note(f"no run uses this method; {hint}", "per_method", key)
 
+    def _clauses(self, run: PlannedRun) -> Iterator[int]:
+        """Yield the clauses of `tuned` that match `run`, whatever its seed is."""
+        for i, clause in enumerate(self.suite.tuned):
+            wanted = {key: value for key, value in clause.where.items() if key != SEED}
+            if all(is_exactly(run, key, value) for key, value in wanted.items()):
+                yield i
+
+    def _by_seed(self, clause: int) -> bool:
+        """Return whether a clause of `tuned` is for some seeds alone."""
+        return SEED in self.suite.tuned[clause].where
+
+    def _is_under(self, clause: int, seed: int) -> bool:
+        """Return whether a clause of `tuned` is for `seed`."""
+        wanted = self.suite.tuned[clause].where.get(SEED, seed)
+        return seed in (wanted if isinstance(wanted, list) else [wanted])
+
     def _check_tuned(self, made: list[PlannedRun]) -> None:
         """Record clauses of `tuned` that match no run or set an axis."""
         known = sorted({key for run in made for key in run.fields()})
@@ -130,8 +148,26 @@ class CheckedSuite:
             for leaf in leaves(clause.set, ("tuned", i, "set")):
                 if any(within(axis, {f"{leaf.key}."}) for axis in self.grid | self.zip):
                     self._note("is an axis of grid or zip as well", *leaf.keys)
-            if i not in self.tuned and not self.settings:
+            used = any(self._is_under(i, seed) for seed in self.suite.seeds)
+            if not (used and i in self.tuned) and not self.settings:
                 self._note("is for none of the suite's runs", "tuned", i, "where")
+
+    def _without_excluded(self, runs: list[PlannedRun]) -> list[PlannedRun]:
+        kept = list(runs)
+        known = sorted({key for run in runs for key in run.fields()})
+        for i, clause in enumerate(self.suite.exclude):
+            for key in clause.keys() - set(known):
+                self._note(f"unknown key{did_you_mean(key, known)}", "exclude", i, key)
+            hit = [run for run in runs if all(matches(run, k, v) for k, v in clause.items())]
+            if not (i in self.used or (hit and clause) or self.settings):
+                names = map(str, self.ablations)
+                near = did_you_mean(clause[ABLATION], names) if ABLATION in clause else ""
+                self._note(f"excludes nothing{near}" if clause else "is empty", "exclude", i)
+            left_out = set(map(id, hit))
+            kept = [run for run in kept if id(run) not in left_out]
+        if not kept:
+            self._note("every run is excluded", "exclude")
+        return kept
 
     def _check_report(self, made: list[PlannedRun]) -> None:
         """Note fields and methods of `report` that no run has, and tables of one name."""

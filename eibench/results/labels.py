@@ -6,7 +6,7 @@ CSV and JSON keep the plain names, so that they can be read back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eibench.results.metrics import with_unit
@@ -18,6 +18,7 @@ _FIELDS = {
     "timesteps": ("time steps", ""),
     "model.depth": ("depth", "layers"),
     "model.width": ("width", "channels"),
+    "repeat": ("study", ""),
     "probe.steps": ("steps", "optimizer steps"),
     "neuron.tau": ("membrane time constant", "time steps"),
     "train.lr": ("learning rate", ""),
@@ -74,6 +75,11 @@ def key_words(keys: Iterable[str]) -> dict[str, str]:
 def counted(n: int, noun: str = "run") -> str:
     """Return `1 run`, `2 runs`."""
     return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Return `seed 1000`, or `seeds 0, 1, 2`."""
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def shortened(reason: str) -> str:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
-from eibench.plan.expand import load_again
+from eibench.plan.expand import load_plan, load_probe
 from eibench.plan.layers import Override
+from eibench.plan.spec import PROBE
 from eibench.plan.suite import Flags, Plan, PlannedRun
 from eibench.results.schema import SCHEMA, PlanFile
 from eibench.results.store import read_json, to_json, write_atomic
@@ -56,7 +57,7 @@ def _with_earlier(folder: Path, plan: Plan) -> list[Plan]:
         if flags == plan.flags:
             continue
         try:
-            known = load_again(plan, flags)
+            known = _load_again(plan, flags)
         except UserError:  # the file has changed, and has no such runs now
             continue
         if flags != Flags():
@@ -65,6 +66,16 @@ def _with_earlier(folder: Path, plan: Plan) -> list[Plan]:
         if known.name == plan.name and known.runs:
             plans.append(known)
     return sorted([*plans, plan], key=lambda each: each.flags != Flags())
+
+
+def _load_again(plan: Plan, flags: Flags) -> Plan:
+    """Return the plan of the current suite file under other `flags`; raise as `load_plan`."""
+    settings = [Override.read("--set", text) for text in flags.settings]
+    seeds = None if flags.seeds is None else list(flags.seeds)
+    if plan.kind == PROBE:
+        steps = None if flags.steps is None else list(flags.steps)
+        return load_probe(plan.files[0], settings, seeds, steps)
+    return load_plan(plan.files[0], settings, seeds)
 
 
 def _earlier_flags(folder: Path) -> Iterator[Flags]:

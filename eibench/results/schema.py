@@ -130,6 +130,7 @@ class SearchSettings(Part):
     pruner: Text
     seeds: list[Count]
     confirm_seeds: list[Count]
+    raised_from: list[Count] = []
 
 
 class Scores(Part):
@@ -182,6 +183,7 @@ class StudyRecord(Part):
     trials: list[TrialRecord]
     winner: Count | None
     importances: dict[FieldName, Share] | None
+    seeds: list[Count] = []
 
 
 class CommandFlags(Part):

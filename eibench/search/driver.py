@@ -81,7 +81,7 @@ def search(
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
         studies = [ResumableStudy(known, plan, storage) for known in plan.studies]
-        data = local_data(study.base.spec for study in plan.studies)
+        data = local_data(study.base.spec for study in plan.arms)
         suite = suite_source(plan.name, [*plan.expansion.files(), *data])
         record = SearchRecord(plan, folder, chance)
         _Driver(suite, studies, record, slots, listener).run()
@@ -104,19 +104,19 @@ def _check_buildable(plan: SearchPlan, datasets: DatasetCache) -> None:
 
     def runs() -> Iterator[PlannedRun]:
         nonlocal tried
-        yield from (study.base for study in plan.studies)
-        for study in plan.studies:
+        yield from (study.base for study in plan.arms)
+        for study in plan.arms:
             for corner in study.corners():
                 words = ", ".join(f"{key} {value}" for key, value in corner.items())
                 tried = f"{study.name} with {words}: "
-                run = study.run(corner, plan.options.seeds[0])
+                run = study.run(corner, study.seeds[0])
                 yield run
                 known = study.space.get(BATCH_SIZE)
                 if known is None:
                     continue
                 for size in sizes_that_leave_one(datasets.get(run.spec), known.holds)[:1]:
                     tried = f"{study.name} with {BATCH_SIZE} {size}: "
-                    yield study.run({**corner, BATCH_SIZE: size}, plan.options.seeds[0])
+                    yield study.run({**corner, BATCH_SIZE: size}, study.seeds[0])
 
     try:
         check_buildable(runs(), datasets)
@@ -163,7 +163,7 @@ class _Driver:
         study, trial = item
         if study.plan.refusal(trial.values):
             return False
-        for i, seed in enumerate(study.search.options.seeds):
+        for i, seed in enumerate(study.plan.seeds):
             record = self._execute(study, trial, study.plan.run(trial.values, seed), i)
             if record is None:
                 return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ import yaml
 from eibench.errors import BadSuite, UserError
 from eibench.plan.expand import Expansion
 from eibench.plan.layers import LayeredValues, Origin
-from eibench.plan.search import SearchPlan
+from eibench.plan.search import SearchPlan, Winners
 from eibench.plan.suite import NAME, SUFFIXES, SuiteFile
 from eibench.plan.suite_checks import within
 from eibench.plan.validate import validate
 from eibench.plan.yaml_source import parse
 from eibench.results.store import write_atomic
-
-Winners = Mapping[str, Mapping[str, Any]]
 
 
 def check_export(plan: SearchPlan, path: Path) -> None:
@@ -43,7 +40,8 @@ def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
     tuned = [clause.model_dump() for clause in plan.tuned_suite(winners).tuned]
     suite |= {"name": path.stem, "title": f"{plan.title}: winners"}
     suite |= {"tuned": tuned, "tuned_by": plan.name, "seeds": list(plan.seeds)}
-    unwon = [dict(study.arm) for study in plan.studies if study.name not in winners]
+    won = {study.label for study in plan.studies if study.name in winners}
+    unwon = [dict(study.arm) for study in plan.arms if study.label not in won]
     if unwon:
         suite["exclude"] = [*before.suite.exclude, *unwon]
     if before.suite.references:
@@ -53,7 +51,8 @@ def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
             _moved(entry, before.folder, path) if entry.endswith(".py") else entry
             for entry in before.suite.plugins
         ]
-    budget = f"{plan.trials} trials for each combination, sampler {plan.options.sampler}"
+    several = f"{plan.options.studies} studies of " * (plan.options.studies > 1)
+    budget = f"{several}{plan.trials} trials for each combination, sampler {plan.options.sampler}"
     head = f"# Found by `eibench search` of the suite {plan.name}: {budget}.\n"
     return head + yaml.safe_dump(suite, sort_keys=False, default_flow_style=None, width=120)
 

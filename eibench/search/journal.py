@@ -25,8 +25,8 @@ NAME = "journal.log"
 HINT = "delete it to have the trials drawn again: those whose runs have ended cost nothing"
 FINGERPRINT = "fingerprint"
 """The user attribute of a study that holds it."""
-SETTINGS = ("sampler", "sampler_seed", "pruner", "seeds")
-"""Keys of `search` that belong to the fingerprint."""
+SETTINGS = ("sampler", "sampler_seed", "pruner")
+"""Keys of `search` that belong to the fingerprint, beside seeds and settings tried first."""
 
 
 class JournalLine(Open):
@@ -126,7 +126,7 @@ def _check_trial(trial: FrozenTrial, path: Path, own: bool) -> None:
 
 def study_name(search: SearchPlan, study: StudyPlan) -> str:
     """Return the name of a study in the journal."""
-    return f"{search.name}: {study.name}"
+    return f"{search.name}: {study.stream}"
 
 
 def fingerprint(search: SearchPlan, study: StudyPlan) -> dict[str, Any]:
@@ -139,6 +139,8 @@ def fingerprint(search: SearchPlan, study: StudyPlan) -> dict[str, Any]:
         "search": {
             "space": {key: known.to_dict() for key, known in study.space.items()},
             **{key: getattr(search.options, key) for key in SETTINGS},
+            "seeds": study.seeds,
+            **({"enqueue": study.enqueued} if study.enqueued else {}),
         },
     }
     return dict(json.loads(json.dumps(settings)))  # as the journal returns it

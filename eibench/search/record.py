@@ -14,9 +14,21 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from eibench.plan.search import SearchPlan, StudyPlan
+from eibench.errors import UserError
+from eibench.plan.search import REPEAT, SearchPlan, StudyPlan
+from eibench.results.paths import has_plan
 from eibench.results.schema import SCHEMA
-from eibench.results.store import DIVERGED, MISSING, OK, SEARCH, RunFolder, to_json, write_atomic
+from eibench.results.store import (
+    DIVERGED,
+    MISSING,
+    OK,
+    SEARCH,
+    RunFolder,
+    kind_of,
+    read_plan,
+    to_json,
+    write_atomic,
+)
 from eibench.search.study import Outcome, ResumableStudy
 
 SCORE = "validation_accuracy"
@@ -36,11 +48,12 @@ class SearchRecord:
         """`chance`: accuracy in percent of a guess, by study."""
         self.fields: dict[str, dict[str, Any]] = {}
         """By run id, of all runs that were written before."""
+        self.raised_from = _smaller_budgets(folder, search.trials)
 
     def run_folders(self, study: StudyPlan, values: Mapping[str, Any]) -> list[RunFolder]:
         """Return where the runs of a trial are, one for each seed; `values` must be possible."""
-        seeds = self.search.options.seeds
-        return [RunFolder(self.folder / study.spec(values, seed).run_id) for seed in seeds]
+        ids = [study.spec(values, seed).run_id for seed in study.seeds]
+        return [RunFolder(self.folder / run_id) for run_id in ids]
 
     def outcome(self, study: StudyPlan, values: Mapping[str, Any], pruned: bool) -> Outcome:
         """Return the outcome of a trial; a run that diverged has the accuracy of a guess."""
@@ -59,7 +72,7 @@ class SearchRecord:
             "suite": known.name,
             "title": known.title,
             "kind": SEARCH,
-            "axes": known.axes,
+            "axes": [*known.axes, *[REPEAT] * (options.studies > 1)],
             "tuned_by": None,
             "same": [],
             "runs": [{"run_id": run_id, "fields": self.fields[run_id]} for run_id in ids],
@@ -71,6 +84,7 @@ class SearchRecord:
                 "pruner": options.pruner,
                 "seeds": options.seeds,
                 "confirm_seeds": known.seeds,
+                **({"raised_from": self.raised_from} if self.raised_from else {}),
                 "optuna": optuna.__version__,
             },
             "studies": described,
@@ -80,7 +94,8 @@ class SearchRecord:
     def _study(self, study: ResumableStudy, importances: bool) -> dict[str, Any]:
         return {
             "name": study.plan.name,
-            "arm": dict(study.plan.arm),
+            "arm": study.plan.axes,
+            **({} if study.plan.repeat is None else {"seeds": study.plan.seeds}),
             "space": {key: known.to_dict() for key, known in study.plan.space.items()},
             "trials": list(self._trials(study)),
             "winner": study.winner(),
@@ -105,10 +120,24 @@ class SearchRecord:
         """Return the row of a trial, and remember the fields of its runs."""
         if row["state"] == "running":
             notes = {**notes, "reason": None}
-        for run_id, seed in zip(notes["runs"], self.search.options.seeds, strict=False):
+        for run_id, seed in zip(notes["runs"], study.seeds, strict=False):
             if run_id not in self.fields:
                 self.fields[run_id] = study.run(row["values"], seed).fields()
         return row | {key: notes[key] for key in ("reason", "runs", "seconds", "epochs", "loss")}
+
+
+def _smaller_budgets(folder: Path, trials: int) -> list[int]:
+    """Return the numbers of trials, below `trials`, that earlier commands asked for.
+
+    They are known from the file that these wrote; if it was lost or damaged, nothing is.
+    """
+    with contextlib.suppress(UserError):
+        if has_plan(folder):
+            plan = read_plan(folder)
+            known = plan["search"] if kind_of(plan) == SEARCH else {"trials": trials}
+            earlier = [*known.get("raised_from", []), known["trials"]]
+            return sorted({number for number in earlier if number < trials})
+    return []
 
 
 def _importances(study: ResumableStudy) -> dict[str, float] | None:

@@ -168,7 +168,7 @@ class ResumableStudy:
         """
         start = len(self.told) - len(self.told) % BATCH
         known, chosen = self.told[:start], [self.values(told) for told in self.told[start:]]
-        epochs = self.plan.base.spec.train.epochs * len(self.search.options.seeds)
+        epochs = self.plan.base.spec.train.epochs * len(self.plan.seeds)
         study = optuna.create_study(
             direction="maximize",
             sampler=RandomSampler(),  # not used: all values are enqueued
@@ -185,16 +185,19 @@ class ResumableStudy:
     def _choose(
         self, number: int, known: Sequence[FrozenTrial], batch: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """Return the values of a trial: a point of the grid, the suite's own, or the sampler's.
+        """Return the values of a trial: a point of the grid, a setting tried first, or the
+        sampler's.
 
         The sampler knows the results of earlier batches, and the values drawn before in this one.
+        It also draws the keys that a setting leaves open.
         """
         options = self.search.options
         if options.sampler == "grid":
             return self.plan.grid_point(number)
-        if number == 0 and (first := self.plan.start()) is not None:
+        first = dict(enumerate(self.plan.first_settings())).get(number, {})
+        if len(first) == len(self.space):
             return first
-        seed = stream_seed(options.sampler_seed, "sampler", self.plan.name, number) % LARGEST_SEED
+        seed = stream_seed(options.sampler_seed, "sampler", self.plan.stream, number) % LARGEST_SEED
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(direction="maximize", sampler=make_sampler(seed))
@@ -202,8 +205,11 @@ class ResumableStudy:
             running, space = TrialState.RUNNING, self.space
             for params in map(to_params, batch):
                 study.add_trial(create_trial(state=running, params=params, distributions=space))
+            if first:
+                study.enqueue_trial(to_params(first))
             drawn = to_values(study.ask(self.space).params, self.plan.space)
-        return {key: self.plan.space[key].rounded(value) for key, value in drawn.items()}
+        rounded = {key: self.plan.space[key].rounded(value) for key, value in drawn.items()}
+        return {**rounded, **first}
 
 
 def make_sampler(seed: int) -> TPESampler:

@@ -170,6 +170,62 @@ def test_several_seeds(cli, project, suite):
         assert trial["scores"]["validation_accuracy"] == pytest.approx(mean)
 
 
+def test_several_studies_of_each_combination(cli, project, suite):
+    """Each has seeds of its own; fresh seeds take turns among their winners."""
+    enqueue = [{"train.lr": 0.5}]
+    path = suite(
+        grid={"method": ["ei", "tdbn"]}, trials=2, studies=2, enqueue=enqueue, confirm=3,
+        more={"seeds": ...},
+    )  # fmt: skip
+    done = cli("search", path, "--export", "tuned.yaml")
+    assert done.code == 0, done
+    assert "8 of 8 trials; 4 of 4 winners to confirm" in done.out
+    assert content()["axes"] == ["method", "repeat"]
+    assert content()["search"]["confirm_seeds"] == [0, 1, 2]
+    found = studies()
+    assert list(found) == [f"{m}, study {n}" for m in ("ei", "tdbn") for n in (1, 2)]
+    assert found["tdbn, study 2"]["arm"] == {"method": "tdbn", "repeat": 2}
+    tried, rates = project.records("tiny/search"), {}
+    for name, study in found.items():
+        number = study["arm"]["repeat"]
+        assert study["seeds"] == [999 + number]
+        assert [t["values"]["train.lr"] for t in study["trials"]] == [0.1, 0.5]
+        runs = [tried[run] for t in study["trials"] for run in t["runs"]]
+        assert {run["fields"]["seed"] for run in runs} == {999 + number}
+        rates[name] = study["trials"][study["winner"]]["values"]["train.lr"]
+    fresh = [run["fields"] for run in project.records().values()]
+    assert len(fresh) == 6
+    for run in fresh:
+        assert run["train.lr"] == rates[f"{run['method']}, study {1 + run['seed'] % 2}"]
+    assert "6 of 6 runs ok" in cli("run", "tuned.yaml").out
+    assert project.records("tuned").keys() == project.records().keys()
+
+
+def test_a_raised_budget_is_on_record(cli, suite):
+    path = suite(trials=1)
+    cli("search", path)
+    assert "raised_from" not in content()["search"]
+    for trials in (2, 2, 3):
+        cli("search", path, "--trials", trials)
+    assert content()["search"]["raised_from"] == [1, 2]
+    done = cli("report", "results/tiny")
+    said = "RAISED BUDGET: the search was asked for 1, then 2, then for 3 trials in each study."
+    assert " ".join(done.out.split()).count(said) == 2  # of the search, and of the winners
+
+
+def test_a_method_with_many_keys_of_its_own_is_noted(cli, suite):
+    tune = {"ei": {"method.kappa": {"choices": [0, 1]}, "method.relay": {"low": 0, "high": 1}}}
+    path = suite(grid={"method": ["ei", "tdbn"]}, tune=tune)
+    done = cli("search", path, "--dry-run")
+    assert done.code == 0
+    assert done.err == (
+        "SPACE RULE: `ei` is searched over 2 keys of its own; a fair comparison gives each method"
+        " at most one.\n"
+    )
+    assert "ONE TUNING SEED: " in done.out
+    assert cli("search", suite(seeds=[0, 1]), "--dry-run").err == ""
+
+
 def test_a_dry_run_writes_nothing(cli, project, suite):
     path = suite(grid={"method": ["ei", "tdbn"]})
     before = project.files()
@@ -340,6 +396,30 @@ def test_a_pruner_stops_trials(cli, project, suite):
 
 
 # ---------------------------------------------------------------------------- interrupts
+
+
+def test_several_studies_interrupted_at_any_epoch(cli, suite, monkeypatch):
+    path = suite(seeds=[0, 1], studies=2, enqueue=[{"train.lr": 0.5}], trials=4)
+    assert cli("search", path, "--results", "whole").code == 0
+    count = 0
+
+    def fit(experiment, progress):
+        nonlocal count
+        for record in real_fit(experiment, progress):
+            yield record
+            count += 1
+            if count % 5 == 0:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("eibench.execution.run_one.fit", fit)
+    codes = []
+    while not codes or codes[-1] == 130:
+        codes.append(cli("search", path).code)
+    assert len(codes) > 2
+    assert codes[-1] == 0
+    for name in ("ei, study 1", "ei, study 2"):
+        assert trials(name=name) == trials("whole", name=name)
+        assert studies()[name]["winner"] == studies("whole")[name]["winner"]
 
 
 @pytest.mark.parametrize("pruner", ["none", pytest.param("median", marks=pytest.mark.slow)])

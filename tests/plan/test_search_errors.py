@@ -34,7 +34,7 @@ def space(**entries):
 PAIR = {"choices": [0, 1]}
 ROWS: list[tuple[dict[str, Any], str, str]] = [
     # what, blamed line, message behind `tiny.yaml:LINE: `
-    (search(spaces={}), "  spaces: {}", "search.spaces: unknown key; allowed here: pruner, sam"),
+    (search(spaces={}), "  spaces: {}", "search.spaces: unknown key; allowed here: confirm, e"),
     (search(spaces={}), "  spaces: {}", "did you mean 'space'?"),
     (search(seeds=...), "search:", "search.seeds: is missing"),
     (search(seeds=[]), "  seeds: []", "search.seeds: must not be empty"),
@@ -43,7 +43,7 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     (search(seeds=[-1]), "  - -1", "search.seeds[0]: must be at least 0, not -1"),
     (search(trials=0), "  trials: 0", "search.trials: must be at least 1, not 0"),
     (search(trials=1.5), "  trials: 1.5", "search.trials: must be a whole number, not 1.5"),
-    (search(minutes=5), "  minutes: 5", "search.minutes: unknown key; allowed here: pruner, samp"),
+    (search(minutes=5), "  minutes: 5", "search.minutes: unknown key; allowed here: confirm, en"),
     (search(sampler="tep"), "  sampler: tep", "search.sampler: must be 'tpe' or 'grid', not 't"),
     (search(sampler="tep"), "  sampler: tep", "did you mean 'tpe'?"),
     (search(sampler_seed=-1), "  sampler_seed: -1", "search.sampler_seed: must be at least 0"),
@@ -53,6 +53,75 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     (search(objectives=["seconds"]), "  objectives:", "search.objectives: unknown key; allowed h"),
     (search(space=[1]), "  space:", "search.space: must be a mapping of keys to values, not [1]"),
     (search(space={}), "search:", "search: nothing is searched for ei; `space` is for every"),
+    # studies and fresh seeds
+    (search(studies=0), "  studies: 0", "search.studies: must be at least 1, not 0"),
+    (search(studies=10**9), "  studies: 1000000000", "must be at most 100, not 1000000000"),
+    (search(studies=1e9), "  studies: 1000000000.0", "must be a whole number, not 1000000000.0"),
+    (search(studies=2), "  studies: 2", "2 winners of a combination cannot share 1 fresh seeds"),
+    (
+        {**search(studies=100), "grid": {"model.width": [*range(1, 12)]}, "seeds": [*range(100)]},
+        "  studies: 100",
+        "search.studies: 100 for each combination are 1,100 studies; at most 1,000",
+    ),
+    (
+        {**search(studies=2, seeds=[2**63 - 1]), "seeds": [0, 1]},
+        "  seeds:",
+        "search.seeds: leave no larger ones for further studies",
+    ),
+    ({**search(confirm=0), "seeds": ...}, "  confirm: 0", "search.confirm: must be at least 1, no"),
+    ({**search(confirm=1001), "seeds": ...}, "  confirm: 1001", "must be at most 1000, not 1001"),
+    (
+        search(confirm=10),
+        "  confirm: 10",
+        "search.confirm: the suite lists `seeds` as well; one of",
+    ),
+    # settings tried first
+    (search(enqueue={"train.lr": 0.1}), "  enqueue:", "search.enqueue: must be a list, not a map"),
+    (
+        search(enqueue=[0.1]),
+        "  - 0.1",
+        "search.enqueue[0]: must be a mapping of keys to values, no",
+    ),
+    (search(enqueue=[{}]), "  - {}", "search.enqueue[0]: is empty"),
+    (
+        search(enqueue=[{"train.lr": 3}]),
+        "  - train.lr: 3",
+        "search.enqueue[0].train.lr: 3 is outside of 0.01 to 1 (log), the space of ei",
+    ),
+    (search(enqueue=[{"train.lr": "x"}]), "  - train.lr: x", "train.lr: 'x' is outside of 0.01 to"),
+    (search(enqueue=[{"train.rl": 1}]), "  - train.rl: 1", "search.enqueue[0].train.rl: is no key"),
+    (search(enqueue=[{"train.rl": 1}]), "  - train.rl: 1", "train.lr; did you mean 'train.lr'?"),
+    (
+        search(enqueue=[{"method.kappa": 0}], tune={"ei": {"method.kappa": {"choices": [0, 1]}}}),
+        "  - method.kappa: 0",
+        "is no key of `space`, which all methods share; allowed: train.lr",
+    ),
+    (
+        search(enqueue=[{"train.lr": 0.5} for _ in "ab"]),
+        "  - train.lr: 0.5+1",
+        "enqueue[1]: is listed twice",
+    ),
+    (
+        search(enqueue=[{"train.lr": 0.5} for _ in range(101)]),
+        "  enqueue:",
+        "must have at most 100, not 101",
+    ),
+    (search(enqueue=[{"train.lr": 0.5}], trials=1), "  enqueue:", "2 settings, the base's with th"),
+    (
+        {
+            **search(
+                enqueue=[{"train.lr": 0.5}], tune={"tdbn": {"train.lr": {"choices": [0.1, 0.3]}}}
+            ),
+            "grid": {"method": ["ei", "tdbn"]},
+        },
+        "  - train.lr: 0.5",
+        "train.lr: 0.5 is outside of 0.1, 0.3, the space of tdbn",
+    ),
+    (
+        search(enqueue=[{"train.lr": 1}], sampler="grid", space={"train.lr": {"choices": [1, 2]}}),
+        "  enqueue:",
+        "search.enqueue: a grid has its own order, in which every point is tried",
+    ),
     # parameters
     (space(train__lr=0.1), "    train.lr: 0.1", "search.space.train.lr: must be a mapping"),
     (space(train__lr={}), "    train.lr: {}", "search.space.train.lr: needs `low` and `high`, or"),
@@ -317,13 +386,24 @@ VALUES = st.sampled_from(
         *(None, True, 0, 1, -1, 1.5, 10**30, float("inf"), float("nan"), "", "ei", "x", "\n"),
         *([], [[]], [1, 1], [1, 2], [{"name": "ei"}, "tdbn"], {}, {"": 1}, {"low": 1, "high": 2}),
         *({"choices": [1, {"lr": 2}]}, {"choices": [None, [1]]}, {"low": 1, "high": 10**25}),
+        *([{"train.lr": 0.5}], [{"train.lr": [1], "x": {}}, {"model.depth": 10**400}]),
         *({"train.lr": {"choices": [1, 2]}}, {"ei": {"train.lr": {"low": 1, "high": 2}}}),
     ]
 )
 WHERE = st.sampled_from(
     [
         *("space", "tune", "trials", "minutes", "objectives", "sampler", "sampler_seed", "pruner"),
-        *("seeds", "x", "space train.lr", "space train", "space method", "space model.depth"),
+        *(
+            "studies",
+            "confirm",
+            "enqueue",
+            "seeds",
+            "x",
+            "space train.lr",
+            "space train",
+            "space method",
+            "space model.depth",
+        ),
         *("space train.lr low", "space train.lr high", "space train.lr log", "space train.lr step"),
         *("space train.lr choices", "space seed", "space ", "space train.lr.x", "space timesteps"),
         *("tune ei", "tune ei method.kappa", "tune x", "tune ei method", "space data", "space a.b"),

@@ -199,7 +199,8 @@ class FakeSearch:
         first = self.known["objectives"][0]
         if not isinstance(scores, dict):
             scores = {first: scores}
-        runs = [self._tried(seed, values, state, reason, scores) for seed in self.known["seeds"]]
+        seeds = self.last.get("seeds", self.known["seeds"])
+        runs = [self._tried(seed, values, state, reason, scores) for seed in seeds]
         trial = {"number": len(self.last["trials"]), "values": values, "state": state}
         more = {"reason": reason, "scores": scores, "runs": runs}
         self.last["trials"].append({**trial, **more, "seconds": seconds, "epochs": epochs})
@@ -210,10 +211,18 @@ class FakeSearch:
         self.last["winner"] = best and best["number"]
         self.write()
 
-    def confirm(self, accuracies: list[float | None], gain: float = 0.0) -> None:
-        """Run the winner on fresh seeds; validation accuracy is higher by `gain`; None: missing."""
+    def confirm(
+        self,
+        accuracies: list[float | None],
+        gain: float = 0.0,
+        seeds: list[int] | None = None,
+    ) -> None:
+        """Run the winner on fresh seeds, or those of its study; None: missing.
+
+        Validation accuracy is higher by `gain`.
+        """
         winner = self.last["trials"][self.last["winner"]]
-        for seed, accuracy in zip(self.known["confirm_seeds"], accuracies, strict=True):
+        for seed, accuracy in zip(seeds or self.known["confirm_seeds"], accuracies, strict=True):
             spec = self._spec(seed, winner["values"])
             if accuracy is None:
                 self.fresh.plan(**spec)
@@ -246,6 +255,7 @@ class FakeSearch:
     def _spec(self, seed: int, values: dict[str, Any]) -> dict[str, Any]:
         """What `FakeSuite.plan` takes for the values of a trial under the arm of its study."""
         arm = {"method": "ei", "model.depth": 4, **self.last["arm"]}
+        arm.pop("repeat", None)
         nested: dict[str, Any] = {"method": {"name": arm.pop("method")}, "model": {"name": "plain"}}
         for key, value in (arm | values).items():
             part, _, field = key.partition(".")
@@ -282,6 +292,22 @@ def fair_search(make_search: Callable[..., FakeSearch]) -> FakeSearch:
     search.trial(98.0, {"train.lr": 0.3})
     search.trial(97.0, {"train.lr": 1.0})
     search.confirm([97.0, 97.5, 98.5])
+    return search
+
+
+@pytest.fixture
+def repeated_search(make_search: Callable[..., FakeSearch]) -> FakeSearch:
+    """Two methods, two studies of two trials each, whose winners share five fresh seeds."""
+    axes, more = ["method", "repeat"], {"confirm_seeds": [0, 1, 2, 3, 4], "trials": 2}
+    search: FakeSearch = make_search("repeated", axes=axes, **more)
+    for method, gain in (("ei", 0.0), ("batchnorm", 1.0)):
+        for repeat, (rate, seeds) in enumerate([(0.1, [0, 2, 4]), (0.3, [1, 3])], start=1):
+            arm = {"method": method, "repeat": repeat}
+            own = {"seeds": [999 + repeat], "importances": {"train.lr": 1.0}}
+            search.study(f"{method}, study {repeat}", arm, {"train.lr": RATE}, **own)
+            search.trial(90.0 + gain, {"train.lr": 0.2})
+            search.trial(96.0 + gain, {"train.lr": rate})
+            search.confirm([95.0 + gain + seed for seed in seeds], seeds=seeds)
     return search
 
 

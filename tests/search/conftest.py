@@ -52,7 +52,7 @@ def search_plan(project: Any) -> Callable[..., SearchPlan]:
     return load
 
 
-def opened(plan: SearchPlan, folder: Path) -> ResumableStudy:
-    """The only study of `plan`, with its journal in `folder`."""
+def opened(plan: SearchPlan, folder: Path, number: int = -1) -> ResumableStudy:
+    """A study of `plan`, the last or only one, with its journal in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    return ResumableStudy(plan.studies[0], plan, open_journal(folder))
+    return ResumableStudy(plan.studies[number], plan, open_journal(folder))

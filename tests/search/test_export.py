@@ -120,6 +120,39 @@ def test_mappings_as_values_stand_in_each_clause(exported):
     assert {run.spec.train.lr for run in written.runs} == {0.5}
 
 
+# ------------------------------------------------------------------------ several studies
+
+STUDIES = {"space": LR, "seeds": [1000], "trials": 3, "studies": 3}
+
+
+def test_the_winners_of_several_studies_are_clauses_by_seed(exported):
+    confirmed, written, values = exported(search=STUDIES, seeds=[5, 6, 7, 8])
+    assert same(confirmed, written) == 8
+    assert values["seeds"] == [5, 6, 7, 8]
+    wheres = [clause["where"] for clause in values["tuned"][:3]]
+    assert wheres == [{"method": "ei", "seed": seeds} for seeds in ([5, 8], [6], [7])]
+    rates = {(r.method, r.spec.seed): r.spec.train.lr for r in written.runs}
+    assert [rates["ei", seed] for seed in (5, 6, 7, 8)] == [0.02, 0.04, 0.06, 0.02]
+    assert [rates["tdbn", seed] for seed in (5, 6, 7, 8)] == [0.08, 0.1, 0.12, 0.08]
+    first = Path("tuned.yaml").read_text().splitlines()[0]
+    assert "of the suite tiny: 3 studies of 3 trials for each combination" in first
+
+
+def test_a_study_without_a_winner_leaves_its_seeds_to_the_others(exported):
+    winners = {"ei, study 1": {"train.lr": 0.5}, "ei, study 3": {"train.lr": 0.7}}
+    confirmed, written, values = exported(search=STUDIES, seeds=[0, 1, 2, 3], winners=winners)
+    assert same(confirmed, written) == 4
+    assert [clause["where"]["seed"] for clause in values["tuned"]] == [[0, 2], [1, 3]]
+    assert values["exclude"] == [{"method": "tdbn"}]
+
+
+def test_fresh_seeds_that_are_counted_are_listed(exported):
+    section = {"space": LR, "seeds": [1], "trials": 3, "confirm": 3}
+    confirmed, written, values = exported(search=section, seeds=...)
+    assert values["seeds"] == [0, 2, 3]
+    assert same(confirmed, written) == 6
+
+
 # ---------------------------------------------------------------------------- paths
 
 

@@ -1,6 +1,7 @@
 """A study draws the same trials under all circumstances."""
 
 import ast
+import itertools
 import json
 import random
 from pathlib import Path
@@ -15,7 +16,7 @@ from optuna.trial import TrialState
 
 from eibench.errors import UserError
 from eibench.search.journal import NAME, open_journal, refuse_other_trials
-from eibench.search.study import BATCH, Outcome
+from eibench.search.study import BATCH, Outcome, ResumableStudy
 
 from .conftest import SPACE, opened, score_of
 
@@ -25,10 +26,12 @@ GRID = {
     "method.kappa": {"choices": [0, 0.5, 1]},
     "model.width": {"low": 2, "high": 4, "step": 1},
 }
+ENQUEUE = [{"train.lr": 0.02}, {"train.lr": 0.123456, "model.width": 9, "method.kappa": 0}]
 SEARCHES = {
     "tpe": {"trials": 14},
     "median": {"trials": 14, "pruner": "median", "suite": {"base": {"train": {"epochs": 9}}}},
     "grid": {"sampler": "grid", "space": GRID},
+    "repeated": {"trials": 9, "studies": 2, "suite": {"seeds": [0, 1]}, "enqueue": ENQUEUE},
 }
 
 
@@ -82,7 +85,7 @@ def whole(search_plan, tmp_path):
 @pytest.mark.parametrize("kind", SEARCHES)
 def test_a_study_has_its_trials_within_the_space(whole, kind):
     plan, trials = whole(kind)
-    (study,) = plan.studies
+    *_, study = plan.studies
     assert len(trials) == plan.budget(study)
     for values, state, score, *_ in trials:
         assert all(study.space[key].holds(value) for key, value in values.items())
@@ -107,7 +110,9 @@ def test_any_order_at_all(whole, tmp_path_factory, jobs, seed):
     assert drawn(work(study, jobs, random.Random(seed))) == expected
 
 
-@pytest.mark.parametrize(("kind", "jobs"), [("tpe", 1), ("median", 3), ("grid", 4)])
+@pytest.mark.parametrize(
+    ("kind", "jobs"), [("tpe", 1), ("median", 3), ("grid", 4), ("repeated", 2)]
+)
 def test_killed_before_and_after_any_operation_on_the_journal(
     whole, tmp_path, monkeypatch, kind, jobs
 ):
@@ -269,6 +274,46 @@ def test_a_smaller_grid_ends_early(search_plan, tmp_path):
     assert len(points) == 3 * 3 * 3
 
 
+# ---------------------------------------------------------------- several studies, first ones
+
+
+def test_the_first_study_of_several_is_the_only_one_of_a_single_study(search_plan, tmp_path):
+    """Also in its journal, so that a search may get more studies."""
+    work(opened(search_plan(), tmp_path))
+    several = search_plan(studies=3, suite={"seeds": [0, 1, 2]})
+    storage = open_journal(tmp_path)
+    refuse_other_trials(several, storage, tmp_path)
+    first, second, third = (ResumableStudy(one, several, storage) for one in several.studies)
+    assert (len(first.told), len(second.told)) == (10, 0)
+    assert first.following() is None
+    found = [drawn(work(study)) for study in (second, third)]
+    values = [[trial[0] for trial in trials] for trials in (drawn(first), *found)]
+    assert values[0][0] == values[1][0] == values[2][0]  # the base
+    assert all(a[1:] != b[1:] for a, b in itertools.combinations(values, 2))
+    refuse_other_trials(several, open_journal(tmp_path), tmp_path)
+
+
+def test_settings_are_tried_first_to_their_last_digit(whole):
+    _, trials = whole("repeated")
+    assert [values for values, *_ in trials[:3]] == [
+        {"train.lr": 0.1, "method.kappa": 1.0, "model.width": 4},
+        {"train.lr": 0.02, "method.kappa": 1.0, "model.width": 4},
+        {"train.lr": 0.123456, "method.kappa": 0, "model.width": 9},
+    ]
+
+
+def test_the_sampler_draws_what_a_setting_leaves_open(search_plan, tmp_path):
+    """Neither width nor rate of the base lie within, so that there is no trial of the base."""
+    base = {"model": {"width": 50}, "train": {"lr": 5}}
+    plan = search_plan(enqueue=[{"train.lr": 0.123456}], trials=6, suite={"base": base})
+    first, second, *_ = [values for values, *_ in drawn(work(opened(plan, tmp_path)))]
+    assert (first["train.lr"], first["method.kappa"]) == (0.123456, 1.0)
+    assert 2 <= first["model.width"] <= 9
+    again = drawn(work(opened(plan, tmp_path / "again"), jobs=3))
+    assert [values for values, *_ in again][:2] == [first, second]
+    assert second["train.lr"] != first["train.lr"]
+
+
 # ---------------------------------------------------------------------------- pruning
 
 
@@ -304,6 +349,7 @@ CHANGES = {
     "search.sampler_seed": {"sampler_seed": 1},
     "search.pruner": {"pruner": "median"},
     "search.seeds": {"seeds": [1001]},
+    "search.enqueue": {"enqueue": [{"train.lr": 0.5}]},
 }  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def budget(search: Search) -> str:
     ends = {way: n for way, n in spent(search.studies).states.items() if n and way != COMPLETE}
     listed = ", ".join(f"{n} {way}" for way, n in ends.items())
     each = f" in each of {len(counts)} studies" * (len(counts) > 1) + f" ({listed})" * bool(ends)
-    seeds = f"seed{'s' * (len(search.seeds) > 1)} {', '.join(map(str, search.seeds))} of the search"
+    seeds = f"{search.tried_under} of the search"
     sampler = f"sampler: {search.sampler} (seed {search.sampler_seed})"
     pruner = [f"pruner: {search.pruner}"] * (search.pruner != "none")
     return "; ".join([f"n = {number} trials{each}", seeds, sampler, *pruner])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Set
 
-from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD
+from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD, SEED
 from eibench.report.model.document import BEST, code
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.provenance import (
@@ -108,10 +108,13 @@ def _per_method(table: Pivot, told: Set[str]) -> Iterator[str]:
 def _by_cell(table: Pivot, field: str) -> Iterator[str]:
     """Yield a note on a number that differs between cells without being a row or column."""
     runs = table.suite.unchanged
-    if is_numeric(runs, field) and not varies(runs, field, table.layout.fields):
+    if field == SEED or not is_numeric(runs, field):
+        return
+    if not varies(runs, field, [*table.layout.fields, SEED]):
+        seeds = " and seeds" if varies(runs, field, table.layout.fields) else ""
         values = [float(run.value(field) or 0) for run in runs]
         ends = f"{show_value(min(values))} to {show_value(max(values))}"
-        yield f"Differs between cells: {code(field)}, {ends}; the suite lists it."
+        yield f"Differs between cells{seeds}: {code(field)}, {ends}; the suite lists it."
 
 
 def _unfinished(suite: SuiteResults) -> Iterator[str]:

@@ -165,7 +165,9 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
     searched = next(filter(has_plan, searches), None)
     tuning = next(filter(has_plan, places), None)
     if searched is not None:
-        yield from _of_search(suite, read_search(searched))
+        search = read_search(searched)
+        yield from _of_search(suite, search)
+        yield from raised_budget(search)
     elif tuning is not None and own is None:
         yield from _of_runs(suite, tuning)
     else:
@@ -215,6 +217,16 @@ def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:
     trials = next(iter(budgets.values())).finished
     epochs = span([one.epochs for one in budgets.values()])
     yield f"Per-method {found}: {counted(trials, 'trial')} and {epochs} for each method; {listed}."
+
+
+def raised_budget(search: Search) -> Iterator[str]:
+    """Yield a note on smaller numbers of trials that were asked for before."""
+    if search.raised_from:
+        earlier = ", then ".join(map(str, search.raised_from))
+        yield (
+            f"RAISED BUDGET: the search was asked for {earlier}, then for"
+            f" {counted(search.trials, 'trial')} in each study."
+        )
 
 
 def _by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:

@@ -84,7 +84,6 @@ def _table(
 def _confirmed(search: Search) -> Table:
     """Return a row for each study: its winner's score, what fresh seeds make of it, its values."""
     found = confirmations(search)
-    planned = len(search.confirm_seeds)
     axes = _axes(search.studies)
     heads = ("search score", "confirmed", "optimism", TEST.label, "tuned values")
     return _table(
@@ -92,13 +91,14 @@ def _confirmed(search: Search) -> Table:
         f"Search against confirmed, {find_metric(search.objectives[0]).heading}",
         "search",
         (_words(axes), heads),
-        [(*_arm(one.study, axes), *_winner(one, planned)) for one in found],
+        [(*_arm(one.study, axes), *_winner(one, search)) for one in found],
         search_notes.of_confirmation(search, found),
         paragraph=0.3,
     )
 
 
-def _winner(one: Confirmation, planned: int) -> Iterator[Cell]:
+def _winner(one: Confirmation, search: Search) -> Iterator[Cell]:
+    planned = len(search.fresh_seeds(one.study))
     yield Cell(NO_CELL if one.score is None else one.metric.show(one.score))
     yield _aggregate(one.confirmed, one.metric, planned)
     yield Cell(NO_CELL if one.optimism is None else f"{one.optimism:+z.{one.metric.digits}f}")

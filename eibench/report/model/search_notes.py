@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from eibench.plan.protocol import ONE_SEED, own_keys, space_rule
+from eibench.plan.search import REPEAT
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
-from eibench.report.model.provenance import by_name, provenance, span, unequal
+from eibench.report.model.provenance import by_name, provenance, raised_budget, span, unequal
 from eibench.report.model.search_results import (
     FAILED,
     PRUNED,
@@ -17,8 +20,11 @@ from eibench.report.model.search_results import (
     Search,
     Study,
 )
-from eibench.results.labels import counted, shortened, show_setting
+from eibench.results.labels import counted, seeds_in_words, shortened, show_setting
 from eibench.results.metrics import find_metric
+
+EDGE = 0.02
+"""Share of a range, on its scale, that counts as its edge."""
 
 # ---------------------------------------------------------------------- winners, confirmed
 
@@ -29,27 +35,32 @@ def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[s
     unit = f", in {metric.difference_unit}" if metric.difference_unit else ""
     mean = ", the mean" * (len(search.seeds) > 1)
     yield (
-        f"Search score: {metric.label} of the winner{mean} under {_seeds(search.seeds)}. Confirmed:"
-        f" its setting run anew under {_seeds(search.confirm_seeds)}, which the search never saw;"
-        f" {TEST.heading} is of these runs too.{_spread(search)}"
+        f"Search score: {metric.label} of the winner{mean} under {search.tried_under}. Confirmed:"
+        f" its setting run anew under {seeds_in_words(search.confirm_seeds)}, which the search"
+        f" never saw; {TEST.heading} is of these runs too.{_spread(search)}"
     )
     yield (
         f"Optimism: by how much the search score is better than the confirmed mean{unit}. The best"
         " of many noisy scores is in part luck, so expect it above 0."
     )
+    yield from edge_notes(search)
     yield from _without_winner(search.studies)
     yield from _unconfirmed(found)
 
 
 def _spread(search: Search) -> str:
-    n = len(search.confirm_seeds)
+    shares = {search.fresh_seeds(study) for study in search.studies if study.best}
+    numbers = sorted({len(seeds) for seeds in shares}) or [len(search.confirm_seeds)]
+    if any(REPEAT in study.arm for study in search.studies):
+        n = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))
+        return (
+            " The winners of the studies of a combination share these seeds, in turns. Mean ±"
+            f" sample standard deviation over n = {n} runs; a cell with fewer says so."
+        )
+    n = numbers[-1]
     if n < 2:
         return ""
     return f" Mean ± sample standard deviation over n = {n} runs; a cell with fewer says so."
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def _without_winner(studies: Iterable[Study]) -> Iterator[str]:
@@ -82,6 +93,35 @@ def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
         yield f"Not confirmed yet: {_listed(lacking)}."
 
 
+def edge_notes(search: Search) -> Iterator[str]:
+    """Yield a note on winners whose value lies at an end of its range, or close to it."""
+    found: dict[str, list[str]] = {}
+    for study in search.studies:
+        for key, value in (study.best.values if study.best else {}).items():
+            end = _nearest_end(study.space.get(key, {}), value)
+            if end is not None:
+                found.setdefault(f"{code(key)} at {show_setting(end)}", []).append(study.name)
+    if found:
+        listed = (f"{where} in {', '.join(map(code, names))}" for where, names in found.items())
+        yield (
+            f"EDGE OF RANGE: winners lie at an end of their range or within {EDGE:.0%} of it:"
+            f" {'; '.join(listed)}. Better values may lie beyond: widen the range for all methods,"
+            " unless the key has no values there."
+        )
+
+
+def _nearest_end(known: Mapping[str, Any], value: Any) -> Any:
+    """Return the end of a range, if `value` lies in its outermost `EDGE`; None otherwise."""
+    low, high = known.get("low"), known.get("high")
+    if low is None or high is None or not isinstance(value, int | float) or low >= high:
+        return None
+    scale = math.log if known.get("log") else float
+    if not low <= value <= high:
+        return None
+    share = (scale(value) - scale(low)) / (scale(high) - scale(low))
+    return low if share <= EDGE else high if share >= 1 - EDGE else None
+
+
 # ---------------------------------------------------------------------------------- budget
 
 
@@ -89,13 +129,17 @@ def of_budget(search: Search) -> Iterator[str]:
     """Yield notes on space, budget and fairness, and on what computed the trials."""
     yield (
         f"Asked for: {counted(search.trials, 'trial')} in each study, each under"
-        f" {_seeds(search.seeds)}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
+        f" {search.tried_under}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
         f" pruner: {code(search.pruner)}."
     )
     yield from _spaces(search.studies)
+    yield from _space_rule(search.studies)
     yield from _fairness(search)
+    yield from raised_budget(search)
     yield from _unfinished(search)
     yield from _ends(search)
+    if len(search.seeds) == 1:
+        yield ONE_SEED
     yield from provenance(search.runs)
 
 
@@ -120,6 +164,13 @@ def _range(known: Mapping[str, Any]) -> str:
         + ", log" * bool(known.get("log"))
         + (f" in steps of {show_setting(step)}" if step else "")
     )
+
+
+def _space_rule(studies: Sequence[Study]) -> Iterator[str]:
+    """Yield a note where a method is searched over several keys of its own."""
+    note = space_rule(own_keys((str(study.arm.get(METHOD)), study.space) for study in studies))
+    if note is not None:
+        yield note
 
 
 def _fairness(search: Search) -> Iterator[str]:

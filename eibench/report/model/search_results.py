@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
+from eibench.plan.search import REPEAT, in_turns
 from eibench.plan.suite import METHOD
 from eibench.report.model.suite_results import SuiteResults, known_fields, read_run, read_suite
 from eibench.results.cells import Aggregate, Run, Value, aggregate
+from eibench.results.labels import seeds_in_words
 from eibench.results.metrics import METRICS, Metric, find_metric
 from eibench.results.paths import has_plan, suite_folders
 from eibench.results.store import SEARCH, kind_of, read_plan
@@ -64,7 +66,8 @@ class Study:
 
     name: str
     arm: Mapping[str, Value]
-    """The axes' values: `{"method": "ei", "model.depth": 8}`; empty for a suite without axes."""
+    """The axes' values: `{"method": "ei", "model.depth": 8}`; empty for a suite without axes.
+    Several studies of one combination are told apart by `REPEAT`."""
     space: Mapping[str, Mapping[str, Any]]
     """By dotted key: `{"low", "high", "log", "step"}` or `{"choices"}`."""
     trials: tuple[Trial, ...]
@@ -72,6 +75,13 @@ class Study:
     """Number of the trial with the best score; None while none counts."""
     importances: Mapping[str, float] | None
     """Share of each key in the variance of the score (fANOVA); None if not to be told."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of its trials, where an arm has several studies."""
+
+    @property
+    def combination(self) -> dict[str, Value]:
+        """The fields of its runs in which combinations of the suite's axes differ."""
+        return {key: value for key, value in self.arm.items() if key != REPEAT}
 
     @property
     def best(self) -> Trial | None:
@@ -96,8 +106,10 @@ class Search:
     sampler: str
     sampler_seed: int
     pruner: str
+    raised_from: tuple[int, ...]
+    """Smaller numbers of trials that earlier commands asked for."""
     seeds: tuple[int, ...]
-    """Seeds of the trials."""
+    """Seeds of the trials; of the first study where a combination has several."""
     confirm_seeds: tuple[int, ...]
     """Seeds of the winners' fresh runs."""
     studies: tuple[Study, ...]
@@ -111,14 +123,33 @@ class Search:
         """All that any study searched."""
         return {key for study in self.studies for key in study.space}
 
+    @property
+    def tried_under(self) -> str:
+        """Seeds of the trials in words; of several studies each."""
+        own = [s for s in self.studies if s.seeds]
+        words = [f"{seeds_in_words(s.seeds)} in study {s.arm.get(REPEAT)}" for s in own]
+        return ", ".join(dict.fromkeys(words)) or seeds_in_words(self.seeds)
+
+    def fresh_seeds(self, study: Study) -> tuple[int, ...]:
+        """Return the seeds under which the winner of `study` is confirmed.
+
+        The winners of several studies of one combination share the seeds, in turns.
+        """
+        if REPEAT not in study.arm:
+            return self.confirm_seeds
+        rivals = [s.name for s in self.studies if s.best and s.combination == study.combination]
+        return in_turns(self.confirm_seeds, rivals, study.name)
+
     def confirmed_runs(self, study: Study) -> list[Run]:
         """Return the fresh runs of a study's winner."""
         if self.confirmed is None:
             return []
+        seeds = self.fresh_seeds(study) if REPEAT in study.arm else None
         return [
             run
             for run in self.confirmed.runs
-            if all(run.value(key) == value for key, value in study.arm.items())
+            if all(run.value(key) == value for key, value in study.combination.items())
+            and (seeds is None or run.seed in seeds)
         ]
 
 
@@ -247,6 +278,7 @@ def read_search(folder: Path) -> Search:
         sampler=known["sampler"],
         sampler_seed=known["sampler_seed"],
         pruner=known["pruner"],
+        raised_from=tuple(known.get("raised_from", ())),
         seeds=tuple(known["seeds"]),
         confirm_seeds=tuple(known["confirm_seeds"]),
         studies=tuple(_study(study) for study in plan["studies"]),
@@ -257,4 +289,4 @@ def read_search(folder: Path) -> Search:
 
 def _study(study: Mapping[str, Any]) -> Study:
     trials = [known_fields(Trial, trial, runs=tuple(trial["runs"])) for trial in study["trials"]]
-    return known_fields(Study, study, trials=tuple(trials))
+    return known_fields(Study, study, trials=tuple(trials), seeds=tuple(study.get("seeds", ())))

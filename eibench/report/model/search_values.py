@@ -65,6 +65,7 @@ def search_values(search: Search) -> dict[str, Any]:
         "pruner": search.pruner,
         "seeds": search.seeds,
         "confirm_seeds": search.confirm_seeds,
+        **({"raised_from": search.raised_from} if search.raised_from else {}),
         "studies": [_study(one) for one in confirmations(search)],
     }
 
