@@ -197,8 +197,8 @@ class SearchPlan:
             for study in self.studies
             if study.name in winners and self.fresh_seeds(study, winners)
         ]
-        changes = {"search": None, "tuned": clauses, "tuned_by": self.name}
-        changes["seeds"] = list(self.seeds)
+        changes: dict[str, Any] = {"search": None, "tuned": clauses, "tuned_by": self.name}
+        changes |= {"seeds": list(self.seeds)}
         return self.expansion.suite.model_copy(update=changes)
 
     def _where(self, study: StudyPlan, winners: Winners) -> dict[str, Any]:

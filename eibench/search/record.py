@@ -134,9 +134,9 @@ def _smaller_budgets(folder: Path, trials: int) -> list[int]:
     with contextlib.suppress(UserError):
         if has_plan(folder):
             plan = read_plan(folder)
-            known = plan["search"] if kind_of(plan) == SEARCH else {"trials": trials}
-            earlier = [*known.get("raised_from", []), known["trials"]]
-            return sorted({number for number in earlier if number < trials})
+            if kind_of(plan) == SEARCH:
+                earlier = {plan["search"]["trials"], *plan["search"].get("raised_from", [])}
+                return sorted(number for number in earlier if number < trials)
     return []
 
 

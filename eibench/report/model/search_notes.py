@@ -49,18 +49,15 @@ def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[s
 
 
 def _spread(search: Search) -> str:
-    shares = {search.fresh_seeds(study) for study in search.studies if study.best}
-    numbers = sorted({len(seeds) for seeds in shares}) or [len(search.confirm_seeds)]
-    if any(REPEAT in study.arm for study in search.studies):
-        n = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))
-        return (
-            " The winners of the studies of a combination share these seeds, in turns. Mean ±"
-            f" sample standard deviation over n = {n} runs; a cell with fewer says so."
-        )
-    n = numbers[-1]
-    if n < 2:
-        return ""
-    return f" Mean ± sample standard deviation over n = {n} runs; a cell with fewer says so."
+    repeated = any(REPEAT in study.arm for study in search.studies)
+    shared = " The winners of a combination's studies share these seeds, in turns." * repeated
+    shares = {len(search.fresh_seeds(study)) for study in search.studies if study.best}
+    numbers = sorted(shares) or [len(search.confirm_seeds)]
+    if numbers[-1] < 2:
+        return shared
+    n = " to ".join(map(str, dict.fromkeys([numbers[0], numbers[-1]])))
+    spread = f" Mean ± sample standard deviation over n = {n} runs; a cell with fewer says so."
+    return shared + spread
 
 
 def _without_winner(studies: Iterable[Study]) -> Iterator[str]:
