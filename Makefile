@@ -11,6 +11,7 @@ PROFILES := results/performance
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
+.NOTPARALLEL:  # the runs of a suite are parallel already
 .PHONY: quickstart test test-fast fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
@@ -41,7 +42,7 @@ fix: .venv/.dev  ## what ruff can mend by itself
 reproduce: $(SUITES:%=reproduce-%)  ## run SUITES again (without: the core tier) and check claims by what they give; UPDATE=1 makes it the evidence
 	$(BIN)/eibench tables $(SUITES) --live --results $(FRESH)
 	@code=0; $(BIN)/eibench verify $(SUITES) --results $(FRESH) --compare results/evidence || code=$$?; \
-	$(if $(UPDATE),$(PACK) && $(BIN)/eibench tables $(SUITES) &&) exit $$code
+	$(if $(filter 1,$(UPDATE)),$(PACK) && $(BIN)/eibench tables $(SUITES) &&) exit $$code
 
 reproduce-all:  ## every suite that has evidence
 	$(MAKE) reproduce SUITES="$(ALL)"
