@@ -149,6 +149,30 @@ def test_unequal_tuning(tuned, make_suite, counts, listed):
     assert only(notes_of(tuned), "UNEQUAL TUNING").endswith(f"unlike numbers of runs: {listed}")
 
 
+def test_tuning_at_the_edge(make_suite):
+    """The final rate 0.1 is the greatest that E-I tried, and lies inside the rates of the other."""
+    final = make_suite("final", tuned_by="lr_search", axes=["method"])
+    final.run(90, "ei", train={"lr": 0.1})
+    final.run(80, "no_norm", train={"lr": 0.1})
+    rates = make_suite("lr_search", axes=["method", "train.lr"])
+    for method, tried in {"ei": (0.01, 0.03, 0.1), "no_norm": (0.03, 0.1, 0.3)}.items():
+        for rate in tried:
+            rates.plan(method, train={"lr": rate})
+    assert only(notes_of(final), "EDGE OF RANGE") == (
+        "EDGE OF RANGE: `ei` `train.lr` 0.1: least or greatest of what was tried. Widen the range"
+        " for all methods."
+    )
+
+
+def test_only_runs_in_networks_of_the_suite_count_as_tuning(tuned, make_suite):
+    search(make_suite, ei=3, no_norm=3)
+    rates = make_suite("lr_search", axes=["method", "model.depth", "train.lr"])
+    for method, depths in {"ei": (4, 16), "no_norm": (4,)}.items():
+        for depth in depths:
+            rates.plan(method, depth)
+    assert only(notes_of(tuned), "Per-method").endswith("1 run for each method.")
+
+
 def test_absent_tuning(tuned):
     assert "whose results are not here" in only(notes_of(tuned), "Per-method")
 

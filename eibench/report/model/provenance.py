@@ -23,7 +23,7 @@ from eibench.report.model.search_results import (
 )
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Run
-from eibench.results.labels import counted, machine_label, show_setting, stated
+from eibench.results.labels import counted, machine_label, show_setting, show_value, stated
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
@@ -183,7 +183,17 @@ def _of_runs(suite: SuiteResults, tuning: Path) -> Iterator[str]:
     known = [run["fields"] for run in read_plan(tuning)["runs"]]
     networks = {_network(run.fields) for run in suite.runs}
     alike = [fields for fields in known if _network(fields) in networks]
-    counts = Counter(fields[METHOD] for fields in alike or known)
+    yield from _budgets(suite, alike or known)
+    if edges := list(_edges(suite, alike or known)):
+        yield (
+            f"EDGE OF RANGE: {', '.join(edges)}: least or greatest of what was tried. Widen the"
+            " range for all methods."
+        )
+
+
+def _budgets(suite: SuiteResults, tried: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a note on the number of runs that each method had."""
+    counts = Counter(fields[METHOD] for fields in tried)
     numbers = {method: counts.get(method, 0) for method in suite.methods}
     start = f"er-method values were found in {code(str(suite.tuned_by))}"
     if len(set(numbers.values())) == 1 and all(numbers.values()):
@@ -191,6 +201,19 @@ def _of_runs(suite: SuiteResults, tuning: Path) -> Iterator[str]:
         return
     listed = ", ".join(f"{code(method)} {n or 'none'}" for method, n in numbers.items())
     yield f"UNEQUAL TUNING: p{start} with unlike numbers of runs: {listed}."
+
+
+def _edges(suite: SuiteResults, tried: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield each method's values at an end of a grid of three or more: `` `mpbn` 1 ``."""
+    for method in suite.methods:
+        rows = [fields for fields in tried if fields[METHOD] == method]
+        runs = [run for run in suite.unchanged if run.fields[METHOD] == method]
+        for key in dict.fromkeys(key for fields in rows for key in fields):
+            values = {v for f in rows if isinstance(v := f.get(key), int | float)}
+            if key.startswith("train.") and len(values) > 2:
+                ends = {min(values), max(values)} & {run.value(key) for run in runs}
+                for end in sorted(ends):
+                    yield f"{code(method)} {code(key)} {show_value(end)}"
 
 
 def _network(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
