@@ -80,7 +80,7 @@ def claim() -> None:
 
 def claims(*names: str) -> None:
     """Print the sentences of claims, by their groups or ids, as a list; all of them must hold."""
-    known = [(c, {c.claim.id, c.claim.group}) for c in read_claims(Path("claims.yaml"))]
+    known = [(c, {c.claim.id, *c.claim.group}) for c in read_claims(Path("claims.yaml"))]
     assert set(names) <= set().union(*(labels for _, labels in known)), names
     chosen = [located for located, labels in known if labels & set(names)]
     cog.outl()

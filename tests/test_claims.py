@@ -70,6 +70,14 @@ def test_pages_have_no_number_outside_claims_and_generated_blocks(page):
     assert stray_numbers((ROOT / page).read_text()) == []
 
 
+def test_prose_of_findings_has_no_results():
+    """Settings may stand there; decimals, deviations and percentages are claims."""
+    text = (ROOT / "docs/findings.md").read_text()
+    for pattern in (*APART, r"\brate (of )?0\.\d+"):
+        text = re.sub(pattern, _blanked, text, flags=re.S)
+    assert re.findall(r"[^\n]*(?:\d\.\d|±|\d %)[^\n]*", text) == []
+
+
 def test_every_claim_of_a_group_is_about_a_committed_suite_or_profile():
     evidence = {path.name for path in (ROOT / "results" / "evidence").iterdir()}
     profiles = {path.stem for path in (ROOT / "results" / "performance").glob("*.json")}

@@ -2,7 +2,7 @@
 
     claims:
       - id: deep_paper_circuit
-        group: readme                  for the generated parts of documents
+        group: readme                  or a list; for the generated parts of documents
         text: "At depth 16 {share} seeds of the paper's circuit train ({mean} ± {std} %)."
         suite: depth_scaling
         compare: difference            difference, ratio, mean, share_trained or profile_ratio
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.layers import Origin
@@ -55,6 +55,11 @@ BLANKS: Mapping[str, tuple[str, ...]] = {
 PROFILE_METRICS = ("step_time", "peak_memory")
 
 
+def _listed(value: Any) -> Any:
+    """Return a name as a list of one, and nothing as an empty list."""
+    return [] if value is None else [value] if isinstance(value, str) else value
+
+
 def _scalar(value: Any) -> Any:
     """Return `value` if a field of a run can be equal to it."""
     if not isinstance(value, str | int | float | bool | None):
@@ -64,6 +69,7 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=100)]
 Fields = Annotated[dict[str, Annotated[Any, AfterValidator(_scalar)]], Field(min_length=1)]
 """Values that runs have, by field."""
 
@@ -71,8 +77,8 @@ Fields = Annotated[dict[str, Annotated[Any, AfterValidator(_scalar)]], Field(min
 class Claim(Options):
     """Keys of a claim."""
 
-    id: Annotated[str, Field(pattern=f"^{NAME}$", max_length=100)]
-    group: Annotated[str, Field(pattern=f"^{NAME}$", max_length=100)] | None = None
+    id: Name
+    group: Annotated[list[Name], BeforeValidator(_listed)] = Field(default_factory=list)
     text: Line
     suite: SuiteName | None = None
     profile: SuiteName | None = None

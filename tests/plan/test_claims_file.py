@@ -97,6 +97,22 @@ def test_a_blank_of_the_only_cell_needs_no_name():
     assert fill(located.claim, ".".join) == "deep.difference (deep.low to deep.high)"
 
 
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [("a", ["a"]), ("[a, b]", ["a", "b"]), ("[]", []), ("null", [])],
+)
+def test_a_claim_may_have_several_groups(group, names):
+    (located,) = read(f"{CLAIM}  group: {group}\n")
+    assert located.claim.group == names
+    assert not read(CLAIM)[0].claim.group
+
+
+def test_a_group_is_a_name():
+    said = problem(f"{CLAIM}  group: [a, b/c]\n")
+    assert said.startswith("claims.yaml:10: claims[0].group[1]: must be letters, digits")
+    assert "claims[0].group: must be a list, not 3" in problem(f"{CLAIM}  group: 3\n")
+
+
 def test_an_id_is_unique():
     text = CLAIM + CLAIM.removeprefix("claims:\n")
     assert problem(text) == "claims.yaml:10: claims[1].id: another claim has this id"
