@@ -158,3 +158,9 @@ DataDir = Annotated[
         show_default="EIBENCH_DATA, or eibench/data in the user's cache",
     ),
 ]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", callback=writable_file, help="Write to a file.", show_default=False
+    ),
+]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eibench.cli.console import say
 from eibench.cli.console import write as show
-from eibench.cli.options import ResultsFolders, chosen_results, field_names, writable_file
+from eibench.cli.options import OutFile, ResultsFolders, chosen_results, field_names
 
 
 class Format(StrEnum):
@@ -65,12 +64,7 @@ def report(
         bool,
         typer.Option("--summary", help="One table: each method against the control, all suites."),
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", callback=writable_file, help="Write to a file.", show_default=False
-        ),
-    ] = None,
+    out: OutFile = None,
 ) -> None:
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
 

@@ -12,7 +12,7 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.console import write as show
-from eibench.cli.options import chosen_results, valid_paths, writable_file
+from eibench.cli.options import OutFile, chosen_results, valid_paths
 
 SUITES = Path("suites")
 NOT_ALL_PASS = 1
@@ -55,12 +55,7 @@ def verify(
     form: Annotated[
         ClaimsFormat, typer.Option("--format", help="How to write it.")
     ] = ClaimsFormat.table,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", callback=writable_file, help="Write to a file.", show_default=False
-        ),
-    ] = None,
+    out: OutFile = None,
 ) -> None:
     """Check each claim of claims.yaml against results: PASS, FAIL, UNDECIDED or MISSING.
 

@@ -22,7 +22,8 @@ from eibench.plan.expand import load_plan, load_probe
 from eibench.plan.layers import Override
 from eibench.plan.spec import PROBE
 from eibench.plan.suite import Flags, Plan, PlannedRun
-from eibench.results.schema import SCHEMA, PlanFile
+from eibench.results.plan_schema import PlanFile
+from eibench.results.schema import SCHEMA
 from eibench.results.store import read_json, to_json, write_atomic
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from eibench.plan.options.base import LARGEST_SEED
 from eibench.plan.suite import NAME
 from eibench.plan.validate import show
-from eibench.results.metrics import TRAIN_METRICS
 
 SCHEMA = 1
 LARGEST_NUMBER = 1e100
@@ -39,14 +38,7 @@ DEEPEST = 6
 """Levels of lists and objects within a value."""
 
 
-def _metric(name: str) -> str:
-    """Return `name` if it is a training run's number."""
-    if name not in TRAIN_METRICS:
-        raise ValueError(f"must be one of {', '.join(TRAIN_METRICS)}, not {show(name)}")
-    return name
-
-
-def _plain(value: Any, left: int = DEEPEST) -> Any:
+def plain(value: Any, left: int = DEEPEST) -> Any:
     """Return `value` if it is text, a number, true, false, null, or a short nesting of these."""
     kind = type(value)
     if kind is str:
@@ -59,7 +51,7 @@ def _plain(value: Any, left: int = DEEPEST) -> Any:
         if not left:
             raise ValueError("must not be nested so deeply")
         for inner in value if kind is list else value.values():
-            _plain(inner, left - 1)
+            plain(inner, left - 1)
     return value
 
 
@@ -67,12 +59,12 @@ def _flat(value: Any) -> Any:
     """Return `value` if it is text, a number, true, false or null."""
     if type(value) in (list, dict):
         raise ValueError(f"must be text, a number, true, false or null, not {show(value)}")
-    return _plain(value)
+    return plain(value)
 
 
 Scalar = Annotated[Any, AfterValidator(_flat)]
-Value = Annotated[Any, AfterValidator(_plain)]
-Values = Annotated[dict[str, Any], AfterValidator(_plain)]
+Value = Annotated[Any, AfterValidator(plain)]
+Values = Annotated[dict[str, Any], AfterValidator(plain)]
 
 
 class Part(BaseModel):
@@ -86,136 +78,6 @@ class Open(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, Value] = Field(init=False)
-
-
-class RunFields(Open):
-    """The fields of a planned run: what every run has, and its options."""
-
-    method: Text
-    model: Text
-    data: Text
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-    ablation: Text = ""
-
-
-class PlannedRunRecord(Part):
-    """A run that a suite asks for."""
-
-    run_id: RunId
-    fields: RunFields
-
-
-class ReferenceRecord(Part):
-    """A published number and the runs that it is set beside."""
-
-    method: Text
-    model: Annotated[dict[str, Scalar], Field(min_length=1)]
-    data: Text
-    data_title: Text | None
-    metric: Text
-    value: Number
-    source: Text
-    fields: Values
-    notes: dict[str, Scalar]
-    runs: list[RunId]
-
-
-class SearchSettings(Part):
-    """Settings of a whole search."""
-
-    objectives: Annotated[list[Annotated[str, AfterValidator(_metric)]], Field(min_length=1)]
-    trials: Count
-    sampler: Text
-    sampler_seed: Count
-    pruner: Text
-    seeds: list[Count]
-    confirm_seeds: list[Count]
-    raised_from: list[Count] = []
-
-
-class Scores(Part):
-    """Objectives of a trial."""
-
-    validation_accuracy: Percent | None = None
-    seconds: Seconds | None = None
-    firing_rate: Share | None = None
-
-
-class Range(Part):
-    """The values that a search may choose for one key."""
-
-    choices: Annotated[list[Any], Field(min_length=1), AfterValidator(_plain)] | None = None
-    low: Number | None = None
-    high: Number | None = None
-    log: bool = False
-    step: Number | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> Range:
-        if self.choices is None:
-            if self.low is None or self.high is None or self.low > self.high:
-                raise ValueError("must have choices, or low and high in this order")
-            if self.log and self.low <= 0:
-                raise ValueError("low must be above 0 on a log scale")
-        return self
-
-
-class TrialRecord(Part):
-    """One setting that a search tried."""
-
-    number: Count
-    values: dict[FieldName, Value]
-    state: Literal["complete", "pruned", "failed", "running"]
-    reason: Text | None
-    scores: Scores
-    runs: list[RunId]
-    seconds: Seconds
-    epochs: Count
-    loss: Number | None = None
-
-
-class StudyRecord(Part):
-    """The search for one method under one combination of the axes."""
-
-    name: Text
-    arm: dict[FieldName, Scalar]
-    space: dict[FieldName, Range]
-    trials: list[TrialRecord]
-    winner: Count | None
-    importances: dict[FieldName, Share] | None
-    seeds: list[Count] = []
-
-
-class CommandFlags(Part):
-    """Changes of a suite's plan by a command; see `eibench.plan.suite.Flags`."""
-
-    settings: list[Text] = []
-    seeds: list[Count] | None = None
-    steps: list[Count] | None = None
-
-
-class PlanFile(Part):
-    """`plan.json`."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    suite: SuiteName
-    title: Text
-    kind: Literal["train", "probe", "search"] = "train"
-    axes: list[FieldName]
-    tuned_by: SuiteName | None
-    control: Text | None = None
-    margin: Annotated[float, Field(gt=0, le=100)] | None = None
-    same: list[Annotated[list[Text], Field(min_length=1)]]
-    runs: list[PlannedRunRecord]
-    references: list[ReferenceRecord] = []
-    flags: list[CommandFlags] = []
-
-
-class SearchPlanFile(PlanFile):
-    """`plan.json` of a search."""
-
-    search: SearchSettings
-    studies: list[StudyRecord]
 
 
 class Result(Open):

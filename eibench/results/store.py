@@ -34,7 +34,8 @@ from eibench.results.paths import (
     parse_object,
     read,
 )
-from eibench.results.schema import SCHEMA, EpochLine, PlanFile, RecordFile, SearchPlanFile
+from eibench.results.plan_schema import PlanFile, SearchPlanFile
+from eibench.results.schema import SCHEMA, EpochLine, RecordFile
 
 OK = "ok"
 DIVERGED = "diverged"

@@ -194,8 +194,10 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
     _refuse_mixtures(suite, layout, groups.values())
     cells = {place: aggregate(runs, metric) for place, runs in groups.items()}
     best = _best(cells, metric, layout)
-    pairing = _pairing(cells, layout)
-    paired = pairing is not None and pairing.helps
+    pairs = ((cells[place].values, cells[base].values)
+             for base, places in _compared(cells, layout).items() for place in places)  # fmt: skip
+    found = pairing(pairs)
+    paired = found is not None and found.helps
     return Pivot(
         suite,
         metric,
@@ -204,7 +206,7 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
         _sorted_columns(suite, layout, cells),
         {place: replace(cell, best=place in best) for place, cell in cells.items()},
         _differences(cells, layout, pooled, paired),
-        pairing,
+        found,
         pooled,
     )
 
@@ -242,15 +244,6 @@ def _best(cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout) -> s
         for place, mean in means.items()
         if mean == choose(means.values()) and len(set(means.values())) > 1
     }
-
-
-def _pairing(cells: Mapping[Place, Aggregate], layout: Layout) -> Pairing | None:
-    """Return the correlation over seeds of all cells with their controls."""
-    return pairing(
-        (cells[place].values, cells[base].values)
-        for base, places in _compared(cells, layout).items()
-        for place in places
-    )
 
 
 def _differences(
