@@ -1,6 +1,6 @@
 """Simulation: how often the intervals and verdicts of a report are right.
 
-    python docs/interval_coverage.py            prints the table of docs/statistics.md
+    python docs/interval_coverage.py            prints the table of docs/comparisons.md
 
 Normal samples of known means are compared as a report compares them. Tables whose statistics all
 lie inside the quantile of a single comparison need no integral: that of several is larger.
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from eibench.results.statistics import ALPHA, Verdict, differences
+from eibench.results.dunnett import ALPHA
+from eibench.results.statistics import Verdict, differences
 
 SPREADS = {
     "all equal": (1.0, 1.0, 1.0, 1.0),

@@ -200,7 +200,9 @@ def _problems(claim: Claim) -> Iterator[tuple[Keys, str]]:
     """Yield position and text of each contradiction within a claim."""
     yield from _key_problems(claim)
     yield from _relation_problems(claim)
-    for name in claim.cells:
+    for name, fields in claim.cells.items():
+        if claim.control is not None and fields.items() >= claim.control.items():
+            yield ("control",), f"changes nothing of the cell {name}, which it is compared with"
         if not CELL.fullmatch(name):
             text = "a cell's name is a small letter, then small letters, digits and `_`"
             yield ("cells", name), text

@@ -53,7 +53,7 @@ def make_documents(
     Searches are left out where an option asks for a table of another shape, if there is any table.
     A `summary` is one table over all suites.
     """
-    pivots = make_pivots(results, metric, rows, columns, against, pooled)
+    pivots = make_pivots(results, metric, rows, columns, against, pooled, summary)
     if summary:
         return [summary_document(pivots)]
     shaped = any(asked is not None for asked in (metric, rows, columns, against))

@@ -67,7 +67,8 @@ def read_profile(results: Path, name: str) -> Mapping[str, Any] | None:
 def _folders(results: Path) -> Iterator[Path]:
     """Yield the folders of profiles that `results` may mean."""
     yield results / PERFORMANCE
-    if results.name == PERFORMANCE:
+    whole = results.absolute() if results.name in ("", "..") else results
+    if whole.name == PERFORMANCE:
         yield results
-    if results.name == EVIDENCE:
-        yield results.parent / PERFORMANCE
+    if whole.name == EVIDENCE:
+        yield whole.parent / PERFORMANCE

@@ -32,16 +32,20 @@ def ratio(rival: Mapping[int, float], control: Mapping[int, float], alpha: float
     r = a / b
     if min(len(rival), len(control)) < 2:
         return Ratio(r)
-    v_a, v_b = (statistics.variance(s.values()) / len(s) for s in (rival, control))
+    # In units of b, so that squares neither overflow nor vanish: b = 1, a = r.
+    v_a, v_b = (
+        statistics.variance([x / b for x in sample.values()]) / len(sample)
+        for sample in (rival, control)
+    )
     total = v_a + r * r * v_b
     if not 0 < total < math.inf:
         return Ratio(r)
     shares = v_a / total, r * r * v_b / total
     df = 1 / (shares[0] ** 2 / (len(rival) - 1) + shares[1] ** 2 / (len(control) - 1))
     q = float(t.isf(alpha / 2, df))
-    # The roots of (b² - q² v_b) r² - 2 a b r + (a² - q² v_a).
-    square, product, rest = b * b - q * q * v_b, a * b, a * a - q * q * v_a
+    # The roots of (1 - q² v_b) x² - 2 r x + (r² - q² v_a).
+    square = 1 - q * q * v_b
     if square <= 0:
         return Ratio(r)
-    root = math.sqrt(max(0.0, product * product - square * rest))
-    return Ratio(r, ((product - root) / square, (product + root) / square))
+    root = math.sqrt(max(0.0, r * r - square * (r * r - q * q * v_a)))
+    return Ratio(r, ((r - root) / square, (r + root) / square))

@@ -12,31 +12,26 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.special import chdtri, ndtr
 from scipy.stats import t
 
-ALPHA = 0.05
+from eibench.results.dunnett import ALPHA, quantile
+
 ROUNDING = 1e-12
 """Share of the numbers themselves up to which their difference is taken for zero."""
 MOST_SEEDS = 1000
 """Largest number of seeds that is named as one that would decide."""
 LEAST_PAIRS = 10
 """Degrees of freedom below which a correlation over seeds is not trusted."""
-NODES = 48
-"""Points of each integral behind a quantile: an error below 0.2 % from 2 degrees of freedom on."""
 K = TypeVar("K")
 Sample = Mapping[int, float]
 """A number for each seed."""
 Better = Literal["higher", "lower"] | None
-Array = npt.NDArray[np.float64]
 
 
 class Verdict(StrEnum):
@@ -66,13 +61,15 @@ class Difference:
     """Mean of a sample less that of another, and how surely it is known."""
 
     mean: float
-    n: int
-    """Seeds of the smaller sample; shared seeds of a paired difference."""
     error: float = 0.0
     """Standard error of the mean difference; 0 where there is no spread to tell it from."""
     df: float = 0.0
     critical: float = 0.0
     """Half of the interval, in standard errors."""
+    spread: float = 0.0
+    """Standard deviation of the difference of two single numbers, one from each side."""
+    df_per_seed: float = 1.0
+    """Degrees of freedom for each seed of a side beyond the first, with as many on both."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -101,7 +98,7 @@ class Difference:
         return Verdict.EQUIVALENT if self.within(margin) else Verdict.UNDECIDED
 
     def needed(self, margin: float | None = None) -> int | None:
-        """Return how many seeds a side would decide, if mean and spread stay what they are.
+        """Return how many seeds on each side would decide, if means and deviations stay.
 
         None without an interval, or beyond `MOST_SEEDS`.
         """
@@ -109,9 +106,8 @@ class Difference:
         if not self.error or reach <= 0:
             return None
         n = np.arange(2, MOST_SEEDS + 1)
-        df = self.df * (n - 1) / max(self.n - 1, 1)
         level = t.sf(self.critical, self.df)
-        enough = t.isf(level, df) * self.error * np.sqrt(self.n / n) < reach
+        enough = t.isf(level, self.df_per_seed * (n - 1)) * self.spread / np.sqrt(n) < reach
         return int(n[enough.argmax()]) if enough.any() else None
 
 
@@ -134,46 +130,59 @@ def differences(
     known = {key: sample for key, sample in rivals.items() if sample and control}
     others = {key: sample for key, sample in known.items() if sample != control}
     errors = _errors(control, others, pooled)
+    shares = [one.theirs / (one.ours + one.theirs) for one in errors.values()]
     found = {}
     for key, sample in known.items():
-        size, n = _less(sample, control), min(len(sample), len(control))
+        size = _less(sample, control)
         if key not in errors:
-            found[key] = Difference(size, n)
+            found[key] = Difference(size)
             continue
-        error, df, _ = errors[key]
-        critical = quantile(df, [shared for _, _, shared in errors.values()])
-        found[key] = Difference(size, n, error, df, critical)
+        one = errors[key]
+        error, critical = math.sqrt(one.ours + one.theirs), quantile(one.df, shares)
+        found[key] = Difference(size, error, one.df, critical, one.spread, one.df_per_seed)
     return found
 
 
-def _errors(
-    control: Sample, rivals: Mapping[K, Sample], pooled: bool
-) -> dict[K, tuple[float, float, float]]:
-    """Return each rival's standard error, df, and share of the control in the variance."""
-    samples = [control, *rivals.values()]
+class _Errors(NamedTuple):
+    """Variances of two means, and what they were computed from."""
+
+    ours: float
+    theirs: float
+    df: float
+    spread: float
+    df_per_seed: float
+
+
+def _errors(control: Sample, rivals: Mapping[K, Sample], pooled: bool) -> dict[K, _Errors]:
+    """Return the errors of each rival and its control; those without any spread are absent."""
     if pooled:
-        df = sum(len(sample) - 1 for sample in samples)
-        squares = sum((len(s) - 1) * statistics.variance(s.values()) for s in samples if len(s) > 1)
-        if not squares:
-            return {}
-        one = squares / df
-        return {
-            key: _error(one / len(sample), one / len(control), df) for key, sample in rivals.items()
-        }
+        return _pooled_errors(control, rivals)
     found = {}
     for key, sample in rivals.items():
         if len(sample) > 1 and len(control) > 1:
-            ours = statistics.variance(sample.values()) / len(sample)
-            theirs = statistics.variance(control.values()) / len(control)
-            if (total := ours + theirs) > 0:  # shares of it, whose squares are neither 0 nor inf
-                a, b = ours / total, theirs / total
+            ours, theirs = (statistics.variance(side.values()) for side in (sample, control))
+            means = ours / len(sample), theirs / len(control)
+            if sum(means) > 0:
+                # shares of both sides, whose squares are neither 0 nor inf
+                a, b = (x / sum(means) for x in means)
                 below = a * a / (len(sample) - 1) + b * b / (len(control) - 1)
-                found[key] = _error(ours, theirs, 1 / below)
+                a, b = (x / (ours + theirs) for x in (ours, theirs))
+                rest = math.sqrt(ours + theirs), 1 / (a * a + b * b)
+                found[key] = _Errors(*means, 1 / below, *rest)
     return found
 
 
-def _error(ours: float, theirs: float, df: float) -> tuple[float, float, float]:
-    return math.sqrt(ours + theirs), df, theirs / (ours + theirs)
+def _pooled_errors(control: Sample, rivals: Mapping[K, Sample]) -> dict[K, _Errors]:
+    samples = [control, *rivals.values()]
+    df = sum(len(sample) - 1 for sample in samples)
+    squares = sum((len(s) - 1) * statistics.variance(s.values()) for s in samples if len(s) > 1)
+    if not squares:
+        return {}
+    one = squares / df
+    rest = df, math.sqrt(2 * one), len(samples)
+    return {
+        key: _Errors(one / len(sample), one / len(control), *rest) for key, sample in rivals.items()
+    }
 
 
 def _less(sample: Sample, control: Sample) -> float:
@@ -196,44 +205,11 @@ def _paired(control: Sample, rivals: Mapping[K, Sample]) -> dict[K, Difference]:
         spread = deviation(values) or 0.0
         n = len(seeds)
         if spread <= ROUNDING * largest:
-            found[key] = Difference(size, n)
+            found[key] = Difference(size)
         else:
             critical = float(t.isf(ALPHA / 2 / several, n - 1))
-            found[key] = Difference(size, n, spread / math.sqrt(n), n - 1, critical)
+            found[key] = Difference(size, spread / math.sqrt(n), n - 1, critical, spread)
     return found
-
-
-def quantile(df: float, shared: Sequence[float]) -> float:
-    """Return Dunnett's two-sided `1 - ALPHA` quantile for k comparisons with one control.
-
-    `shared` holds the control's share in the variance of each difference: comparisons i and j have
-    the correlation sqrt(shared[i] shared[j]). Given the control's standard normal deviation z and
-    the estimated deviation s, the comparisons are independent, so the probability is an integral
-    over these two.
-    """
-    k = len(shared)
-    low = float(t.isf(ALPHA / 2, df))
-    if k == 1:
-        return low
-    level, z, weight = _nodes()
-    s = np.sqrt(chdtri(df, level) / df)[:, None, None]
-    b = np.sqrt(np.minimum(shared, 1 - 1e-9))
-    centre, scale = b * z[:, None], np.sqrt(1 - b * b)
-
-    def miss(c: float) -> float:
-        inside = ndtr((centre + c * s) / scale) - ndtr((centre - c * s) / scale)
-        return float(np.vdot(weight, inside.prod(axis=-1))) - (1 - ALPHA)
-
-    high = float(t.isf(ALPHA / 2 / k, df)) * 1.01
-    return low if miss(low) >= 0 else float(brentq(miss, low, high, xtol=1e-5))
-
-
-@functools.cache
-def _nodes() -> tuple[Array, Array, Array]:
-    """Return nodes of Gauss quadrature over the level of s and over z, and their joint weights."""
-    level, weights = np.polynomial.legendre.leggauss(NODES)
-    z, normal = np.polynomial.hermite_e.hermegauss(NODES)
-    return (1 - level) / 2, z, weights[:, None] / 2 * normal / normal.sum()
 
 
 def mean_interval(sample: Sample) -> tuple[float, float] | None:

@@ -53,6 +53,11 @@ def test_a_claim_has_the_values_of_its_keys():
         ("below", "within", "2: claims[0].margin: is missing; `relation: within` needs it"),
         ("bound: 0", "margin: 1", "9: claims[0].margin: does not belong to `relation: below`"),
         ("below", "any", "9: claims[0].bound: does not belong to `relation: any`"),
+        (
+            "control: {method: batchnorm}",
+            "control: {method: ei}",
+            "7: claims[0].control: changes nothing of the cell",
+        ),
         ("  control: {method: batchnorm}\n", "", "2: claims[0].control: is missing"),
         ("  suite: depth_scaling\n", "", "2: claims[0].suite: is missing; `compare: difference`"),
         ("suite: depth_scaling", "suite: a/b", "4: claims[0].suite: must be letters, digits"),

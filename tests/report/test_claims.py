@@ -228,6 +228,21 @@ def test_numbers_of_any_size_are_decided(fake, compare, size):
     assert json.loads(done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("relation", "status"),
+    [
+        ({"relation": "within", "margin": 1}, PASS),
+        ({"relation": "within", "bound": 2, "margin": 1}, FAIL),
+        ({"relation": "above", "bound": -1}, PASS),
+        ({"relation": "above"}, UNDECIDED),
+    ],
+)
+def test_the_same_computation_differs_by_0(pair, relation, status):
+    pair.seeds([92.0, 94.0, 96.0], "tdbn")
+    result = decide(cells={"cell": {"method": "tdbn"}}, **relation)
+    assert (result.status, result.sentence) == (status, "+0.0 [+0.0, +0.0]: 94.0 ± 2.0, 94.0 ± 2.0")
+
+
 def test_the_worst_cell_counts(fake):
     fake.seeds([98.0, 97.0, 96.0], "ei", 4, result=KNOWN)
     fake.seeds([10.0, 10.0, 98.0], "ei", 8, result=KNOWN)
@@ -326,11 +341,13 @@ def test_a_profile_is_decided_by_its_number(values, sentence, status):
     assert (result.sentence, result.status) == (sentence, status)
 
 
-def test_profiles_lie_beside_the_evidence():
+def test_profiles_lie_beside_the_evidence(monkeypatch):
     profile()
     (WORK / "evidence").mkdir()
     assert of_profile(WORK / "evidence").status == PASS
     assert of_profile(WORK / "performance").status == PASS
+    monkeypatch.chdir(WORK / "evidence")
+    assert of_profile(Path()).status == PASS
 
 
 @pytest.mark.parametrize(

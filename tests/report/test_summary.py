@@ -74,6 +74,40 @@ def test_refusals(make_suite, two_suites):
         make_documents([s.folder for s in two_suites], against="tdbn", summary=True)
 
 
+def test_one_control_for_all_passes_over_suites_that_lack_it(two_suites, make_suite, propagation):
+    parts = make_suite("parts", axes=["ablation"])
+    for name, start in (("base", 90), ("slow", 80)):
+        parts.seeds([start, start + 1], ablation=name, train={"lr": start / 1000})
+    everything = two_suites[0].folder.parent
+    (found,) = make_documents([everything], against="groupnorm", summary=True)
+    assert found.values["suites"] == ["second"]
+    (found,) = make_documents([everything], against="batchnorm", summary=True)
+    assert found.values["suites"] == ["first", "second"]
+    (found,) = make_documents([propagation.folder], against="ei", summary=True)
+    assert found.values["metric"] == "gradient_decades"
+    with pytest.raises(UserError, match="gradient_decades: no method has a number beside"):
+        make_documents([everything], metric="gradient_decades", summary=True)
+
+
+def test_a_single_run_has_no_interval_and_failed_runs_are_told(make_suite):
+    suite = make_suite("part", axes=["method"])
+    suite.seeds([90, 91], "batchnorm")
+    suite.seeds([90, 92], "ei")
+    suite.fail("diverged", "nan", "ei", seed=2)
+    suite.run(95, "tdbn")
+    (found,) = make_documents([suite.folder], summary=True)
+    ei, tdbn = found.records
+    assert (ei["failing"], tdbn["failing"]) == (1, 0)
+    assert (tdbn["difference"], tdbn["difference_low"]) == (4.5, None)
+    (table,) = found.tables
+    assert table.rows[0][1].remark == "(1 beside failed runs)"
+    assert table.rows[1][2].text == "+4.5"
+    notes = " ".join(table.notes)
+    assert "(n = 2 at least)" in notes
+    assert "No interval: a task has a single run, of which no spread is known." in notes
+    assert "A mean beside failed runs is over the others alone, which flatters it." in notes
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv", "json"])
 def test_every_format(two_suites, form):
     folders = [str(suite.folder) for suite in two_suites]

@@ -63,3 +63,11 @@ def test_of_a_control_without_spread_it_is_the_mean_s_interval_divided():
     found = ratio(sample(9.0, 10.0, 11.0), sample(5.0, 5.0, 5.0), 0.05)
     half = t.ppf(0.975, 2) / math.sqrt(3)
     assert found.interval == pytest.approx(((10 - half) / 5, (10 + half) / 5))
+
+
+@pytest.mark.parametrize("scale", [1e-99, 1e-40, 1e40, 1e99, -1e99])
+def test_units_do_not_matter(scale):
+    above, below = (1.0, 1.2, 1.1), (2.0, 2.4, 2.1)
+    known = ratio(sample(*above), sample(*below), 0.05)
+    found = ratio(sample(*(scale * x for x in above)), sample(*(scale * x for x in below)), 0.05)
+    assert found.interval == pytest.approx(known.interval)

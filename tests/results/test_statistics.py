@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import dunnett, t, ttest_ind, ttest_rel
 
 from eibench.results.cells import most_guessed
+from eibench.results.dunnett import _quantile, quantile
 from eibench.results.statistics import (
     Difference,
     Verdict,
@@ -19,7 +20,6 @@ from eibench.results.statistics import (
     mean,
     mean_interval,
     pairing,
-    quantile,
 )
 
 VALUES = st.lists(st.floats(0, 100), min_size=2, max_size=8)
@@ -77,6 +77,18 @@ def test_quantiles_are_those_of_dunnetts_tables(k, df, expected):
     assert quantile(df, [0.5] * k) == pytest.approx(expected, abs=0.006)
 
 
+def test_many_comparisons_share_their_quantiles():
+    """Rounded df and shares make a quantile that is larger, and hardly so."""
+    rough = quantile(7.34, [0.491, 0.515] * 20)
+    exact = _quantile(7.34, ((0.491, 20), (0.515, 20)))
+    assert exact < rough < 1.01 * exact
+    control = sample(0.0, 1.0, 2.0)
+    rivals = {i: sample(0.0, 1.0, 2.0 + i / 100) for i in range(1, 200)}
+    before = _quantile.cache_info().misses
+    assert len(differences(control, rivals)) == 199
+    assert _quantile.cache_info().misses - before < 20
+
+
 def test_pooled_intervals_are_scipys():
     generator = np.random.default_rng(0)
     groups = [generator.normal(size=n) + i for i, n in enumerate((5, 5, 4, 6))]
@@ -101,7 +113,7 @@ def test_paired_by_hand():
     # differences 1, 2, 3: mean 2, deviation 1
     control, rival = {0: 10, 1: 20, 2: 30, 8: -1000}, {2: 33, 1: 22, 0: 11, 7: 1000}
     found = differences(control, {"a": rival}, paired=True)["a"]
-    assert (found.mean, found.n, found.df) == (2, 3, 2)
+    assert (found.mean, found.df, found.spread) == (2, 2, 1)
     assert found.error == pytest.approx(1 / math.sqrt(3))
     p = ttest_rel([11, 22, 33], [10, 20, 30]).pvalue
     assert 2 * t.sf(found.mean / found.error, found.df) == pytest.approx(p)
@@ -142,13 +154,13 @@ def test_samples_without_numbers_have_no_difference():
     ],
 )
 def test_verdicts(low, high, better, verdict):
-    found = Difference((low + high) / 2, 5, (high - low) / 4, 8, 2.0)
+    found = Difference((low + high) / 2, (high - low) / 4, 8, 2.0)
     assert found.interval == pytest.approx((low, high))
     assert found.verdict(better, margin=1) == verdict
 
 
 def test_without_a_margin_nothing_is_equivalent():
-    assert Difference(0.0, 5, 0.001, 8, 2.0).verdict("higher") == Verdict.UNDECIDED
+    assert Difference(0.0, 0.001, 8, 2.0).verdict("higher") == Verdict.UNDECIDED
 
 
 def spread(n, centre):
@@ -162,6 +174,24 @@ def test_needed_seeds_decide():
     n += n % 2
     assert difference(spread(n, 2.0), spread(n, 1.5)).excludes_zero
     assert not difference(spread(n - 2, 2.0), spread(n - 2, 1.5)).excludes_zero
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(2, 8), (8, 2), (4, 6), (4, 4)])
+def test_needed_seeds_are_those_of_equal_sides(ours, theirs):
+    """With n on both sides the error is sqrt((1 + 9)/n), and df (n - 1) 10^2 / (1^2 + 9^2)."""
+    control = sample(*(3 * x for x in spread(theirs, 0.0).values()))
+    rival = spread(ours, 2.0)
+    n = difference(rival, control).needed()
+    half = [t.isf(0.025, (m - 1) * 100 / 82) * math.sqrt(10 / m) for m in (n - 1, n)]
+    assert half[1] < 2 <= half[0]
+
+
+def test_needed_seeds_of_pooled_samples():
+    """Five numbers of one side, a single one of the other; with n on both the df are 2 (n - 1)."""
+    control = sample(-2.0, -1.0, 0.0, 1.0, 2.0)  # variance 2.5
+    found = differences(control, {"a": sample(3.0)}, pooled=True)["a"]
+    half = [t.isf(0.025, 2 * (m - 1)) * math.sqrt(5 / m) for m in range(2, 20)]
+    assert found.needed() == 2 + [h < 3 for h in half].index(True)
 
 
 def test_needed_seeds_for_equivalence():

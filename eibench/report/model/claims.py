@@ -29,12 +29,13 @@ from eibench.report.model.claim_results import (
 from eibench.report.model.layers import by_layer, choose_metric, is_layered
 from eibench.report.model.suite_results import SuiteResults, read_suite
 from eibench.results.cells import Aggregate, Run, Value, aggregate
+from eibench.results.dunnett import ALPHA
 from eibench.results.labels import counted, show_value
 from eibench.results.metrics import Metric
 from eibench.results.paths import SEARCH, suite_folders
 from eibench.results.profile_file import read_profile
 from eibench.results.ratio import Ratio, ratio
-from eibench.results.statistics import ALPHA, Difference, Sample, difference, mean_interval
+from eibench.results.statistics import Difference, Sample, difference, mean_interval
 
 CONTROL = "control"
 
@@ -218,8 +219,11 @@ def _mean_obstacle(cell: Aggregate, metric: Metric) -> Decision | None:
 def _compare(claim: Claim, cell: Sample, control: Sample | None = None) -> dict[str, float]:
     """Return the compared number and the ends of its interval, if there is one."""
     numbers: dict[str, float] = {}
+    interval: tuple[float, float] | None
     if control is None:
         interval = mean_interval(cell)
+    elif claim.compare == "difference" and cell == control and len(cell) > 1:
+        numbers[claim.compare], interval = 0.0, (0.0, 0.0)  # the same computation
     else:
         found: Difference | Ratio = (
             ratio(cell, control, ALPHA) if claim.compare == "ratio" else difference(cell, control)

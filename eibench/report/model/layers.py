@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from eibench.errors import UserError
+from eibench.plan.suite import ABLATION, NOTHING
 from eibench.report.model.pivot import Layout, Pivot, build_pivot, check_fields, choose_layout
 from eibench.report.model.suite_results import SuiteResults, read_suites
 from eibench.results.cells import Run
@@ -44,19 +45,32 @@ def make_pivots(
     columns: Sequence[str] | None = None,
     against: str | None = None,
     pooled: bool = False,
+    summary: bool = False,
 ) -> list[Pivot]:
     """Return the pivot of `metric` for each suite at or below `results`.
 
     The default metric is that of the suite's kind. `against` is a method or an ablation to which
     all others have their difference, in place of the suite's control, or `none`. With `pooled` all
     samples share one variance. Of a probe suite, the field `layer` among rows or columns makes a
-    pivot of layers.
+    pivot of layers. For a `summary` only suites count that compare methods.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
     """
     suites = read_suites(results)
+    if summary:
+        suites = _comparing_methods(suites, against) or suites
     return [_make_pivot(suite, metric, rows, columns, against, pooled) for suite in suites]
+
+
+def _comparing_methods(suites: Sequence[SuiteResults], control: str | None) -> list[SuiteResults]:
+    """Return the suites without ablations that have the control; without probes if any trains."""
+    found = [
+        suite
+        for suite in suites
+        if ABLATION not in suite.axes and control in (None, NOTHING, *suite.methods)
+    ]
+    return [suite for suite in found if suite.kind != PROBE] or found
 
 
 def _make_pivot(

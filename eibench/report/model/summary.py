@@ -15,7 +15,7 @@ import numpy as np
 
 from eibench.errors import UserError
 from eibench.plan.suite import METHOD
-from eibench.report.model.document import Cell, Column, Document, Table, code, fixed, text_cells
+from eibench.report.model.document import Cell, Column, Document, Table, code, fixed
 from eibench.report.model.pivot import Pivot
 from eibench.results.cells import Aggregate
 
@@ -48,6 +48,16 @@ class Task:
         return np.asarray(drawn[0] - drawn[1])
 
     @property
+    def n(self) -> int:
+        """Runs of the smaller sample."""
+        return min(self.cell.n, self.control.n)
+
+    @property
+    def fails(self) -> bool:
+        """True if a run of either failed, so that a mean is of those that are left."""
+        return bool(self.cell.failed or self.control.failed)
+
+    @property
     def trains(self) -> bool | None:
         """True if every planned run of the cell trains; None where that is not known."""
         return None if self.cell.trained is None else not self.cell.untrained
@@ -68,8 +78,11 @@ class Standing:
         return float(np.mean([task.difference for task in self.tasks]))
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the stratified bootstrap."""
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the stratified bootstrap; None where a task has a single run, of
+        which no spread is known."""
+        if min(task.n for task in self.tasks) < 2:
+            return None
         generator = np.random.default_rng(0)
         drawn = np.mean([task.resampled(generator) for task in self.tasks], axis=0)
         low, high = np.quantile(drawn, [0.025, 0.975])
@@ -84,12 +97,13 @@ class Standing:
     def values(self) -> dict[str, Any]:
         """Return the numbers as plain values."""
         differences = [task.difference for task in self.tasks]
-        low, high = self.interval
+        low, high = self.interval or (None, None)
         trained, known = self.trained
         return {
             "method": self.method,
             "tasks": len(self.tasks),
             "lacking": self.lacking,
+            "failing": sum(task.fails for task in self.tasks),
             "difference": self.mean,
             "difference_low": low,
             "difference_high": high,
@@ -104,7 +118,7 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
     """Return the summary of all `pivots` whose methods are compared with one control.
 
     Raises:
-        UserError: no suite has a control, or they have several.
+        UserError: no suite has a control, they have several, or no method has a number.
     """
     compared = [p for p in pivots if p.layout.reference and p.layout.reference[0] == METHOD]
     controls = list(
@@ -119,6 +133,10 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
     if len(metrics) > 1:
         raise UserError(f"--summary: unlike metrics: {', '.join(metrics)}")
     found = standings(compared)
+    if not found:
+        raise UserError(
+            f"--summary: {', '.join(metrics)}: no method has a number beside the control"
+        )
     table = Table(
         (
             Column("method", stub=True),
@@ -169,28 +187,37 @@ def standings(pivots: Sequence[Pivot]) -> list[Standing]:
 
 def _row(one: Standing, pivot: Pivot) -> tuple[Cell, ...]:
     values, digits = one.values(), pivot.metric.digits
-    names = ("difference", "difference_low", "difference_high")
-    mean, low, high = (f"{values[name]:+z.{digits}f}" for name in names)
+    mean, *interval = (f"{x:+z.{digits}f}" for x in (one.mean, *(one.interval or ())))
     ends = (f"{values[f'{end}_difference']:+z.{digits}f}" for end in ("least", "greatest"))
     trained, known = one.trained
-    missing = f"({one.lacking} without a number)" if one.lacking else ""
+    remarks = {"without a number": one.lacking, "beside failed runs": values["failing"]}
+    told = ", ".join(f"{count} {words}" for words, count in remarks.items() if count)
     return (
         Cell(one.method),
-        Cell(str(len(one.tasks)), missing),
-        *text_cells([fixed(f"{mean} [{low}, {high}]"), fixed(" to ".join(ends))]),
+        Cell(str(len(one.tasks)), f"({told})" if told else ""),
+        Cell(fixed(f"{mean} [{', '.join(interval)}]" if interval else mean)),
+        Cell(fixed(" to ".join(ends))),
         Cell(f"{trained} of {known}" if known else "not recorded"),
     )
 
 
 def _notes(pivots: Sequence[Pivot], control: str, found: Sequence[Standing]) -> list[str]:
-    n = min(task.cell.n for one in found for task in one.tasks)
+    n = min((task.n for one in found for task in one.tasks if one.interval), default=0)
     listed = ", ".join(code(pivot.suite.name) for pivot in pivots)
     unit = f", in {pivots[0].metric.difference_unit}" if pivots[0].metric.difference_unit else ""
-    return [
+    notes = [
         f"Suites: {listed}. A task is a suite under one combination of its other axes; all count"
         f" the same. Difference to {code(control)}{unit}.",
-        f"Interval: stratified bootstrap, {RESAMPLES} draws of the seeds of every cell (n = {n} at"
-        " least). It covers these tasks only, and is too narrow where n is below 10.",
         "Methods with unlike tasks do not compare with each other. A mean over tasks hides where a"
         " method fails: read it with the least difference and the cells that train.",
     ]
+    if n:
+        notes.append(
+            f"Interval: stratified bootstrap, {RESAMPLES} draws of the seeds of every cell (n = {n}"
+            " at least). It covers these tasks only, and is too narrow where n is below 10."
+        )
+    if any(one.interval is None for one in found):
+        notes.append("No interval: a task has a single run, of which no spread is known.")
+    if any(task.fails for one in found for task in one.tasks):
+        notes.append("A mean beside failed runs is over the others alone, which flatters it.")
+    return notes
