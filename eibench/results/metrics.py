@@ -72,7 +72,7 @@ _of_layer = functools.partial(Metric, scopes=("layer",))
 _of_run = functools.partial(Metric, scopes=("train", "probe"))
 _RATE = "spikes per neuron and time step"
 _NO_CIRCUIT = "no E-I layer"
-_NO_MODE = "no E-I layer, or an older record"
+_NO_MODE = "no E-I layer, a silent input, or an older record"
 _COMMON = "common-mode share of the gradient of"
 _DRIFT = "drift of the E/I balance since initialisation"
 METRICS = {
