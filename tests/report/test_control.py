@@ -241,3 +241,12 @@ def test_many_runs_of_the_control_without_a_number_are_counted(make_suite):
         for seed in range(3):
             suite.fail("error", "x", "batchnorm", depth=depth, seed=seed)
     assert "Of the `batchnorm` runs, 9 of 9 have no number." in footnotes(table_of(suite))
+
+
+def test_an_interval_that_excludes_0_does_not_read_as_if_it_held_0(make_suite):
+    """Deviations 1, n = 2: error 1, df 2, 4.303 to either side of a difference of 4.33."""
+    suite = make_suite("near", axes=["method"])
+    half = 0.5**0.5
+    suite.seeds([90 - half, 90 + half], "batchnorm")
+    suite.seeds([94.33 - half, 94.33 + half], "ei")
+    assert "+4.33 [+0.03, +8.63]" in render([table_of(suite)], "markdown").replace("\xa0", " ")

@@ -106,7 +106,10 @@ def _difference(pivot: Pivot, place: Place) -> Cell:
     found = pivot.differences.get(place)
     if found is None:
         return Cell(NO_CELL)
-    mean, *ends = (f"{x:+z.{pivot.metric.digits}f}" for x in (found.mean, *(found.interval or ())))
+    digits = pivot.metric.digits
+    if found.excludes_zero and 0.0 in (round(end, digits) for end in found.interval or ()):
+        digits += 1  # so that no end of an interval that excludes 0 reads as 0
+    mean, *ends = (f"{x:+z.{digits}f}" for x in (found.mean, *(found.interval or ())))
     interval = f" [{', '.join(ends)}]" if ends else ""
     return Cell(fixed(f"{mean}{interval}"), _words(pivot, place))
 
