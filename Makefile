@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORE := quickstart propagation balance_probe depth_scaling ei_components ei_init_search
-ALL := $(notdir $(wildcard results/evidence/*))
+ALL := $(notdir $(patsubst %/runs.tar.xz,%,$(wildcard results/evidence/*/runs.tar.xz)))
 SUITES ?= $(CORE)
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 FRESH := build/reproduce
