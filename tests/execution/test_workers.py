@@ -86,12 +86,17 @@ def until(condition, process, seconds=300):
     return pytest.fail(f"never came to it: {process.communicate()}")
 
 
+def proc(pid, name):
+    """A file of /proc/PID, empty where the process has ended (it may at any moment)."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def stat(pid):
     """State and parent of a process; a zombie's, and none, where it has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except OSError:
-        return ["Z", "0"]
+    return (proc(pid, "stat").rpartition(")")[2].split() or ["Z", "0"])[:2]
 
 
 def children(parent):
@@ -100,8 +105,8 @@ def children(parent):
     for path in Path("/proc").glob("[0-9]*"):
         if stat(path.name)[1] != str(parent):
             continue
-        begun_as = (path / "cmdline").read_bytes()
-        if b"spawn_main" in begun_as or b"command_server" in begun_as:
+        begun_as = proc(path.name, "cmdline")
+        if "spawn_main" in begun_as or "command_server" in begun_as:
             found.append(int(path.name))
     return found
 
