@@ -2,7 +2,8 @@
 
     ROOT/train/CLASS/*.png      ROOT/test/CLASS/*.png      optionally ROOT/validation/CLASS/*.png
 
-Without a validation folder, a stratified share of the training images is held out. Images become
+Without a validation folder, a stratified share of the training images is held out. Options may
+restrict the images of `train` and `test` to a stratified subset (`subset`). Images become
 8-bit RGB (`pixels`). Without `size` all images must have one size. With it, the shorter side is
 resized to `size` (bilinear, antialiased) and the centre square is kept. Images are held in memory
 if they fit (`machine.memory_limit`), else streamed from their files.
@@ -30,6 +31,7 @@ from eibench.data.machine import memory_limit, worker_count
 from eibench.data.pixels import read_pixels
 from eibench.data.sources import dataset
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
+from eibench.data.subset import subset
 from eibench.errors import DataError, did_you_mean, printable, shorten_list
 from eibench.plan.options.data import ImageFolderOptions
 
@@ -71,6 +73,8 @@ def imagefolder(options: ImageFolderOptions) -> ImageData:
     _require_several_classes(base, listings["train"])
     for part in parts:
         _require_same_classes(base, classes, listings[part].classes, part)
+    for part, option in (("train", "train_images"), ("test", "test_images")):
+        _restrict(listings[part], getattr(options, option), option, base / part)
     files, splits = _files(base, listings, options.size)
     if "validation" not in splits:
         splits |= _split_validation(base, *splits["train"], options.validation_share)
@@ -87,6 +91,13 @@ def _split(reader: Reader, index: Tensor, labels: Tensor, held: bool) -> Split:
     """Return the split of the images numbered `index`; read them now if `held`."""
     images = StreamedImages(reader, index)
     return Split(images.in_memory() if held else images, labels)
+
+
+def _restrict(listing: ClassFolders, count: int | None, option: str, folder: Path) -> None:
+    """Leave in `listing` the files that `option` asks for; the others are never read."""
+    labels = np.array([label for _, label in listing.samples])
+    used = subset(labels, count, option, folder)
+    listing.samples = [listing.samples[i] for i in used]
 
 
 def _listing(base: Path, part: str, lister: Lister) -> ClassFolders:

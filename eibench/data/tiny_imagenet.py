@@ -31,6 +31,7 @@ from eibench.data.sources import (
     dataset_folder,
     unreadable,
 )
+from eibench.data.subset import subset
 from eibench.errors import DataError
 from eibench.plan.options.data import TinyImageNetOptions
 
@@ -175,10 +176,18 @@ def tiny_imagenet(options: TinyImageNetOptions) -> ImageData:
         raise damaged_error(NAME, problems)
     listing = _list(folder / BASE)
     train, test = _labels(listing, listing.train), _labels(listing, listing.test)
-    kept, held = split_validation(train.numpy(), options.validation_share, folder)
+    used = subset(train.numpy(), options.train_images, "train_images", folder)
+    kept, held = split_validation(train[used].numpy(), options.validation_share, folder)
+    tested = subset(test.numpy(), options.test_images, "test_images", folder)
+    parts = (
+        (listing.train, train, used[kept]),
+        (listing.train, train, used[held]),
+        (listing.test, test, tested),
+    )
     return ImageData(
         _class_names(listing),
-        Split(_read([listing.train[i] for i in kept], size), train[kept]),
-        Split(_read([listing.train[i] for i in held], size), train[held]),
-        Split(_read(listing.test, size), test),
+        *(
+            Split(_read([files[i] for i in index], size), labels[index])
+            for files, labels, index in parts
+        ),
     )

@@ -30,6 +30,7 @@ from torch import Tensor
 from eibench.data.archives import fetch_archive
 from eibench.data.base import ImageData, Split, split_validation
 from eibench.data.sources import SOURCES, DataSource, dataset, md5_problems, verified_folder
+from eibench.data.subset import subset
 from eibench.plan.options.data import (
     CIFAR10Options,
     CIFAR100Options,
@@ -59,7 +60,7 @@ def _mnist(class_name: str, options: FetchedOptions) -> ImageData:
     train, test = (kind(folder, train=part) for part in (True, False))
     classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST: `7 - seven`
     splits = [Split(part.data.unsqueeze(1), part.targets) for part in (train, test)]
-    return _carved(folder, classes, options.validation_share, *splits)
+    return _divided(folder, classes, options, *splits)
 
 
 def _cifar(class_name: str, options: FetchedOptions) -> ImageData:
@@ -67,7 +68,7 @@ def _cifar(class_name: str, options: FetchedOptions) -> ImageData:
     folder = verified_folder(options.name, SOURCES[options.name])
     train, test = (kind(folder, train=part) for part in (True, False))
     splits = [Split(_channels_first(p.data), torch.tensor(p.targets)) for p in (train, test)]
-    return _carved(folder, train.classes, options.validation_share, *splits)
+    return _divided(folder, train.classes, options, *splits)
 
 
 def _channels_first(images: np.ndarray) -> Tensor:
@@ -75,11 +76,16 @@ def _channels_first(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def _carved(folder: Path, classes: list[str], share: float, train: Split, test: Split) -> ImageData:
-    """Return the three splits; `share` of `train` becomes the validation split."""
-    parts = split_validation(train.labels.numpy(), share, folder)
-    kept, held = (train.take(index) for index in parts)
-    return ImageData(tuple(classes), kept, held, test)
+def _divided(
+    folder: Path, classes: list[str], options: FetchedOptions, train: Split, test: Split
+) -> ImageData:
+    """Return the three splits of the images that `options` ask for."""
+    labels = train.labels.numpy()
+    used = subset(labels, options.train_images, "train_images", folder)
+    kept, held = split_validation(labels[used], options.validation_share, folder)
+    tested = subset(test.labels.numpy(), options.test_images, "test_images", folder)
+    splits = train.take(used[kept]), train.take(used[held]), test.take(tested)
+    return ImageData(tuple(classes), *splits)
 
 
 def _fetch_mnist(class_name: str, folder: Path) -> None:

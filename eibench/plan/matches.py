@@ -74,7 +74,8 @@ def find_matches(
     for entry in published:
         found: dict[str | None, list[str]] = {}
         for run_id, spec in by_network.get(_network(entry.spec), []):
-            if entry.spec.model != spec.model:
+            subsets = entry.spec.data.is_subset, spec.data.is_subset
+            if entry.spec.model != spec.model or len(set(subsets)) > 1:
                 continue
             copy = stands_for.get(spec.data.name)
             if _same_data(entry.spec, spec):

@@ -9,8 +9,8 @@ from eibench.plan.spec import NUMBERS, SECTIONS, SPEC_VERSION
 
 REQUIRED = "(required)"
 SPLITS = {"splits": "fixed"}
-FETCHED = {**SPLITS, "validation_share": 0.1}
-RECORDED = {**FETCHED, "by": "time"}
+FETCHED = {**SPLITS, "train_images": None, "test_images": None, "validation_share": 0.1}
+RECORDED = {**SPLITS, "validation_share": 0.1, "by": "time"}
 CAMERA = {
     "contrast": 0.3,
     "amplitude": 4.0,

@@ -216,6 +216,19 @@ def test_options_of_data_count_where_they_are_stated(planned):
     assert planned(suite, data={**data, "validation_share": 0.3}) == []
 
 
+def test_a_subset_has_no_published_numbers_of_the_whole(planned):
+    """Neither itself nor a copy of another set; an entry may be of a subset too."""
+    data = {"name": "imagefolder", "root": "x"}
+    copy = {"stands_for": {"imagefolder": {"data": "digits", "title": "Digits (JPEG)"}}}
+    for original, declared in ((data, {}), ("digits", copy)):
+        assert len(planned({"base": {"data": data}, **declared}, data=original)) == 1
+        for option in ("train_images", "test_images"):
+            few = {"base": {"data": {**data, option: 100}}, **declared}
+            assert planned(few, data=original) == []
+    few = {**data, "train_images": 100}
+    assert len(planned({"base": {"data": few}}, data=few)) == 1
+
+
 def test_a_copy_is_named(planned):
     suite = {
         "base": {"data": {"name": "imagefolder", "root": "x"}},

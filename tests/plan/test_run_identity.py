@@ -303,6 +303,8 @@ def test_fields_are_flat_and_complete():
         "model.layout": None,
         "data": "imagefolder",
         "data.splits": "fixed",
+        "data.train_images": None,
+        "data.test_images": None,
         "data.root": "/data/x",
         "data.validation_share": 0.2,
         "data.size": None,

@@ -50,6 +50,11 @@ class DataOptions(Choice):
         """Return the splits that are drawn anew for each seed of a run; none of them if empty."""
         return ()
 
+    @property
+    def is_subset(self) -> bool:
+        """True if options leave out images, so that published numbers are not comparable."""
+        return False
+
     def counts(self) -> tuple[int, int, int] | None:
         """Return the images in training, validation and test; None where only the files can
         tell."""

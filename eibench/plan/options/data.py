@@ -6,10 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, FieldSerializationInfo, field_serializer
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FieldSerializationInfo,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from eibench.plan.options.base import NESTED, Plugin
+from eibench.plan.options.base import NESTED, Count, Plugin
 from eibench.plan.options.choices import DATASETS, DataOptions, DataShape
 from eibench.plan.validate import Invalid, Problem, choose
 
@@ -56,8 +63,32 @@ class DigitsOptions(DividedOptions):
     divided = EVERY_SPLIT
 
 
+class SubsetOptions(DividedOptions):
+    """Options of an image set of which fewer images can be used."""
+
+    train_images: Count | None = None
+    """Images of the training part, validation included, stratified by class; null: all."""
+    test_images: Count | None = None
+    """Images of the test part, stratified by class; null: all."""
+
+    @property
+    def is_subset(self) -> bool:
+        return self.train_images is not None or self.test_images is not None
+
+    @field_validator("train_images", "test_images")
+    @classmethod
+    def _possible(cls, value: int | None, info: ValidationInfo) -> int | None:
+        """Refuse a number that no choice of the known images and classes has."""
+        if value is None or cls.known_counts is None or cls.known_shape is None:
+            return value
+        least, most = cls.known_shape.classes, cls.known_counts[info.field_name == "test_images"]
+        if not least <= value <= most:
+            raise ValueError(f"must be from {least} (one per class) to {most} (all), not {value}")
+        return value
+
+
 @DATASETS.add
-class ImageFolderOptions(DividedOptions):
+class ImageFolderOptions(SubsetOptions):
     """Folders of images by class, ROOT/train/CLASS/*, ROOT/test/CLASS/*, small sets or large."""
 
     name = "imagefolder"
@@ -67,13 +98,17 @@ class ImageFolderOptions(DividedOptions):
     """Shorter side to resize to, keeping the middle square; null: all images have one size."""
 
 
-class FetchedOptions(DividedOptions):
+class FetchedOptions(SubsetOptions):
     """Options of an image set with a training and a test part, which `eibench data fetch` gets."""
 
     validation_share: float = Field(0.1, gt=0, lt=1)
 
     def counts(self) -> tuple[int, int, int] | None:
-        return _split_sizes(self.known_counts, self.validation_share)
+        if self.known_counts is None:
+            return None
+        train, test = self.known_counts
+        used = self.train_images or train, self.test_images or test
+        return _split_sizes(used, self.validation_share)
 
 
 @DATASETS.add
@@ -118,11 +153,12 @@ class TinyImageNetOptions(FetchedOptions):
 
     name = "tiny_imagenet"
     known_counts = (100_000, 10_000)
+    known_shape = DataShape((3, 64, 64), 200)
     size: int = Field(64, ge=1, le=64)
     """Height and width to resize to."""
 
     def shape(self) -> DataShape:
-        return DataShape((3, self.size, self.size), 200)
+        return self.known_shape._replace(image=(3, self.size, self.size))
 
 
 class CameraOptions(DataOptions):
@@ -199,6 +235,10 @@ class EventsFromOptions(CameraOptions):
 
     def made_by(self) -> Plugin | None:
         return self.source.made_by()
+
+    @property
+    def is_subset(self) -> bool:
+        return self.source.is_subset
 
     def redrawn(self) -> tuple[str, ...]:
         return self.source.redrawn()
