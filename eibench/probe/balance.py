@@ -1,7 +1,8 @@
 """Balance and signal of one layer, in numbers that explain why deep E-I networks stop learning.
 
-They are: drift of the balance, share of the current that carries signal, information on classes in
-the spikes, share of the gradient that only moves means. All sums are in float64.
+They are: drift of the balance, share of the current that carries signal, spread of the neurons'
+mean currents, information on classes in the spikes, share of the gradient that only moves means.
+All sums are in float64.
 """
 
 from __future__ import annotations
@@ -56,6 +57,22 @@ def signal_share(current: Tensor) -> float | None:
     if total == 0:
         return None
     return (current.var(dim=1, correction=0).mean() / total).item()
+
+
+def mean_spread(current: Tensor) -> float | None:
+    """Return the deviation of the neurons' means of `current` [T, B, C, ...], over its signal.
+
+    The means are each neuron's (channel's), over time, batch and positions. The signal is the
+    deviation between samples at one neuron, position and time step: the root mean square over
+    these, which is the deviation of all entries times the root of `signal_share`. None where
+    samples do not differ.
+    """
+    current = current.double()
+    signal = current.var(dim=1, correction=0).mean().sqrt()
+    if signal == 0:
+        return None
+    means = current.mean([dim for dim in range(current.dim()) if dim != 2])
+    return (means.std(correction=0) / signal).item()
 
 
 def class_signal(spikes: Tensor, labels: Tensor) -> float | None:

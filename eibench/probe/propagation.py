@@ -8,6 +8,7 @@ on one batch, with the network in training mode:
     silent_share   share of neurons that never fire on the batch
     current_std    standard deviation of the neuron's input current, over all its entries
     signal_share   share of the current's variance that the input drives
+    current_mean_spread  deviation of the current's mean between neurons, over that between samples
     class_signal   variance of rates between classes over that within; 1 is chance
     balance        |mean(I_EE) - mean(I_sub)| / std(I_EE) over all entries, of an E-I layer (of the
                    last one called, where the currents of several are added)
@@ -17,8 +18,10 @@ on one batch, with the network in training mode:
                    and kernels (biases and gains are left out: biases start at zero)
     common_mode_ee share of W_EE's gradient that moves all of a neuron's weights together; the same
                    of W_IE and W_EI
+    net_mean, update_mean, update_scale, update_size
+                   mean of the net synapse, and the next optimizer step's change of it
 
-The last, both kinds of signal and the drift are defined in `balance`.
+The last are defined in `net_synapse`, common modes, signal, spread and drift in `balance`.
 
 A number that does not exist is None (the balance of other synapses); one that is not finite is None
 too, and its name stands in `non_finite`. A gradient of exactly zero is 0.0. Sums are in float64;
@@ -38,20 +41,29 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from eibench.nn import LIF, EILayer
-from eibench.probe.balance import class_signal, common_modes, drift, imbalances, signal_share
+from eibench.probe.balance import (
+    class_signal,
+    common_modes,
+    drift,
+    imbalances,
+    mean_spread,
+    signal_share,
+)
+from eibench.probe.net_synapse import TrainingStep, net_synapse_metrics, step_on_copy
 from eibench.training.build import Experiment, first_batch
 from eibench.training.fit import loss_on, scheduled, train_step
 
 SYNAPSES = (_ConvNd, nn.Linear, EILayer)
 
 
-def advance(experiment: Experiment, steps: int) -> None:
-    """Make the first `steps` optimizer steps of training."""
+def advance(experiment: Experiment, steps: int) -> TrainingStep | None:
+    """Make the first `steps` optimizer steps of training; return the next one, None at the end."""
     experiment.model.train()
     epochs = range(1, experiment.spec.train.epochs + 1)
     batches = itertools.chain.from_iterable(scheduled(experiment, epoch) for epoch in epochs)
     for batch, lr in itertools.islice(batches, steps):
         train_step(experiment, batch, lr)
+    return next(batches, None)
 
 
 @torch.no_grad()
@@ -64,19 +76,23 @@ def imbalances_of(experiment: Experiment) -> list[Tensor | None]:
 
 
 def measure(
-    experiment: Experiment, before: Sequence[Tensor | None] | None = None
+    experiment: Experiment,
+    before: Sequence[Tensor | None] | None = None,
+    following: TrainingStep | None = None,
 ) -> tuple[float, list[dict[str, Any]]]:
     """Return the loss on the first training batch, and the values of every layer in forward order.
 
     All methods under one seed are measured on the same batch. The network is copied, so that
     measuring leaves no trace in it. Drift is counted from `before`, what `imbalances_of` gave at
-    initialisation; None: this is the initialisation.
+    initialisation; None: this is the initialisation. `following` is the step whose update of the
+    net synapses is measured.
     """
     loss, layers = _trace(copy.deepcopy(experiment.model), experiment)
     loss.backward()
+    stepped = following and step_on_copy(experiment, following)
     starts = [layer.imbalances for layer in layers] if before is None else before
     return loss.item(), [
-        _record(i, {**layer.values, **_after_backward(layer, start)})
+        _record(i, {**layer.values, **_after_backward(layer, start, stepped)})
         for i, (layer, start) in enumerate(zip(layers, starts, strict=True), start=1)
     ]
 
@@ -89,12 +105,16 @@ def _trace(model: nn.Module, experiment: Experiment) -> tuple[Tensor, list[_Laye
     return loss, tracer.layers
 
 
-def _after_backward(layer: _LayerTrace, start: Tensor | None) -> dict[str, float | None]:
-    """Return the values of a layer that need its gradients or its `start`."""
+def _after_backward(
+    layer: _LayerTrace, start: Tensor | None, stepped: nn.Module | None
+) -> dict[str, float | None]:
+    """Return the values of a layer that need its weights, their gradients or its `start`."""
+    synapses = list(layer.synapses.values())
     return {
         "balance_drift": drift(start, layer.imbalances),
-        "gradient": _relative_gradient(layer.synapses),
-        **common_modes(layer.synapses),
+        "gradient": _relative_gradient(synapses),
+        **common_modes(synapses),
+        **net_synapse_metrics(layer.synapses, stepped),
     }
 
 
@@ -125,7 +145,7 @@ class _LayerTrace(NamedTuple):
     """The values of a layer that the forward pass gives."""
 
     values: dict[str, Any]
-    synapses: list[nn.Module]
+    synapses: dict[str, nn.Module]
     imbalances: Tensor | None
 
 
@@ -136,7 +156,7 @@ class _Tracer:
         self.labels = labels
         self.modules = {module: name for name, module in model.named_modules()}
         self.layers: list[_LayerTrace] = []
-        self.synapses: list[nn.Module] = []
+        self.synapses: dict[str, nn.Module] = {}
         self.balance: float | None = None
         self.imbalances: Tensor | None = None
 
@@ -154,7 +174,7 @@ class _Tracer:
             hook.remove()
 
     def _note_synapse(self, module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        self.synapses.append(module)
+        self.synapses[self.modules[module]] = module
         currents = module.currents(inputs[0]) if isinstance(module, EILayer) else None
         if currents is not None:
             self.balance, self.imbalances = balance(*currents), imbalances(*currents)
@@ -169,11 +189,12 @@ class _Tracer:
             "silent_share": (spikes.sum((0, 1)) == 0).double().mean().item(),
             "current_std": current.double().std(correction=0).item(),
             "signal_share": signal_share(current),
+            "current_mean_spread": mean_spread(current),
             "class_signal": class_signal(spikes, self.labels),
             "balance": self.balance,
         }
         self.layers.append(_LayerTrace(layer, self.synapses, self.imbalances))
-        self.synapses, self.balance, self.imbalances = [], None, None
+        self.synapses, self.balance, self.imbalances = {}, None, None
 
 
 def balance(i_ee: Tensor, i_sub: Tensor) -> float | None:

@@ -30,8 +30,8 @@ def probe(spec: RunSpec, data: ImageData, begin: Callable[[], None]) -> dict[str
     prepare(experiment)
     begin()
     before = imbalances_of(experiment) if spec.probe.steps else None
-    advance(experiment, spec.probe.steps)
-    loss, layers = measure(experiment, before)
+    following = advance(experiment, spec.probe.steps)
+    loss, layers = measure(experiment, before, following)
     cost = {"seconds": time.perf_counter() - start}
     if reason := _not_finite(loss, layers):
         return {"status": DIVERGED, "reason": reason, "cost": cost, "layers": layers}

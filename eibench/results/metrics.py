@@ -73,7 +73,11 @@ _of_run = functools.partial(Metric, scopes=("train", "probe"))
 _RATE = "spikes per neuron and time step"
 _NO_CIRCUIT = "no E-I layer"
 _NO_MODE = "no E-I layer, a silent input, or an older record"
+_NO_SPREAD = "samples do not differ, or an older record"
+_NO_ROW = "no row varies, or an older record"
+_NO_UPDATE = "no update, no step left, or an older record"
 _COMMON = "common-mode share of the gradient of"
+_UPDATE = "share of the synaptic update"
 _DRIFT = "drift of the E/I balance since initialisation"
 METRICS = {
     metric.name: metric
@@ -102,6 +106,13 @@ METRICS = {
         Metric("negative_weights", "negative weights among those held to Dale's law"),
         _of_layer("current_std", "deviation of the current", "", 3),
         _of_layer("signal_share", "share of the current's variance driven by the input", "", 3),
+        _of_layer(
+            "current_mean_spread",
+            "spread of the neurons' mean currents",
+            "deviations between samples",
+            3,
+            unmeasured=_NO_SPREAD,
+        ),
         _of_layer("class_signal", "variance of rates between classes over that within", "", 2),
         _of_layer("balance", "E/I imbalance", "", 3, unmeasured=_NO_CIRCUIT),
         _of_layer("balance_drift", _DRIFT, "deviations of excitation", 3, unmeasured=_NO_MODE),
@@ -109,6 +120,19 @@ METRICS = {
         _of_layer("common_mode_ee", f"{_COMMON} W_EE", "", 3, unmeasured=_NO_MODE),
         _of_layer("common_mode_ie", f"{_COMMON} W_IE", "", 3, unmeasured=_NO_MODE),
         _of_layer("common_mode_ei", f"{_COMMON} W_EI", "", 3, unmeasured=_NO_MODE),
+        _of_layer(
+            "net_mean", "row mean of the net synapse", "row deviations", 3, unmeasured=_NO_ROW
+        ),
+        _of_layer("update_mean", f"{_UPDATE} along row means", "", 3, unmeasured=_NO_UPDATE),
+        _of_layer("update_scale", f"{_UPDATE} along the rows", "", 3, unmeasured=_NO_UPDATE),
+        _of_layer(
+            "update_size",
+            "relative update of the net synapse",
+            "",
+            3,
+            scientific=True,
+            unmeasured=_NO_UPDATE,
+        ),
         _of_run("parameters", "parameters", "", 0),
         _of_run("seconds", "training and evaluation time", "s", 1, "lower"),
         Metric("images_per_second", "training throughput", "images/s", 0, "higher"),

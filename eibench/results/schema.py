@@ -137,6 +137,7 @@ class Layer(Part):
     silent_share: Share | None = None
     current_std: Size | None = None
     signal_share: Number | None = None
+    current_mean_spread: Size | None = None
     class_signal: Size | None = None
     balance: Size | None = None
     balance_drift: Size | None = None
@@ -144,6 +145,10 @@ class Layer(Part):
     common_mode_ee: Number | None = None
     common_mode_ie: Number | None = None
     common_mode_ei: Number | None = None
+    net_mean: Size | None = None
+    update_mean: Number | None = None
+    update_scale: Number | None = None
+    update_size: Size | None = None
     non_finite: list[Text] = []
 
 

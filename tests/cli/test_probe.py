@@ -182,6 +182,6 @@ def test_from_suite_to_tables_and_figures(cli, probes):
     assert layers.out.startswith("A tiny suite: relative gradient")
     assert cli("plot", "results/tiny").out.split() == [
         f"results/tiny/figures/tiny_{name}.{suffix}"
-        for name in ("layers", "gradient_map")
+        for name in ("layers", "gradient_map", "net_synapse")
         for suffix in ("png", "pdf")
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,19 @@ class FakeSuite:
         return self._record(self.plan(*args, **kwargs), OK, None, result, environment)
 
     def probe(
-        self, gradients: list[float | None], *args: Any, rate: float = 0.2, **kwargs: Any
+        self,
+        gradients: list[float | None],
+        *args: Any,
+        rate: float = 0.2,
+        layers: Sequence[dict[str, Any]] = (),
+        **kwargs: Any,
     ) -> RunFolder:
-        """Add a probe with these relative gradients by layer."""
+        """Add a probe with these relative gradients by layer, and further values of `layers`."""
         run = self.plan(*args, **{"probe": {}, **kwargs})
         positive = all(gradients)
         decades = math.log10(max(gradients) / min(gradients)) if positive else None
         result = {"gradient_decades": decades, "dead_gradient_layers": gradients.count(0.0)}
-        layers = [
+        measured = [
             {
                 "layer": i,
                 "name": f"neuron{i}",
@@ -94,10 +100,11 @@ class FakeSuite:
                 "balance": None,
                 "gradient": gradient,
                 "non_finite": [],
+                **more,
             }
-            for i, gradient in enumerate(gradients, start=1)
+            for i, (gradient, more) in enumerate(zip_longest(gradients, layers, fillvalue={}), 1)
         ]
-        return self._record(run, OK, None, result, None, layers=layers)
+        return self._record(run, OK, None, result, None, layers=measured)
 
     def fail(self, status: str, reason: str, *args: Any, **kwargs: Any) -> RunFolder:
         """Add a run that ended badly."""

@@ -15,7 +15,7 @@ from eibench.cli import app
 from eibench.errors import UserError
 from eibench.report.figures.axes import LogAxis
 from eibench.report.figures.draw import make_figures
-from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map
+from eibench.report.figures.layers import ABSENT, ZERO, draw_lines, draw_map, draw_net_synapse
 from eibench.report.make import render
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.suite_results import read_suites
@@ -218,6 +218,30 @@ def test_several_steps_are_panels(make_suite):
         suite.probe([1.0, 0.1], "ei", 2, probe={"steps": steps})
     titles = [title for title in panels(draw_lines(suite_of(suite))) if "gradient" in title]
     assert titles == ["steps 0\nrelative gradient", "steps 5\nrelative gradient"]
+
+
+def test_net_synapses_before_and_after_on_one_scale(make_suite):
+    """The y axis ends at 1.1 of the greatest median, 0.8, and not at the greatest seed."""
+    suite = make_suite("net", kind="probe", axes=["method", "probe.steps"])
+    for steps, means in ((0, [0.1, 0.2]), (9, [0.4, 0.8])):
+        for seed, factor in enumerate([0.5, 1.0, 5.0]):
+            values = [{"net_mean": factor * mean, "update_size": 10.0**-steps} for mean in means]
+            more = {"probe": {"steps": steps}, "seed": seed}
+            suite.probe([1.0, 0.1], "ei", 2, layers=values, **more)
+    drawn = panels(draw_net_synapse(suite_of(suite)))
+    mean, size = (find_metric(name).heading for name in ("net_mean", "update_size"))
+    assert list(drawn) == [f"steps {n}\n{words}" for words in (mean, size) for n in (0, 9)]
+    before, after = (drawn[f"steps {n}\n{mean}"] for n in (0, 9))
+    assert list(lines(after)["ei"].get_ydata()) == [0.4, 0.8]
+    assert before.get_ylim() == after.get_ylim() == pytest.approx((0, 0.88))
+    before, after = (drawn[f"steps {n}\n{size}"] for n in (0, 9))
+    assert before.get_ylim() == after.get_ylim()
+    assert list(lines(after)["ei"].get_ydata()) == [-9, -9]
+    assert not any(mean in title for title in panels(draw_lines(suite_of(suite))))
+
+
+def test_older_probes_have_no_figure_of_net_synapses(propagation):
+    assert draw_net_synapse(suite_of(propagation)) is None
 
 
 def test_files_and_their_bytes(propagation, tmp_path):

@@ -17,7 +17,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, did_you_mean
-from eibench.report.figures.layers import draw_lines, draw_map
+from eibench.report.figures.layers import draw_lines, draw_map, draw_net_synapse
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
 from eibench.report.figures.search_trials import draw_confirmed, draw_history
@@ -39,11 +39,12 @@ SEARCH_FIGURES: Mapping[str, Callable[[Search], Figure | None]] = {
     "importances": draw_importances,
 }
 """Figures of a search; a function returns None where there is nothing to show."""
-PROBE_FIGURES: Mapping[str, Callable[[SuiteResults], Figure]] = {
+PROBE_FIGURES: Mapping[str, Callable[[SuiteResults], Figure | None]] = {
     "layers": draw_lines,
     "gradient_map": draw_map,
+    "net_synapse": draw_net_synapse,
 }
-"""Figures of a probe suite."""
+"""Figures of a probe suite; a function returns None where there is nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def figures_of(
         yield from (NamedFigure(suite, kind, one) for kind, one in found.items() if one)
     elif results.kind == PROBE and (metric, x, by) == (None, None, None):
         for kind, draw_probe in PROBE_FIGURES.items():
-            if name in (None, kind):
-                yield NamedFigure(suite, kind, draw_probe(results), LAYER)
+            if name in (None, kind) and (drawn := draw_probe(results)):
+                yield NamedFigure(suite, kind, drawn, LAYER)
     else:
         chosen = choose_metric(results, metric)
         yield NamedFigure(suite, chosen.name, *draw_results(results, chosen, x, by))

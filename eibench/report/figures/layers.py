@@ -1,5 +1,8 @@
 """A probe suite drawn layer by layer: lines for each quantity, and a map of one for all networks.
 
+Quantities of net synapses have a figure of their own, in which all panels of a quantity share their
+scale: what training changes is seen side by side.
+
 What is drawn of several seeds is their median, and in lines the range from the least to the
 greatest: means of numbers that span many powers of ten say little, and some are exactly zero.
 """
@@ -38,8 +41,12 @@ from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Aggregate
 from eibench.results.metrics import LAYER_METRICS, Metric, find_metric
 
+NET_SYNAPSE = ("net_mean", "current_mean_spread", "update_mean", "update_scale", "update_size")
+"""Metrics of the figure of net synapses, from cause to effect to the update behind them."""
 MAP_DECADES = 6
 """Powers of ten that a map's colours tell apart; smaller numbers have the last colour."""
+TOP = 1.1
+"""End of a y axis that panels share, in greatest medians."""
 HEADING_WIDTH = 46
 """Letters that a panel has room for."""
 ZERO: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#D55E00", "hatch": "////"}
@@ -50,8 +57,32 @@ ABSENT: dict[str, Any] = {"facecolor": "#dddddd", "edgecolor": "#dddddd"}
 @style()
 def draw_lines(suite: SuiteResults) -> Figure:
     """Draw each quantity over the layers of the deepest networks, a line for each method."""
-    tables = [_table(suite, find_metric(name)) for name in LAYER_METRICS]
-    tables = [t for t in tables if any(cell.n for cell in t.cells.values())] or tables[:1]
+    names = [name for name in LAYER_METRICS if name not in NET_SYNAPSE]
+    tables = _measured(suite, names) or [_table(suite, find_metric(names[0]))]
+    return _draw_quantities(suite, tables, ["line: median", "band: least to greatest seed"])
+
+
+@style()
+def draw_net_synapse(suite: SuiteResults) -> Figure | None:
+    """Draw means and updates of net synapses as `draw_lines`; None where they are not measured."""
+    tables = _measured(suite, NET_SYNAPSE)
+    drawn = ["line: median", "band: least to greatest seed, clipped at the panel's edge"]
+    return _draw_quantities(suite, tables, drawn, one_scale=True) if tables else None
+
+
+def _measured(suite: SuiteResults, names: Sequence[str]) -> list[Pivot]:
+    """Return the tables of the metrics `names` that have any number."""
+    tables = [_table(suite, find_metric(name)) for name in names]
+    return [table for table in tables if any(cell.n for cell in table.cells.values())]
+
+
+def _draw_quantities(
+    suite: SuiteResults, tables: Sequence[Pivot], drawn: list[str], one_scale: bool = False
+) -> Figure:
+    """Draw a panel of each table for each of the deepest networks.
+
+    With `one_scale` the panels of a table have the same y axis.
+    """
     layers = {facet: len(_columns(tables[0], facet)) for facet in _facets(tables[0])}
     deepest = [facet for facet, n in layers.items() if n == max(layers.values())]
     several = len(deepest) > 1  # then a row for each quantity, a column for each network
@@ -59,11 +90,11 @@ def draw_lines(suite: SuiteResults) -> Figure:
     rows = in_rows(panels, len(deepest) if several else PANELS_IN_ROW)
     words = facet_words(tables[0], deepest[0])
     title = suite.title if several or not words else f"{suite.title}: {words}"
-    text = _caption(suite, ["line: median", "band: least to greatest seed"])
+    text = _caption(suite, drawn)
     margin = 1.7 if rows[-1][-1] else 0.3  # for the legend, where no place is empty
     figure, grid, pairs = open_page(title, text, rows, (3.0, 2.3), (margin, 0.8))
     for axes, (table, facet) in pairs:
-        _draw_panel(axes, table, facet, _series(suite))
+        _draw_panel(axes, table, facet, _series(suite), deepest if one_scale else ())
         heading = [facet_words(table, facet)] if several else []
         heading += wrap(table.metric.heading, HEADING_WIDTH)
         axes.set_title("\n".join(heading), fontsize=7.5)
@@ -134,13 +165,20 @@ def _profile(table: Pivot, row: Key, facet: Key) -> list[list[float]]:
     return [[measure(values) for values in found] for measure in (min, statistics.median, max)]
 
 
-def _draw_panel(axes: Axes, table: Pivot, facet: Key, series: Sequence[Series]) -> None:
-    """Draw one quantity of one network over its layers."""
+def _draw_panel(
+    axes: Axes, table: Pivot, facet: Key, series: Sequence[Series], scale: Sequence[Key]
+) -> None:
+    """Draw one quantity of one network over its layers.
+
+    The y axis reaches over the medians of all networks in `scale`; empty: over all that is drawn.
+    """
     layers = [float(column[-1] or 0) for column in _columns(table, facet)]
     profiles = [_profile(table, one.row, facet) for one in series]
+    others = [_profile(table, one.row, other)[1] for one in series for other in scale]
+    reached = others or [line for profile in profiles for line in profile]
     log = None
     if table.metric.scientific:
-        log = LogAxis.of(v for profile in profiles for line in profile for v in line)
+        log = LogAxis.of(value for line in reached for value in line)
         profiles = [[[log.place(v) for v in line] for line in profile] for profile in profiles]
     look = {"markevery": max(1, len(layers) // 8), "markersize": 4, "linewidth": 1.5}
     for one, (low, middle, high) in zip(series, profiles, strict=True):
@@ -149,7 +187,8 @@ def _draw_panel(axes: Axes, table: Pivot, facet: Key, series: Sequence[Series]) 
     if log:
         log.apply(axes)
     else:
-        axes.set_ylim(bottom=0)
+        tops = [value for line in others for value in line if value > 0]
+        axes.set_ylim(0, TOP * max(tops) if tops else None)
     axes.set_xlabel("layer")
     whole_ticks(axes)
 
