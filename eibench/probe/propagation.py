@@ -89,7 +89,7 @@ def measure(
     """
     loss, layers = _trace(copy.deepcopy(experiment.model), experiment)
     loss.backward()
-    stepped = following and step_on_copy(experiment, following)
+    stepped = step_on_copy(experiment, following) if following else None
     starts = [layer.imbalances for layer in layers] if before is None else before
     return loss.item(), [
         _record(i, {**layer.values, **_after_backward(layer, start, stepped)})
