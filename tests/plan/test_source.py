@@ -44,6 +44,8 @@ def test_fields_are_flat_and_hashable():
         "data.dark": 0.1,
         "data.source": "imagefolder",
         "data.source.splits": "fixed",
+        "data.source.train_images": None,
+        "data.source.test_images": None,
         "data.source.root": "/data/x",
         "data.source.validation_share": 0.1,
         "data.source.size": None,
