@@ -38,6 +38,16 @@ _BALANCE = {
     "mean_mode_ie": 0.0,
 }
 PRESETS = {
+    "blanket": Preset(
+        "Blanket inhibition alone, exactly balanced, and synaptic scaling; calibrated neurons.",
+        {
+            "subtractive": False,
+            "divisive": False,
+            "blanket": 1.0,
+            "unit_rows": True,
+            "calibration": "neuron",
+        },
+    ),
     "balanced": Preset(
         "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
         {"stabilization": "leak", **_BALANCE},
@@ -88,6 +98,8 @@ class EIOptions(MethodOptions):
     mean_mode_ee: Share = 1.0
     mean_mode_ie: Share = 1.0
     mean_mode_ei: Share = 1.0
+    blanket: Share = 0.0
+    unit_rows: bool = False
     synaptic_scaling: bool = False
     homeostasis: float = Field(0.0, ge=0)
     """Rate at which a neuron's bias follows its firing rate."""

@@ -134,7 +134,7 @@ class EIInit:
     batch, the mean and deviation below. Idle without statistics."""
     calibration_mean: float | None = None
     """The mean current that `neuron` gives; None: what the rules above intend for the layer, 0 in
-    the paper's circuit (`functional.intended_current`)."""
+    the paper's circuit (`functional.intended_current`) and under `Balance.blanket`."""
     calibration_deviation: float | None = None
     """The same for its deviation, 1 in the paper's circuit."""
 
@@ -179,14 +179,26 @@ class Balance:
     """The same for W_IE."""
     mean_mode_ei: float = 1.0
     """The same for W_EI, whose rows are over the inhibitory cells."""
+    blanket: float = 0.0
+    """Strength beta of the blanket inhibition: the share of each net row's mean that it takes away;
+    1 balances every neuron exactly. See `functional.balanced_rows`. The net synapse must exist, so
+    inhibitory cells that subtract have to be linear."""
+    unit_rows: bool = False
+    """Rows of the net synapse are divided by their norm, and g_E carries the scale; not in a
+    readout, which has no g_E."""
     synaptic_scaling: bool = False
     """After each step and Dale's law, rows of the three are rescaled to their sums at
     initialisation. Idle without Dale's law: a sum of signed weights says nothing of their size."""
 
     def __post_init__(self) -> None:
-        for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei"):
+        for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei", "blanket"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+
+    @property
+    def of_net(self) -> bool:
+        """Return whether the rows of the net synapse are balanced or scaled."""
+        return self.blanket > 0 or self.unit_rows
 
 
 PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE = Circuit(), EIInit(), Balance()

@@ -88,7 +88,8 @@ def project_(model: nn.Module) -> None:
     """Restore, in place, what must hold after each optimizer step.
 
     Dale's law: every sign-constrained parameter of `model` is clamped at zero from below, in one
-    fused call; layers whose circuit is made without it are left alone. Then synaptic scaling, of
+    fused call; layers whose circuit is made without it are left alone. Rows of W_EE that blanket
+    inhibition balances are raised instead, which changes nothing but that inhibition. Then synaptic scaling, of
     layers that have it, and homeostasis, of neurons that have it. A tensor that is parametrized
     (`torch.nn.utils.parametrize`) keeps its originals where the result is >= 0; else they are
     clamped too. Synaptic scaling leaves it alone.
@@ -97,6 +98,9 @@ def project_(model: nn.Module) -> None:
         ValueError: a parametrization gives negative values of originals that are not.
     """
     layers = [m for m in model.modules() if isinstance(m, EILayer) and m.circuit.dale]
+    for layer in layers:
+        for weight in layer.balanced():
+            F.raise_rows_(weight)
     constrained: list[Tensor] = [p for layer in layers for p in layer.non_negative()]
     if constrained:
         torch._foreach_clamp_min_(constrained, 0.0)

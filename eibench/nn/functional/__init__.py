@@ -8,7 +8,14 @@
 `eibench.nn.kernels` computes the same faster.
 """
 
-from eibench.nn.functional.balance import rescale_rows_, row_means, row_sums, scale_mean
+from eibench.nn.functional.balance import (
+    balanced_rows,
+    raise_rows_,
+    rescale_rows_,
+    row_means,
+    row_sums,
+    scale_mean,
+)
 from eibench.nn.functional.ei import (
     Stabilization,
     inhibit,
@@ -40,6 +47,7 @@ __all__ = [
     "LIFParameters",
     "Stabilization",
     "add_identity_weight_",
+    "balanced_rows",
     "bernoulli_statistics",
     "divisive_gain",
     "draw_weights_",
@@ -52,6 +60,7 @@ __all__ = [
     "lif",
     "mix_channels",
     "profiled",
+    "raise_rows_",
     "rescale_rows_",
     "row_means",
     "row_sums",
