@@ -113,6 +113,7 @@ class EIOptions(MethodOptions):
             "subtractive or divisive inhibition",
         )
         draws = (self.init_statistics in ("data", "fixed"), "init_statistics: data or fixed")
+        balanced = (False, "a blanket below 1")
         calibrates = (self.calibration == "neuron", "calibration: neuron")
         acts = {
             "stabilization": divides,
@@ -132,6 +133,7 @@ class EIOptions(MethodOptions):
             "calibration_mean": calibrates,
             "calibration_deviation": calibrates,
             "synaptic_scaling": (self.dale, "dale: true"),
+            "mean_mode_ee": (self.blanket < 1, "a blanket below 1"),
             "law_shape": (
                 self.weight_law in ("gamma", "log_normal"),
                 "weight_law: gamma or log_normal",
@@ -143,11 +145,23 @@ class EIOptions(MethodOptions):
             **dict.fromkeys(("weight_law", "calibration", "topography", "relay"), draws),
             **dict.fromkeys(("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"), inhibits),
             **dict.fromkeys(("mean_mode_ie", "mean_mode_ei"), inhibits),
+            **({} if self.divisive or self.blanket < 1 else {"mean_mode_ie": balanced}),
         }
         for name in self.changed():
             active, needed = acts.get(name, (True, ""))
             if not active:
                 raise ValueError(f"{name} has no effect without {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_net_synapse_exists(self) -> Self:
+        """Refuse to balance or scale a net synapse of cells that are not linear."""
+        linear = self.dale and self.inhibitory_cell == "rectifier"
+        if (self.blanket or self.unit_rows) and self.subtractive and not linear:
+            raise ValueError(
+                "blanket and unit_rows act on the net synapse, which needs linear inhibitory "
+                "cells: dale: true and inhibitory_cell: rectifier, or subtractive: false"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
+from eibench.nn.explicit import explicit_inhibition
 from eibench.nn.model import first_input, initialize, project_
 from eibench.nn.neurons import LIF, MPBNLIF, HomeostaticLIF, KWinners
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
@@ -51,6 +52,7 @@ __all__ = [
     "TEBatchNorm2d",
     "TimeDistributed",
     "WSConv2d",
+    "explicit_inhibition",
     "first_input",
     "functional",
     "initialize",

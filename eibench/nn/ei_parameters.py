@@ -38,21 +38,7 @@ class EIParameters(DrawnFromData):
         inhibitory = max(1, excitatory // ei_ratio)
         self.fan_in = math.prod(receptive_field)
         self.readout = readout
-        self.circuit, self.init, self.balance = circuit, init, balance
-        self.subtracts = circuit.subtractive
-        self.divides = circuit.divisive and not readout
-        self.fires = self.divides and circuit.straight and circuit.inhibitory_cell == "rectifier"
-        """True where the circuit is one function, which can have the neuron in it as well."""
-        self.nets = balance.of_net
-        """True where the net synapse is computed before the product with the activity."""
-        linear = self.subtracts and circuit.linear_cells and not readout
-        self.one_synapse = (linear or self.nets) and not self.divides
-        """True where the circuit is a product with one matrix, g_E (W_EE - W_EI W_IE)."""
-        if self.nets and self.subtracts and not circuit.linear_cells:
-            raise ValueError(
-                "blanket and unit_rows act on the net synapse, W_EE - W_EI W_IE, which exists where "
-                "subtractive inhibitory cells are linear: rectifiers under Dale's law"
-            )
+        self.rearrange(circuit, init, balance)
         self.weight_ee = nn.Parameter(torch.zeros(excitatory, *receptive_field))
         if self.subtracts or self.divides:
             self.weight_ie = nn.Parameter(torch.zeros(inhibitory, *receptive_field))
@@ -68,6 +54,24 @@ class EIParameters(DrawnFromData):
             for name, weight in self._matrices().items():
                 self.register_buffer(f"sum_{name}", torch.zeros(len(weight)))
         self._drawn = tuple(self._parameters)
+
+    def rearrange(self, circuit: Circuit, init: EIInit, balance: Balance) -> None:
+        """Set which parts the layer has, and which ways of computing it there are."""
+        self.circuit, self.init, self.balance = circuit, init, balance
+        self.subtracts = circuit.subtractive
+        self.divides = circuit.divisive and not self.readout
+        self.fires = self.divides and circuit.straight and circuit.inhibitory_cell == "rectifier"
+        """True where the circuit is one function, which can have the neuron in it as well."""
+        self.nets = balance.of_net
+        """True where the net synapse is computed before the product with the activity."""
+        linear = self.subtracts and circuit.linear_cells and not self.readout
+        self.one_synapse = (linear or self.nets) and not self.divides
+        """True where the circuit is a product with one matrix, g_E (W_EE - W_EI W_IE)."""
+        if self.nets and self.subtracts and not circuit.linear_cells:
+            raise ValueError(
+                "blanket and unit_rows act on the net synapse, which exists where inhibitory cells "
+                "that subtract are linear: rectifiers under Dale's law"
+            )
 
     # --- Weights ---------------------------------------------------------------------------------
 
@@ -157,10 +161,9 @@ class EIParameters(DrawnFromData):
             draw_lateral(self.weight_ei, self.init, generator)
             if self.circuit.inhibitory_cell == "lif":
                 self._balance_spikes(x)
+        stretch = self._stretch_rows() if self.balance.unit_rows and not self.readout else 1.0
         if self.divides:
-            self.gain_i.fill_(drawn.gain)
-        if self.balance.unit_rows:
-            self._stretch_rows()
+            self.gain_i.fill_(drawn.gain).div_(stretch)
         if not self.readout:
             stats = drawn.statistics
             unscaled = stats is None or self.divides or not self.balance.unit_rows
@@ -172,15 +175,16 @@ class EIParameters(DrawnFromData):
         if self.init.calibration == "neuron" and not self.readout:
             self._calibrate(x, drawn)
 
-    def _stretch_rows(self) -> None:
-        """Scale W_EE and W_IE so that net rows have a mean square norm of 2, as He's weights have.
+    def _stretch_rows(self) -> Tensor:
+        """Scale W_EE and W_IE so that net rows have a mean square of 2, as He's weights; by how
+        much.
 
         Where rows are scaled in use their own norm sets the size of steps alone.
         """
-        norm = self._rows(unit=False).square().sum() / len(self.weight_ee)
-        for name in ("ee", "ie"):
-            if name in self._matrices():
-                self._matrices()[name].mul_((2 / norm).sqrt())
+        factor = (2 * len(self.weight_ee) / self._rows(unit=False).square().sum()).sqrt()
+        for weight in (self.weight_ee, *([self.weight_ie] if "ie" in self._matrices() else [])):
+            weight.mul_(factor)
+        return factor
 
     def _balance_spikes(self, x: Tensor) -> None:
         """Set the threshold of spiking inhibitory cells, and W_EI, for activity `x` [T, B, ...]."""

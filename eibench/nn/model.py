@@ -89,10 +89,10 @@ def project_(model: nn.Module) -> None:
 
     Dale's law: every sign-constrained parameter of `model` is clamped at zero from below, in one
     fused call; layers whose circuit is made without it are left alone. Rows of W_EE that blanket
-    inhibition balances are raised instead, which changes nothing but that inhibition. Then synaptic scaling, of
-    layers that have it, and homeostasis, of neurons that have it. A tensor that is parametrized
-    (`torch.nn.utils.parametrize`) keeps its originals where the result is >= 0; else they are
-    clamped too. Synaptic scaling leaves it alone.
+    inhibition balances are raised instead, which changes nothing but that inhibition. Then synaptic
+    scaling, of layers that have it, and homeostasis, of neurons that have it. A tensor that is
+    parametrized (`torch.nn.utils.parametrize`) keeps its originals where the result is >= 0; else
+    they are clamped too. Synaptic scaling leaves it alone.
 
     Raises:
         ValueError: a parametrization gives negative values of originals that are not.

@@ -42,6 +42,8 @@ CHANGES = {
     "mean_mode_ee": 0.5,
     "mean_mode_ie": 0.5,
     "mean_mode_ei": 0.5,
+    "blanket": 0.5,
+    "unit_rows": True,
     "synaptic_scaling": True,
     "homeostasis": 0.5,
 }
@@ -71,6 +73,10 @@ BASES = [
     {"calibration": "neuron", "mean_mode_ie": 0.0, "mean_mode_ei": 0.0},
     {"calibration": "neuron", "calibration_mean": 0.3, "weight_law": "gamma", "law_shape": 2.5},
     {"homeostasis": 0.1, "init_statistics": "fixed"},
+    {"blanket": 1.0, "unit_rows": True, "subtractive": False, "divisive": False},
+    {"blanket": 1.0, "unit_rows": True, "divisive": False, "calibration": "neuron"},
+    {"blanket": 1.0, "stabilization": "leak", "leak": 0.1, "calibration": "neuron"},
+    {"blanket": 0.75, "unit_rows": True, "subtractive": False},
 ]
 
 
@@ -167,6 +173,11 @@ def _breaks(base: dict, name: str) -> bool:
         "stabilization": {"epsilon", "leak"},
         "weight_law": {"law_shape"},
     }
+    if base.get("subtractive", True):  # the net synapse of cells that are linear
+        needed["dale"] = needed["dale"] | {"blanket", "unit_rows"}
+        needed["inhibitory_cell"] = {"blanket", "unit_rows"}
+        if base.get("dale") is False or "inhibitory_cell" in base:
+            needed["blanket"] = needed["unit_rows"] = {"dale", "inhibitory_cell"}
     uninhibited = "subtractive" in base or "divisive" in base
     if name in ("subtractive", "divisive") and uninhibited:
         needed[name] = needed.get(name, set()) | {"inhibitory_cell", "lateral_init"}

@@ -87,6 +87,8 @@ TABLE = [
     Row({"mean_mode_ee": 0.0}, gradients=({EE}, {EE})),
     Row({"mean_mode_ie": 0.5}, gradients=({IE}, {IE})),
     Row({"mean_mode_ei": 0.0}, gradients=({EI}, {EI})),
+    Row({"blanket": 1.0}, current=(True, True), gradients=(ALL - {"b"}, {"x", EE, IE, EI})),
+    Row({"unit_rows": True}, ({EE, IE, G_I}, set()), (True, False), (ALL - {"b"}, set())),
     Row({"synaptic_scaling": True}, (SUMS, SUMS)),
     Row({"homeostasis": 0.1}),
 ]
@@ -233,7 +235,7 @@ def test_under_fixed_statistics_homeostasis_aims_at_their_rate() -> None:
 @by_row
 def test_projection(row: Row) -> None:
     """Everything but the bias is clamped at zero, unless the circuit is made without Dale's law;
-    a layer beside it keeps its own law."""
+    a layer beside it keeps its own law. Rows that are balanced exactly are raised to zero."""
     options = {**row.base, **row.change}
     free = not EIOptions(**options).dale
     model = nn.ModuleList([*layers(options), *layers({})])
@@ -247,6 +249,8 @@ def test_projection(row: Row) -> None:
         kept = name.endswith("bias") or (free and name[0] in "01")
         silenced = scaled and name[0] in "01" and "weight" in name
         expected = before[name] if kept else before[name].clamp(min=0) * (not silenced)
+        if EIOptions(**options).blanket == 1 and name[0] in "01" and name.endswith(EE):
+            expected = before[name] - before[name].flatten(1).amin(1).view(-1, *[1] * (v.dim() - 1))
         assert torch.equal(v, expected), name
 
 
