@@ -38,6 +38,14 @@ _BALANCE = {
     "mean_mode_ie": 0.0,
 }
 PRESETS = {
+    "balanced": Preset(
+        "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
+        {"stabilization": "leak", **_BALANCE},
+    ),
+    "subtractive": Preset(
+        "The same without division, and so without a leak: each layer is one synapse.",
+        {"divisive": False, **_BALANCE},
+    ),
     "blanket": Preset(
         "Blanket inhibition alone, exactly balanced, and synaptic scaling; calibrated neurons.",
         {
@@ -47,14 +55,6 @@ PRESETS = {
             "unit_rows": True,
             "calibration": "neuron",
         },
-    ),
-    "balanced": Preset(
-        "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
-        {"stabilization": "leak", **_BALANCE},
-    ),
-    "subtractive": Preset(
-        "The same without division, and so without a leak: each layer is one synapse.",
-        {"divisive": False, **_BALANCE},
     ),
 }
 """Beyond the paper: sets of options that go together."""
@@ -113,6 +113,11 @@ class EIOptions(MethodOptions):
             "subtractive or divisive inhibition",
         )
         draws = (self.init_statistics in ("data", "fixed"), "init_statistics: data or fixed")
+        linear = self.dale and self.inhibitory_cell == "rectifier"
+        nets = (
+            linear or not self.subtractive,
+            "linear cells (dale: true, inhibitory_cell: rectifier) or subtractive: false",
+        )
         balanced = (False, "a blanket below 1")
         calibrates = (self.calibration == "neuron", "calibration: neuron")
         acts = {
@@ -134,6 +139,7 @@ class EIOptions(MethodOptions):
             "calibration_deviation": calibrates,
             "synaptic_scaling": (self.dale, "dale: true"),
             "mean_mode_ee": (self.blanket < 1, "a blanket below 1"),
+            **dict.fromkeys(("blanket", "unit_rows"), nets),
             "law_shape": (
                 self.weight_law in ("gamma", "log_normal"),
                 "weight_law: gamma or log_normal",
@@ -151,17 +157,6 @@ class EIOptions(MethodOptions):
             active, needed = acts.get(name, (True, ""))
             if not active:
                 raise ValueError(f"{name} has no effect without {needed}")
-        return self
-
-    @model_validator(mode="after")
-    def _a_net_synapse_exists(self) -> Self:
-        """Refuse to balance or scale a net synapse of cells that are not linear."""
-        linear = self.dale and self.inhibitory_cell == "rectifier"
-        if (self.blanket or self.unit_rows) and self.subtractive and not linear:
-            raise ValueError(
-                "blanket and unit_rows act on the net synapse, which needs linear inhibitory "
-                "cells: dale: true and inhibitory_cell: rectifier, or subtractive: false"
-            )
         return self
 
     @model_validator(mode="after")

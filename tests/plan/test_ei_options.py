@@ -45,6 +45,10 @@ IDLE = [
     (UNINHIBITED, {"mean_mode_ie": 0.0}, "subtractive or divisive inhibition"),
     (UNINHIBITED, {"mean_mode_ei": 0.5}, "subtractive or divisive inhibition"),
     ({"dale": False}, {"synaptic_scaling": True}, "dale: true"),
+    ({"dale": False}, {"blanket": 1.0}, "or subtractive: false"),
+    ({"inhibitory_cell": "lif"}, {"unit_rows": True}, "or subtractive: false"),
+    ({"blanket": 1.0}, {"mean_mode_ee": 0.5}, "a blanket below 1"),
+    ({"blanket": 1.0, "divisive": False}, {"mean_mode_ie": 0.5}, "a blanket below 1"),
     (KAIMING, {"calibration": "neuron"}, "init_statistics: data or fixed"),
     (KAIMING, {"topography": 0.5}, "init_statistics: data or fixed"),
     (KAIMING, {"relay": 3.0}, "init_statistics: data or fixed"),
@@ -88,6 +92,8 @@ ACCEPTED = [
     {"relay": 3.0, "init_statistics": "fixed", "calibration": "neuron"},
     {"stabilization": "leak", "leak": 0.1, "topography": 0.3, "law_match": "second_moment"},
     {"mean_mode_ie": 0.5, "mean_mode_ei": 0.0, "dale": False, "homeostasis": 2.0},
+    {**UNINHIBITED, "dale": False, "blanket": 1.0, "unit_rows": True},
+    {"blanket": 1.0, "mean_mode_ie": 0.5},
 ]
 
 
@@ -160,6 +166,8 @@ VALUES = {
     "mean_mode_ee": st.floats(0, 1),
     "mean_mode_ie": st.floats(0, 1),
     "mean_mode_ei": st.floats(0, 1),
+    "blanket": st.floats(0, 1),
+    "unit_rows": st.booleans(),
     "synaptic_scaling": st.booleans(),
     "homeostasis": st.floats(0, 1e30),
 }

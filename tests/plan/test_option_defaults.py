@@ -51,6 +51,8 @@ PINNED = {
             "mean_mode_ee": 1.0,
             "mean_mode_ie": 1.0,
             "mean_mode_ei": 1.0,
+            "blanket": 0.0,
+            "unit_rows": False,
             "synaptic_scaling": False,
             "homeostasis": 0.0,
         },

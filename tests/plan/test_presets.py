@@ -71,7 +71,7 @@ def test_every_preset_is_valid_and_changes_something(method, name):
     [
         (
             {"name": "ei", "preset": "balancd"},
-            "unknown preset 'balancd' of ei; allowed: balanced, subtractive; did you mean",
+            "unknown preset 'balancd' of ei; allowed: balanced, subtractive, blanket; did you mean",
         ),
         ({"name": "ei", "preset": 3}, "unknown preset 3 of ei; allowed: balanced"),
         ({"name": "tdbn", "preset": "balanced"}, "unknown key; allowed here: name"),
