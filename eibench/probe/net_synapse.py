@@ -2,7 +2,8 @@
 
 The net synapse N [n, ...] of a synapse has a row of d weights for each neuron (output channel):
 
-    E-I layer                   W_EE - W_EI W_IE, without g_E; W_EE where nothing is subtracted
+    E-I layer                   W_EE - W_EI W_IE, without g_E; W_EE where nothing is subtracted;
+                                its rows balanced and scaled as the layer does (`Balance`)
     WSConv2d                    the standardised kernel
     convolutions and matrices   the weight
 
@@ -48,10 +49,11 @@ TrainingStep = tuple[tuple[Tensor, Tensor], float]
 def net_synapse(synapse: nn.Module) -> Tensor:
     """Return the net synapse [n, d] of a convolution, a matrix or an E-I layer, in float64."""
     exact = copy.deepcopy(synapse).double()
+    weight: Tensor | nn.Module
     if isinstance(exact, EILayer):
-        net = exact.weight_ee.flatten(1)
-        return net - exact.weight_ei @ exact.weight_ie.flatten(1) if exact.subtracts else net
-    weight = exact.standardized() if isinstance(exact, WSConv2d) else exact.weight
+        weight = exact.net_synapse()
+    else:
+        weight = exact.standardized() if isinstance(exact, WSConv2d) else exact.weight
     assert isinstance(weight, Tensor)
     return weight.detach().flatten(1)
 

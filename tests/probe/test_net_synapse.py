@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from eibench.data.base import ImageData, Split
-from eibench.nn import Circuit, EILinear, WSConv2d
+from eibench.nn import Balance, Circuit, EILinear, WSConv2d
 from eibench.plan import METHODS, RunSpec
 from eibench.probe.balance import mean_spread, signal_share
 from eibench.probe.net_synapse import (
@@ -26,6 +26,7 @@ from eibench.training.fit import train_epoch
 
 UPDATES = ("update_mean", "update_scale", "update_size")
 SUBTRACTIVE = {"name": "ei", "preset": "subtractive"}
+BLANKET = {"name": "ei", "preset": "blanket"}
 
 
 def prepared(method, **train):
@@ -69,6 +70,19 @@ def test_nothing_is_subtracted_where_the_circuit_does_not():
     nn.init.ones_(layer.weight_ie)
     nn.init.ones_(layer.weight_ei)
     assert net_synapse(layer).tolist() == [[1.0] * 3] * 4
+
+
+def test_net_synapse_of_balanced_and_scaled_rows():
+    """(1, 2, 6) less its mean 3 over its norm; readouts are balanced alone."""
+    circuit = Circuit(subtractive=False, divisive=False)
+    for readout, norm in ((False, 14**0.5), (True, 1.0)):
+        balance = Balance(blanket=1.0, unit_rows=True)
+        layer = EILinear(3, 1, readout=readout, circuit=circuit, balance=balance)
+        with torch.no_grad():
+            layer.weight_ee.copy_(torch.tensor([[1.0, 2.0, 6.0]]))
+        found = net_synapse(layer)
+        expected = matrix([[-2, -1, 3]]) / norm
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=0)
 
 
 def test_net_synapse_of_convolutions_and_matrices():
@@ -200,6 +214,7 @@ def synapses_of(experiment):
         ("ei", {}),
         (SUBTRACTIVE, {"optimizer": "adamw", "lr": 0.01}),
         ({**SUBTRACTIVE, "synaptic_scaling": True}, {}),
+        (BLANKET, {}),
         ("batchnorm", {"clip_norm": 0.1}),
         ("weight_standardization", {"warmup_epochs": 1}),
     ],
@@ -226,8 +241,9 @@ def test_a_network_against_one_trained_a_step_further(method, train):
         assert layer["update_size"] > 0
 
 
-def test_standardised_kernels_have_no_mean_and_keep_their_scale():
-    experiment = prepared("weight_standardization")
+@pytest.mark.parametrize("method", ["weight_standardization", BLANKET], ids=str)
+def test_standardised_kernels_have_no_mean_and_keep_their_scale(method):
+    experiment = prepared(method)
     for layer in measure(experiment, following=advance(experiment, 1))[1]:
         assert layer["net_mean"] < 1e-12
         assert layer["update_mean"] < 1e-12
