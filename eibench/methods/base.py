@@ -71,11 +71,23 @@ class Method(ABC):
     def param_groups(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         """Return every trainable parameter once: matrices and kernels decay, vectors do not.
 
-        A vector here is a bias, a gain or a normaliser's scale. Chosen by shape, not by name.
+        A vector here is a bias, a gain or a normaliser's scale. Chosen by shape, not by name. A
+        normaliser's scales for each time step, [T, C], decay as well, in a group of which
+        `vectors` is true: to an optimizer of matrices they are none.
         """
+        from torch.nn.modules.batchnorm import _NormBase
+
         trained = [p for p in model.parameters() if p.requires_grad]
+        norms = [m for m in model.modules() if isinstance(m, _NormBase)]
+        scales = {id(p) for norm in norms for p in norm.parameters(recurse=False)}
+        matrices = [p for p in trained if p.dim() > 1]
         groups = [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
+            {"params": [p for p in matrices if id(p) not in scales], "weight_decay": weight_decay},
+            {
+                "params": [p for p in matrices if id(p) in scales],
+                "weight_decay": weight_decay,
+                "vectors": True,
+            },
             {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
         ]
         return [group for group in groups if group["params"]]

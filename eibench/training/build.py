@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from eibench.data import DataError, ImageData, load, redraw
 from eibench.data.augment import Augmentation
@@ -17,7 +16,7 @@ from eibench.errors import UserError
 from eibench.methods import Method
 from eibench.plan.options import METHODS, MODELS, DataOptions, DataShape
 from eibench.plan.spec import RunSpec
-from eibench.training.optim import make_optimizer
+from eibench.training.optim import AnyOptimizer, make_optimizer
 from eibench.training.seeds import generator, stream_seed
 
 
@@ -29,7 +28,7 @@ class Experiment:
     data: ImageData
     method: Method
     model: nn.Module
-    optimizer: Optimizer
+    optimizer: AnyOptimizer
     augmentation: Augmentation
     normalization: Normalization | None
 

@@ -127,7 +127,7 @@ def train_step(
         group["lr"] = lr
     with autocast(spec.train.precision, batch[1].device):
         loss, logits = loss_on(model, batch, spec.timesteps)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     loss.backward()
     if spec.train.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)

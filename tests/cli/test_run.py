@@ -58,6 +58,17 @@ def test_every_method_runs(cli, project):
     assert {r["fields"]["method"] for r in records} == set(METHODS)
 
 
+def test_optimizers_are_an_axis(cli, project):
+    """Of runs, their estimate and their table."""
+    suite = project.suite(grid={"train.optimizer": ["sgd", "adamw", "muon", "eg"]})
+    assert cli("run", suite, "--dry-run").code == 0
+    assert cli("run", suite).code == 0
+    found = {r["fields"]["train.optimizer"]: r["status"] for r in project.records().values()}
+    assert found == dict.fromkeys(("sgd", "adamw", "muon", "eg"), "ok")
+    table = cli("report", "tiny").out
+    assert all(word in table for word in found)
+
+
 def test_a_record_is_complete(cli, project, tiny):
     cli("run", tiny, "--only", "model.depth=1", "--device", "cpu")
     ((run_id, record),) = project.records().items()

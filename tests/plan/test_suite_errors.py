@@ -140,6 +140,7 @@ BASE: list[tuple[dict[str, Any], str, str]] = [
     (base(train={"learning_rate": 1}), "    learning_rate: 1", "base.train.learning_rate: unknown"),
     (base(train={"epoch": 1}), "    epoch: 1", "did you mean 'epochs'?"),
     (base(train={"optimizer": "adam"}), "    optimizer: adam", "did you mean 'adamw'?"),
+    (base(train={"optimizer": "moun"}), "    optimizer: moun", "'muon' or 'eg', not 'moun'; did y"),
     (base(train={"schedule": "cosin"}), "    schedule: cosin", "'cosine' or 'constant', not 'cosi"),
     (
         base(method={"name": "no_norm", "rate": 0.2}),

@@ -16,7 +16,7 @@ from eibench.training import checkpoint
 from eibench.training.build import build, prepare
 from eibench.training.evaluate import FiringProbe, evaluate, negative_weights
 from eibench.training.fit import Diverged, Progress, final_result, fit
-from eibench.training.optim import learning_rate, make_optimizer
+from eibench.training.optim import OPTIMIZERS, learning_rate, make_optimizer
 from eibench.training.seeds import generator, stream_seed
 
 
@@ -53,14 +53,18 @@ def test_cosine_by_hand():
     assert rates == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("on", ["matrices", "all"])
 @pytest.mark.parametrize("method", METHODS)
 def test_weight_decay_by_hand(method, on, optimizer):
-    """Without a gradient a step leaves 1 - 0.1 * 0.5 of what decays, and all of the rest."""
+    """Without a gradient a step leaves 1 - 0.1 * 0.5 of what decays, and all of the rest.
+
+    Exponentiated gradients leave exp(-0.1 * 0.5) of matrices and kernels.
+    """
     options = TrainOptions(lr=0.1, weight_decay=0.5, weight_decay_on=on, optimizer=optimizer)
     experiment = build(tiny_spec(method), tiny_data())
     groups = experiment.method.param_groups(experiment.model, options.weight_decay)
+    vectors = {id(p) for group in groups if group.get("vectors") for p in group["params"]}
     changed = make_optimizer(groups, options)
     trained = [p for p in experiment.model.parameters() if p.requires_grad]
     for parameter in trained:
@@ -69,7 +73,9 @@ def test_weight_decay_by_hand(method, on, optimizer):
     changed.step()
     for parameter in trained:
         decays = on == "all" or parameter.dim() > 1
-        assert torch.allclose(parameter, torch.full_like(parameter, 1.9 if decays else 2.0))
+        multiplied = optimizer == "eg" and parameter.dim() > 1 and id(parameter) not in vectors
+        left = math.exp(-0.05) if multiplied else 0.95
+        assert torch.allclose(parameter, torch.full_like(parameter, 2 * left if decays else 2.0))
 
 
 def test_gains_and_biases_of_the_circuit_decay_with_all_others():
@@ -138,7 +144,14 @@ def test_preparation_sees_the_first_training_images(monkeypatch, asked, size):
 
 
 @pytest.mark.parametrize(
-    ("method", "optimizer", "lr"), [("batchnorm", "sgd", 0.05), ("ei", "adamw", 0.01)]
+    ("method", "optimizer", "lr"),
+    [
+        ("batchnorm", "sgd", 0.05),
+        ("ei", "adamw", 0.01),
+        ("batchnorm", "muon", 0.03),
+        ("ei", "muon", 0.03),
+        ("ei", "eg", 1.0),
+    ],
 )
 def test_learning_happens(method, optimizer, lr):
     _, progress = trained(tiny_spec(method, epochs=20, lr=lr, optimizer=optimizer))

@@ -26,7 +26,7 @@ class TrainOptions(Options):
     batch_size: Count = 64
     init_batch_size: int | None = Field(None, ge=1, le=LARGEST)
     """Number of images for data-dependent initialisation; null: batch_size."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon", "eg"] = "sgd"
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
