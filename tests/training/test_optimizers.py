@@ -116,9 +116,8 @@ def test_dales_law_needs_no_clamp_under_exponentiated_gradients(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("method", ["ei", "no_norm"])
-def test_a_rate_that_is_too_large_is_divergence(method, optimizer):
-    experiment = ready(method, optimizer, lr=1e30, clip_norm=None)
+def test_a_rate_that_is_too_large_is_divergence(optimizer):
+    experiment = ready("no_norm", optimizer, lr=1e30, clip_norm=None)
     with pytest.raises(Diverged, match="loss is"):
         for _ in fit(experiment, Progress()):
             pass
