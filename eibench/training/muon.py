@@ -29,7 +29,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     by a^5 = 485. A factor on X does not change the result.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
+    x: Tensor = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     tiny = torch.finfo(x.dtype).tiny
     x = x / x.abs().amax((-2, -1), keepdim=True).clamp_min(tiny)  # squares do not underflow
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(tiny)
