@@ -1,5 +1,7 @@
 """Every optimizer with every method: groups, one step, Dale's law, divergence, resume."""
 
+import copy
+import dataclasses
 from typing import get_args
 
 import pytest
@@ -149,3 +151,18 @@ def test_state_is_listed_by_parameter(optimizer):
     experiment = ready("ei", optimizer)
     one_step(experiment)
     assert experiment.optimizer.state.keys() == set(experiment.model.parameters())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_copy_with_its_network_steps_alike(optimizer):
+    """As probes do to see the next update."""
+    experiment = ready("tab", optimizer)
+    one_step(experiment)
+    model, copied = copy.deepcopy((experiment.model, experiment.optimizer))
+    before = copy.deepcopy(experiment.model.state_dict())
+    one_step(dataclasses.replace(experiment, model=model, optimizer=copied))
+    for key, value in experiment.model.state_dict().items():
+        assert torch.equal(value, before[key])
+    one_step(experiment)
+    for key, value in experiment.model.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key])
