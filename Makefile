@@ -1,7 +1,7 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-CORE := quickstart propagation balance_probe depth_scaling ei_components ei_init_search
+CORE := quickstart propagation depth_scaling ei_components ei_init_search
 ALL := $(notdir $(patsubst %/runs.tar.xz,%,$(wildcard results/evidence/*/runs.tar.xz)))
 SUITES ?= $(CORE)
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -62,8 +62,8 @@ tables: .venv/.run  ## tables and figures of results/evidence, from its records 
 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
-	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-balanced,ei-subtractive,batchnorm,no_norm --steps 30 --json --out $(PROFILES)/balanced_cpu > balanced_cpu.json
-	mv vgg8_cpu.json balanced_cpu.json $(PROFILES)/
+	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-blanket,batchnorm,no_norm --steps 30 --json --out $(PROFILES)/blanket_cpu > blanket_cpu.json
+	mv vgg8_cpu.json blanket_cpu.json $(PROFILES)/
 
 profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18, fp32 and bf16; and that no step waits for it
 	$(BIN)/python -m pytest tests/nn/test_triton.py

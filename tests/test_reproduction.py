@@ -19,8 +19,7 @@ from eibench.results.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-CORE = ["quickstart", "propagation", "balance_probe", "depth_scaling"]
-CORE += ["ei_components", "ei_init_search"]
+CORE = ["quickstart", "propagation", "depth_scaling", "ei_components", "ei_init_search"]
 HOURS_OF_A_JOB, CORES_OF_A_RUNNER = 6, 4
 
 
@@ -57,15 +56,15 @@ def test_the_core_tier():
 
 
 def test_update_packs_and_keeps_the_exit_code():
-    last = commands("reproduce", "SUITES=relays", "UPDATE=1")[-1]
+    last = commands("reproduce", "SUITES=methods", "UPDATE=1")[-1]
     steps = [step.split() for step in re.split(r"; *|\|\||&&", last)]
-    pack = ["results", "pack", "build/reproduce/relays", "--out", "results/evidence", "--replace"]
+    pack = ["results", "pack", "build/reproduce/methods", "--out", "results/evidence", "--replace"]
     assert [".venv/bin/eibench", *pack] in steps
-    assert [".venv/bin/eibench", "tables", "relays"] in steps
+    assert [".venv/bin/eibench", "tables", "methods"] in steps
     assert steps[-1] == ["exit", "$code"]
 
 
-@pytest.mark.parametrize(("name", "verb"), [("relays", "run"), ("ei_init_search", "search")])
+@pytest.mark.parametrize(("name", "verb"), [("methods", "run"), ("ei_init_search", "search")])
 def test_a_search_is_searched_and_a_suite_run(name, verb):
     (line,) = commands(f"reproduce-{name}")
     chosen = re.search(r"\$\((.*?)\)", line)[1]
@@ -74,7 +73,7 @@ def test_a_search_is_searched_and_a_suite_run(name, verb):
 
 
 def test_as_many_jobs_as_cores():
-    (line,) = commands("reproduce-relays")
+    (line,) = commands("reproduce-methods")
     assert re.search(r"--jobs (\d+) ", line)[1] == str(os.sysconf("SC_NPROCESSORS_ONLN"))
 
 

@@ -201,9 +201,9 @@ def test_cells_that_no_run_has_are_missing(pair):
 
 
 def test_a_suite_without_results_is_missing(pair):
-    result = decide(suite="relays")
+    result = decide(suite="methods")
     assert result.status == MISSING
-    assert result.reasons == ["no results of relays in results"]
+    assert result.reasons == ["no results of methods in results"]
     assert result.sentence.startswith("? [?, ?]")
 
 
