@@ -100,6 +100,7 @@ class EIOptions(MethodOptions):
     mean_mode_ei: Share = 1.0
     blanket: Share = 0.0
     unit_rows: bool = False
+    plasticity: Share = 0.0
     synaptic_scaling: bool = False
     homeostasis: float = Field(0.0, ge=0)
     """Rate at which a neuron's bias follows its firing rate."""
@@ -139,7 +140,8 @@ class EIOptions(MethodOptions):
             "calibration_deviation": calibrates,
             "synaptic_scaling": (self.dale, "dale: true"),
             "mean_mode_ee": (self.blanket < 1, "a blanket below 1"),
-            **dict.fromkeys(("blanket", "unit_rows"), nets),
+            **dict.fromkeys(("blanket", "unit_rows", "plasticity"), nets),
+            **({"plasticity": (False, "divisive: false")} if self.divisive else {}),
             "law_shape": (
                 self.weight_law in ("gamma", "log_normal"),
                 "weight_law: gamma or log_normal",

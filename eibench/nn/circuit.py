@@ -186,19 +186,23 @@ class Balance:
     unit_rows: bool = False
     """Rows of the net synapse are divided by their norm, and g_E carries the scale; not in a
     readout, which has no g_E."""
+    plasticity: float = 0.0
+    """Rate at which inhibition learns to cancel a neuron's mean current: the layer keeps a running
+    mean m of its input channels' activity, of this weight for each training step, and each neuron
+    gets the tonic current -g_E N'' m. Without division, and not in a readout, which has no b_E."""
     synaptic_scaling: bool = False
     """After each step and Dale's law, rows of the three are rescaled to their sums at
     initialisation. Idle without Dale's law: a sum of signed weights says nothing of their size."""
 
     def __post_init__(self) -> None:
-        for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei", "blanket"):
+        for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei", "blanket", "plasticity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
 
     @property
     def of_net(self) -> bool:
-        """Return whether the rows of the net synapse are balanced or scaled."""
-        return self.blanket > 0 or self.unit_rows
+        """Return whether the net synapse is balanced, scaled, or its mean current made up for."""
+        return self.blanket > 0 or self.unit_rows or self.plasticity > 0
 
 
 PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE = Circuit(), EIInit(), Balance()

@@ -83,10 +83,13 @@ class EILayer(EIParameters):
         if self.fires and not (x.is_meta or tracing()):
             return ei_current(self._drive(x))
         if self.one_synapse:
-            return self._synapse(x, self._whole_synapse(), None if self.readout else self.bias)
+            if self.plastic and self.training and torch.is_grad_enabled() and not tracing():
+                self._follow(x, self.balance.plasticity)
+            synapse = self.whole_synapse()
+            return self._synapse(x, synapse, None if self.readout else self.tonic(synapse))
         return self._by_equations(x, steps)
 
-    def _whole_synapse(self) -> Tensor:
+    def whole_synapse(self) -> Tensor:
         """Return g_E times the net synapse [n_E, ...], where that is the whole circuit."""
         if not self.nets:
             weights = self._weight("ee"), self._weight("ie"), self._lateral(), self.gain_e

@@ -19,6 +19,7 @@ class EIParameters(DrawnFromData):
     """The parameters of an E-I layer, without the way of an activity through it."""
 
     inhibitory_threshold: Tensor
+    mean_input: Tensor
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class EIParameters(DrawnFromData):
         if not readout:
             self.gain_e = nn.Parameter(torch.zeros(excitatory))
             self.bias = nn.Parameter(torch.zeros(excitatory))
+        if self.plastic:
+            self.register_buffer("mean_input", torch.zeros(receptive_field[0]))
         if balance.synaptic_scaling and circuit.dale:
             for name, weight in self._matrices().items():
                 self.register_buffer(f"sum_{name}", torch.zeros(len(weight)))
@@ -67,6 +70,8 @@ class EIParameters(DrawnFromData):
         linear = self.subtracts and circuit.linear_cells and not self.readout
         self.one_synapse = (linear or self.nets) and not self.divides
         """True where the circuit is a product with one matrix, g_E (W_EE - W_EI W_IE)."""
+        self.plastic = balance.plasticity > 0 and self.one_synapse and not self.readout
+        """True where inhibition cancels the mean current."""
         if self.nets and self.subtracts and not circuit.linear_cells:
             raise ValueError(
                 "blanket and unit_rows act on the net synapse, which exists where inhibitory cells "
@@ -87,6 +92,22 @@ class EIParameters(DrawnFromData):
         if self.subtracts:
             net = net - (self._lateral() @ self._weight("ie").flatten(1)).view_as(net)
         return F.balanced_rows(net, self.balance.blanket, unit)
+
+    def tonic(self, synapse: Tensor) -> Tensor:
+        """Return the constant current [n_E]: b_E, less the mean current of `synapse` [n_E, C, ...].
+
+        The latter with plastic inhibition alone; g_E is in the synapse.
+        """
+        if not self.plastic:
+            return self.bias
+        by_channel = synapse.flatten(2).sum(2) if synapse.dim() > 2 else synapse
+        return self.bias - by_channel @ self.mean_input.clone()  # which the next step changes
+
+    @torch.no_grad()
+    def _follow(self, x: Tensor, weight: float) -> None:
+        """Move the mean input towards that of activity `x` [N, C, ...] by a share `weight`."""
+        axes = (0, *range(2, x.dim()))
+        self.mean_input.lerp_(x.mean(axes).to(self.mean_input), weight)
 
     def _direct(self) -> Tensor:
         """Return the synapse whose product with the activity is I_EE, or the net current."""
@@ -172,6 +193,8 @@ class EIParameters(DrawnFromData):
         self._mark(True)
         for weight, total in self.row_sums():
             total.copy_(F.row_sums(weight))
+        if self.plastic:
+            self._follow(merge_time(x), 1.0)
         if self.init.calibration == "neuron" and not self.readout:
             self._calibrate(x, drawn)
 

@@ -9,6 +9,7 @@ weights are all >= 0 where W_EE, W_IE and W_EI are:
     W_EE'  = W_EE + max(-mu, 0)  where inhibition alone exceeds excitation
     g_E'   = g_E / |N'|          with scaled rows
     g_I'   = [g_I, 0]            the cell does not divide
+    b_E'   = b_E - g_E N'' m     the tonic current of plastic inhibition, as it has become
 
 A circuit that divides without subtracting gets W_EI W_IE added to W_EE, which its cells, now
 subtracting too, take away again.
@@ -50,6 +51,8 @@ def _spell_out(layer: EILayer) -> None:
     """Turn the blanket inhibition of `layer` into a cell, in place."""
     if not layer.circuit.dale or not layer.is_initialized():
         raise ValueError("explicit inhibition needs Dale's law and a layer that is initialised")
+    if layer.plastic:
+        layer.bias.copy_(layer.tonic(layer.whole_synapse()))
     ee = layer.weight_ee.flatten(1)
     ie, ei = ee.new_zeros(0, ee.shape[1]), ee.new_zeros(len(ee), 0)
     if layer.subtracts or layer.divides:
@@ -69,4 +72,5 @@ def _spell_out(layer: EILayer) -> None:
     layer.weight_ei = nn.Parameter(torch.cat([ei, mean.clamp_min(0)], 1))
     if layer.divides:
         layer.gain_i = nn.Parameter(torch.cat([layer.gain_i, layer.gain_i.new_zeros(1)]))
+    layer.register_buffer("mean_input", None)
     layer.rearrange(replace(layer.circuit, subtractive=True), layer.init, PAPER_BALANCE)

@@ -44,6 +44,7 @@ CHANGES = {
     "mean_mode_ei": 0.5,
     "blanket": 0.5,
     "unit_rows": True,
+    "plasticity": 0.5,
     "synaptic_scaling": True,
     "homeostasis": 0.5,
 }

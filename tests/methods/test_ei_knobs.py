@@ -89,6 +89,13 @@ TABLE = [
     Row({"mean_mode_ei": 0.0}, gradients=({EI}, {EI})),
     Row({"blanket": 1.0}, current=(True, True), gradients=(ALL - {"b"}, {"x", EE, IE, EI})),
     Row({"unit_rows": True}, ({EE, IE, G_I}, set()), (True, False), (ALL - {"b"}, set())),
+    Row(
+        {"plasticity": 0.1},
+        ({"mean_input"}, set()),
+        (True, False),
+        ({EE, IE, EI, G_E}, set()),
+        {"divisive": False},
+    ),
     Row({"synaptic_scaling": True}, (SUMS, SUMS)),
     Row({"homeostasis": 0.1}),
 ]

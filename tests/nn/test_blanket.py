@@ -239,6 +239,75 @@ def test_a_network_spelled_out() -> None:
     assert all((v >= 0).all() for n, v in plain.named_parameters() if not n.endswith("bias"))
 
 
+PLASTIC = {
+    "circuit": Circuit(subtractive=False, divisive=False),
+    "balance": Balance(blanket=1, unit_rows=True, plasticity=0.25),
+}
+
+
+@pytest.mark.parametrize("subtractive", [False, True])
+def test_plastic_inhibition_cancels_the_mean_current(subtractive: bool) -> None:
+    """I = g N'' * (x - m) + b, with m of each input channel; gradients take m as a constant."""
+    parts = {**PLASTIC, "circuit": Circuit(subtractive, False)}
+    layer = EIConv2d(3, 8, 3, **parts).double()  # no padding: all positions alike
+    first, second = torch.rand(2, 4, 5, 3, 6, 6, dtype=torch.float64)
+    layer.initialize(first)
+    m = first.mean((0, 1, 3, 4))
+    assert torch.allclose(layer.mean_input, m)
+    with torch.no_grad():  # neither looking nor evaluation moves it
+        layer(second)
+    layer.eval()
+    layer(second)
+    assert torch.equal(layer.mean_input, m)
+    layer.train()
+    got = layer(second)
+    m = 0.75 * m + 0.25 * second.mean((0, 1, 3, 4))
+    assert torch.allclose(layer.mean_input, m)
+
+    synapse = layer.net_synapse() * layer.gain_e.view(-1, 1, 1, 1)
+    centred = (second - m.view(3, 1, 1)).flatten(0, 1)
+    expected = nn.functional.conv2d(centred, synapse, layer.bias).view_as(got)
+    torch.testing.assert_close(got, expected)
+    weights = torch.rand_like(got)
+    grads = [
+        torch.autograd.grad((out * weights).sum(), list(layer.parameters()))
+        for out in (got, expected)
+    ]
+    for mine, plain in zip(*grads, strict=True):
+        torch.testing.assert_close(mine, plain)
+
+
+def test_a_constant_input_gives_the_bias_alone() -> None:
+    layer = EIConv2d(3, 8, 1, **PLASTIC).double()
+    layer.initialize(torch.rand(4, 5, 3, 6, 6, dtype=torch.float64))
+    with torch.no_grad():
+        layer.bias.copy_(torch.arange(8))
+        layer.mean_input.copy_(torch.tensor([0.1, 0.2, 0.7]))
+    constant = layer.mean_input.view(3, 1, 1).expand(2, 1, 3, 4, 4)
+    torch.testing.assert_close(layer.eval()(constant)[0, 0, :, 0, 0], layer.bias)
+
+
+def test_plastic_inhibition_spelled_out_and_kept() -> None:
+    """It ends in b_E; its state is saved, and two passes before one backward are no error."""
+    layer = EIConv2d(3, 8, 3, **PLASTIC).double()
+    x = torch.rand(4, 5, 3, 6, 6, dtype=torch.float64)
+    layer.initialize(x)
+    (layer(x).sum() + layer(0.5 * x).sum()).backward()
+    copy = EIConv2d(3, 8, 3, **PLASTIC).double()
+    copy.load_state_dict(layer.state_dict())
+    layer.eval()
+    torch.testing.assert_close(copy.eval()(x), layer(x))
+    plain = explicit_inhibition(layer)
+    torch.testing.assert_close(plain(x), layer(x))
+    assert "mean_input" not in plain.state_dict()
+
+
+def test_where_inhibition_is_not_plastic() -> None:
+    divided = EILinear(3, 2, circuit=Circuit(False, True), balance=PLASTIC["balance"])
+    readout = EILinear(3, 2, readout=True, **PLASTIC)
+    assert not divided.plastic and not readout.plastic
+
+
 def test_nothing_to_spell_out_without_dales_law() -> None:
     free = EILinear(
         3, 2, circuit=Circuit(False, False, dale=False), balance=Balance(blanket=1, unit_rows=True)
@@ -296,7 +365,8 @@ def test_cells_that_are_not_linear_have_no_net_synapse(wrong: dict) -> None:
     EILinear(3, 2, circuit=Circuit(subtractive=False, **wrong), balance=Balance(blanket=1))
 
 
-@pytest.mark.parametrize("blanket", [-0.1, 1.1, float("nan")])
-def test_blanket_out_of_range(blanket: float) -> None:
-    with pytest.raises(ValueError, match="blanket"):
-        Balance(blanket=blanket)
+@pytest.mark.parametrize("name", ["blanket", "plasticity"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        Balance(**{name: value})

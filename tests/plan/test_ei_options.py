@@ -47,6 +47,7 @@ IDLE = [
     ({"dale": False}, {"synaptic_scaling": True}, "dale: true"),
     ({"dale": False}, {"blanket": 1.0}, "or subtractive: false"),
     ({"inhibitory_cell": "lif"}, {"unit_rows": True}, "or subtractive: false"),
+    ({}, {"plasticity": 0.1}, "divisive: false"),
     ({"blanket": 1.0}, {"mean_mode_ee": 0.5}, "a blanket below 1"),
     ({"blanket": 1.0, "divisive": False}, {"mean_mode_ie": 0.5}, "a blanket below 1"),
     (KAIMING, {"calibration": "neuron"}, "init_statistics: data or fixed"),
@@ -168,6 +169,7 @@ VALUES = {
     "mean_mode_ei": st.floats(0, 1),
     "blanket": st.floats(0, 1),
     "unit_rows": st.booleans(),
+    "plasticity": st.floats(0, 1),
     "synaptic_scaling": st.booleans(),
     "homeostasis": st.floats(0, 1e30),
 }

@@ -53,6 +53,7 @@ PINNED = {
             "mean_mode_ei": 1.0,
             "blanket": 0.0,
             "unit_rows": False,
+            "plasticity": 0.0,
             "synaptic_scaling": False,
             "homeostasis": 0.0,
         },
