@@ -201,8 +201,8 @@ class Balance:
 
     @property
     def of_net(self) -> bool:
-        """Return whether the net synapse is balanced, scaled, or its mean current made up for."""
-        return self.blanket > 0 or self.unit_rows or self.plasticity > 0
+        """Return whether rows of the net synapse are balanced or scaled."""
+        return self.blanket > 0 or self.unit_rows
 
 
 PAPER_CIRCUIT, PAPER_INIT, PAPER_BALANCE = Circuit(), EIInit(), Balance()

@@ -65,7 +65,7 @@ class EIParameters(DrawnFromData):
         self.divides = circuit.divisive and not self.readout
         self.fires = self.divides and circuit.straight and circuit.inhibitory_cell == "rectifier"
         """True where the circuit is one function, which can have the neuron in it as well."""
-        self.nets = balance.of_net
+        self.nets = balance.of_net or (balance.plasticity > 0 and not self.divides)
         """True where the net synapse is computed before the product with the activity."""
         linear = self.subtracts and circuit.linear_cells and not self.readout
         self.one_synapse = (linear or self.nets) and not self.divides

@@ -78,6 +78,7 @@ BASES = [
     {"blanket": 1.0, "unit_rows": True, "divisive": False, "calibration": "neuron"},
     {"blanket": 1.0, "stabilization": "leak", "leak": 0.1, "calibration": "neuron"},
     {"blanket": 0.75, "unit_rows": True, "subtractive": False},
+    {"blanket": 1.0, "plasticity": 0.1, "divisive": False},
 ]
 
 
@@ -163,7 +164,7 @@ def refusal(options: dict) -> str:
 def _breaks(base: dict, name: str) -> bool:
     """Return whether another option of `base` is made ineffective by a change."""
     needed = {
-        "divisive": {"stabilization", "straight_through", "gain_scale"},
+        "divisive": {"stabilization", "straight_through", "gain_scale", "plasticity"},
         "init_statistics": {
             *("silent_layer", "weight_law", "init_rate", "calibration", "topography"),
             "relay",
@@ -175,10 +176,11 @@ def _breaks(base: dict, name: str) -> bool:
         "weight_law": {"law_shape"},
     }
     if base.get("subtractive", True):  # the net synapse of cells that are linear
-        needed["dale"] = needed["dale"] | {"blanket", "unit_rows"}
-        needed["inhibitory_cell"] = {"blanket", "unit_rows"}
+        nets = {"blanket", "unit_rows", "plasticity"}
+        needed["dale"] = needed["dale"] | nets
+        needed["inhibitory_cell"] = nets
         if base.get("dale") is False or "inhibitory_cell" in base:
-            needed["blanket"] = needed["unit_rows"] = {"dale", "inhibitory_cell"}
+            needed |= dict.fromkeys(nets, {"dale", "inhibitory_cell"})
     uninhibited = "subtractive" in base or "divisive" in base
     if name in ("subtractive", "divisive") and uninhibited:
         needed[name] = needed.get(name, set()) | {"inhibitory_cell", "lateral_init"}
