@@ -78,7 +78,6 @@ BASES = [
     {"blanket": 1.0, "unit_rows": True, "divisive": False, "calibration": "neuron"},
     {"blanket": 1.0, "stabilization": "leak", "leak": 0.1, "calibration": "neuron"},
     {"blanket": 0.75, "unit_rows": True, "subtractive": False},
-    {"blanket": 1.0, "plasticity": 0.1, "divisive": False},
 ]
 
 
@@ -180,7 +179,7 @@ def _breaks(base: dict, name: str) -> bool:
         needed["dale"] = needed["dale"] | nets
         needed["inhibitory_cell"] = nets
         if base.get("dale") is False or "inhibitory_cell" in base:
-            needed |= dict.fromkeys(nets, {"dale", "inhibitory_cell"})
+            needed |= {key: {"dale", "inhibitory_cell"} for key in nets}
     uninhibited = "subtractive" in base or "divisive" in base
     if name in ("subtractive", "divisive") and uninhibited:
         needed[name] = needed.get(name, set()) | {"inhibitory_cell", "lateral_init"}
