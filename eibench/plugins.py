@@ -24,7 +24,7 @@ from eibench.files import read_bytes
 from eibench.methods import Method
 from eibench.plan.options import CHOICES, Choice, DataOptions, MethodOptions, ModelOptions, Plugin
 from eibench.plan.options.choices import WHOLE, takes_whole
-from eibench.plan.options.data import EVERY_SPLIT, DividedOptions
+from eibench.plan.options.divided import EVERY_SPLIT, DividedOptions
 from eibench.plan.plugins import FILE_MODULE
 
 KINDS = {"method": MethodOptions, "model": ModelOptions, "data": DataOptions}

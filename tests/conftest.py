@@ -114,9 +114,10 @@ class Outcome:
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test writes into the source tree, or reads data sets of this machine's user."""
+    """No test writes into the source tree, or reads data sets of this machine."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EIBENCH_DATA", str(tmp_path / "datasets"))
+    monkeypatch.setattr("eibench.data.sources.SYSTEM_DATA", tmp_path / "system")
 
 
 @pytest.fixture(autouse=True)

@@ -100,12 +100,15 @@ def show(
     path = out or Path(f"{name}.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: must end in .png")
+    from eibench.execution.dataset_cache import location
     from eibench.profile.dataset_summary import summarize_dataset
     from eibench.report.figures.contact_sheet import draw_sheet, save_sheet
 
     found = summarize_dataset(options, timesteps, CLASSES, PICTURES, seed)
     save_sheet(draw_sheet(_title(options, found), found.samples), path)
-    for heading, words in [*_lines(found), ("sheet", str(path))]:
+    place = location(name)
+    files = [] if place is None else [("files", place)]
+    for heading, words in [*files, *_lines(found), ("sheet", str(path))]:
         say(f"{heading:<11} {words}")
 
 

@@ -72,8 +72,11 @@ def _tried(device: object, name: str) -> tuple[bool, str]:
 def _data_sets() -> tuple[bool, str]:
     from eibench.execution.dataset_cache import present
 
-    folder, names = present()
-    return True, f"data sets in {folder}: {', '.join(names) or 'none'} (`eibench data fetch NAME`)"
+    folder, found = present()
+    own = [name for name, place in found.items() if place == str(folder / name)]
+    others = "".join(f"; {name} in {place}" for name, place in found.items() if name not in own)
+    listed = f"{', '.join(own) or 'none'} (`eibench data fetch NAME`){others}"
+    return True, f"data sets in {folder}: {listed}"
 
 
 def _writable(folder: Path) -> tuple[bool, str]:

@@ -1,7 +1,8 @@
 """Download and verification of data sets that no dependency ships.
 
 Each data set has a folder of its own, `data_folder() / NAME`. The folder appears only when
-everything has been fetched and verified.
+everything has been fetched and verified. Without it, the files of a package of the operating system
+are used where one is known and installed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from eibench.plan.options import DATASETS, DataOptions
 
 VARIABLE = "EIBENCH_DATA"
 """Environment variable that names the folder; `--data-dir` sets it for one command."""
+SYSTEM_DATA = Path("/usr/share/datasets")
+"""Folder in which Debian's packages install data sets."""
 FAILURES = (
     OSError,
     HTTPException,
@@ -34,6 +37,22 @@ FAILURES = (
 
 
 @dataclass(frozen=True)
+class SystemPackage:
+    """Package of the operating system that holds a data set."""
+
+    name: str
+    subfolder: str
+    """Folder of its files in `SYSTEM_DATA`."""
+    verify: Callable[[Path], list[str]]
+    """Return problems of its files, each naming a file."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of its files, which need not exist."""
+        return SYSTEM_DATA / self.subfolder
+
+
+@dataclass(frozen=True)
 class DataSource:
     """Functions that download and verify one data set."""
 
@@ -41,10 +60,23 @@ class DataSource:
     """Download into the given folder; raises `DataError` or one of `FAILURES`."""
     verify: Callable[[Path], list[str]]
     """Return problems, each naming a file; may raise `OSError`."""
+    package: SystemPackage | None = None
+    """Package that holds the data set too."""
+
+    def is_packaged(self, folder: Path) -> bool:
+        """Return whether `folder` is that of the package."""
+        return self.package is not None and folder == self.package.folder
+
+    def find(self, name: str) -> Path | None:
+        """Return the folder of the data set `name`: the fetched one, else the package's."""
+        folders = [data_folder() / name, *([self.package.folder] if self.package else [])]
+        return next((folder for folder in folders if folder.is_dir()), None)
 
     def problems(self, folder: Path) -> list[str]:
         """Return the problems that `verify` finds; an unreadable file is a problem too."""
         try:
+            if self.package is not None and self.is_packaged(folder):
+                return self.package.verify(folder)
             return self.verify(folder)
         except OSError as error:
             return [unreadable(error)]
@@ -84,9 +116,11 @@ def unreadable(error: OSError) -> str:
 
 def absent_error(name: str, folder: Path) -> DataError:
     """Return the error of a data set that is not there, for its loader to raise."""
+    source = SOURCES.get(name)
+    package = f" or `apt-get install {source.package.name}`" if source and source.package else ""
     return DataError(
-        f"{folder}: no such folder; get it with `eibench data fetch {name}`, or name the folder "
-        f"that holds {name}/ with --data-dir or {VARIABLE}"
+        f"{folder}: no such folder; get it with `eibench data fetch {name}`{package}, or name the "
+        f"folder that holds {name}/ with --data-dir or {VARIABLE}"
     )
 
 
@@ -99,10 +133,14 @@ def damaged_error(name: str, problems: list[str]) -> DataError:
 
 
 def dataset_folder(name: str) -> Path:
-    """Return the folder of the fetched data set `name`; raise `DataError` when it is missing."""
-    folder = data_folder() / name
-    if not folder.is_dir():
-        raise absent_error(name, folder)
+    """Return the folder of the data set `name`, of those that are fetched or in a package.
+
+    Raises:
+        DataError: it is missing.
+    """
+    folder = SOURCES[name].find(name)
+    if folder is None:
+        raise absent_error(name, data_folder() / name)
     return folder
 
 
@@ -117,6 +155,8 @@ def verified_folder(name: str, source: DataSource) -> Path:
 def acquire(name: str, source: DataSource) -> bool:
     """Fetch a data set into its folder, replacing a damaged one; return False if it was complete.
 
+    A complete package of the operating system needs no download.
+
     An interrupted download resumes from the files that it completed, under `.NAME.partial`.
 
     Raises:
@@ -125,7 +165,8 @@ def acquire(name: str, source: DataSource) -> bool:
     folder = data_folder() / name
     partial = folder.with_name(f".{name}.partial")
     try:
-        if folder.is_dir() and not source.problems(folder):
+        found = source.find(name)
+        if found is not None and not source.problems(found):
             return False
         partial.mkdir(parents=True, exist_ok=True)
         source.fetch(partial)

@@ -1,7 +1,7 @@
 """MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, read by torchvision from its own layout.
 
     mnist/MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, the same with .gz
-    fashion_mnist/FashionMNIST/raw/...
+    fashion_mnist/FashionMNIST/raw/...; without it the files of a Debian package (`debian`)
     cifar10/cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}
     cifar100/cifar-100-python/{train,test,meta}
 
@@ -27,9 +27,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eibench.data import debian
 from eibench.data.archives import fetch_archive
 from eibench.data.base import ImageData, Split, split_validation
-from eibench.data.sources import SOURCES, DataSource, dataset, md5_problems, verified_folder
+from eibench.data.sources import (
+    SOURCES,
+    DataSource,
+    SystemPackage,
+    damaged_error,
+    dataset,
+    dataset_folder,
+    md5_problems,
+    verified_folder,
+)
 from eibench.data.subset import subset
 from eibench.plan.options.data import (
     CIFAR10Options,
@@ -55,12 +65,24 @@ def _class(name: str) -> Any:
 
 
 def _mnist(class_name: str, options: FetchedOptions) -> ImageData:
-    kind = _class(class_name)
-    folder = verified_folder(options.name, SOURCES[options.name])
-    train, test = (kind(folder, train=part) for part in (True, False))
+    kind, source = _class(class_name), SOURCES[options.name]
+    folder = dataset_folder(options.name)
+    if source.is_packaged(folder):
+        splits = _packaged(options.name, folder)
+    else:
+        folder = verified_folder(options.name, source)
+        train, test = (kind(folder, train=part) for part in (True, False))
+        splits = [Split(part.data.unsqueeze(1), part.targets) for part in (train, test)]
     classes = [text.partition(" - ")[0] for text in kind.classes]  # MNIST: `7 - seven`
-    splits = [Split(part.data.unsqueeze(1), part.targets) for part in (train, test)]
     return _divided(folder, classes, options, *splits)
+
+
+def _packaged(name: str, folder: Path) -> list[Split]:
+    """Return training and test part of a Debian package's files; raise `DataError`."""
+    contents, problems = debian.read_contents(folder)
+    if problems:
+        raise damaged_error(name, problems)
+    return [debian.read_split(contents, part) for part in ("train", "t10k")]
 
 
 def _cifar(class_name: str, options: FetchedOptions) -> ImageData:
@@ -119,9 +141,12 @@ def _mnist_problems(class_name: str, folder: Path) -> list[str]:
 
 
 def _source(
-    fetch: Callable[..., None], problems: Callable[..., list[str]], name: str
+    fetch: Callable[..., None],
+    problems: Callable[..., list[str]],
+    name: str,
+    package: SystemPackage | None = None,
 ) -> DataSource:
-    return DataSource(partial(fetch, name), partial(problems, name))
+    return DataSource(partial(fetch, name), partial(problems, name), package)
 
 
 def mnist_problems(kind: type[MNIST], folder: Path) -> list[str]:
@@ -192,7 +217,10 @@ def mnist(options: MNISTOptions) -> ImageData:
     return _mnist("MNIST", options)
 
 
-@dataset(FashionMNISTOptions, _source(_fetch_mnist, _mnist_problems, "FashionMNIST"))
+FASHION_MNIST = _source(_fetch_mnist, _mnist_problems, "FashionMNIST", debian.FASHION_MNIST)
+
+
+@dataset(FashionMNISTOptions, FASHION_MNIST)
 def fashion_mnist(options: FashionMNISTOptions) -> ImageData:
     """Load Fashion-MNIST (Xiao et al. 2017), in the format of MNIST."""
     return _mnist("FashionMNIST", options)

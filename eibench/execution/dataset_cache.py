@@ -39,6 +39,7 @@ __all__ = [
     "is_fetched",
     "load_checked",
     "local_data",
+    "location",
     "present",
     "verify",
 ]
@@ -109,7 +110,7 @@ def _key(spec: RunSpec) -> str:
 def _is_absent(options: DataOptions) -> bool:
     """Return whether a data set, or the one that its events are made from, is to be fetched."""
     source = options.source if isinstance(options, EventsFromOptions) else options
-    return is_fetched(source.name) and not (data_folder() / source.name).is_dir()
+    return is_fetched(source.name) and _sources()[source.name].find(source.name) is None
 
 
 def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
@@ -186,10 +187,21 @@ def _check_steps(spec: RunSpec, data: ImageData) -> None:
 # --- Outside of runs -----------------------------------------------------------------------------
 
 
-def present() -> tuple[Path, list[str]]:
-    """Return the folder of fetched data sets, and the names of those there, whole or not."""
-    folder = data_folder()
-    return folder, [name for name in _sources() if (folder / name).is_dir()]
+def present() -> tuple[Path, dict[str, str]]:
+    """Return the folder of fetched data sets, and the location by name of those that are on this
+    machine, whole or not."""
+    found = {name: location(name) for name in _sources()}
+    return data_folder(), {name: text for name, text in found.items() if text is not None}
+
+
+def location(name: str) -> str | None:
+    """Return the folder of a data set, followed by the package that it is from; None for those
+    that are absent or need no fetching."""
+    source = _sources().get(name)
+    if source is None or (folder := source.find(name)) is None:
+        return None
+    package = source.package if source.is_packaged(folder) else None
+    return f"{folder} (package {package.name})" if package else str(folder)
 
 
 def is_fetched(name: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eibench.plan.options.data import BY_SEED, divided_splits
+from eibench.plan.options.divided import BY_SEED, divided_splits
 from eibench.results.metrics import Metric
 from eibench.results.store import INTERRUPTED, MISSING, OK
 

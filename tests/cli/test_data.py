@@ -65,6 +65,7 @@ def test_show_every_set(cli, name, made):
     assert said["validation"] == f"{len(data.validation)}, 1 of a class"
     assert said["test"] == f"{len(data.test)}, 2 of a class"
     assert said["digest"] == data.digest
+    assert said["files"] == f"store/{name}"
     assert said["sheet"] == "out/sheet.png"
     assert min(png_size("out/sheet.png")) > 300
     with Image.open("out/sheet.png") as sheet:
@@ -270,9 +271,10 @@ def test_an_unknown_name(cli, project, verb):
 @pytest.mark.parametrize("verb", ["verify", "show"])
 def test_an_absent_set(cli, project, name, verb):
     line = refused(cli("data", verb, name, "--data-dir", "store"))
+    package = " or `apt-get install dataset-fashion-mnist`" * (name == "fashion_mnist")
     assert line == (
-        f"data set {name}: store/{name}: no such folder; get it with `eibench data fetch {name}`, "
-        f"or name the folder that holds {name}/ with --data-dir or EIBENCH_DATA"
+        f"data set {name}: store/{name}: no such folder; get it with `eibench data fetch {name}`"
+        f"{package}, or name the folder that holds {name}/ with --data-dir or EIBENCH_DATA"
     )
     assert project.files() == {}
 

@@ -116,6 +116,7 @@ def test_doctor(cli, project):
     lines = done.out.splitlines()
     assert all(line.startswith("ok   ") for line in lines)
     assert lines[0].startswith(f"ok   eibench {__version__}, Python ")
+    assert lines[-2].endswith("/datasets: none (`eibench data fetch NAME`)")
     for word in ("torch ", "CPU: a training step works", "CUDA", "cores usable", "can write here"):
         assert word in done.out
     assert project.files() == {}

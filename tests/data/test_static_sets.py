@@ -449,9 +449,10 @@ def test_every_damaged_image_is_listed(name, made):
 @EACH
 def test_absent(name, tmp_path):
     folder = tmp_path / "datasets" / name
+    package = " or `apt-get install dataset-fashion-mnist`" * (name == "fashion_mnist")
     assert refusal(name) == (
-        f"{folder}: no such folder; get it with `eibench data fetch {name}`, or name the folder "
-        f"that holds {name}/ with --data-dir or EIBENCH_DATA"
+        f"{folder}: no such folder; get it with `eibench data fetch {name}`{package}, or name the "
+        f"folder that holds {name}/ with --data-dir or EIBENCH_DATA"
     )
 
 

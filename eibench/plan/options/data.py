@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    FieldSerializationInfo,
-    ValidationInfo,
-    field_serializer,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, FieldSerializationInfo, field_serializer
 from pydantic_core import PydanticCustomError
 
-from eibench.plan.options.base import NESTED, Count, Plugin
+from eibench.plan.options.base import NESTED, Plugin
 from eibench.plan.options.choices import DATASETS, DataOptions, DataShape
+from eibench.plan.options.divided import EVERY_SPLIT, DividedOptions, SubsetOptions, split_sizes
 from eibench.plan.validate import Invalid, Problem, choose
 
 LARGEST_SIDE = 4096
 """Pixels along an image's side."""
-EVERY_SPLIT = ("train", "validation", "test")
-BY_SEED = "by_seed"
-
-
-class DividedOptions(DataOptions):
-    """Options of a data set whose splits are not all official ones."""
-
-    withheld = frozenset({"splits"})
-    divided: ClassVar[tuple[str, ...]] = EVERY_SPLIT[:2]
-    """Splits that no source prescribes, training first: `EVERY_SPLIT`, or all but an official
-    test split."""
-    splits: Literal["fixed", "by_seed"] = "fixed"
-    """One division for all runs, or one drawn from each run's seed, of the same sizes and
-    stratified by class."""
-
-    def redrawn(self) -> tuple[str, ...]:
-        return self.divided if self.splits == BY_SEED else ()
-
-
-def divided_splits(name: str) -> tuple[str, ...]:
-    """Return the splits of a data set that no source prescribes; none of one that is unknown."""
-    return getattr(DATASETS.get(name), "divided", ())
-
-
-def _split_sizes(known: tuple[int, int] | None, share: float) -> tuple[int, int, int] | None:
-    """Return the sizes of the splits when `share` of the training part becomes validation."""
-    if known is None:
-        return None
-    held_out = math.ceil(known[0] * share)  # as scikit-learn rounds
-    return known[0] - held_out, held_out, known[1]
 
 
 @DATASETS.add
@@ -61,30 +24,6 @@ class DigitsOptions(DividedOptions):
     name = "digits"
     known_shape = DataShape((1, 8, 8), 10)
     divided = EVERY_SPLIT
-
-
-class SubsetOptions(DividedOptions):
-    """Options of an image set of which fewer images can be used."""
-
-    train_images: Count | None = None
-    """Images of the training part, validation included, stratified by class; null: all."""
-    test_images: Count | None = None
-    """Images of the test part, stratified by class; null: all."""
-
-    @property
-    def is_subset(self) -> bool:
-        return self.train_images is not None or self.test_images is not None
-
-    @field_validator("train_images", "test_images")
-    @classmethod
-    def _possible(cls, value: int | None, info: ValidationInfo) -> int | None:
-        """Refuse a number that no choice of the known images and classes has."""
-        if value is None or cls.known_counts is None or cls.known_shape is None:
-            return value
-        least, most = cls.known_shape.classes, cls.known_counts[info.field_name == "test_images"]
-        if not least <= value <= most:
-            raise ValueError(f"must be from {least} (one per class) to {most} (all), not {value}")
-        return value
 
 
 @DATASETS.add
@@ -108,7 +47,7 @@ class FetchedOptions(SubsetOptions):
             return None
         train, test = self.known_counts
         used = self.train_images or train, self.test_images or test
-        return _split_sizes(used, self.validation_share)
+        return split_sizes(used, self.validation_share)
 
 
 @DATASETS.add
@@ -122,7 +61,7 @@ class MNISTOptions(FetchedOptions):
 
 @DATASETS.add
 class FashionMNISTOptions(FetchedOptions):
-    """Fashion-MNIST: 70000 pieces of clothing, 28x28 grey; to be fetched."""
+    """Fashion-MNIST: 70000 pieces of clothing, 28x28 grey; to be fetched, or a Debian package."""
 
     name = "fashion_mnist"
     known_counts = (60_000, 10_000)
@@ -255,7 +194,7 @@ class RecordedOptions(DividedOptions):
     """Share of the training recordings, stratified by class."""
 
     def counts(self) -> tuple[int, int, int] | None:
-        return _split_sizes(self.known_counts, self.validation_share)
+        return split_sizes(self.known_counts, self.validation_share)
 
 
 @DATASETS.add
