@@ -54,6 +54,8 @@ PRESETS = {
             "blanket": 1.0,
             "unit_rows": True,
             "calibration": "neuron",
+            "calibration_mean": 0.3,
+            "calibration_deviation": 0.6,
         },
     ),
 }
