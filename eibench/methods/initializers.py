@@ -5,11 +5,13 @@ Phi = 1 - Q and phi the normal density. Weights have mean zero and biases are ze
 
     fluctuation_std       w such that spikes of rate Q(theta) give a current of unit variance
     spikeinit_std         w such that spikes of rate p give spikes of rate p
+    spikeinit_membrane    the moments of the membrane there
+    spikeinit_sharpness   of a surrogate derivative that keeps the variance of gradients there
     spikeinit_first_std   w such that a constant input of unit second moment gives rate p
     spike_deviation       of the spikes that a current of N(0, 1) gives
 
 Sources: Micheli et al. (arXiv 2410.00580, 2024) for the first; Shi and Yu, "SpikeInit" (ICML 2026)
-for the next two; the last is the constant of IS-SNN's weight standardisation (ECCV 2026).
+for the next four; the last is the constant of IS-SNN's weight standardisation (ECCV 2026).
 """
 
 from __future__ import annotations
@@ -61,6 +63,18 @@ def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float, summed
         ValueError: no deviation has this rate as a fixed point.
     """
     k, a = 1 - 1 / tau, NORMAL.inv_cdf(1 - rate)
+    c, s = spikeinit_membrane(tau, threshold, rate)
+    variance = (1 + c * c) * (1 - k * k * (1 - rate)) + k * k * (a - 2 * c) * NORMAL.pdf(a)
+    return s * math.sqrt(variance / (_second_moment(rate, summed) * fan_in))
+
+
+def spikeinit_membrane(tau: float, threshold: float, rate: float) -> tuple[float, float]:
+    """Return c and s of `spikeinit_std`: the membrane's mean is -c s, its deviation s.
+
+    Raises:
+        ValueError: no deviation has this rate as a fixed point.
+    """
+    k, a = 1 - 1 / tau, NORMAL.inv_cdf(1 - rate)
     if _distance(a, k) <= 0:
         highest = math.floor(1000 * _highest_rate(k)) / 1000
         raise ValueError(
@@ -68,10 +82,34 @@ def spikeinit_std(fan_in: int, tau: float, threshold: float, rate: float, summed
             "have one, a smaller tau allows more"
         )
     phi = NORMAL.pdf(a)
-    c = k * phi / (1 - k * (1 - rate))  # mu = -c s
-    s = threshold / (a - c)
-    variance = (1 + c * c) * (1 - k * k * (1 - rate)) + k * k * (a - 2 * c) * phi
-    return s * math.sqrt(variance / (_second_moment(rate, summed) * fan_in))
+    c = k * phi / (1 - k * (1 - rate))
+    return c, threshold / (a - c)
+
+
+@cache
+def spikeinit_sharpness(tau: float, threshold: float, rate: float) -> float:
+    """Return a, of a surrogate derivative a exp(-2 a |Y - theta|), at the fixed point of `rate`.
+
+    A gradient of variance 1 at the spikes has, under the hard reset, the variance
+    E[(a exp(-2 a |Y - theta|))^2] / (1 - (1 - p) k^2) at the current, and n Var[w] times that at
+    the spikes of the layer below, with n Var[w] of `spikeinit_std`. The product is 1. By
+    completing the square, with Q(b) = p and c = 4 a s,
+
+        E[exp(-4 a |Y - theta|)] = phi(b) (M(c + b) + M(c - b)),    M(x) = Q(x) / phi(x)
+    """
+    from scipy.special import erfcx  # not at the top: planning imports every file of methods
+
+    b, (_, s) = NORMAL.inv_cdf(1 - rate), spikeinit_membrane(tau, threshold, rate)
+    wanted = (1 - (1 - rate) * (1 - 1 / tau) ** 2) / spikeinit_std(1, tau, threshold, rate) ** 2
+
+    def mills(x: float) -> float:
+        return math.sqrt(math.pi / 2) * float(erfcx(x / math.sqrt(2)))
+
+    def excess(a: float) -> float:
+        c = 4 * a * s
+        return a * a * NORMAL.pdf(b) * (mills(c + b) + mills(c - b)) - wanted
+
+    return _root(excess)
 
 
 def _distance(a: float, k: float) -> float:

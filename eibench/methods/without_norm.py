@@ -6,9 +6,8 @@ for spiking neurons alone bring it back:
 - `kaiming`: He et al. (ICCV 2015). `xavier`: Glorot and Bengio (AISTATS 2010), normal.
 - `fluctuation`: Micheli et al. (arXiv 2410.00580, 2024), a current of unit variance.
 - `spikeinit`: Shi and Yu (ICML 2026), a firing rate that reproduces itself. Derived for a hard
-  reset; under a soft one the network fires more. Only the initialisation is taken from there: the
-  learned affine map of the membrane (ASLIF) and the adaptive surrogate are left out, and the
-  readout is that of every method.
+  reset; under a soft one the network fires more. Only the initialisation is taken from there; the
+  method `spikeinit` has its neuron as well.
 
 The first layer sees an image, not spikes: for the last two its weights are rescaled by the second
 moment of the first training batch. Both count all summed branches in the fan-in, and where spikes
@@ -36,13 +35,16 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
+Rate = Annotated[float, Field(ge=0.05, lt=0.5)]
+"""SpikeInit's target firing rate."""
+
+
 class NoNormOptions(MethodOptions):
     """No normalisation: convolution with bias, under one of four initialisations."""
 
     name = "no_norm"
     init: Literal["kaiming", "xavier", "fluctuation", "spikeinit"] = "kaiming"
-    rate: Annotated[float, Field(ge=0.05, lt=0.5)] = 0.1
-    """SpikeInit's target firing rate."""
+    rate: Rate = 0.1
     relay: Relay = 0.0
 
     @model_validator(mode="after")
@@ -64,6 +66,7 @@ class NoNorm(Method):
     """
 
     options: NoNormOptions
+    bias: bool = True
 
     def __post_init__(self) -> None:
         self._deviations(1)
@@ -97,7 +100,7 @@ class NoNorm(Method):
 
         from eibench.nn import TimeDistributed
 
-        conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=True)
+        conv = kaiming_conv(c_in, c_out, kernel, stride=stride, bias=self.bias)
         deviations = self._deviations(branches * c_in * kernel**2, summed)
         if deviations is not None:
             nn.init.normal_(conv.weight, std=deviations[0])

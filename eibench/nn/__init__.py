@@ -13,8 +13,10 @@ is a chain of parts that take and give such tensors:
 """
 
 from eibench.nn import functional
+from eibench.nn.aslif import ASLIF
 from eibench.nn.chain import Chain
 from eibench.nn.circuit import Balance, Circuit, EIInit
+from eibench.nn.dann import DANNConv2d, DANNLinear
 from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
@@ -28,6 +30,7 @@ from eibench.nn.time import Current, TimeDistributed
 from eibench.nn.weight_norm import WSConv2d
 
 __all__ = [
+    "ASLIF",
     "LIF",
     "MPBNLIF",
     "AvgPool2d",
@@ -38,6 +41,8 @@ __all__ = [
     "Chain",
     "Circuit",
     "Current",
+    "DANNConv2d",
+    "DANNLinear",
     "EIConv2d",
     "EIInit",
     "EILayer",

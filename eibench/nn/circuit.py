@@ -14,7 +14,7 @@ from eibench.nn.functional.ei_init import LATERAL, LAWS, MATCHES
 
 STABILIZATIONS = ("adaptive", "epsilon", "leak", "none")
 CELLS = ("rectifier", "lif")
-STATISTICS = ("data", "fixed", "kaiming", "xavier")
+STATISTICS = ("data", "fixed", "rectified", "kaiming", "xavier")
 SILENT_LAYER = ("error", "fixed")
 CALIBRATIONS = ("none", "neuron")
 
@@ -99,7 +99,8 @@ class EIInit:
 
     init_statistics: str = "data"
     """Where m, q and V come from: `data` (one batch of activity at the layer's input) or `fixed`
-    (spikes of probability `init_rate`, whatever the activity). `kaiming` and `xavier` use none:
+    (spikes of probability `init_rate`, whatever the activity), or `rectified` (max(0, Z) with
+    Z ~ N(0, 1), as `DANNConv2d` starts). `kaiming` and `xavier` use none:
     absolute values of normal weights with that deviation, g_I = 1."""
     init_rate: float = 0.2
     """Spikes per neuron and step that `fixed` assumes."""

@@ -102,6 +102,8 @@ def _statistics(x: Tensor, init: EIInit) -> F.InitStatistics:
     fixed = F.bernoulli_statistics(init.init_rate)
     if init.init_statistics == "fixed":
         return fixed
+    if init.init_statistics == "rectified":
+        return F.RECTIFIED_NORMAL
     stats = _measured(x)
     if stats.mean > 0 and stats.variance > 0:
         return stats

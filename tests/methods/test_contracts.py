@@ -12,8 +12,10 @@ from eibench.contracts import CONTRACTS
 from eibench.contracts.networks import CLASSES, MODEL_VARIANTS, activity, make, prepared
 from eibench.data.base import ImageData, Split
 from eibench.methods import norms, weight_standardization
+from eibench.methods.dann import DANNOptions
 from eibench.methods.ei import EIOptions
 from eibench.methods.norms import BatchNormOptions, TDBNOptions
+from eibench.methods.spikeinit import SpikeInitOptions
 from eibench.methods.without_norm import NoNormOptions, WTAOptions
 from eibench.models.chain import MlpOptions, PlainOptions, VggOptions
 from eibench.models.resnet import ResnetOptions
@@ -55,6 +57,9 @@ VARIANTS = [
     norms.GroupNormOptions(groups=2),
     norms.LayerNormOptions(),
     weight_standardization.WeightStandardizationOptions(),
+    DANNOptions(),
+    DANNOptions(ei_ratio=2, epsilon=0.1, corrections=False),
+    SpikeInitOptions(),
     WTAOptions(),
     WTAOptions(share=1.0),
     WTAOptions(init="fluctuation"),

@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.stats import binom, norm
 
 from eibench.methods.initializers import (
     fluctuation_std,
     spike_deviation,
     spikeinit_first_std,
+    spikeinit_membrane,
+    spikeinit_sharpness,
     spikeinit_std,
 )
 
@@ -41,6 +44,30 @@ def test_spikeinit_numbers(rate, std, first):
     for function in (spikeinit_std, spikeinit_first_std):  # as the threshold, as 1/sqrt(fan-in)
         by_hand = 0.3 * function(1, 2.0, 1.0, rate) / 5
         assert function(25, 2.0, 0.3, rate) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(("rate", "sharpness"), [(0.05, 1.266), (0.1, 1.153), (0.2, 0.808)])
+def test_spikeinit_sharpness_numbers(rate, sharpness):
+    """It goes as one over the threshold; half of it has twice."""
+    assert spikeinit_sharpness(2.0, 1.0, rate) == pytest.approx(sharpness, abs=1e-3)
+    assert spikeinit_sharpness(2.0, 0.5, rate) == pytest.approx(2 * sharpness, abs=2e-3)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.25])
+@pytest.mark.parametrize("tau", [1.0, 1.5, 4.0])
+def test_spikeinit_sharpness_keeps_the_variance_of_gradients(tau, rate):
+    """E[h(Y)^2] n Var[w] = 1 - (1 - p) k^2, by quadrature over Y ~ N(mu, s^2)."""
+    k, theta = 1 - 1 / tau, 0.7
+    c, s = spikeinit_membrane(tau, theta, rate)
+    assert norm.sf(theta, -c * s, s) == pytest.approx(rate)
+    a = spikeinit_sharpness(tau, theta, rate)
+
+    def integrand(y):
+        return (a * math.exp(-2 * a * abs(y - theta))) ** 2 * norm.pdf(y, -c * s, s)
+
+    square = sum(quad(integrand, *ends)[0] for ends in ((-8 * s, theta), (theta, 10 * s)))
+    gain = square * spikeinit_std(1, tau, theta, rate) ** 2
+    assert gain == pytest.approx(1 - (1 - rate) * k * k, rel=1e-6)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.25])

@@ -5,18 +5,21 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from eibench.methods.initializers import spikeinit_membrane, spikeinit_sharpness
+from eibench.methods.spikeinit import SpikeInitOptions
 from eibench.methods.weight_standardization import WeightStandardizationOptions
 from eibench.methods.without_norm import NoNormOptions, WTAOptions
 from eibench.models.chain import PlainOptions, plain
-from eibench.nn import LIF, KWinners
+from eibench.nn import ASLIF, LIF, KWinners
 from eibench.plan import options
 from eibench.plan.options import METHODS
 
 FLUCTUATION = NoNormOptions(init="fluctuation")
 SPIKEINIT = NoNormOptions(init="spikeinit")
 STANDARDIZED = WeightStandardizationOptions()
+COMPLETE = SpikeInitOptions()
 PREPARED = pytest.mark.parametrize(
-    "choice", [FLUCTUATION, SPIKEINIT, STANDARDIZED], ids=lambda c: c.label
+    "choice", [FLUCTUATION, SPIKEINIT, COMPLETE, STANDARDIZED], ids=lambda c: c.label
 )
 
 
@@ -187,6 +190,25 @@ def test_other_neurons(choice, neuron, reset):
 def test_a_neuron_out_of_reach_is_refused(choice):
     with pytest.raises(ValueError, match=r"does not reach a threshold of 50\.0"):
         make(choice, threshold=50.0)
+
+
+def test_complete_spikeinit_is_its_initialisation_with_its_own_neuron():
+    """Weights are those of the initialisation alone; no bias, but a map of the membrane. Of the
+    comparison's neuron tau, threshold and detached reset remain."""
+    options = {"tau": 3.0, "threshold": 0.5, "reset": "soft", "detach_reset": False}
+    complete, alone = (make(choice, **options) for choice in (COMPLETE, SPIKEINIT))
+    models = [network(method, width=6) for method in (complete, alone)]
+    for method, model in zip((complete, alone), models, strict=True):
+        prepare(method, model, images())
+    ours, theirs = (model.state_dict() for model in models)
+    assert {k for k in theirs if k not in ours} == {"conv0.module.bias", "conv1.module.bias"}
+    assert all(torch.equal(v, ours[k]) for k, v in theirs.items() if k in ours)
+    neuron = complete.neuron(6)
+    assert isinstance(neuron, ASLIF)
+    assert (neuron.tau, neuron.threshold, neuron.reset) == (3.0, 0.5, "hard")
+    assert not neuron.detach_reset
+    (_, s), a = spikeinit_membrane(3.0, 0.5, 0.1), spikeinit_sharpness(3.0, 0.5, 0.1)
+    assert (neuron.sharpness, neuron.deviation) == (a, s)
 
 
 def test_a_quarter_of_the_channels_competes_for_the_neurons():

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize, prune
 from torch.utils.checkpoint import checkpoint
 
 from eibench.nn import (
+    ASLIF,
     LIF,
     MPBNLIF,
     BatchNorm2d,
@@ -345,6 +346,7 @@ def test_activity_that_cannot_initialise() -> None:
         lambda: TAB2d(6, B),
         lambda: GroupNorm2d(6, 2),
         lambda: MPBNLIF(6),
+        lambda: ASLIF(6, 1.0, 1.0),
         lambda: HomeostaticLIF(2, 0.1),
         lambda: KWinners(2, 0.5),
     ],

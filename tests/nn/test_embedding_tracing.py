@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 
 from eibench.nn import (
+    ASLIF,
     LIF,
     MPBNLIF,
     AvgPool2d,
@@ -26,6 +27,7 @@ from eibench.nn import (
     Chain,
     Circuit,
     Current,
+    DANNConv2d,
     EIConv2d,
     EILinear,
     GroupNorm2d,
@@ -61,6 +63,8 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "tab": lambda: TAB2d(2, T),
     "groupnorm": lambda: GroupNorm2d(2, 2),
     "mpbn": lambda: MPBNLIF(2, threshold=0.3),
+    "aslif": lambda: ASLIF(2, 1.2, 0.9, threshold=0.3),
+    "dann": lambda: DANNConv2d(2, 4, 3, epsilon=0.1),
     "homeostatic": lambda: HomeostaticLIF(2, 0.1, threshold=0.3),
     "winners": lambda: KWinners(2, 0.5),
     "pool": lambda: TimeDistributed(AvgPool2d(2)),

@@ -66,6 +66,8 @@ PINNED = {
         "method groupnorm": {"groups": 8},
         "method layernorm": {},
         "method weight_standardization": {},
+        "method dann": {"ei_ratio": 10, "epsilon": 1e-8, "corrections": True},
+        "method spikeinit": {"rate": 0.1},
         "method wta": {"init": "kaiming", "rate": 0.1, "relay": 0.0, "share": 0.25},
         "method no_norm": {"init": "kaiming", "rate": 0.1, "relay": 0.0},
         "model plain": {"depth": 8, "width": 32, "pools": 2},

@@ -26,6 +26,7 @@ from eibench.nn.functional.ei import (
     stabilize,
 )
 from eibench.nn.functional.ei_init import (
+    RECTIFIED_NORMAL,
     CurrentMoments,
     InitStatistics,
     add_identity_weight_,
@@ -39,9 +40,10 @@ from eibench.nn.functional.ei_init import (
     topographic,
     weight_scale,
 )
-from eibench.nn.functional.lif import LIFParameters, fire, lif
+from eibench.nn.functional.lif import LIFParameters, fire, fire_exponential, lif
 
 __all__ = [
+    "RECTIFIED_NORMAL",
     "CurrentMoments",
     "InitStatistics",
     "LIFParameters",
@@ -52,6 +54,7 @@ __all__ = [
     "divisive_gain",
     "draw_weights_",
     "fire",
+    "fire_exponential",
     "inhibit",
     "input_statistics",
     "integrate",

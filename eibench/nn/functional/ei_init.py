@@ -49,6 +49,10 @@ def bernoulli_statistics(rate: float) -> InitStatistics:
     return InitStatistics(rate, rate, rate * (1 - rate))
 
 
+RECTIFIED_NORMAL = InitStatistics(1 / math.sqrt(2 * math.pi), 0.5, 0.5 - 1 / (2 * math.pi))
+"""m, q and V of max(0, Z), Z ~ N(0, 1)."""
+
+
 def weight_scale(stats: InitStatistics, fan_in: int) -> float:
     """Return lambda = sqrt(V / (d (q + V))), the mean of the exponential law of W_EE and W_IE."""
     q, v = stats.second_moment, stats.variance

@@ -76,6 +76,13 @@ def fire(x: Tensor, surrogate: str = "sigmoid") -> Tensor:
     return out
 
 
+def fire_exponential(x: Tensor, sharpness: Tensor | float) -> Tensor:
+    """Return H(x), whose derivative going backward is a exp(-2 a |x|), a being the `sharpness`."""
+    below = (2 * sharpness * x.clamp(max=0)).exp() / 2
+    above = 1 - (-2 * sharpness * x.clamp(min=0)).exp() / 2
+    return with_gradient_of((x >= 0).to(x.dtype), torch.where(x >= 0, above, below))
+
+
 def lif(current: Tensor, neuron: LIFParameters) -> Tensor:
     """Return the spikes of neurons driven by `current` [T, B, ...], in its shape and dtype.
 
