@@ -1,4 +1,4 @@
-"""`dann`: Dale's ANN (Cornford et al., ICLR 2021), the ancestor of the E-I circuit, with our neuron.
+"""`dann`: Dale's ANN (Cornford et al., ICLR 2021), the ancestor of the E-I circuit.
 
 Each convolution is a layer of `eibench.nn.dann`, and so is the readout, which divides like any
 other. What the E-I paper (Liu, Ding and Yu, ICLR 2026) changed:

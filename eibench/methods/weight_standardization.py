@@ -9,12 +9,20 @@ The currents of summed branches are scaled by 1/sqrt(branches). Where the spikes
 added up, as along residual blocks, the gain is divided by sqrt(n): the paper's running variance,
 which grows by that of one neuron's spikes with each block, at its weight alpha = 1 (the paper adds
 alpha = 0.5 or 0.2 times the block's spikes). The readout is that of every method.
+
+`gain: theory` is the paper's, and fails at depth. From currents of deviation s in place of 1 the
+spikes make currents of deviation f(s) in the next layer. f has two fixed points: 1 is stable, but
+below the other (0.545 for the default neuron) activity dies out layer by layer, and one average
+pooling of 2x2 halves the deviation. Two values go beyond the paper:
+
+- `gain: measured` sets every layer's gain on the first training batch, as that of the first.
+- `gain: learned` starts there, and learns a gain for each channel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eibench.methods.base import Method
 from eibench.plan.options import METHODS, MethodOptions
@@ -27,6 +35,7 @@ class WeightStandardizationOptions(MethodOptions):
     """Standardised kernels with a gain for spikes, no statistics of activity (IS-SNN)."""
 
     name = "weight_standardization"
+    gain: Literal["theory", "measured", "learned"] = "theory"
 
 
 @METHODS.register(WeightStandardizationOptions)
@@ -37,6 +46,8 @@ class WeightStandardization(Method):
     Raises:
         ValueError: the neuron never fires under a current of unit deviation.
     """
+
+    options: WeightStandardizationOptions
 
     def __post_init__(self) -> None:
         self._gain()
@@ -60,17 +71,16 @@ class WeightStandardization(Method):
     ) -> nn.Module:
         from eibench.nn import TimeDistributed, WSConv2d
 
+        layout = (c_in, c_out, kernel, stride, kernel // 2)
         gain = self._gain() * (branches * summed) ** -0.5
-        return TimeDistributed(WSConv2d(c_in, c_out, kernel, stride, kernel // 2, gain))
+        learned = self.options.gain == "learned"
+        return TimeDistributed(WSConv2d(*layout, gain, learned, deviation=branches**-0.5))
 
     def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
-        from torch import no_grad
-
-        from eibench.nn import WSConv2d, first_input
+        from eibench.nn import WSConv2d, before_first_use, first_input
 
         conv, image = first_input(model, batch, WSConv2d)
-        with no_grad():
-            deviation = conv(image).std(correction=0)
-            if not deviation > 0:
-                raise ValueError("weight_standardization needs a first batch that is not silent")
-            conv.gain.div_(deviation)
+        if not conv.measure_gain(image):
+            raise ValueError("weight_standardization needs a first batch that is not silent")
+        if self.options.gain != "theory":
+            before_first_use(model, batch, WSConv2d, WSConv2d.measure_gain)

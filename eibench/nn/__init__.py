@@ -21,7 +21,7 @@ from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.explicit import explicit_inhibition
-from eibench.nn.model import first_input, initialize, project_
+from eibench.nn.model import before_first_use, first_input, initialize, project_
 from eibench.nn.neurons import LIF, MPBNLIF, HomeostaticLIF, KWinners
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
 from eibench.nn.pool import AvgPool2d
@@ -57,6 +57,7 @@ __all__ = [
     "TEBatchNorm2d",
     "TimeDistributed",
     "WSConv2d",
+    "before_first_use",
     "explicit_inhibition",
     "first_input",
     "functional",

@@ -1,4 +1,4 @@
-"""`ASLIF`: the neuron of SpikeInit, with an affine map of the membrane and an adaptive surrogate."""
+"""`ASLIF`: SpikeInit's neuron, an affine map of the membrane and an adaptive surrogate."""
 
 from __future__ import annotations
 

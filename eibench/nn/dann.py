@@ -45,19 +45,25 @@ class DANNLayer(EILayer):
     """A layer of a DANN over an unspecified synapse: base of `DANNConv2d` and `DANNLinear`.
 
     Args:
-        sizes: as for the E-I layer of that synapse.
+        sizes: as for the E-I layer of that synapse, by position or by name.
         ei_ratio: excitatory neurons per inhibitory one; n_I = max(1, n_E // ei_ratio).
         epsilon: added to gamma.
         corrections: whether gradients of inhibitory parameters are corrected.
+        named: sizes by name.
     """
 
     def __init__(
-        self, *sizes: Any, ei_ratio: int = 10, epsilon: float = 1e-8, corrections: bool = True
+        self,
+        *sizes: int,
+        ei_ratio: int = 10,
+        epsilon: float = 1e-8,
+        corrections: bool = True,
+        **named: Any,
     ) -> None:
         kappa = 1.0 if corrections else 0.0
         circuit = Circuit(stabilization="leak", leak=epsilon, kappa=kappa)
-        options: dict[str, Any] = {"ei_ratio": ei_ratio, "circuit": circuit, "init": INIT}
-        super().__init__(*sizes, **options)
+        named |= {"ei_ratio": ei_ratio, "circuit": circuit, "init": INIT}
+        super().__init__(*sizes, **named)  # type: ignore[arg-type]
         del self.gain_i  # computed from its logarithm
         self.log_gain_i = nn.Parameter(torch.zeros(len(self.weight_ie)))
         self._drawn = tuple(self._parameters)

@@ -5,6 +5,7 @@ The constraints are Dale's law and, where asked for, synaptic scaling and homeos
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -43,34 +44,24 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
         InitializationError: with the name of the layer whose activity is unusable.
     """
     names = {m: name for name, m in model.named_modules() if isinstance(m, EILayer)}
-    waiting = set(names)
 
-    def draw(layer: EILayer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        if layer not in waiting:
-            return
-        waiting.remove(layer)
+    def draw(layer: EILayer, x: Tensor) -> None:
         try:
-            layer.initialize(_first(args, kwargs), generator)
+            layer.initialize(x, generator)
         except InitializationError as error:
             raise InitializationError(f"layer {names[layer]!r}: {error}") from None
 
     def aim(neuron: HomeostaticLIF, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
         neuron.aim(spikes)
 
-    hooks = [layer.register_forward_pre_hook(draw, with_kwargs=True) for layer in names]
-    hooks += [neuron.register_forward_hook(aim) for neuron in _homeostatic(model)]
+    hooks = [neuron.register_forward_hook(aim) for neuron in _homeostatic(model)]
     try:
-        model(batch)
+        before_first_use(model, batch, EILayer, draw)
     finally:
         for hook in hooks:
             hook.remove()
     _broadcast_weights(model)
     return model
-
-
-def _first(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
-    """Return the first argument of a call."""
-    return args[0] if args else next(iter(kwargs.values()))
 
 
 def _broadcast_weights(model: nn.Module) -> None:
@@ -131,6 +122,29 @@ def _homeostatic(model: nn.Module) -> list[HomeostaticLIF]:
 
 
 @torch.no_grad()
+def before_first_use(
+    model: nn.Module, batch: Tensor, kind: type[K], act: Callable[[K, Tensor], object]
+) -> None:
+    """Run `model` on `batch`; call `act` on each module of `kind` and its input, before its use.
+
+    In forward order, so that a module's input comes from modules that have been acted on. One that
+    is used more than once is acted on at its first use, one that the batch does not reach never.
+    """
+    waiting = {module for module in model.modules() if isinstance(module, kind)}
+
+    def hook(module: K, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        if module in waiting:
+            waiting.remove(module)
+            act(module, args[0] if args else next(iter(kwargs.values())))
+
+    hooks = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in waiting]
+    try:
+        model(batch)
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
 def first_input(model: nn.Module, batch: Tensor, kind: type[K]) -> tuple[K, Tensor]:
     """Return the first module of `kind` that a forward pass of `batch` reaches, and its input.
 
@@ -138,18 +152,7 @@ def first_input(model: nn.Module, batch: Tensor, kind: type[K]) -> tuple[K, Tens
         ValueError: the batch reaches none.
     """
     reached: list[tuple[K, Tensor]] = []
-
-    def note(module: K, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        if not reached:
-            reached.append((module, _first(args, kwargs)))
-
-    found = [module for module in model.modules() if isinstance(module, kind)]
-    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in found]
-    try:
-        model(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    before_first_use(model, batch, kind, lambda module, x: reached.append((module, x)))
     if not reached:
         raise ValueError(f"the model has no {kind.__name__} that its input reaches")
     return reached[0]

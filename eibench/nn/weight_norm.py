@@ -22,7 +22,7 @@ EPS = 1e-4
 class WSConv2d(nn.Conv2d):
     """Convolution with standardised kernels: samples [N, C_in, H, W] to [N, C_out, H', W'].
 
-    Kernels start as Kaiming normal draws, the bias at zero. Nothing of the scale is learned.
+    Kernels start as Kaiming normal draws, the bias at zero.
 
     Args:
         in_channels: C_in.
@@ -30,7 +30,9 @@ class WSConv2d(nn.Conv2d):
         kernel_size: k, side of the square kernel.
         stride: step of the kernel.
         padding: zeros added on each side.
-        gain: where the buffer `gain` starts; it belongs to the state.
+        gain: where the gain starts; it belongs to the state.
+        learned: whether the gain is a parameter [C_out]; else it is a scalar buffer.
+        deviation: of the current after `measure_gain`.
 
     Raises:
         ValueError: a kernel of a single weight, which has no variance.
@@ -46,6 +48,8 @@ class WSConv2d(nn.Conv2d):
         stride: int = 1,
         padding: int = 0,
         gain: float = 1.0,
+        learned: bool = False,
+        deviation: float = 1.0,
     ) -> None:
         if in_channels * kernel_size**2 < 2:
             raise ValueError("weight standardisation needs kernels of at least 2 weights, got 1")
@@ -54,13 +58,31 @@ class WSConv2d(nn.Conv2d):
         )
         nn.init.kaiming_normal_(self.weight, mode="fan_in", nonlinearity="relu")
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.register_buffer("gain", torch.tensor(gain))
+        self.deviation = deviation
+        if learned:
+            self.gain = nn.Parameter(torch.full((out_channels,), gain))
+        else:
+            self.register_buffer("gain", torch.tensor(gain))
 
     def standardized(self) -> Tensor:
         """Return W^ [C_out, C_in, k, k]."""
         var, mean = torch.var_mean(self.weight, (1, 2, 3), keepdim=True)
         fan_in = self.weight[0].numel()
-        return (self.weight - mean) * (self.gain * torch.rsqrt(fan_in * var + EPS))
+        return (self.weight - mean) * (
+            self.gain.view(-1, 1, 1, 1) * torch.rsqrt(fan_in * var + EPS)
+        )
+
+    @torch.no_grad()
+    def measure_gain(self, x: Tensor) -> bool:
+        """Scale the gain so that the current of samples `x` has `deviation`, over all channels.
+
+        Return whether it could: a current that does not vary leaves the gain as it is.
+        """
+        found = self.forward(x).std(correction=0)  # without hooks
+        varies = bool(found > 0)
+        if varies:
+            self.gain.div_(found / self.deviation)
+        return varies
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self._conv_forward(x, self.standardized(), self.bias)

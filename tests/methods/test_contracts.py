@@ -57,6 +57,8 @@ VARIANTS = [
     norms.GroupNormOptions(groups=2),
     norms.LayerNormOptions(),
     weight_standardization.WeightStandardizationOptions(),
+    weight_standardization.WeightStandardizationOptions(gain="measured"),
+    weight_standardization.WeightStandardizationOptions(gain="learned"),
     DANNOptions(),
     DANNOptions(ei_ratio=2, epsilon=0.1, corrections=False),
     SpikeInitOptions(),

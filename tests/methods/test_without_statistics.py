@@ -5,12 +5,16 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from eibench.methods.initializers import spikeinit_membrane, spikeinit_sharpness
+from eibench.methods.initializers import (
+    spike_deviation,
+    spikeinit_membrane,
+    spikeinit_sharpness,
+)
 from eibench.methods.spikeinit import SpikeInitOptions
 from eibench.methods.weight_standardization import WeightStandardizationOptions
 from eibench.methods.without_norm import NoNormOptions, WTAOptions
 from eibench.models.chain import PlainOptions, plain
-from eibench.nn import ASLIF, LIF, KWinners
+from eibench.nn import ASLIF, LIF, KWinners, WSConv2d
 from eibench.plan import options
 from eibench.plan.options import METHODS
 
@@ -114,6 +118,45 @@ def test_gains_of_weight_standardization():
     once = first[0].module.gain.item()
     prepare(method, model, images())
     assert first[0].module.gain.item() == pytest.approx(once, rel=1e-5)
+
+
+def test_below_a_second_fixed_point_the_deviation_of_theory_dies_out():
+    """f(s) of the default neuron, whose spikes under N(0, s^2) are those of threshold 1/s under
+    N(0, 1); an average of four independent values has half of their deviation."""
+    gain = 1 / spike_deviation(2.0, 1.0, "soft", 4)
+
+    def after(s):
+        return gain * spike_deviation(2.0, 1 / s, "soft", 4)
+
+    assert after(1.0) == pytest.approx(1.0)
+    assert after(0.9) > 0.9 and after(0.6) > 0.6
+    assert after(0.54) < 0.54
+    s = 0.5
+    for _ in range(8):
+        s = after(s)
+    assert s < 1e-3
+
+
+@pytest.mark.parametrize("gain", ["theory", "measured", "learned"])
+def test_measured_gains_carry_activity_past_poolings(gain):
+    """Deviations of the currents of eight layers, pooled after the second and the fifth."""
+    method = make(WeightStandardizationOptions(gain=gain))
+    torch.manual_seed(0)
+    model = plain(method, (2, 12, 12), 3, PlainOptions(depth=8, width=12, pools=3))
+    prepare(method, model, images())
+    found = []
+    convs = [m for m in model.modules() if isinstance(m, WSConv2d)]
+    for conv in convs:
+        conv.register_forward_hook(lambda m, i, out: found.append(out.std(correction=0).item()))
+    model(images())
+    assert len(found) == 8
+    if gain == "theory":
+        assert found[-1] < 0.3
+    else:
+        assert found == pytest.approx([1.0] * 8, rel=1e-3)
+    trained = {name.rpartition(".")[2] for name, _ in model.named_parameters()}
+    assert ("gain" in trained) == (gain == "learned")
+    assert {conv.gain.shape for conv in convs} == {(12,) if gain == "learned" else ()}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def test_where_it_starts():
     for weight in (layer.weight_ee, layer.weight_ie):
         assert weight.mean().item() == pytest.approx(mean, rel=0.05)
         assert weight.std().item() == pytest.approx(mean, rel=0.05)  # an exponential law
-    assert torch.allclose(layer.log_gain_i.exp(), layer.weight_ee.new_tensor(0.114923), atol=1e-6)
+    gain = math.sqrt((2 * math.pi - 1) / 400)
+    assert layer.log_gain_i.exp().tolist() == pytest.approx([gain] * 20)
     assert (layer.weight_ei == 1 / 20).all() and layer.weight_ei.shape == (200, 20)
     assert (layer.gain_e == 1).all() and (layer.bias == 0).all()
     x = torch.randn(2, 500, 400, dtype=torch.float64, generator=rng).relu()

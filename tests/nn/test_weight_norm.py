@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eibench.nn import KWinners, WSConv2d, first_input
+from eibench.nn import KWinners, WSConv2d, before_first_use, first_input
 
 rng = np.random.default_rng(0)
 GAIN = 1.7
@@ -95,6 +95,34 @@ def test_ws_kernels_have_no_sum_and_a_known_square():
     assert conv.state_dict()["gain"] == 2.0
 
 
+def test_a_learned_gain_of_each_channel():
+    """dL/dgain of a channel is the sum of the gradient times the current without gain and bias."""
+    conv = WSConv2d(2, 6, 3, padding=1, gain=GAIN, learned=True).double()
+    gains = torch.from_numpy(rng.uniform(0.5, 2.0, 6))
+    conv.gain.data.copy_(gains)
+    x = torch.from_numpy(rng.normal(size=(3, 2, 4, 5)))
+    kernel, _ = standardize(conv.weight.detach().numpy())
+    plain = correlate(x.numpy(), kernel / GAIN, np.zeros(6))
+    y, grad = conv(x), rng.normal(size=(3, 6, 4, 5))
+    np.testing.assert_allclose(
+        y.detach().numpy(), plain * gains.numpy()[:, None, None], rtol=1e-10, atol=1e-12
+    )
+    y.backward(torch.from_numpy(grad))
+    np.testing.assert_allclose(conv.gain.grad.numpy(), (grad * plain).sum((0, 2, 3)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_measured_gain(learned):
+    """The current of the batch gets the deviation; a silent batch leaves the gain."""
+    conv = WSConv2d(2, 6, 3, learned=learned, deviation=0.5)
+    assert not conv.measure_gain(torch.zeros(3, 2, 4, 5))
+    assert (conv.gain == 1).all()
+    x = torch.from_numpy(rng.normal(size=(3, 2, 4, 5))).float()
+    assert conv.measure_gain(x)
+    assert conv(x).std(correction=0).item() == pytest.approx(0.5, rel=1e-5)
+    assert conv.gain.unique().numel() == 1
+
+
 def test_ws_by_hand():
     """Weights 0 and 2: mean 1, unbiased variance 2, root sqrt(4), so -1/2 and 1/2 without gain."""
     conv = WSConv2d(2, 1, 1)
@@ -151,6 +179,26 @@ class Backwards(torch.nn.Module):
 
     def forward(self, x):
         return self.last(self.first(2 * x))
+
+
+def test_modules_are_acted_on_in_forward_order_before_their_use():
+    """Each once, on the input that those before it make after they were acted on."""
+    shared, unused = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    model = torch.nn.Sequential(shared, torch.nn.ReLU(), torch.nn.Linear(2, 2), shared)
+    model.unused = unused
+    model.forward = lambda x: shared(model[2](shared(x)))
+    seen = []
+
+    def act(layer, x):
+        seen.append((layer, x.clone()))
+        layer.weight.data.copy_(torch.eye(2))
+        layer.bias.data.fill_(1.0)
+
+    x = torch.tensor([[1.0, 2.0]])
+    before_first_use(model, x, torch.nn.Linear, act)
+    assert [layer for layer, _ in seen] == [shared, model[2]]
+    assert [value.tolist() for _, value in seen] == [[[1, 2]], [[2, 3]]]
+    assert not any(layer._forward_pre_hooks for layer in (shared, model[2], unused))
 
 
 def test_first_input_follows_the_batch_and_leaves_no_hook():

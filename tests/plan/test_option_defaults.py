@@ -65,7 +65,7 @@ PINNED = {
         "method mpbn": {},
         "method groupnorm": {"groups": 8},
         "method layernorm": {},
-        "method weight_standardization": {},
+        "method weight_standardization": {"gain": "theory"},
         "method dann": {"ei_ratio": 10, "epsilon": 1e-8, "corrections": True},
         "method spikeinit": {"rate": 0.1},
         "method wta": {"init": "kaiming", "rate": 0.1, "relay": 0.0, "share": 0.25},
