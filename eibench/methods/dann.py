@@ -4,7 +4,9 @@ Each convolution is a layer of `eibench.nn.dann`, and so is the readout, which d
 other. What the E-I paper (Liu, Ding and Yu, ICLR 2026) changed:
 
 - statistics: DANN starts as suits half-rectified normal activity. E-I Init measures what arrives.
-- divisor: DANN adds `epsilon`. E-I Prop replaces exact zeros, as spikes give them.
+- divisor: DANN adds `epsilon`. E-I Prop replaces exact zeros. The authors' 1e-8 is for neurons with
+  receptive fields that are never silent. Where spikes leave one silent, it multiplies gradients by
+  1e8; here it is 0.1, a quarter of the usual divisor.
 - gradients: DANN corrects those of W_IE, W_EI and alpha. E-I Prop scales that of W_EI alone, by the
   same 1/d, and learns g_I in place of its logarithm alpha.
 - numbers: DANN has an inhibitory neuron for ten excitatory ones, E-I one for four. Its readout
@@ -34,7 +36,7 @@ class DANNOptions(MethodOptions):
     refuses_negative_input = "Dale's law needs activity that is not negative"
     ei_ratio: Count = 10
     """Excitatory neurons per inhibitory one."""
-    epsilon: float = Field(1e-8, gt=0)
+    epsilon: float = Field(0.1, gt=0)
     """Added to the divisor."""
     corrections: bool = True
     """Gradients of inhibitory parameters are corrected by the Fisher information."""

@@ -12,7 +12,7 @@ alpha = 0.5 or 0.2 times the block's spikes). The readout is that of every metho
 
 `gain: theory` is the paper's, and fails at depth. From currents of deviation s in place of 1 the
 spikes make currents of deviation f(s) in the next layer. f has two fixed points: 1 is stable, but
-below the other (0.545 for the default neuron) activity dies out layer by layer, and one average
+below the other (0.538 for the default neuron) activity dies out layer by layer, and one average
 pooling of 2x2 halves the deviation. Two values go beyond the paper:
 
 - `gain: measured` sets every layer's gain on the first training batch, as that of the first.

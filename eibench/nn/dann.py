@@ -47,7 +47,8 @@ class DANNLayer(EILayer):
     Args:
         sizes: as for the E-I layer of that synapse, by position or by name.
         ei_ratio: excitatory neurons per inhibitory one; n_I = max(1, n_E // ei_ratio).
-        epsilon: added to gamma.
+        epsilon: added to gamma (the authors: 1e-8). A silent receptive field multiplies the
+            gradient at its inputs by 1 / epsilon.
         corrections: whether gradients of inhibitory parameters are corrected.
         named: sizes by name.
     """
@@ -56,7 +57,7 @@ class DANNLayer(EILayer):
         self,
         *sizes: int,
         ei_ratio: int = 10,
-        epsilon: float = 1e-8,
+        epsilon: float = 0.1,
         corrections: bool = True,
         **named: Any,
     ) -> None:
@@ -69,8 +70,8 @@ class DANNLayer(EILayer):
         self._drawn = tuple(self._parameters)
         self.correction = len(self.weight_ee) ** (-kappa / 2)
 
-    @property
-    def gain_i(self) -> Tensor:
+    @property  # type: ignore[override]
+    def gain_i(self) -> Tensor:  # type: ignore[override]
         """Return g_I = e^alpha; the gradient of alpha is corrected."""
         factor = self.correction * self.fan_in**-self.circuit.kappa
         return F.scale_gradient(self.log_gain_i, factor).exp()

@@ -60,7 +60,7 @@ VARIANTS = [
     weight_standardization.WeightStandardizationOptions(gain="measured"),
     weight_standardization.WeightStandardizationOptions(gain="learned"),
     DANNOptions(),
-    DANNOptions(ei_ratio=2, epsilon=0.1, corrections=False),
+    DANNOptions(ei_ratio=2, epsilon=0.01, corrections=False),
     SpikeInitOptions(),
     WTAOptions(),
     WTAOptions(share=1.0),

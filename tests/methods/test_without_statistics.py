@@ -130,11 +130,11 @@ def test_below_a_second_fixed_point_the_deviation_of_theory_dies_out():
 
     assert after(1.0) == pytest.approx(1.0)
     assert after(0.9) > 0.9 and after(0.6) > 0.6
-    assert after(0.54) < 0.54
+    assert after(0.54) > 0.54 and after(0.535) < 0.535
     s = 0.5
-    for _ in range(8):
+    for _ in range(5):
         s = after(s)
-    assert s < 1e-3
+    assert s < 0.01
 
 
 @pytest.mark.parametrize("gain", ["theory", "measured", "learned"])
@@ -244,7 +244,8 @@ def test_complete_spikeinit_is_its_initialisation_with_its_own_neuron():
     for method, model in zip((complete, alone), models, strict=True):
         prepare(method, model, images())
     ours, theirs = (model.state_dict() for model in models)
-    assert {k for k in theirs if k not in ours} == {"conv0.module.bias", "conv1.module.bias"}
+    convs = [name for name, m in models[0].named_modules() if isinstance(m, torch.nn.Conv2d)]
+    assert {k for k in theirs if k not in ours} == {f"{name}.bias" for name in convs}
     assert all(torch.equal(v, ours[k]) for k, v in theirs.items() if k in ours)
     neuron = complete.neuron(6)
     assert isinstance(neuron, ASLIF)

@@ -59,7 +59,6 @@ LAYER = {
     "tebn": lambda d, n: n * d + 2 * n + T,
     "weight_standardization": lambda d, n: n * d + n,
     "no_norm": lambda d, n: n * d + n,
-    "spikeinit": lambda d, n: n * d + 2 * n,
 }
 """Parameters of a convolution of fan-in d and n channels."""
 KNOWN = {("resnet 18", "batchnorm"): 11_173_962, ("resnet 34", "batchnorm"): 21_282_122,

@@ -66,7 +66,7 @@ PINNED = {
         "method groupnorm": {"groups": 8},
         "method layernorm": {},
         "method weight_standardization": {"gain": "theory"},
-        "method dann": {"ei_ratio": 10, "epsilon": 1e-8, "corrections": True},
+        "method dann": {"ei_ratio": 10, "epsilon": 0.1, "corrections": True},
         "method spikeinit": {"rate": 0.1},
         "method wta": {"init": "kaiming", "rate": 0.1, "relay": 0.0, "share": 0.25},
         "method no_norm": {"init": "kaiming", "rate": 0.1, "relay": 0.0},

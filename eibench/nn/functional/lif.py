@@ -78,9 +78,10 @@ def fire(x: Tensor, surrogate: str = "sigmoid") -> Tensor:
 
 def fire_exponential(x: Tensor, sharpness: Tensor | float) -> Tensor:
     """Return H(x), whose derivative going backward is a exp(-2 a |x|), a being the `sharpness`."""
-    below = (2 * sharpness * x.clamp(max=0)).exp() / 2
-    above = 1 - (-2 * sharpness * x.clamp(min=0)).exp() / 2
-    return with_gradient_of((x >= 0).to(x.dtype), torch.where(x >= 0, above, below))
+    fires = x >= 0
+    below = (2 * sharpness * torch.where(fires, 0.0, x)).exp() / 2
+    above = 1 - (-2 * sharpness * torch.where(fires, x, 0.0)).exp() / 2
+    return with_gradient_of(fires.to(x.dtype), torch.where(fires, above, below))
 
 
 def lif(current: Tensor, neuron: LIFParameters) -> Tensor:
