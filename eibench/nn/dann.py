@@ -70,7 +70,7 @@ class DANNLayer(EILayer):
         self._drawn = tuple(self._parameters)
         self.correction = len(self.weight_ee) ** (-kappa / 2)
 
-    @property  # type: ignore[override]
+    @property
     def gain_i(self) -> Tensor:  # type: ignore[override]
         """Return g_I = e^alpha; the gradient of alpha is corrected."""
         factor = self.correction * self.fan_in**-self.circuit.kappa
