@@ -44,7 +44,7 @@ def test_the_order_does_not_depend_on_what_was_imported_first():
     code += "print(*METHODS)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == list(METHODS)
-    assert done.stdout.startswith("ei batchnorm ")
+    assert done.stdout.startswith("dann ei batchnorm ")
 
 
 def test_list_suites(cli, project):
