@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from eibench.methods.base import Normalized, Relay, add_relay_
 from eibench.plan.options import METHODS, Count, MethodOptions, ModelOptions, NeuronOptions
 
@@ -22,10 +24,14 @@ class BatchNormOptions(MethodOptions):
     name = "batchnorm"
     stats: Literal["joint", "per_step"] = "joint"
     init: Literal["kaiming", "torch"] = "kaiming"
+    scale: float = Field(1.0, gt=0)
+    """The deviation of each neuron's current at the start."""
+    shift: float = 0.0
+    """Its mean."""
     relay: Relay = 0.0
 
     def same_as(self, model: ModelOptions, neuron: NeuronOptions, timesteps: int) -> MethodOptions:
-        return BatchNormOptions(init=self.init, relay=self.relay) if timesteps == 1 else self
+        return self.model_copy(update={"stats": "joint"}) if timesteps == 1 else self
 
 
 @METHODS.register(BatchNormOptions)
@@ -36,15 +42,21 @@ class BatchNorm(Normalized):
     `stats: joint` pools T, B, H and W, the baseline of the E-I paper; `per_step` normalises each
     time step alone with one shared set of parameters and running statistics. `init: torch` draws
     weights as `nn.Conv2d` does by itself, uniform within 1/sqrt(fan-in), not Kaiming normal.
+    gamma starts at `scale` and beta at `shift`, the control of the E-I circuit's `calibration`.
     """
 
     options: BatchNormOptions
 
     def norm(self, channels: int, branches: int) -> nn.Module:
+        from torch import nn
+
         from eibench.nn import BatchNorm2d, BatchNormPerStep2d
 
         joint = self.options.stats == "joint"
-        return BatchNorm2d(channels) if joint else BatchNormPerStep2d(channels)
+        norm = BatchNorm2d(channels) if joint else BatchNormPerStep2d(channels)
+        nn.init.constant_(norm.weight, self.options.scale)
+        nn.init.constant_(norm.bias, self.options.shift)
+        return norm
 
     def synapse(self, c_in: int, c_out: int, kernel: int, stride: int) -> nn.Conv2d:
         conv = super().synapse(c_in, c_out, kernel, stride)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from eibench.methods.norms import BatchNorm, BatchNormOptions
+from eibench.plan.options import NeuronOptions
 
 
 def kernel(**choice):
@@ -27,3 +28,15 @@ def test_kaimings_is_the_default():
     assert torch.equal(weight, kernel(init="kaiming"))
     assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.01)
     assert BatchNormOptions(init="torch").label == "batchnorm-torch"
+
+
+def test_scale_and_shift_are_where_it_starts():
+    """On the first batch each channel's current has that deviation and mean, for both statistics."""
+    x = torch.rand(3, 8, 4, 6, 6)
+    for stats in ("joint", "per_step"):
+        options = BatchNormOptions(stats=stats, scale=0.6, shift=0.3)
+        method = BatchNorm(options=options, lif=NeuronOptions().model_dump(), timesteps=3)
+        norm = method.norm(4, 1)
+        current = norm.train()(x).movedim(2, 0).flatten(1)
+        torch.testing.assert_close(current.mean(1), torch.full((4,), 0.3), rtol=0, atol=1e-4)
+        torch.testing.assert_close(current.std(1), torch.full((4,), 0.6), rtol=0, atol=0.01)

@@ -297,6 +297,8 @@ def test_fields_are_flat_and_complete():
         "method": "batchnorm-per_step",
         "method.stats": "per_step",
         "method.init": "kaiming",
+        "method.scale": 1.0,
+        "method.shift": 0.0,
         "method.relay": 0.0,
         "model": "vgg",
         "model.depth": 11,
