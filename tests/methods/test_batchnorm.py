@@ -31,7 +31,7 @@ def test_kaimings_is_the_default():
 
 
 def test_scale_and_shift_are_where_it_starts():
-    """On the first batch each channel's current has that deviation and mean, for both statistics."""
+    """On the first batch each channel has that deviation and mean, for both statistics."""
     x = torch.rand(3, 8, 4, 6, 6)
     for stats in ("joint", "per_step"):
         options = BatchNormOptions(stats=stats, scale=0.6, shift=0.3)

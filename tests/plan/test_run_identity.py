@@ -415,7 +415,7 @@ def test_simplest_method_of_the_same_computation(values, simplest):
         ({"train": {"clip_norm": 0}}, "train.clip_norm", "must be above 0.0, not 0"),
         ({"method": None}, "method", "must be a name or a mapping with one, not nothing"),
         ({"method": ["ei"]}, "method", "must be a name or a mapping with one, not ['ei']"),
-        ({"method": {"ei_ratio": 4}}, "method", "needs a name; allowed: ei, batchnorm"),
+        ({"method": {"ei_ratio": 4}}, "method", "needs a name; allowed: dann, ei, batchnorm"),
         ({"data": {"name": "imagefolder"}}, "data.root", "is missing"),
     ],
 )
