@@ -182,7 +182,7 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     (
         space(method={"choices": ["ei", "batchnrm"]}),
         "    method:",
-        "unknown method 'batchnrm'; allowed: ei, batchnorm",
+        "unknown method 'batchnrm'; allowed: dann, ei, batchnorm",
     ),
     (
         {**space(model__depth={"low": 1, "high": 2}), "base": {"model": {"pools": 2}}},
