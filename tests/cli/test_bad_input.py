@@ -105,7 +105,7 @@ def test_odd_suites(refused, project, text):
         ("train.lr=.inf", "--set train.lr=.inf: must be finite, not inf"),
         ("train.clip_norm=.inf", "--set train.clip_norm=.inf: must be finite, not inf"),
         ("neuron.tau=.inf", "--set neuron.tau=.inf: must be finite, not inf"),
-        ("method=bachnorm", "--set method=bachnorm: unknown method 'bachnorm'; allowed: ei"),
+        ("method=bachnorm", "--set method=bachnorm: unknown method 'bachnorm'; allowed: dann, ei"),
         ("seed=1", "--set seed=1: "),
     ],
 )

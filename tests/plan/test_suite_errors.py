@@ -96,11 +96,11 @@ BASE: list[tuple[dict[str, Any], str, str]] = [
     (base(method="batchnrm"), "  method: batchnrm", "did you mean 'batchnorm'?"),
     (base(method=None), "  method: null", "base.method: must be a name or a mapping with one"),
     (base(method=3), "  method: 3", "base.method: must be a name or a mapping with one, not 3"),
-    (base(method={"ei_ratio": 4}), "  method:", "base.method: needs a name; allowed: ei"),
+    (base(method={"ei_ratio": 4}), "  method:", "base.method: needs a name; allowed: dann, ei"),
     (base(method={"name": "ei", "ei_ratio": 0}), "    ei_ratio: 0", "must be at least 1, not 0"),
     (base(method={"name": "ei", "ratio": 4}), "    ratio: 4", "did you mean 'ei_ratio'?"),
     (base(method={"name": "tdbn", "stats": "joint"}), "    stats: joint", "allowed here: name"),
-    (base(method={"name": 1}), "    name: 1", "base.method.name: unknown method 1; allowed: ei"),
+    (base(method={"name": 1}), "    name: 1", "base.method.name: unknown method 1; allowed: dann, ei"),
     (
         base(method={"name": "batchnorm", "stats": "perstep"}),
         "    stats: perstep",
