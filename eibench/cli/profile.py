@@ -36,7 +36,7 @@ class Form(StrEnum):
 def profile(
     model: Annotated[str, typer.Option(help="An architecture, perhaps with a depth.")] = "vgg8",
     methods: Annotated[
-        str, typer.Option(metavar="NAME,...", help="What is compared; a preset is ei-balanced.")
+        str, typer.Option(metavar="NAME,...", help="What is compared; a preset is ei-blanket.")
     ] = ("ei,batchnorm,no_norm,tdbn"),
     batch_size: Annotated[int, typer.Option(min=2, max=LARGEST, help="Images of a step.")] = 32,
     timesteps: Annotated[int, typer.Option(min=1, max=LARGEST, help="T.")] = 4,

@@ -4,10 +4,10 @@ Each convolution is an E-I layer; the readout is one without division. E-I Init 
 first training batch, Dale's law is restored after every optimizer step. Weight decay acts on the
 three weight matrices, not on gains and biases, unless `train.weight_decay_on` is `all`, as in the
 authors' code.
-Every option but `ei_ratio` and `homeostasis` is one of `eibench.nn.Circuit`, `eibench.nn.EIInit`
-or `eibench.nn.Balance`, by name, and acts on every layer; the last, calibration and homeostasis go
-beyond the paper. E-I Init measures the activity that arrives, so that branches and sums of
-spikes need no rule of their own.
+Every option but `ei_ratio` is one of `eibench.nn.Circuit`, `eibench.nn.EIInit` or
+`eibench.nn.Balance`, by name, and acts on every layer; the last and calibration go beyond the
+paper. E-I Init measures the activity that arrives, so that branches and sums of spikes need no rule
+of their own.
 """
 
 from __future__ import annotations
@@ -29,23 +29,7 @@ if TYPE_CHECKING:
 LARGEST_DEVIATION = 5.0
 """Largest deviation of the logarithm of a weight."""
 Share = Annotated[float, Field(ge=0, le=1)]
-_BALANCE = {
-    "calibration": "neuron",
-    "calibration_mean": 0.3,
-    "calibration_deviation": 0.6,
-    "relay": 3.0,
-    "mean_mode_ee": 0.0,
-    "mean_mode_ie": 0.0,
-}
 PRESETS = {
-    "balanced": Preset(
-        "Relays, a leak, calibrated neurons; centred gradients of W_EE and W_IE.",
-        {"stabilization": "leak", **_BALANCE},
-    ),
-    "subtractive": Preset(
-        "The same without division, and so without a leak: each layer is one synapse.",
-        {"divisive": False, **_BALANCE},
-    ),
     "blanket": Preset(
         "Blanket inhibition alone, exactly balanced, and synaptic scaling; calibrated neurons.",
         {
@@ -89,7 +73,6 @@ class EIOptions(MethodOptions):
     weight_law: Literal["exponential", "half_normal", "log_normal", "gamma"] = "exponential"
     law_shape: float = Field(1.0, ge=0.01, le=100)
     law_match: Literal["mean", "second_moment"] = "mean"
-    topography: float | None = Field(None, ge=0.1, le=100)
     relay: Relay = 0.0
     weight_scale: float = Field(1.0, gt=0)
     gain_scale: float = Field(1.0, gt=0)
@@ -97,15 +80,9 @@ class EIOptions(MethodOptions):
     calibration: Literal["none", "neuron"] = "none"
     calibration_mean: float | None = None
     calibration_deviation: float | None = Field(None, gt=0)
-    mean_mode_ee: Share = 1.0
-    mean_mode_ie: Share = 1.0
-    mean_mode_ei: Share = 1.0
     blanket: Share = 0.0
     unit_rows: bool = False
     plasticity: Share = 0.0
-    synaptic_scaling: bool = False
-    homeostasis: float = Field(0.0, ge=0)
-    """Rate at which a neuron's bias follows its firing rate."""
 
     @model_validator(mode="after")
     def _every_option_acts(self) -> Self:
@@ -121,7 +98,6 @@ class EIOptions(MethodOptions):
             linear or not self.subtractive,
             "linear cells (dale: true, inhibitory_cell: rectifier) or subtractive: false",
         )
-        balanced = (False, "a blanket below 1")
         calibrates = (self.calibration == "neuron", "calibration: neuron")
         acts = {
             "stabilization": divides,
@@ -140,8 +116,6 @@ class EIOptions(MethodOptions):
             "silent_layer": (self.init_statistics == "data", "init_statistics: data"),
             "calibration_mean": calibrates,
             "calibration_deviation": calibrates,
-            "synaptic_scaling": (self.dale, "dale: true"),
-            "mean_mode_ee": (self.blanket < 1, "a blanket below 1"),
             **dict.fromkeys(("blanket", "unit_rows", "plasticity"), nets),
             **({"plasticity": (False, "divisive: false")} if self.divisive else {}),
             "law_shape": (
@@ -149,13 +123,11 @@ class EIOptions(MethodOptions):
                 "weight_law: gamma or log_normal",
             ),
             "law_match": (
-                self.weight_law != "exponential" or self.topography is not None,
-                "topography or another weight_law than exponential",
+                self.weight_law != "exponential",
+                "another weight_law than exponential",
             ),
-            **dict.fromkeys(("weight_law", "calibration", "topography", "relay"), draws),
+            **dict.fromkeys(("weight_law", "calibration", "relay"), draws),
             **dict.fromkeys(("ei_ratio", "kappa", "inhibitory_cell", "lateral_init"), inhibits),
-            **dict.fromkeys(("mean_mode_ie", "mean_mode_ei"), inhibits),
-            **({} if self.divisive or self.blanket < 1 else {"mean_mode_ie": balanced}),
         }
         for name in self.changed():
             active, needed = acts.get(name, (True, ""))
@@ -198,15 +170,6 @@ class EI(Method):
         from eibench.nn import EILinear
 
         return EILinear(features, classes, readout=True, **self._layer_options())
-
-    def neuron(self, channels: int) -> nn.Module:
-        from eibench.nn import HomeostaticLIF
-
-        options = self.options
-        if options.homeostasis == 0:
-            return super().neuron(channels)
-        target = options.init_rate if options.init_statistics == "fixed" else None
-        return HomeostaticLIF(channels, options.homeostasis, target, **self.lif)
 
     def _layer_options(self) -> dict[str, Any]:
         """Return the arguments of every E-I layer; each part takes the options of its names."""

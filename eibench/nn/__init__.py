@@ -22,7 +22,7 @@ from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.explicit import explicit_inhibition
 from eibench.nn.model import before_first_use, first_input, initialize, project_
-from eibench.nn.neurons import LIF, MPBNLIF, HomeostaticLIF, KWinners
+from eibench.nn.neurons import LIF, MPBNLIF, KWinners
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
 from eibench.nn.pool import AvgPool2d
 from eibench.nn.sequence_norms import BNTT2d, TAB2d, TEBatchNorm2d
@@ -48,7 +48,6 @@ __all__ = [
     "EILayer",
     "EILinear",
     "GroupNorm2d",
-    "HomeostaticLIF",
     "InitializationError",
     "KWinners",
     "NotInitializedError",

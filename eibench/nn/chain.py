@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from eibench.nn.autograd import tracing
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.neurons import LIF, HomeostaticLIF
+from eibench.nn.neurons import LIF
 from eibench.nn.time import apply_part, copy_step, is_hooked, repeat_step
-
-NEURONS = (LIF, HomeostaticLIF)
 
 
 class Chain(nn.Sequential):
@@ -32,7 +30,7 @@ class Chain(nn.Sequential):
             if parts and isinstance(x, Tensor) and _may_fuse(part, parts[0], x):
                 x, times = part.fire(repeat_step(x, times) if times else x, parts.popleft()), 0
             else:
-                reads = type(part) in NEURONS and not is_hooked(part)
+                reads = type(part) is LIF and not is_hooked(part)
                 x, times = apply_part(part, x, times, reads)
         return copy_step(x, times) if times else x
 

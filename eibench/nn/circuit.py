@@ -114,10 +114,6 @@ class EIInit:
     law_match: str = "mean"
     """Moment shared with the exponential law of mean lambda: the `mean` lambda or the
     `second_moment` 2 lambda^2."""
-    topography: float | None = None
-    """Deviation in pixels of a Gaussian over a kernel's positions that W_EE and W_IE are multiplied
-    by, their mean or second moment (`law_match`) kept: near connections are strong. None: as drawn,
-    the same law everywhere."""
     relay: float = 0.0
     """Strength of one synapse of each excitatory neuron, from the input channel of its own number
     (modulo their number) at the kernel's middle: the deviation that it gives to the current, in
@@ -148,8 +144,7 @@ class EIInit:
         one_of("calibration", self.calibration, CALIBRATIONS)
         if not 0 < self.init_rate < 1:
             raise ValueError(f"init_rate must lie between 0 and 1, not {self.init_rate}")
-        positive = ("law_shape", "weight_scale", "gain_scale", "topography")
-        for name in (*positive, "calibration_deviation"):
+        for name in ("law_shape", "weight_scale", "gain_scale", "calibration_deviation"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
@@ -167,19 +162,12 @@ class EIInit:
 
 @dataclass(frozen=True)
 class Balance:
-    """The rules that keep an E-I layer balanced while it learns; the paper has none.
+    """Inhibition that keeps an E-I layer balanced while it learns; the paper has none.
 
     Raises:
         ValueError: a value is out of its range.
     """
 
-    mean_mode_ee: float = 1.0
-    """Factor on the common mode of W_EE's gradient, its mean over each neuron's inputs; 0 removes
-    it, values below 1 give it a step size of its own. See `functional.scale_mean`."""
-    mean_mode_ie: float = 1.0
-    """The same for W_IE."""
-    mean_mode_ei: float = 1.0
-    """The same for W_EI, whose rows are over the inhibitory cells."""
     blanket: float = 0.0
     """Strength beta of the blanket inhibition: the share of each net row's mean that it takes away;
     1 balances every neuron exactly. See `functional.balanced_rows`. The net synapse must exist, so
@@ -191,12 +179,9 @@ class Balance:
     """Rate at which inhibition learns to cancel a neuron's mean current: the layer keeps a running
     mean m of its input channels' activity, of this weight for each training step, and each neuron
     gets the tonic current -g_E N'' m. Without division, and not in a readout, which has no b_E."""
-    synaptic_scaling: bool = False
-    """After each step and Dale's law, rows of the three are rescaled to their sums at
-    initialisation. Idle without Dale's law: a sum of signed weights says nothing of their size."""
 
     def __post_init__(self) -> None:
-        for name in ("mean_mode_ee", "mean_mode_ie", "mean_mode_ei", "blanket", "plasticity"):
+        for name in ("blanket", "plasticity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
 

@@ -61,11 +61,6 @@ def draw_synapses(
         weight.copy_(F.draw_weights_(_like(weight, generator), *law, mean, generator))
     gain = F.divisive_gain(stats, fan_in) * init.gain_scale
     moments = F.law_moments(*law, mean)
-    if init.topography is not None:
-        profile = F.topographic(tuple(weights[0].shape[2:]), init.topography, init.law_match)
-        for weight in weights:
-            weight.mul_(profile.to(weight))
-        moments = F.profiled(moments, profile)
     relay = init.relay * math.sqrt(fan_in * moments[1])
     if relay > 0:
         F.add_identity_weight_(weights[0], relay)

@@ -53,9 +53,6 @@ class EIParameters(DrawnFromData):
             self.bias = nn.Parameter(torch.zeros(excitatory))
         if self.plastic:
             self.register_buffer("mean_input", torch.zeros(receptive_field[0]))
-        if balance.synaptic_scaling and circuit.dale:
-            for name, weight in self._matrices().items():
-                self.register_buffer(f"sum_{name}", torch.zeros(len(weight)))
         self._drawn = tuple(self._parameters)
 
     def rearrange(self, circuit: Circuit, init: EIInit, balance: Balance) -> None:
@@ -127,29 +124,14 @@ class EIParameters(DrawnFromData):
 
         None where a parametrization or pruning stands between.
         """
-        raised = self.balance.blanket == 1
-        return [w for name, w in self._matrices().items() if raised and name == "ee"]
-
-    def row_sums(self) -> list[tuple[Tensor, Tensor]]:
-        """Return W_EE, W_IE, W_EI with the row sums [n] that synaptic scaling holds them to.
-
-        Empty without synaptic scaling.
-        """
-        sums = dict(self.named_buffers(recurse=False))
-        matrices = self._matrices().items()
-        return [(weight, sums[f"sum_{n}"]) for n, weight in matrices if f"sum_{n}" in sums]
-
-    def _matrices(self) -> dict[str, nn.Parameter]:
-        """Return W_EE, W_IE and W_EI as far as they exist, by `ee`, `ie`, `ei`."""
         own = dict(self.named_parameters(recurse=False))
-        names = ("ee", "ie", "ei")
-        return {name: own[f"weight_{name}"] for name in names if f"weight_{name}" in own}
+        raised = self.balance.blanket == 1 and "weight_ee" in own
+        return [own["weight_ee"]] if raised else []
 
     def _weight(self, name: str) -> Tensor:
-        """Return the weight `ee`, `ie` or `ei` with its gradient as `balance` has it."""
+        """Return the weight `ee`, `ie` or `ei`."""
         weight: Tensor = getattr(self, f"weight_{name}")
-        factor: float = getattr(self.balance, f"mean_mode_{name}")
-        return weight if factor == 1 else F.scale_mean(weight, factor)
+        return weight
 
     def _lateral(self) -> Tensor:
         """Return W_EI with its gradient scaled by d^-kappa (1/d in the paper)."""
@@ -187,12 +169,10 @@ class EIParameters(DrawnFromData):
             self.gain_i.fill_(drawn.gain).div_(stretch)
         if not self.readout:
             stats = drawn.statistics
-            unscaled = stats is None or self.divides or not self.balance.unit_rows
-            self.gain_e.fill_(1.0 if unscaled else stats.variance**-0.5)
+            scaled = self.balance.unit_rows and not self.divides
+            self.gain_e.fill_(stats.variance**-0.5 if scaled and stats is not None else 1.0)
             self.bias.zero_()
         self._mark(True)
-        for weight, total in self.row_sums():
-            total.copy_(F.row_sums(weight))
         if self.plastic:
             self._follow(merge_time(x), 1.0)
         if self.init.calibration == "neuron" and not self.readout:
@@ -205,8 +185,9 @@ class EIParameters(DrawnFromData):
         Where rows are scaled in use their own norm sets the size of steps alone.
         """
         factor = (2 * len(self.weight_ee) / self._rows(unit=False).square().sum()).sqrt()
-        for weight in (self.weight_ee, *([self.weight_ie] if "ie" in self._matrices() else [])):
-            weight.mul_(factor)
+        self.weight_ee.mul_(factor)
+        if self.subtracts or self.divides:
+            self.weight_ie.mul_(factor)
         return factor
 
     def _balance_spikes(self, x: Tensor) -> None:

@@ -1,7 +1,4 @@
-"""Operations on whole models: E-I Init in forward order, constraints after a step, first input.
-
-The constraints are Dale's law and, where asked for, synaptic scaling and homeostasis.
-"""
+"""Operations on whole models: E-I Init in forward order, Dale's law after a step, first input."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 from eibench.nn import functional as F
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer
-from eibench.nn.neurons import HomeostaticLIF
 
 M = TypeVar("M", bound=nn.Module)
 K = TypeVar("K", bound=nn.Module)
@@ -26,11 +22,10 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
     """Run E-I Init through `model`, layer by layer in forward order, on one `batch`.
 
     A single forward pass, in which each E-I layer is initialised from the activity that arrives
-    just before it is used, and each `HomeostaticLIF` aims at the rate that follows; normalising
-    layers elsewhere in the model are left in their mode but their running statistics see the batch.
-    A layer that is used more than once is initialised at its first use. One that the batch does not
-    reach stays as it was. Of a model in `DistributedDataParallel` every process ends with the
-    weights of the first.
+    just before it is used; normalising layers elsewhere in the model are left in their mode but
+    their running statistics see the batch. A layer that is used more than once is initialised at
+    its first use. One that the batch does not reach stays as it was. Of a model in
+    `DistributedDataParallel` every process ends with the weights of the first.
 
     Args:
         model: any module with E-I layers.
@@ -51,15 +46,7 @@ def initialize(model: M, batch: Tensor, generator: Generator | None = None) -> M
         except InitializationError as error:
             raise InitializationError(f"layer {names[layer]!r}: {error}") from None
 
-    def aim(neuron: HomeostaticLIF, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
-        neuron.aim(spikes)
-
-    hooks = [neuron.register_forward_hook(aim) for neuron in _homeostatic(model)]
-    try:
-        before_first_use(model, batch, EILayer, draw)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    before_first_use(model, batch, EILayer, draw)
     _broadcast_weights(model)
     return model
 
@@ -80,10 +67,9 @@ def project_(model: nn.Module) -> None:
 
     Dale's law: every sign-constrained parameter of `model` is clamped at zero from below, in one
     fused call; layers whose circuit is made without it are left alone. Rows of W_EE that blanket
-    inhibition balances are raised instead, which changes nothing but that inhibition. Then synaptic
-    scaling, of layers that have it, and homeostasis, of neurons that have it. A tensor that is
-    parametrized (`torch.nn.utils.parametrize`) keeps its originals where the result is >= 0; else
-    they are clamped too. Synaptic scaling leaves it alone.
+    inhibition balances are raised instead, which changes nothing but that inhibition. A tensor that
+    is parametrized (`torch.nn.utils.parametrize`) keeps its originals where the result is >= 0;
+    else they are clamped too.
 
     Raises:
         ValueError: a parametrization gives negative values of originals that are not.
@@ -98,10 +84,6 @@ def project_(model: nn.Module) -> None:
     for layer in layers:
         for name in layer.parametrized():
             _project_parametrized_(layer, name)
-        for weight, total in layer.row_sums():
-            F.rescale_rows_(weight, total)
-    for neuron in _homeostatic(model):
-        neuron.adapt_()
 
 
 def _project_parametrized_(layer: EILayer, name: str) -> None:
@@ -115,10 +97,6 @@ def _project_parametrized_(layer: EILayer, name: str) -> None:
             f"{name} breaks Dale's law: its parametrization gives negative values; use one that "
             "does not, or Circuit(dale=False)"
         )
-
-
-def _homeostatic(model: nn.Module) -> list[HomeostaticLIF]:
-    return [m for m in model.modules() if isinstance(m, HomeostaticLIF)]
 
 
 @torch.no_grad()

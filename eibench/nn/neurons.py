@@ -12,7 +12,6 @@ from eibench.nn.checks import one_of, require_channels, require_maps
 from eibench.nn.functional.lif import RESETS
 from eibench.nn.functional.surrogate import DERIVATIVES
 from eibench.nn.kernels.lif import lif
-from eibench.nn.time import is_repeated, repeat_step
 
 
 class LIF(nn.Module):
@@ -60,99 +59,11 @@ class LIF(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         return lif(current, self.constants)
 
-    def driven_by(self, current: Tensor) -> Tensor:
-        """Return the current that the neuron integrates, of one that arrives: the same here."""
-        return current
-
     def extra_repr(self) -> str:
         return (
             f"tau={self.tau}, threshold={self.threshold}, reset={self.reset!r}, "
             f"surrogate={self.surrogate!r}, detach_reset={self.detach_reset}"
         )
-
-
-class HomeostaticLIF(LIF):
-    """LIF that moves its bias until it fires at its target rate.
-
-        I' = I + b                                      b [C], at first 0
-        b <- b + strength (target - mean rate)          after each training step
-
-    The mean is over the batch that the step was made on, over time and positions. b takes no part
-    in gradients. Added to the current of an E-I layer it is that layer's b_E, moved: b_E is a
-    constant in the current, and the optimizer goes on moving its own share of it. It belongs to the
-    neuron because the rate is known there, and the currents of several layers may have been added.
-
-    The target is one for the whole layer: a fixed rate, or the mean rate of the layer's neurons on
-    the first batch, which `eibench.nn.initialize` measures.
-
-    After Desai, Rutherford and Turrigiano, "Plasticity in the intrinsic excitability of cortical
-    pyramidal neurons" (Nature Neuroscience 1999), and Turrigiano and Nelson, "Homeostatic
-    plasticity in the developing nervous system" (Nature Reviews Neuroscience 2004). Not part of the
-    E-I paper.
-
-    Args:
-        channels: C.
-        strength: change of b, in units of current, for each missing spike per step.
-        target: spikes per neuron and time step; None: the first batch's, by `aim`.
-        options: as for `LIF`.
-
-    Raises:
-        ValueError: an argument is out of its range.
-    """
-
-    shift: Tensor
-    target: Tensor
-
-    def __init__(
-        self, channels: int, strength: float, target: float | None = None, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        if not strength >= 0:
-            raise ValueError(f"strength must be at least 0, not {strength}")
-        if target is not None and not 0 <= target <= 1:
-            raise ValueError(f"target must lie between 0 and 1, not {target}")
-        self.strength = strength
-        self.fixed = target is not None
-        self.register_buffer("shift", torch.zeros(channels))
-        self.register_buffer("target", torch.tensor(target or 0.0))
-        self._rates: Tensor | None = None
-
-    def driven_by(self, current: Tensor) -> Tensor:
-        require_channels(self, current, len(self.shift))
-        return current + self.shift.view(-1, *[1] * (current.dim() - 3))
-
-    def forward(self, current: Tensor) -> Tensor:
-        if is_repeated(current):  # only read, so that equal steps may stay one
-            driving = repeat_step(self.driven_by(current[:1]), len(current))
-        else:
-            driving = self.driven_by(current)
-        spikes = super().forward(driving)
-        if self.training and torch.is_grad_enabled():
-            self._rates = _channel_rates(spikes.detach())
-        return spikes
-
-    @torch.no_grad()
-    def aim(self, spikes: Tensor) -> None:
-        """Take the mean rate of `spikes` [T, B, C, ...] for the target, unless it is fixed."""
-        self.shift.zero_()
-        if not self.fixed:
-            self.target.copy_(_channel_rates(spikes).mean())
-
-    @torch.no_grad()
-    def adapt_(self) -> None:
-        """Move b by the rates of the last training batch, once; nothing without one."""
-        if self._rates is not None:
-            self.shift.add_(self.target - self._rates, alpha=self.strength)
-            self._rates = None
-
-    def extra_repr(self) -> str:
-        return f"{len(self.shift)}, strength={self.strength}, {super().extra_repr()}"
-
-
-def _channel_rates(spikes: Tensor) -> Tensor:
-    """Return spikes per neuron and time step of each channel [C], of spikes [T, B, C, ...]."""
-    others = [dim for dim in range(spikes.dim()) if dim != 2]
-    return spikes.mean(others, dtype=torch.float32)
 
 
 class MPBNLIF(LIF):

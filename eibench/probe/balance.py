@@ -1,21 +1,13 @@
 """Balance and signal of one layer, in numbers that explain why deep E-I networks stop learning.
 
 They are: drift of the balance, share of the current that carries signal, spread of the neurons'
-mean currents, information on classes in the spikes, share of the gradient that only moves means.
-All sums are in float64.
+mean currents, information on classes in the spikes. All sums are in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
-
-from eibench.nn import functional as F
-
-WEIGHTS = ("ee", "ie", "ei")
-"""W_EE, W_IE and W_EI, as they end the names of parameters and numbers."""
+from torch import Tensor
 
 
 def imbalances(i_ee: Tensor, i_sub: Tensor) -> Tensor | None:
@@ -94,24 +86,3 @@ def class_signal(spikes: Tensor, labels: Tensor) -> float | None:
     within = (rates - means[members]).square().sum() / (samples - classes)
     between = (counts * (means - rates.mean(0)).square()).sum() / (classes - 1)
     return None if within == 0 else (between / within).item()
-
-
-def common_modes(synapses: Sequence[nn.Module]) -> dict[str, float | None]:
-    """Return the share of the gradient of W_EE, W_IE and W_EI that is common mode.
-
-    Squared norm of the gradient's mean mode (each row's mean in place of its entries) over that of
-    the gradient, as the optimizer gets it; sums over all `synapses`. None without such weights, or
-    where their gradient is zero.
-    """
-    return {f"common_mode_{name}": _common_mode(synapses, f"weight_{name}") for name in WEIGHTS}
-
-
-def _common_mode(synapses: Sequence[nn.Module], weight: str) -> float | None:
-    own = [dict(synapse.named_parameters()).get(weight) for synapse in synapses]
-    gradients = [p.grad.double() for p in own if p is not None and p.grad is not None]
-    if not gradients:
-        return None
-    total = torch.stack([grad.square().sum() for grad in gradients]).sum()
-    means = [F.row_means(grad).expand_as(grad) for grad in gradients]
-    common = torch.stack([mean.square().sum() for mean in means]).sum()
-    return None if total == 0 else (common / total).item()

@@ -37,7 +37,6 @@ import torch
 from torch import Tensor, nn
 
 from eibench.nn import EILayer, WSConv2d
-from eibench.nn import functional as F
 from eibench.training.build import Experiment
 from eibench.training.fit import train_step
 
@@ -92,10 +91,10 @@ def update_metrics(before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[st
     """Return `update_mean`, `update_scale` and `update_size` of net synapses [n, d]."""
     size = mean = scale = total = 0.0
     for net, later in zip(before, after, strict=True):
-        update, centred = later - net, net - F.row_means(net)
+        update, centred = later - net, net - net.mean(1, keepdim=True)
         size += net.square().sum().item()
         total += update.square().sum().item()
-        mean += F.row_means(update).expand_as(update).square().sum().item()
+        mean += (update.mean(1).square().sum() * update.shape[1]).item()
         along, norm = (update * centred).sum(1), centred.square().sum(1)
         scale += torch.where(norm == 0, 0.0, along.square() / norm).sum().item()
     return {

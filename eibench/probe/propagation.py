@@ -16,12 +16,10 @@ on one batch, with the network in training mode:
                    square over neurons of the difference, signs kept
     gradient       norm of the loss's gradient over norm of the weights, of the synapses' matrices
                    and kernels (biases and gains are left out: biases start at zero)
-    common_mode_ee share of W_EE's gradient that moves all of a neuron's weights together; the same
-                   of W_IE and W_EI
     net_mean, update_mean, update_scale, update_size
                    mean of the net synapse, and the next optimizer step's change of it
 
-The last are defined in `net_synapse`, common modes, signal, spread and drift in `balance`.
+The last are defined in `net_synapse`, signal, spread and drift in `balance`.
 
 A number that does not exist is None (the balance of other synapses); one that is not finite is None
 too, and its name stands in `non_finite`. A gradient of exactly zero is 0.0. Sums are in float64;
@@ -43,7 +41,6 @@ from torch.nn.modules.conv import _ConvNd
 from eibench.nn import LIF, EILayer
 from eibench.probe.balance import (
     class_signal,
-    common_modes,
     drift,
     imbalances,
     mean_spread,
@@ -113,7 +110,6 @@ def _after_backward(
     return {
         "balance_drift": drift(start, layer.imbalances),
         "gradient": _relative_gradient(synapses),
-        **common_modes(synapses),
         **net_synapse_metrics(layer.synapses, stepped),
     }
 
@@ -181,7 +177,7 @@ class _Tracer:
 
     @torch.no_grad()
     def _note_neuron(self, neuron: LIF, inputs: tuple[Tensor, ...], spikes: Tensor) -> None:
-        current = neuron.driven_by(inputs[0])
+        current = inputs[0]
         layer = {
             "name": self.modules[neuron],
             "neurons": spikes[0, 0].numel(),

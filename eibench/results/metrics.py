@@ -76,7 +76,6 @@ _NO_MODE = "no E-I layer, a silent input, or an older record"
 _NO_SPREAD = "samples do not differ, or an older record"
 _NO_ROW = "no row varies, or an older record"
 _NO_UPDATE = "no update, no step left, or an older record"
-_COMMON = "common-mode share of the gradient of"
 _UPDATE = "share of the synaptic update"
 _DRIFT = "drift of the E/I balance since initialisation"
 METRICS = {
@@ -117,9 +116,6 @@ METRICS = {
         _of_layer("balance", "E/I imbalance", "", 3, unmeasured=_NO_CIRCUIT),
         _of_layer("balance_drift", _DRIFT, "deviations of excitation", 3, unmeasured=_NO_MODE),
         _of_layer("gradient", "relative gradient", "", 3, scientific=True),
-        _of_layer("common_mode_ee", f"{_COMMON} W_EE", "", 3, unmeasured=_NO_MODE),
-        _of_layer("common_mode_ie", f"{_COMMON} W_IE", "", 3, unmeasured=_NO_MODE),
-        _of_layer("common_mode_ei", f"{_COMMON} W_EI", "", 3, unmeasured=_NO_MODE),
         _of_layer(
             "net_mean", "row mean of the net synapse", "row deviations", 3, unmeasured=_NO_ROW
         ),

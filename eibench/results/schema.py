@@ -142,9 +142,6 @@ class Layer(Part):
     balance: Size | None = None
     balance_drift: Size | None = None
     gradient: Size | None = None
-    common_mode_ee: Number | None = None
-    common_mode_ie: Number | None = None
-    common_mode_ei: Number | None = None
     net_mean: Size | None = None
     update_mean: Number | None = None
     update_scale: Number | None = None

@@ -61,9 +61,9 @@ def test_json_has_every_number(cli):
 
 
 def test_a_preset(cli):
-    done = cli("profile", *QUICK, "--methods", "ei,ei-balanced", "--json")
+    done = cli("profile", *QUICK, "--methods", "ei,ei-blanket", "--json")
     names = [row["name"] for row in json.loads(done.out)["rows"]]
-    assert names == ["ei", "ei-balanced", "bare convolutions", "bare products of ei"]
+    assert names == ["ei", "ei-blanket", "bare convolutions", "bare products of ei"]
     done = cli("profile", *QUICK, "--methods", "ei-")
     assert done.code == 2
     assert "ei" in done.err
@@ -210,10 +210,10 @@ def test_own_products_have_the_inhibitory_cells(monkeypatch):
 
 def test_own_products_of_one_synapse(monkeypatch):
     """The network's, and W_EI W_IE of each layer but the readout."""
-    subtractive = spec(method={"name": "ei", "preset": "subtractive"})
+    subtractive = spec(method={"name": "ei", "divisive": False, "silent_layer": "fixed"})
     experiment = make_experiment(subtractive, DataShape((1, 8, 8), 10), torch.device("cpu"))
     made = products(monkeypatch)
-    own_subject("ei-subtractive", experiment).step()
+    own_subject("ei-no_divisive", experiment).step()
     assert made == [
         ((4, 1, 8, 8), (4, 1, 3, 3), True),
         ((9, 1), (4, 1), False),

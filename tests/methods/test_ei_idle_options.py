@@ -34,19 +34,13 @@ CHANGES = {
     "weight_scale": 2.0,
     "gain_scale": 2.0,
     "lateral_init": "sparse",
-    "topography": 0.5,
     "relay": 2.0,
     "calibration": "neuron",
     "calibration_mean": 0.25,
     "calibration_deviation": 0.75,
-    "mean_mode_ee": 0.5,
-    "mean_mode_ie": 0.5,
-    "mean_mode_ei": 0.5,
     "blanket": 0.5,
     "unit_rows": True,
     "plasticity": 0.5,
-    "synaptic_scaling": True,
-    "homeostasis": 0.5,
 }
 BASES = [
     {},
@@ -56,7 +50,7 @@ BASES = [
     {"subtractive": False, "divisive": False, "init_statistics": "kaiming"},
     {"stabilization": "epsilon"},
     {"stabilization": "none"},
-    {"stabilization": "leak", "topography": 0.4},
+    {"stabilization": "leak"},
     {"relay": 3.0, "init_statistics": "fixed"},
     {"stabilization": "leak", "leak": 0.1, "inhibitory_cell": "lif"},
     {"stabilization": "none", "dale": False, "inhibitory_cell": "lif"},
@@ -70,10 +64,8 @@ BASES = [
     {"weight_law": "half_normal"},
     {"weight_law": "log_normal", "law_match": "second_moment"},
     {"weight_law": "gamma", "law_shape": 3.0, "lateral_init": "random"},
-    {"synaptic_scaling": True},
-    {"calibration": "neuron", "mean_mode_ie": 0.0, "mean_mode_ei": 0.0},
+    {"calibration": "neuron"},
     {"calibration": "neuron", "calibration_mean": 0.3, "weight_law": "gamma", "law_shape": 2.5},
-    {"homeostasis": 0.1, "init_statistics": "fixed"},
     {"blanket": 1.0, "unit_rows": True, "subtractive": False, "divisive": False},
     {"blanket": 1.0, "unit_rows": True, "divisive": False, "calibration": "neuron"},
     {"blanket": 1.0, "stabilization": "leak", "leak": 0.1, "calibration": "neuron"},
@@ -119,7 +111,6 @@ def trace(model: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:
     current = layer(x)
     (current * torch.rand(current.shape, dtype=x.dtype, generator=seeded(4))).sum().backward()
     out += [current.detach(), x.grad, *(v.grad.clone() for v in layer.parameters())]
-    model(x)  # a batch whose rates homeostasis may follow
     with torch.no_grad():
         for v in layer.parameters():
             v.sub_(0.02)
@@ -165,19 +156,15 @@ def _breaks(base: dict, name: str) -> bool:
     needed = {
         "divisive": {"stabilization", "straight_through", "gain_scale", "plasticity"},
         "init_statistics": {
-            *("silent_layer", "weight_law", "init_rate", "calibration", "topography"),
-            "relay",
+            *("silent_layer", "weight_law", "init_rate", "calibration", "relay"),
         },
         "calibration": {"calibration_mean", "calibration_deviation"},
-        "topography": {"law_match"},
-        "dale": {"synaptic_scaling"},
         "stabilization": {"epsilon", "leak"},
         "weight_law": {"law_shape"},
     }
     if base.get("subtractive", True):  # the net synapse of cells that are linear
         nets = {"blanket", "unit_rows", "plasticity"}
-        needed["dale"] = needed["dale"] | nets
-        needed["inhibitory_cell"] = nets
+        needed["dale"] = needed["inhibitory_cell"] = nets
         if base.get("dale") is False or "inhibitory_cell" in base:
             needed |= {key: {"dale", "inhibitory_cell"} for key in nets}
     uninhibited = "subtractive" in base or "divisive" in base

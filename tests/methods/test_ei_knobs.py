@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from eibench.methods import ei
 from eibench.methods.ei import EIOptions
 from eibench.models.chain import PlainOptions, plain
-from eibench.nn import Balance, Circuit, EIInit, HomeostaticLIF, initialize, project_
+from eibench.nn import Balance, Circuit, EIInit, initialize, project_
 from eibench.plan.options import NeuronOptions
 
 EE, IE, EI = "weight_ee", "weight_ie", "weight_ei"
 G_I, G_E, B_E, THETA = "gain_i", "gain_e", "bias", "inhibitory_threshold"
 DRAWN = {EE, IE}
 ALL = {"x", EE, IE, EI, G_I, G_E}
-SUMS = {"sum_ee", "sum_ie", "sum_ei"}
 
 
 class Row(NamedTuple):
@@ -79,14 +78,10 @@ TABLE = [
     Row({"gain_scale": 1.5}, ({G_I}, set()), base={"init_statistics": "kaiming"}),
     Row({"lateral_init": "random"}, ({EI}, {EI})),
     Row({"lateral_init": "sparse"}, ({EI}, {EI})),
-    Row({"topography": 0.5}, (DRAWN, set())),
     Row({"relay": 2.0}, ({EE}, set())),
     Row({"calibration": "neuron"}, ({G_E, B_E}, set())),
     Row({"calibration_mean": 0.3}, ({B_E}, set()), base=CALIBRATED),
     Row({"calibration_deviation": 0.6}, ({G_E, B_E}, set()), base=CALIBRATED),
-    Row({"mean_mode_ee": 0.0}, gradients=({EE}, {EE})),
-    Row({"mean_mode_ie": 0.5}, gradients=({IE}, {IE})),
-    Row({"mean_mode_ei": 0.0}, gradients=({EI}, {EI})),
     Row({"blanket": 1.0}, current=(True, True), gradients=(ALL - {"b"}, {"x", EE, IE, EI})),
     Row({"unit_rows": True}, ({EE, IE, G_I}, set()), (True, False), (ALL - {"b"}, set())),
     Row(
@@ -96,8 +91,6 @@ TABLE = [
         ({EE, IE, EI, G_E}, set()),
         {"divisive": False},
     ),
-    Row({"synaptic_scaling": True}, (SUMS, SUMS)),
-    Row({"homeostasis": 0.1}),
 ]
 by_row = pytest.mark.parametrize("row", TABLE, ids=lambda r: EIOptions(**r.base, **r.change).label)
 DIMS = (5, 12)
@@ -205,9 +198,9 @@ def test_every_option_has_a_row() -> None:
 
 
 def test_each_option_is_one_parts() -> None:
-    """Every option but two is a field of one of the three, and of no other."""
+    """Every option but one is a field of one of the three, and of no other."""
     fields = [name for part in (Circuit(), EIInit(), Balance()) for name in vars(part)]
-    assert sorted([*fields, "ei_ratio", "homeostasis"]) == sorted(EIOptions.model_fields)
+    assert sorted([*fields, "ei_ratio"]) == sorted(EIOptions.model_fields)
 
 
 @by_row
@@ -215,25 +208,9 @@ def test_an_option_reaches_every_layer(row: Row) -> None:
     options = EIOptions(**row.base, **row.change)
     for layer in layers({**row.base, **row.change}):
         fields = {**vars(layer.circuit), **vars(layer.init), **vars(layer.balance)}
-        others = {"ei_ratio": options.ei_ratio, "homeostasis": options.homeostasis}
-        assert {**fields, **others} == options.model_dump()
+        assert {**fields, "ei_ratio": options.ei_ratio} == options.model_dump()
         if EI in layer.state_dict():
             assert tuple(layer.weight_ei.shape) == (8, 8 // options.ei_ratio)
-
-
-@by_row
-def test_homeostasis_is_the_neurons(row: Row) -> None:
-    options = EIOptions(**row.base, **row.change)
-    neuron = method({**row.base, **row.change}).neuron(8)
-    assert isinstance(neuron, HomeostaticLIF) == (options.homeostasis > 0)
-    if options.homeostasis:
-        assert (neuron.strength, len(neuron.shift)) == (options.homeostasis, 8)
-        assert not neuron.fixed
-
-
-def test_under_fixed_statistics_homeostasis_aims_at_their_rate() -> None:
-    neuron = method({"homeostasis": 0.1, **FIXED, "init_rate": 0.25}).neuron(8)
-    assert (neuron.fixed, neuron.target.item()) == (True, 0.25)
 
 
 # --- Dale's law ------------------------------------------------------------------------------
@@ -251,11 +228,9 @@ def test_projection(row: Row) -> None:
             v.copy_(torch.randn(v.shape, generator=torch.Generator().manual_seed(4)))
     before = {name: v.clone() for name, v in model.named_parameters()}
     project_(model)
-    scaled = EIOptions(**options).synaptic_scaling  # of layers that were never initialised: to 0
     for name, v in model.named_parameters():
         kept = name.endswith("bias") or (free and name[0] in "01")
-        silenced = scaled and name[0] in "01" and "weight" in name
-        expected = before[name] if kept else before[name].clamp(min=0) * (not silenced)
+        expected = before[name] if kept else before[name].clamp(min=0)
         if EIOptions(**options).blanket == 1 and name[0] in "01" and name.endswith(EE):
             expected = before[name] - before[name].flatten(1).amin(1).view(-1, *[1] * (v.dim() - 1))
         assert torch.equal(v, expected), name

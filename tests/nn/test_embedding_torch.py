@@ -28,7 +28,6 @@ from eibench.nn import (
     EIConv2d,
     EILinear,
     GroupNorm2d,
-    HomeostaticLIF,
     InitializationError,
     KWinners,
     NotInitializedError,
@@ -347,7 +346,6 @@ def test_activity_that_cannot_initialise() -> None:
         lambda: GroupNorm2d(6, 2),
         lambda: MPBNLIF(6),
         lambda: ASLIF(6, 1.0, 1.0),
-        lambda: HomeostaticLIF(2, 0.1),
         lambda: KWinners(2, 0.5),
     ],
 )

@@ -31,7 +31,6 @@ from eibench.nn import (
     EIConv2d,
     EILinear,
     GroupNorm2d,
-    HomeostaticLIF,
     KWinners,
     NotInitializedError,
     TAB2d,
@@ -65,13 +64,12 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "mpbn": lambda: MPBNLIF(2, threshold=0.3),
     "aslif": lambda: ASLIF(2, 1.2, 0.9, threshold=0.3),
     "dann": lambda: DANNConv2d(2, 4, 3, epsilon=0.1),
-    "homeostatic": lambda: HomeostaticLIF(2, 0.1, threshold=0.3),
     "winners": lambda: KWinners(2, 0.5),
     "pool": lambda: TimeDistributed(AvgPool2d(2)),
     "weight_standardization": lambda: TimeDistributed(WSConv2d(2, 4, 3)),
     "current": lambda: Current(TimeDistributed(nn.Conv2d(2, 4, 3)), BatchNorm2d(4)),
     "atan": lambda: LIF(threshold=0.3, reset="hard", surrogate="atan", detach_reset=False),
-    "balance": lambda: EIConv2d(2, 4, 3, balance=Balance(0.5, 0.5, 0.5)),
+    "blanket": lambda: EIConv2d(2, 4, 3, balance=Balance(1.0, True)),
     **{f"ei_{k}": lambda c=c: EIConv2d(2, 4, 3, circuit=c) for k, c in CIRCUITS.items()},
 }
 

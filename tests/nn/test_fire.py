@@ -14,7 +14,7 @@ from shapes import Shape, draw_parameters
 from test_fused import assert_float32, error, float32, layer_like, shapes, spiking, spiking_layers
 from torch import Tensor, nn
 
-from eibench.nn import LIF, Chain, Circuit, EIConv2d, EILinear, HomeostaticLIF, initialize
+from eibench.nn import LIF, Chain, Circuit, EIConv2d, EILinear, initialize
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 
 TOO_NEAR = 1e-6
@@ -146,11 +146,15 @@ def test_as_one_and_apart(name, static, piece, fires, monkeypatch):
     torch.testing.assert_close(one, apart, rtol=1e-9, atol=1e-10)
 
 
+class Watched(LIF):
+    """A neuron of its own class, whose `forward` might differ."""
+
+
 def test_who_fires_with_the_layer(fires):
     """A plain LIF neuron right behind a layer that divides, and nobody watching."""
     x = torch.rand(3, 16, 24)
     readout = EILinear(32, 2, readout=True)
-    own = HomeostaticLIF(32, 0.1)
+    own = Watched()
     parts = [EILinear(24, 32), LIF(), EILinear(32, 32), own, EILinear(32, 32), LIF()]
     model = Chain(*parts, nn.Identity(), readout, nn.Identity())
     initialize(model, x, torch.Generator().manual_seed(0))

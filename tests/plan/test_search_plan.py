@@ -125,14 +125,14 @@ def test_null_takes_a_key_out_for_one_variant(plan):
     kappa, relay = {"choices": [0, 1]}, {"low": 1, "high": 6, "log": True}
     tune = {
         "ei": {"method.kappa": kappa},
-        "ei-balanced": {"method.kappa": None, "method.relay": relay},
+        "ei-blanket": {"method.kappa": None, "method.relay": relay},
         "batchnorm": {"train.lr": None, "train.momentum": {"choices": [0, 0.9]}},
     }
-    methods = ["ei", {"name": "ei", "preset": "balanced"}, "batchnorm"]
+    methods = ["ei", {"name": "ei", "preset": "blanket"}, "batchnorm"]
     made = plan(grid={"method": methods}, search={"tune": tune})
     assert spaces(made) == {
         "ei": ["train.lr", "method.kappa"],
-        "ei-balanced": ["train.lr", "method.relay"],
+        "ei-blanket": ["train.lr", "method.relay"],
         "batchnorm": ["train.momentum"],
     }
 

@@ -25,7 +25,7 @@ from eibench.training.build import build, prepare
 from eibench.training.fit import train_epoch
 
 UPDATES = ("update_mean", "update_scale", "update_size")
-SUBTRACTIVE = {"name": "ei", "preset": "subtractive"}
+SUBTRACTIVE = {"name": "ei", "divisive": False, "calibration": "neuron", "calibration_mean": 0.3}
 BLANKET = {"name": "ei", "preset": "blanket"}
 
 
@@ -213,7 +213,7 @@ def synapses_of(experiment):
     [
         ("ei", {}),
         (SUBTRACTIVE, {"optimizer": "adamw", "lr": 0.01}),
-        ({**SUBTRACTIVE, "synaptic_scaling": True}, {}),
+        ({**SUBTRACTIVE, "relay": 3.0}, {}),
         (BLANKET, {}),
         ("batchnorm", {"clip_norm": 0.1}),
         ("weight_standardization", {"warmup_epochs": 1}),

@@ -86,13 +86,13 @@ def test_variants_of_one_method(exported):
 
 def test_a_preset_beside_its_method(exported):
     """Also where what won is an option of the preset: the arm keeps its name."""
-    methods = ["ei", {"name": "ei", "preset": "balanced"}]
-    won = {"ei": {"train.lr": 0.1}, "ei-balanced": {"train.lr": 0.2, "method.relay": 2.0}}
+    methods = ["ei", {"name": "ei", "preset": "blanket"}]
+    won = {"ei": {"train.lr": 0.1}, "ei-blanket": {"train.lr": 0.2, "method.relay": 2.0}}
     confirmed, written, values = exported(grid={"method": methods}, winners=won, seeds=[0])
     assert same(confirmed, written) == 2
-    assert [run.method for run in written.runs] == ["ei", "ei-balanced"]
+    assert [run.method for run in written.runs] == ["ei", "ei-blanket"]
     assert [run.spec.method.relay for run in written.runs] == [0.0, 2.0]
-    assert values["tuned"][1]["where"] == {"method": "ei-balanced"}
+    assert values["tuned"][1]["where"] == {"method": "ei-blanket"}
 
 
 def test_arms_without_a_winner_are_left_out(exported):

@@ -149,8 +149,8 @@ def test_preparation_sees_the_first_training_images(monkeypatch, asked, size):
         ("batchnorm", "sgd", 0.05),
         ("ei", "adamw", 0.01),
         ("batchnorm", "muon", 0.03),
-        ({"name": "ei", "preset": "subtractive"}, "muon", 0.02),
-        ({"name": "ei", "preset": "subtractive"}, "eg", 0.3),
+        ({"name": "ei", "preset": "blanket"}, "muon", 0.02),
+        ({"name": "ei", "preset": "blanket"}, "eg", 0.3),
     ],
 )
 def test_learning_happens(method, optimizer, lr):

@@ -3,7 +3,7 @@
     surrogate, lif   section 1: the excitatory neuron
     ei               sections 2 and 4: the circuit, and what its backward pass does differently
     ei_init          section 3: initialization from data
-    balance          beyond the paper: balance while learning
+    balance          beyond the paper: blanket inhibition
 
 `eibench.nn.kernels` computes the same faster.
 """
@@ -11,10 +11,6 @@
 from eibench.nn.functional.balance import (
     balanced_rows,
     raise_rows_,
-    rescale_rows_,
-    row_means,
-    row_sums,
-    scale_mean,
 )
 from eibench.nn.functional.ei import (
     Stabilization,
@@ -36,8 +32,6 @@ from eibench.nn.functional.ei_init import (
     input_statistics,
     intended_current,
     law_moments,
-    profiled,
-    topographic,
     weight_scale,
 )
 from eibench.nn.functional.lif import LIFParameters, fire, fire_exponential, lif
@@ -62,15 +56,9 @@ __all__ = [
     "law_moments",
     "lif",
     "mix_channels",
-    "profiled",
     "raise_rows_",
-    "rescale_rows_",
-    "row_means",
-    "row_sums",
     "scale_gradient",
-    "scale_mean",
     "scale_shift",
     "stabilize",
-    "topographic",
     "weight_scale",
 ]

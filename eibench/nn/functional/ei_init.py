@@ -178,28 +178,6 @@ def draw_weights_(
     return LAWS[law].draw_(out, _scale_of(law, shape, match, mean), shape, generator)
 
 
-def topographic(kernel: tuple[int, ...], deviation: float, match: str) -> Tensor:
-    """Return factors on the weights of a `kernel` (its spatial sizes), strong in the middle.
-
-    exp(-r^2 / (2 deviation^2)) at distance r from the middle, in pixels, over their mean or, where
-    second moments are matched, over the root of their mean square. A kernel without extent has the
-    factor 1.
-    """
-    profile = torch.ones((), dtype=torch.float64)
-    for size in kernel:
-        offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        profile = profile.unsqueeze(-1) * torch.exp(-offset.square() / (2 * deviation**2))
-    power = 1 if match == "mean" else 2
-    return profile / profile.pow(power).mean().pow(1 / power)
-
-
-def profiled(moments: tuple[float, float], profile: Tensor) -> tuple[float, float]:
-    """Return mean and variance, over a kernel, of weights with these `moments` times `profile`."""
-    first, second = moments[0], moments[1] + moments[0] ** 2
-    mean = first * profile.mean().item()
-    return mean, second * profile.square().mean().item() - mean**2
-
-
 @torch.no_grad()
 def add_identity_weight_(weight: Tensor, strength: float | Tensor) -> None:
     """Add `strength` to one synapse of each row of `weight` [n, C, ...]: a relay.

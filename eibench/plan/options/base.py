@@ -91,7 +91,7 @@ class Choice(Options):
     def label(self) -> str:
         """The name and the options that differ from the defaults: `batchnorm-per_step`.
 
-        From a preset, where that is shorter: `ei-balanced`, `ei-balanced-kappa0.5`.
+        From a preset, where that is shorter: `ei-blanket`, `ei-blanket-kappa0.5`.
         """
         starts = [[], *([preset] for preset in self.presets)]
         labels = [[*start, *self._words(*start)] for start in starts]
