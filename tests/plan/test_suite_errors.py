@@ -100,7 +100,7 @@ BASE: list[tuple[dict[str, Any], str, str]] = [
     (base(method={"name": "ei", "ei_ratio": 0}), "    ei_ratio: 0", "must be at least 1, not 0"),
     (base(method={"name": "ei", "ratio": 4}), "    ratio: 4", "did you mean 'ei_ratio'?"),
     (base(method={"name": "tdbn", "stats": "joint"}), "    stats: joint", "allowed here: name"),
-    (base(method={"name": 1}), "    name: 1", "base.method.name: unknown method 1; allowed: dann, ei"),
+    (base(method={"name": 1}), "    name: 1", "unknown method 1; allowed: dann, ei"),
     (
         base(method={"name": "batchnorm", "stats": "perstep"}),
         "    stats: perstep",
