@@ -69,6 +69,8 @@ class EIParameters(DrawnFromData):
         """True where the circuit is a product with one matrix, g_E (W_EE - W_EI W_IE)."""
         self.plastic = balance.plasticity > 0 and self.one_synapse and not self.readout
         """True where inhibition cancels the mean current."""
+        if balance.blanket == 1 and self.fan_in == 1:
+            raise ValueError("exact balance leaves nothing of a neuron with a single input")
         if self.nets and self.subtracts and not circuit.linear_cells:
             raise ValueError(
                 "blanket and unit_rows act on the net synapse, which exists where inhibitory cells "
@@ -85,9 +87,9 @@ class EIParameters(DrawnFromData):
         return self._rows(unit=self.balance.unit_rows and not self.readout)
 
     def _rows(self, unit: bool) -> Tensor:
-        net = self._weight("ee")
+        net = self.weight_ee
         if self.subtracts:
-            net = net - (self._lateral() @ self._weight("ie").flatten(1)).view_as(net)
+            net = net - (self._lateral() @ self.weight_ie.flatten(1)).view_as(net)
         return F.balanced_rows(net, self.balance.blanket, unit)
 
     def tonic(self, synapse: Tensor) -> Tensor:
@@ -108,7 +110,7 @@ class EIParameters(DrawnFromData):
 
     def _direct(self) -> Tensor:
         """Return the synapse whose product with the activity is I_EE, or the net current."""
-        return self.net_synapse() if self.nets else self._weight("ee")
+        return self.net_synapse() if self.nets else self.weight_ee
 
     def non_negative(self) -> list[nn.Parameter]:
         """Return the parameters that Dale's law keeps at or above zero (where it is in force).
@@ -128,14 +130,9 @@ class EIParameters(DrawnFromData):
         raised = self.balance.blanket == 1 and "weight_ee" in own
         return [own["weight_ee"]] if raised else []
 
-    def _weight(self, name: str) -> Tensor:
-        """Return the weight `ee`, `ie` or `ei`."""
-        weight: Tensor = getattr(self, f"weight_{name}")
-        return weight
-
     def _lateral(self) -> Tensor:
         """Return W_EI with its gradient scaled by d^-kappa (1/d in the paper)."""
-        return F.scale_gradient(self._weight("ei"), self.fan_in**-self.circuit.kappa)
+        return F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
 
     # --- E-I Init --------------------------------------------------------------------------------
 

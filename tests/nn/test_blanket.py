@@ -358,6 +358,12 @@ def test_excitation_and_inhibition_to_look_at() -> None:
     torch.testing.assert_close(i_sub, x.sum(-1, keepdim=True) * rows.mean(1))
 
 
+def test_a_single_input_cannot_be_balanced() -> None:
+    with pytest.raises(ValueError, match="single input"):
+        EIConv2d(1, 4, 1, balance=Balance(blanket=1))
+    EIConv2d(1, 4, 1, balance=Balance(blanket=0.5))
+
+
 @pytest.mark.parametrize("wrong", [{"dale": False}, {"inhibitory_cell": "lif"}])
 def test_cells_that_are_not_linear_have_no_net_synapse(wrong: dict) -> None:
     with pytest.raises(ValueError, match="linear"):
