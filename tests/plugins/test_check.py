@@ -174,7 +174,7 @@ BROKEN_MODELS = {
             "self.neuron = method.neuron(c_out)",
             "self.neuron = method.neuron(c_out)\n        assert 'ei_ratio' not in repr(method)",
         ],
-        "it fails over the method ei: broken.py:26: AssertionError",
+        "it fails over the method dann: broken.py:26: AssertionError",
     ),
 }
 
