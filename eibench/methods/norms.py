@@ -7,7 +7,7 @@ sees the image at every step (direct coding); where its authors do otherwise, it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ class BatchNormOptions(MethodOptions):
     name = "batchnorm"
     stats: Literal["joint", "per_step"] = "joint"
     init: Literal["kaiming", "torch"] = "kaiming"
-    scale: float = Field(1.0, gt=0)
+    scale: Annotated[float, Field(gt=0)] = 1.0
     """The deviation of each neuron's current at the start."""
     shift: float = 0.0
     """Its mean."""

@@ -92,14 +92,14 @@ class EILayer(EIParameters):
     def whole_synapse(self) -> Tensor:
         """Return g_E times the net synapse [n_E, ...], where that is the whole circuit."""
         if not self.nets:
-            weights = self.weight_ee, self.weight_ie, self._lateral(), self.gain_e
+            weights = self._weight("ee"), self._weight("ie"), self._lateral(), self.gain_e
             return fold_weights(*weights, cells=False)
         net = self.net_synapse()
         return net if self.readout else net * self.gain_e.view(-1, *[1] * (net.dim() - 1))
 
     def _drive(self, x: Tensor) -> Drive:
         """Return both synapses' product with `x`, and the rest of the circuit behind it."""
-        weight_ee, weight_ie, weight_ei = self._direct(), self.weight_ie, self._lateral()
+        weight_ee, weight_ie, weight_ei = self._direct(), self._weight("ie"), self._lateral()
         linear, rule = self.circuit.linear_cells, self.circuit.stabilize
         subtracts = self.subtracts and not self.nets
         folded = subtracts and linear and worth_folding(x, self._positions(x), self.fan_in)
@@ -140,7 +140,7 @@ class EILayer(EIParameters):
 
         The net current takes the place of I_EE where the net synapse is computed.
         """
-        drive = self._synapse(x, torch.cat([self._direct(), self.weight_ie]))
+        drive = self._synapse(x, torch.cat([self._direct(), self._weight("ie")]))
         i_ee: Tensor
         i_ee, z_i = drive.split([self.weight_ee.shape[0], self.weight_ie.shape[0]], dim=1)
         if self.circuit.inhibitory_cell == "rectifier":

@@ -87,9 +87,9 @@ class EIParameters(DrawnFromData):
         return self._rows(unit=self.balance.unit_rows and not self.readout)
 
     def _rows(self, unit: bool) -> Tensor:
-        net = self.weight_ee
+        net = self._weight("ee")
         if self.subtracts:
-            net = net - (self._lateral() @ self.weight_ie.flatten(1)).view_as(net)
+            net = net - (self._lateral() @ self._weight("ie").flatten(1)).view_as(net)
         return F.balanced_rows(net, self.balance.blanket, unit)
 
     def tonic(self, synapse: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class EIParameters(DrawnFromData):
 
     def _direct(self) -> Tensor:
         """Return the synapse whose product with the activity is I_EE, or the net current."""
-        return self.net_synapse() if self.nets else self.weight_ee
+        return self.net_synapse() if self.nets else self._weight("ee")
 
     def non_negative(self) -> list[nn.Parameter]:
         """Return the parameters that Dale's law keeps at or above zero (where it is in force).
@@ -130,9 +130,14 @@ class EIParameters(DrawnFromData):
         raised = self.balance.blanket == 1 and "weight_ee" in own
         return [own["weight_ee"]] if raised else []
 
+    def _weight(self, name: str) -> Tensor:
+        """Return the weight `ee`, `ie` or `ei`; subclasses change its gradient."""
+        weight: Tensor = getattr(self, f"weight_{name}")
+        return weight
+
     def _lateral(self) -> Tensor:
         """Return W_EI with its gradient scaled by d^-kappa (1/d in the paper)."""
-        return F.scale_gradient(self.weight_ei, self.fan_in**-self.circuit.kappa)
+        return F.scale_gradient(self._weight("ei"), self.fan_in**-self.circuit.kappa)
 
     # --- E-I Init --------------------------------------------------------------------------------
 
