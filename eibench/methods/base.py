@@ -93,6 +93,20 @@ class Method(ABC):
         return [group for group in groups if group["params"]]
 
 
+class Inhibited(Method):
+    """A method of E-I layers: drawn in forward order on the first batch, kept under Dale's law."""
+
+    def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
+        from eibench.nn import initialize
+
+        initialize(model, batch, generator)
+
+    def project(self, model: nn.Module) -> None:
+        from eibench.nn import project_
+
+        project_(model)
+
+
 def kaiming_conv(c_in: int, c_out: int, kernel: int, *, stride: int, bias: bool) -> nn.Conv2d:
     """Return a size-keeping convolution with Kaiming normal weights (fan-in), zero bias.
 

@@ -18,15 +18,15 @@ Dale's law is restored after every optimizer step, in both by clamping at zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from eibench.methods.base import Method
+from eibench.methods.base import Inhibited
 from eibench.plan.options import METHODS, Count, MethodOptions
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
+    from torch import nn
 
 
 class DANNOptions(MethodOptions):
@@ -44,7 +44,7 @@ class DANNOptions(MethodOptions):
 
 @METHODS.register(DANNOptions)
 @dataclass(frozen=True, kw_only=True)
-class DANN(Method):
+class DANN(Inhibited):
     """DANN layers in place of convolutions and readout."""
 
     options: DANNOptions
@@ -61,22 +61,9 @@ class DANN(Method):
     ) -> nn.Module:
         from eibench.nn import DANNConv2d
 
-        return DANNConv2d(c_in, c_out, kernel, stride, kernel // 2, **self._layer_options())
+        return DANNConv2d(c_in, c_out, kernel, stride, kernel // 2, **self.options.model_dump())
 
     def readout(self, features: int, classes: int) -> nn.Module:
         from eibench.nn import DANNLinear
 
-        return DANNLinear(features, classes, **self._layer_options())
-
-    def _layer_options(self) -> dict[str, Any]:
-        return self.options.model_dump()
-
-    def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
-        from eibench.nn import initialize
-
-        initialize(model, batch, generator)
-
-    def project(self, model: nn.Module) -> None:
-        from eibench.nn import project_
-
-        project_(model)
+        return DANNLinear(features, classes, **self.options.model_dump())

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eibench.methods.base import Method, Relay
+from eibench.methods.base import Inhibited, Relay
 from eibench.plan.options import METHODS, Count, MethodOptions
 from eibench.plan.options.base import Preset
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
+    from torch import nn
 
 LARGEST_DEVIATION = 5.0
 """Largest deviation of the logarithm of a weight."""
@@ -147,7 +147,7 @@ class EIOptions(MethodOptions):
 
 @METHODS.register(EIOptions)
 @dataclass(frozen=True, kw_only=True)
-class EI(Method):
+class EI(Inhibited):
     """E-I layers in place of convolutions and readout."""
 
     options: EIOptions
@@ -181,13 +181,3 @@ class EI(Method):
             for key, part in parts.items()
         }
         return {"ei_ratio": self.options.ei_ratio, **made}
-
-    def prepare(self, model: nn.Module, batch: Tensor, generator: Generator) -> None:
-        from eibench.nn import initialize
-
-        initialize(model, batch, generator)
-
-    def project(self, model: nn.Module) -> None:
-        from eibench.nn import project_
-
-        project_(model)
