@@ -134,7 +134,8 @@ def test_a_circle_is_found_and_floors_are_counted():
     assert structure.without_detours({"a": {"b", "c"}, "b": {"c"}, "c": set()})["a"] == {"b"}
 
 
-REPORT_IMPORTS, REPORT_FLOORS = 100, 6
+REPORT_IMPORTS, REPORT_FLOORS = 120, 6
+"""LaTeX has a module each for widths, tabulars, floats and macros; short notes stand apart."""
 
 
 def test_report_stays_a_house_of_few_floors():

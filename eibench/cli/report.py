@@ -12,6 +12,8 @@ import typer
 from eibench.cli.console import say
 from eibench.cli.console import write as show
 from eibench.cli.options import OutFile, ResultsFolders, chosen_results, field_names
+from eibench.errors import UserError
+from eibench.plan.lengths import points
 
 
 class Format(StrEnum):
@@ -20,8 +22,26 @@ class Format(StrEnum):
     table = "table"
     markdown = "markdown"
     latex = "latex"
+    macros = "macros"
     csv = "csv"
     json = "json"
+
+
+class NotesOption(StrEnum):
+    """Notes below tables."""
+
+    none = "none"
+    short = "short"
+    full = "full"
+
+
+def _width(text: str | None) -> str | None:
+    """Return a length, which LaTeX can read; raise `BadParameter` for another text."""
+    try:
+        points(text or "345pt")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
 
 
 def report(
@@ -64,6 +84,28 @@ def report(
         bool,
         typer.Option("--summary", help="One table: each method against the control, all suites."),
     ] = False,
+    notes: Annotated[
+        NotesOption | None,
+        typer.Option(
+            help="Notes below tables; `short` names no runs, files or commands.",
+            show_default="short in LaTeX, else full",
+        ),
+    ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            callback=_width,
+            help="A line in LaTeX, such as 3.25in: tables are laid out to fit it.",
+            show_default="345pt, article's",
+        ),
+    ] = None,
+    starred: Annotated[
+        bool, typer.Option("--starred", help="LaTeX's table*, across all columns of a page.")
+    ] = False,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="A whole LaTeX document.")
+    ] = False,
     out: OutFile = None,
 ) -> None:
     """Report a metric of each suite: mean, spread and n over seeds, failures, and footnotes.
@@ -76,17 +118,34 @@ def report(
     another shape: their scores in the search beside
     the confirmed ones, budgets, importances, best trials. A folder NAME/search is the search alone,
     and its CSV has a row for each trial.
+
+    LaTeX needs booktabs and prints names for a paper (`labels` in a suite). Without an argument it
+    has the tables that the suites in suites/ ask for in their `report`, if any does. `macros` are
+    single numbers for the text.
     """
-    from eibench.report.make import make_documents, write_text
+    from eibench.report.make import chosen_documents, laid_out, make_documents, write_text
+    from eibench.report.model.document import Page
     from eibench.report.writers import WIDTH, write
     from eibench.report.writers.escape import missing_signs
+    from eibench.results.labels import counted
 
-    folders = chosen_results(results)
+    if form is not Format.latex and (width or starred or standalone):
+        raise UserError("--width, --starred and --standalone belong to --format latex")
     shape = (metric, field_names(rows), field_names(columns), against)
-    documents = make_documents(folders, *shape, pooled, summary)
+    asked = results or summary or any(option is not None for option in shape)
+    page = Page(points(width) if width else Page.width, starred) if width or starred else None
+    level = None if notes is None else notes.value
+    documents = [] if asked else chosen_documents(form.value, level, page)
+    if documents:
+        say(
+            f"{counted(len(documents), 'table')} of suites' `report`; name results for others", True
+        )
+    else:
+        found = make_documents(chosen_results(results), *shape, pooled, summary, form=form.value)
+        documents = laid_out(found, form.value, level, page)
     styled = out is None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if styled else WIDTH
-    text = write(documents, form.value, width, styled)
+    line = shutil.get_terminal_size().columns if styled else WIDTH
+    text = write(documents, form.value, line, styled, standalone)
     if out is None:
         show(text)
     else:

@@ -114,6 +114,7 @@ class Expansion(CheckedSuite):
             tuned_by=suite.tuned_by,
             control=suite.control,
             margin=suite.margin,
+            labels=suite.labels,
             kind=suite.kind,
             plugins=self.plugins,
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),

@@ -13,6 +13,7 @@
     seeds: [0, 1, 2]               every combination under each
     control: batchnorm             the method to which a report gives all others' difference
     margin: 1.0                    percentage points within which two accuracies count as equivalent
+    labels: {ei: E-I (ours)}       names that a paper prints in place of labels
     tuned_by: lr_search            the suite in which the tuned values were found
     tuned: [{where: ..., set: ...}]   values that a search found; they do not rename a method
     search: {...}                  what `eibench search` tries; see `eibench.plan.space`
@@ -27,7 +28,8 @@ Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +38,7 @@ from pydantic import AfterValidator, Field
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.layers import Origin
+from eibench.plan.lengths import Length
 from eibench.plan.matches import Match
 from eibench.plan.options import Options
 from eibench.plan.options.base import Line
@@ -102,7 +105,8 @@ def _names_no_plan(name: str) -> str:
     return name
 
 
-TableFormat = Literal["markdown", "latex", "csv", "json"]
+TableFormat = Literal["markdown", "latex", "macros", "csv", "json"]
+NoteLevel = Literal["none", "short", "full"]
 FieldNames = Annotated[list[str], Field(max_length=MOST_AXES)]
 
 
@@ -117,6 +121,11 @@ class TableSection(Options):
     against: str | None = None
     pooled: bool = False
     formats: list[TableFormat] = Field(default=["markdown"], min_length=1)
+    notes: NoteLevel | None = None
+    """None: short in LaTeX, full in other formats."""
+    width: Length | None = None
+    """A line in LaTeX; None for that of article."""
+    starred: bool = False
 
 
 class FigureSection(Options):
@@ -152,6 +161,7 @@ class SuiteFile(Options):
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_RUNS)
     control: str | None = DEFAULT_CONTROL
     margin: float | None = Field(None, gt=0, le=100)
+    labels: dict[str, Line] = Field(default_factory=dict, max_length=MOST_CLAUSES)
     tuned_by: SuiteName | None = None
     tuned: list[Tuned] = Field(default_factory=list, max_length=MOST_CLAUSES)
     search: SearchFile | None = None
@@ -215,6 +225,8 @@ class Plan:
     tuned_by: str | None = None
     control: str | None = DEFAULT_CONTROL
     margin: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Names that a paper prints in place of labels and other values."""
     kind: Kind = "train"
     plugins: tuple[Loaded, ...] = ()
     references: tuple[Match, ...] = ()

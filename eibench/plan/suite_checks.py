@@ -178,6 +178,11 @@ class CheckedSuite:
         if "control" in self.suite.model_fields_set and not self.settings:
             methods = [run.method for run in made if run.ablation in (None, BASE)]
             self._check_named(self.suite.control, methods, "method", "control")
+        if not self.settings:
+            choices = [getattr(run.spec, key).name for run in made for key in CHOICES]
+            for label in self.suite.labels:
+                kind = "method, ablation, network or data set"
+                self._check_named(label, [*named, *choices], kind, "labels", label)
         for i, table in enumerate(report.tables):
             keys = ("report", "tables", i)
             self._check_fields(table.rows, known, *keys, "rows")

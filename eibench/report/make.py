@@ -7,15 +7,17 @@ import hashlib
 import heapq
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, UserError
 from eibench.plan.layers import Origin
-from eibench.plan.suite import FigureSection, SuiteFile, read_suite
+from eibench.plan.lengths import points
+from eibench.plan.suite import FigureSection, NoteLevel, SuiteFile, read_suite, suite_files
 from eibench.plan.yaml_source import Keys
-from eibench.report.model.document import Document
+from eibench.report.model.document import Document, Page
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.result_table import result_document
@@ -25,16 +27,34 @@ from eibench.report.model.summary import summary_document
 from eibench.report.writers import WIDTH, Format, write
 from eibench.results.metrics import find_metric
 from eibench.results.packing import results_digest
-from eibench.results.paths import is_packed, member, parse_object, read
+from eibench.results.paths import (
+    RESULTS,
+    SEARCH,
+    evidence_of,
+    has_plan,
+    is_packed,
+    member,
+    parse_object,
+    read,
+)
 from eibench.results.store import to_json, write_atomic
 
-SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
+SUFFIXES = {
+    "markdown": "md",
+    "latex": "tex",
+    "macros": "macros.tex",
+    "csv": "csv",
+    "json": "json",
+}
 STAMP = ".made.json"
 """Remembers, outside git, of what the files in its folder were made."""
 FILE = re.compile(
     r"(?!plan\.)[A-Za-z0-9_][\w.-]*\.(md|tex|csv|json)|figures/\w[\w.-]*\.(png|pdf)", re.A
 )
 """Name of a file in a stamp, relative to the folder."""
+SUITES = Path("suites")
+CHOSEN = ("latex", "macros")
+"""Formats of which only what suites ask for is printed, where no results are named."""
 SOURCES = ("plan", "report", "results")
 """Rooms whose code decides what tables and figures look like."""
 
@@ -47,17 +67,41 @@ def make_documents(
     against: str | None = None,
     pooled: bool = False,
     summary: bool = False,
+    form: Format = "table",
+    labels: Mapping[str, str] | None = None,
 ) -> list[Document]:
     """Return all that is reported of `results`; options and errors are those of `make_pivots`.
 
     Searches are left out where an option asks for a table of another shape, if there is any table.
-    A `summary` is one table over all suites.
+    A `summary` is one table over all suites. For LaTeX names are those of a paper; `labels` go
+    before those that the results hold.
     """
     pivots = make_pivots(results, metric, rows, columns, against, pooled, summary)
-    if summary:
-        return [summary_document(pivots)]
+    if labels is not None:
+        pivots = [replace(p, suite=replace(p.suite, labels=labels)) for p in pivots]
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
-    return documents(pivots, [] if shaped and pivots else read_searches(results))
+    searches = [] if summary or (shaped and pivots) else read_searches(results)
+    if form == "latex":
+        pivots, searches = _displayed(pivots, searches)
+    return [summary_document(pivots)] if summary else documents(pivots, searches)
+
+
+def _displayed(
+    pivots: Sequence[Pivot], searches: Sequence[Search]
+) -> tuple[list[Pivot], list[Search]]:
+    """Return the same with the names of a paper."""
+    return (
+        [replace(pivot, suite=replace(pivot.suite, displayed=True)) for pivot in pivots],
+        [replace(search, displayed=True) for search in searches],
+    )
+
+
+def laid_out(
+    documents: Sequence[Document], form: Format, notes: NoteLevel | None, page: Page | None = None
+) -> list[Document]:
+    """Return documents with the notes asked for, by default short ones in LaTeX, and their page."""
+    level = notes or ("short" if form == "latex" else "full")
+    return [replace(one.at(level), page=page or one.page) for one in documents]
 
 
 def documents(pivots: Sequence[Pivot], searches: Sequence[Search] = ()) -> list[Document]:
@@ -79,7 +123,9 @@ def render(
     searches: Sequence[Search] = (),
 ) -> str:
     """Return pivots and searches as text in `form`; `width` and `styled` are for a terminal."""
-    return write(documents(pivots, searches), form, width, styled)
+    if form == "latex":
+        pivots, searches = _displayed(pivots, searches)
+    return write(laid_out(documents(pivots, searches), form, None), form, width, styled)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -133,11 +179,20 @@ class SuiteReport:
     def tables(self) -> Iterator[tuple[str, str]]:
         """Yield file name and content of each table; raises as `make`."""
         for i, section in enumerate(self.suite.report.tables):
-            self._check_metric(section.metric, ("report", "tables", i))
-            shape = (section.metric, section.rows, section.columns, section.against)
-            documents = make_documents([self.folder], *shape, section.pooled)
             for form in section.formats:
-                yield f"{section.name}.{SUFFIXES[form]}", write(documents, form)
+                yield f"{section.name}.{SUFFIXES[form]}", write(self.table(i, form), form)
+
+    def table(
+        self, i: int, form: Format, notes: NoteLevel | None = None, page: Page | None = None
+    ) -> list[Document]:
+        """Return what the table's section asks for, or `notes` and `page`; raises as `make`."""
+        section = self.suite.report.tables[i]
+        self._check_metric(section.metric, ("report", "tables", i))
+        shape = (section.metric, section.rows, section.columns, section.against)
+        labels = self.suite.labels or None
+        found = make_documents([self.folder], *shape, section.pooled, form=form, labels=labels)
+        own = Page(points(section.width) if section.width else Page.width, section.starred)
+        return laid_out(found, form, notes or section.notes, page or own)
 
     def _figures(self, section: FigureSection, keys: Keys) -> Iterator[Path]:
         from eibench.report.figures import draw  # matplotlib takes seconds to load
@@ -174,6 +229,25 @@ class SuiteReport:
         for folder in (self.folder, *_searched(self.suite, self.folder)):
             content.update(results_digest(folder))
         return content.hexdigest()
+
+
+def chosen_documents(
+    form: Format, notes: NoteLevel | None = None, page: Page | None = None
+) -> list[Document]:
+    """Return the tables in LaTeX of all suites that have results; none for another format.
+
+    Live runs go before packed evidence.
+    """
+    found: list[Document] = []
+    for path in suite_files(SUITES) if form in CHOSEN else []:
+        suite = read_suite(path)[1]
+        wanted = [i for i, one in enumerate(suite.report.tables) if {*CHOSEN} & {*one.formats}]
+        places = (RESULTS / suite.name, evidence_of(RESULTS / suite.name))
+        folder = next((p for p in places if has_plan(p) or has_plan(p / SEARCH)), None)
+        if wanted and folder is not None:
+            report = SuiteReport(path, folder)
+            found += [one for i in wanted for one in report.table(i, form, notes, page)]
+    return found
 
 
 def _searched(suite: SuiteFile, folder: Path) -> Iterator[Path]:

@@ -167,6 +167,13 @@ class Aggregate:
             parts.append(f"{share}{self._of_trained(metric)}")
         return f"({', '.join(parts)})" if parts else ""
 
+    def mark(self, metric: Metric, planned: int) -> str:
+        """Return the remark as a sign: `n=2`, and `3/5` where three of five runs train."""
+        parts = [] if self.n == planned else [f"n={self.n}"]
+        if metric.unit == "%" and self.untrained:
+            parts.append(f"{self.planned - self.untrained}/{self.planned}")
+        return ", ".join(parts)
+
     def _of_trained(self, metric: Metric) -> str:
         """Return the mean of the seeds that train, where it says more than the mean of all."""
         values = [self.values[seed] for seed in self.trained or () if seed in self.values]

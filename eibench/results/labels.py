@@ -32,6 +32,17 @@ def field_words(field: str) -> str:
     return _FIELDS.get(field, (field.rpartition(".")[2].replace("_", " "), ""))[0]
 
 
+def field_called(name: str, known: Iterable[str], preferred: Iterable[str] = ()) -> str | None:
+    """Return the only field that tables call `name`: `depth`, `learning rate`, `lr`.
+
+    Of several the only `preferred` one, if there is one.
+    """
+    words = name.lower().replace("_", " ")
+    found = [f for f in known if words in (field_words(f), f.rpartition(".")[2].replace("_", " "))]
+    first = [field for field in found if field in preferred]
+    return next((some[0] for some in (found, first) if len(some) == 1), None)
+
+
 def field_heading(field: str) -> str:
     """Return `depth (layers)` for `model.depth`."""
     return with_unit(field_words(field), _FIELDS.get(field, ("", ""))[1])

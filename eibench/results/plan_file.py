@@ -44,6 +44,8 @@ def write_plan(folder: Path, plan: Plan) -> None:
         "same": same_computations(merged),
         "runs": [{"run_id": run.run_id, "fields": run.fields()} for run in merged.runs],
     }
+    if plan.labels:
+        content["labels"] = dict(plan.labels)
     if references := _references(plans):
         content["references"] = references
     if any(each.flags != Flags() for each in plans):

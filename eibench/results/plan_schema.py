@@ -152,6 +152,7 @@ class PlanFile(Part):
     tuned_by: SuiteName | None
     control: Text | None = None
     margin: Annotated[float, Field(gt=0, le=100)] | None = None
+    labels: dict[Text, Text] = Field(default_factory=dict)
     same: list[Annotated[list[Text], Field(min_length=1)]]
     runs: list[PlannedRunRecord]
     references: list[ReferenceRecord] = Field(default_factory=list)

@@ -40,7 +40,9 @@ def test_fields_are_listed_with_commas(depth_scaling, eibench):
 def test_report_into_a_file(depth_scaling, eibench, tmp_path):
     done = eibench("report", depth_scaling.folder, "--format", "latex", "--out", "paper/t.tex")
     assert done.stdout.split() == ["paper/t.tex"]
-    assert (tmp_path / "paper/t.tex").read_text().startswith(r"\begin{table}")
+    lines = (tmp_path / "paper/t.tex").read_text().splitlines()
+    assert lines[0].startswith("%") and r"\usepackage{booktabs}" in lines[0]
+    assert lines[1] == r"\begin{table}"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_all_notes_in_order(depth_scaling):
         "The `batchnorm` run has no number under: seed 2, depth 16.",
         "`tdbn` is the same computation as `batchnorm` in these networks; equal rows are expected.",
         "Set for each method: `train.lr`: `ei` 0.1, `batchnorm` 0.03, `tdbn` 0.03.",
+        "UNTUNED: `ei`, at the default learning rate 0.1.",
         f"Diverged: `{ids['tdbn0']}`, `{ids['tdbn1']}`; reason: `epoch 3: loss is nan`.",
         f"Out of memory: `{ids['batchnorm2']}`; reason: `CUDA: no {{room}} & 100% full`.",
         "Missing: 1 of 18 planned runs not run yet.",

@@ -356,8 +356,11 @@ def test_latex_is_escaped(make_search, cli):
     search.confirm([91.0, 92.0])
     text = cli("report", search.folder / "search", "--format", "latex").out
     assert r"\caption{100 \% \& more\_: search against confirmed, validation accuracy (\%)}" in text
-    assert r"no\_norm & 90.0 & 91.5 $\pm$ 0.7 & $-$1.5 & 91.5 $\pm$ 0.7 & \raggedright" in text
-    assert r"\texttt{a\_\allowbreak{}b \& c}" in text
+    assert r"No norm & 90.0 & 91.5 $\pm$ 0.7 & $-$1.5 & 91.5 $\pm$ 0.7 & \raggedright" in text
+    full = cli("report", search.folder / "search", "--format", "latex", "--notes", "full").out
+    assert r"\texttt{a\_\allowbreak{}b \& c}" in full
+    assert "room" in full  # reasons of failed trials are for the full notes
+    assert "room" not in text
     assert r"\tabularnewline" in text
     labels = re.findall(r"\\label\{(.*)\}", text)
     assert len(set(labels)) == len(labels) == 4

@@ -29,8 +29,8 @@ from eibench.report.figures.style import (
     same_computation,
     style,
 )
-from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, check_fields, remaining_axes
-from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
+from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
+from eibench.report.model.suite_results import SuiteResults, check_fields, is_numeric, varies
 from eibench.report.model.suite_results import axes as suite_axes
 from eibench.results.cells import Aggregate
 from eibench.results.labels import show_value
@@ -71,12 +71,12 @@ def choose_axes(
         UserError: a field that no run has, one that is listed twice, or an `x` without numbers.
     """
     rows = [ABLATION if ABLATION in suite_axes(suite) else METHOD] if by is None else list(by)
-    check_fields(suite, "--by", rows)
+    rows = check_fields(suite, "--by", rows)
     if x is None and rows != [ABLATION]:
         numeric = (a for a in suite_axes(suite) if a not in rows and is_numeric(suite.runs, a))
         x = next(numeric, None)
     elif x is not None:
-        check_fields(suite, "--x", [x])
+        (x,) = check_fields(suite, "--x", [x])
         if not is_numeric(suite.runs, x):
             raise UserError(f"--x {x}: not a number in every run of {suite.name}")
         if x in rows:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from eibench.plan.suite import NoteLevel
+
 NO_CELL = "-"
 """Stands where there is nothing: combinations outside the plan, a reference's own difference."""
 BEST = "Best: "
@@ -25,6 +27,10 @@ class Cell:
     text: str
     remark: str = ""
     best: bool = False
+    mark: str | None = None
+    """The remark as a sign or none, for pages; the table's legend explains it."""
+    below: Cell | None = None
+    """Cell of a second column, where it is printed below this one; see `Table.folded`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,10 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    short: tuple[str, ...] | None = None
+    """Notes for a paper: no names of files, commands or runs. None: `notes` are such."""
+    legend: tuple[str, ...] = ()
+    """Notes on the marks of cells, where those are printed."""
     title: str = ""
     """Stands above it; empty where the document's title says it all."""
     caption: str = ""
@@ -58,6 +68,27 @@ class Table:
     """Columns that are kept side by side where a wide table is broken."""
     narrow: bool = False
     """Heads are broken into short lines."""
+
+    def at(self, level: NoteLevel) -> Table:
+        """Return the table with no notes, those that its reader needs, or all that is known."""
+        if level == "none":
+            return replace(self, notes=(), legend=())
+        short = level == "short" and self.short is not None
+        return replace(self, notes=self.short or ()) if short else self
+
+    def folded(self) -> Table:
+        """Return the table with the second of each two columns below the first, in its cells."""
+        if self.together != 2:
+            return self
+        first = range(self.stubs, len(self.columns), 2)
+        heads = (self.columns[i] for i in first)
+        columns = (replace(c, levels=c.levels[:-1] or (c.name,)) for c in heads)
+        rows = (
+            (*row[: self.stubs], *(replace(row[i], below=row[i + 1]) for i in first))
+            for row in self.rows
+        )
+        stubs = self.columns[: self.stubs]
+        return replace(self, columns=(*stubs, *columns), rows=tuple(rows), together=1)
 
     @property
     def stubs(self) -> int:
@@ -99,6 +130,16 @@ def code(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Page of a paper for which a table is laid out."""
+
+    width: float = 345.0
+    """Points of a line; the default is that of LaTeX's article."""
+    starred: bool = False
+    """True for a float across all columns of the page (`table*`)."""
+
+
+@dataclass(frozen=True)
 class Document:
     """Report of one suite, search or profile."""
 
@@ -112,3 +153,10 @@ class Document:
     """Tidy rows for CSV."""
     keys: tuple[str, ...] = ()
     """Columns of the records that come first."""
+    numbers: tuple[tuple[tuple[str, ...], str], ...] = ()
+    """Single numbers, rounded, each under the words that name it, outermost first."""
+    page: Page = Page()
+
+    def at(self, level: NoteLevel) -> Document:
+        """Return the document with the notes of `level`."""
+        return replace(self, tables=tuple(table.at(level) for table in self.tables))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, NOTHING
-from eibench.report.model.pivot import Layout, Pivot, build_pivot, check_fields, choose_layout
-from eibench.report.model.suite_results import SuiteResults, read_suites
+from eibench.report.model.pivot import Layout, Pivot, build_pivot, choose_layout
+from eibench.report.model.suite_results import SuiteResults, check_fields, read_suites
 from eibench.results.cells import Run
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 
@@ -82,8 +82,10 @@ def _make_pivot(
     pooled: bool,
 ) -> Pivot:
     if suite.kind == PROBE:
-        check_fields(by_layer(suite), "--rows", rows or ())
-        check_fields(by_layer(suite), "--columns", columns or ())
+        rows = rows if rows is None else check_fields(by_layer(suite), "--rows", rows)
+        columns = (
+            columns if columns is None else check_fields(by_layer(suite), "--columns", columns)
+        )
     if is_layered(suite, (*(rows or ()), *(columns or ()))):
         layout = choose_layout(by_layer(suite), rows, columns, against)
         return layer_pivot(suite, choose_metric(suite, metric, layered=True), layout, pooled)

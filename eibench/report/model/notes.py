@@ -10,16 +10,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Set
 
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD, SEED
+from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.document import BEST, code
-from eibench.report.model.pivot import Pivot
-from eibench.report.model.provenance import (
-    own_search,
-    provenance,
-    tuned_keys,
-    tuned_values,
-    tuning_notes,
-)
+from eibench.report.model.pivot import Pivot, best_scope
+from eibench.report.model.provenance import provenance
 from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
+from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
 from eibench.results.cells import GUESSES, Run, Value
 from eibench.results.labels import counted, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
@@ -38,6 +34,7 @@ def footnotes(table: Pivot) -> list[str]:
         *comparison_notes(table),
         *_split_notes(table),
         *_same(suite),
+        *_defaults(suite),
         *_per_method(table, tuned_keys(search)),
         *tuned_values(search),
         *tuning_notes(suite),
@@ -64,14 +61,7 @@ def _spread(table: Pivot) -> Iterator[str]:
 
 def _best(table: Pivot) -> Iterator[str]:
     if any(cell.best for cell in table.cells.values()):
-        yield f"{BEST}best mean of {_scope(table)}; it need not differ from the next one."
-
-
-def _scope(table: Pivot) -> str:
-    """Return in words among which cells the best is sought; see `pivot._rivals`."""
-    if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
-        return "each column"
-    return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
+        yield f"{BEST}best mean of {best_scope(table)}; it need not differ from the next one."
 
 
 def _same(suite: SuiteResults) -> Iterator[str]:
@@ -82,6 +72,15 @@ def _same(suite: SuiteResults) -> Iterator[str]:
             f"{names} {verb} the same computation as {code(first)} in these networks; equal rows"
             " are expected."
         )
+
+
+def _defaults(suite: SuiteResults) -> Iterator[str]:
+    listed = [
+        f"{code(method)} {', '.join(f'{code(k)} {show_value(v)}' for k, v in known.items())}"
+        for method, known in defaults_beside(suite).items()
+    ]
+    if listed:
+        yield f"Default options beside other values: {'; '.join(listed)}."
 
 
 def _per_method(table: Pivot, told: Set[str]) -> Iterator[str]:

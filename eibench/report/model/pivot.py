@@ -1,8 +1,7 @@
 """A metric of a suite, pivoted: rows by columns of means over seeds, compared with a control.
 
-By default ablations are rows, or methods in a suite without ablations, and the suite's other axes
-are columns, save training fields that a method determines: a learning rate for each method is not a
-column but a footnote.
+By default rows are ablations, or methods in a suite without, and columns the suite's other axes,
+save training fields that a method determines: such a learning rate is a footnote.
 """
 
 from __future__ import annotations
@@ -12,7 +11,13 @@ from dataclasses import dataclass, replace
 
 from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE, METHOD, NOTHING
-from eibench.report.model.suite_results import SuiteResults, axes, is_numeric, varies
+from eibench.report.model.suite_results import (
+    SuiteResults,
+    axes,
+    check_fields,
+    is_numeric,
+    varies,
+)
 from eibench.results.cells import Aggregate, Run, Value, aggregate
 from eibench.results.metrics import Metric
 from eibench.results.statistics import Difference, Pairing, Verdict, differences, pairing
@@ -59,8 +64,8 @@ def choose_layout(
     Raises:
         UserError: a field that no run has, one that is listed twice, or nothing called `against`.
     """
-    check_fields(suite, "--rows", rows or ())
-    check_fields(suite, "--columns", columns or ())
+    rows = rows if rows is None else check_fields(suite, "--rows", rows)
+    columns = columns if columns is None else check_fields(suite, "--columns", columns)
     if rows is None:
         rows = _default_rows(suite, columns or ())
     if columns is None:
@@ -91,18 +96,6 @@ def _reference(suite: SuiteResults, layout: Layout, name: str | None) -> tuple[s
         hint = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
         raise UserError(f"--against {name}: no {field} of {suite.name}; {hint}")
     return field, name
-
-
-def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> None:
-    """Refuse fields that no run of the suite has, and repeats."""
-    known = list(dict.fromkeys(field for run in suite.runs for field in run.fields))
-    for i, field in enumerate(fields):
-        if field not in known:
-            vary = ", ".join(f for f in known if varies(suite.runs, f))
-            hint = f"fields that vary: {vary}{did_you_mean(field, known)}"
-            raise UserError(f"{option} {field}: no run of {suite.name} has this field; {hint}")
-        if field in fields[:i]:
-            raise UserError(f"{option}: {field} is listed twice")
 
 
 def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
@@ -276,6 +269,13 @@ def _rivals(layout: Layout, place: Place) -> Hashable:
         return column
     pairs = zip(layout.fields, (*row, *column), strict=True)
     return tuple(value for field, value in pairs if field != METHOD)
+
+
+def best_scope(table: Pivot) -> str:
+    """Return in words among which cells the best is sought."""
+    if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
+        return "each column"
+    return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
 
 
 def _refuse_mixtures(suite: SuiteResults, layout: Layout, cells: Iterable[list[Run]]) -> None:

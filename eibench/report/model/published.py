@@ -11,7 +11,7 @@ from eibench.report.model.document import NO_CELL, Cell, Column, Table, fixed
 from eibench.report.model.pivot import Pivot, Place
 from eibench.report.model.suite_results import Reference
 from eibench.results.cells import Aggregate, Run
-from eibench.results.labels import field_words, show_field, show_value
+from eibench.results.labels import field_words, show_value
 
 TITLE = "Published numbers"
 WORDS = {"selection": "epoch selected on validation, theirs", "other": "theirs"}
@@ -65,9 +65,9 @@ def published_table(table: Pivot) -> list[Table]:
             (first, Column("ours"), Column("published"), Column("difference"), last),
             tuple(_row(one, table, sources(found)) for one in found),
             tuple(reference_notes(table, found)),
-            TITLE,
-            f"{table.heading}; {TITLE.lower()}",
-            f"{table.suite.name}-published",
+            title=TITLE,
+            caption=f"{table.heading}; {TITLE.lower()}",
+            label=f"{table.suite.name}-published",
         )
     ]
 
@@ -128,13 +128,13 @@ def _published(table: Pivot, place: Place, run: Run, reference: Reference) -> Pu
 
 
 def _names(table: Pivot, run: Run, reference: Reference) -> Iterator[str]:
-    yield reference.method
+    yield table.suite.name_of(METHOD, reference.method)
     name, *options = reference.model.items()
     yield " ".join([str(name[1]), *(f"{key} {show_value(value)}" for key, value in options)])
     yield reference.data_title or reference.data
     for field in table.layout.fields:
         if field.partition(".")[0] not in (METHOD, "model") and field != "data":
-            yield show_field(field, run.value(field))
+            yield table.suite.named(field, run.value(field))
 
 
 def _protocol(cell: Aggregate, run: Run, reference: Reference) -> Iterator[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from eibench.plan.suite import NOTHING
 from eibench.report.model.document import NO_CELL, Cell, Column, Document, Table, fixed
+from eibench.report.model.layers import DEFAULTS, LAYER
 from eibench.report.model.notes import footnotes
-from eibench.report.model.pivot import Key, Pivot, Place
+from eibench.report.model.pivot import Key, Pivot, Place, choose_layout
 from eibench.report.model.published import published_table, published_values
+from eibench.report.model.short_notes import legend, short_notes, sign_of
 from eibench.results.cells import UNMEASURED
-from eibench.results.labels import field_words, show_field, show_value
+from eibench.results.labels import field_words, show_field
 from eibench.results.statistics import MOST_SEEDS, Verdict
 
 
@@ -40,7 +43,26 @@ def result_document(pivot: Pivot) -> Document:
         },
         records=[_record(pivot, cell) for cell in cells],
         keys=("suite", "metric", *layout.fields),
+        numbers=tuple(_numbers(pivot)),
     )
+
+
+def _numbers(pivot: Pivot) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every number of every cell as the table rounds it, with what names it."""
+    layout, metric = pivot.layout, pivot.metric
+    for place, cell in pivot.cells.items():
+        values = zip(layout.fields, (*place[0], *place[1]), strict=True)
+        words = (_label(pivot), *(show_field(*pair) for pair in values))
+        found = pivot.differences.get(place)
+        low, high = (found.interval if found else None) or (None, None)
+        differences = {"difference": found.mean if found else None, "low": low, "high": high}
+        shown = {
+            "mean": None if cell.mean is None else metric.show(cell.mean),
+            "deviation": None if cell.deviation is None else metric.show(cell.deviation),
+            "n": str(cell.n),
+            **{k: None if x is None else _signed(x, pivot, place) for k, x in differences.items()},
+        }
+        yield from (((*words, key), text) for key, text in shown.items() if text is not None)
 
 
 def _table(pivot: Pivot, notes: list[str]) -> Table:
@@ -55,30 +77,48 @@ def _table(pivot: Pivot, notes: list[str]) -> Table:
             for row in pivot.rows
         ),
         notes=tuple(notes),
+        short=tuple(short_notes(pivot)),
+        legend=tuple(legend(pivot)),
         caption=pivot.heading,
-        label=pivot.suite.name,
+        label=_label(pivot),
         together=2 if pivot.layout.reference else 1,
     )
+
+
+def _label(pivot: Pivot) -> str:
+    """Return the suite's name, and what tells this table from the suite's first one."""
+    suite, layout = pivot.suite, pivot.layout
+    usual = choose_layout(suite) if LAYER not in layout.fields else None
+    parts = [suite.name]
+    if pivot.metric.name not in DEFAULTS.values():
+        parts.append(pivot.metric.name)
+    if usual is None or layout.fields != usual.fields:
+        parts.append(f"{'.'.join(layout.rows)}-by-{'.'.join(layout.columns)}")
+    if usual is not None and layout.reference != usual.reference:
+        parts.append(f"against-{layout.reference[1] if layout.reference else NOTHING}")
+    return "-".join([*parts, *["pooled"] * pivot.pooled])
 
 
 def _row_name(pivot: Pivot, row: Key) -> str:
     """Return the row's values, or the metric where no field spans the rows."""
     if len(row) == 1:
-        return show_value(row[0])
+        return pivot.suite.name_of(pivot.layout.rows[0], row[0])
     pairs = zip(pivot.layout.rows, row, strict=True)
-    return ", ".join(show_field(*pair) for pair in pairs) or pivot.metric.label
+    return ", ".join(pivot.suite.named(*pair) for pair in pairs) or pivot.metric.label
 
 
 def _heads(pivot: Pivot, column: Key) -> Iterator[Column]:
     """Yield the heads of a column's means and, where there is a reference, of its differences."""
-    fields = pivot.layout.columns
-    texts = [show_field(*pair) for pair in zip(fields, column, strict=True)]
-    levels = texts if len(fields) != 1 else [field_words(fields[0]), show_value(column[0])]
+    fields, suite = pivot.layout.columns, pivot.suite
+    texts = [suite.named(*pair) for pair in zip(fields, column, strict=True)]
+    levels = (
+        texts if len(fields) != 1 else [field_words(fields[0]), suite.name_of(fields[0], column[0])]
+    )
     name = ", ".join(texts) or pivot.metric.heading
     if pivot.layout.reference is None:
         yield Column(name, tuple(levels))
         return
-    difference = f"difference to {pivot.layout.reference[1]},\n95 % CI"
+    difference = f"difference to {suite.name_of(*pivot.layout.reference)},\n95 % CI"
     yield Column(name, (*levels, "mean" if fields else pivot.metric.heading))
     yield Column(difference, (*levels, difference))
 
@@ -92,8 +132,9 @@ def _cells(pivot: Pivot, row: Key, column: Key) -> Iterator[Cell]:
     elif not cell.n:
         yield Cell("", cell.reasons(pivot.metric))
     else:
-        text = fixed(cell.number(pivot.metric))
-        yield Cell(text, cell.remark(pivot.metric, pivot.planned), best=cell.best)
+        metric, planned = pivot.metric, pivot.planned
+        text = fixed(cell.number(metric))
+        yield Cell(text, cell.remark(metric, planned), cell.best, cell.mark(metric, planned))
     if pivot.layout.reference is not None:
         yield _difference(pivot, place)
 
@@ -106,12 +147,17 @@ def _difference(pivot: Pivot, place: Place) -> Cell:
     found = pivot.differences.get(place)
     if found is None:
         return Cell(NO_CELL)
-    digits = pivot.metric.digits
+    mean, *ends = (_signed(x, pivot, place) for x in (found.mean, *(found.interval or ())))
+    interval = f" [{', '.join(ends)}]" if ends else ""
+    return Cell(fixed(f"{mean}{interval}"), _words(pivot, place), mark=sign_of(pivot, place))
+
+
+def _signed(number: float, pivot: Pivot, place: Place) -> str:
+    """Return a difference, or an end of its interval, to the digits of both."""
+    found, digits = pivot.differences[place], pivot.metric.digits
     if found.excludes_zero and 0.0 in (round(end, digits) for end in found.interval or ()):
         digits += 1  # so that no end of an interval that excludes 0 reads as 0
-    mean, *ends = (f"{x:+z.{digits}f}" for x in (found.mean, *(found.interval or ())))
-    interval = f" [{', '.join(ends)}]" if ends else ""
-    return Cell(fixed(f"{mean}{interval}"), _words(pivot, place))
+    return f"{number:+z.{digits}f}"
 
 
 def _words(pivot: Pivot, place: Place) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eibench.plan.suite import METHOD
@@ -31,7 +31,8 @@ from eibench.report.model.search_results import (
     state,
 )
 from eibench.report.model.search_values import search_values, trial_records
-from eibench.results.cells import Aggregate
+from eibench.results.cells import Aggregate, Value
+from eibench.results.display import shown
 from eibench.results.labels import field_words, key_words, show_setting, show_value
 from eibench.results.metrics import Metric, find_metric
 
@@ -68,8 +69,9 @@ def _table(
     label: str,
     heads: tuple[Sequence[str], Sequence[str]],
     rows: Sequence[tuple[Cell, ...]],
-    notes: Iterator[str],
+    notes: Iterable[str],
     paragraph: float = 0.0,
+    short: Iterable[str] | None = None,
 ) -> Table:
     """Return a table whose heads are those of the stubs and those of the rest."""
     stubs, others = heads
@@ -78,7 +80,16 @@ def _table(
         columns[-1] = Column(others[-1], paragraph=paragraph)
     caption = f"{search.title}: {title[:1].lower()}{title[1:]}"
     label = f"{search.name}-{label}"
-    return Table(tuple(columns), tuple(rows), tuple(notes), title, caption, label, narrow=True)
+    return Table(
+        tuple(columns),
+        tuple(rows),
+        tuple(notes),
+        None if short is None else tuple(short),
+        title=title,
+        caption=caption,
+        label=label,
+        narrow=True,
+    )
 
 
 def _confirmed(search: Search) -> Table:
@@ -91,7 +102,7 @@ def _confirmed(search: Search) -> Table:
         f"Search against confirmed, {find_metric(search.objectives[0]).heading}",
         "search",
         (_words(axes), heads),
-        [(*_arm(one.study, axes), *_winner(one, search)) for one in found],
+        [(*_arm(search, one.study, axes), *_winner(one, search)) for one in found],
         search_notes.of_confirmation(search, found),
         paragraph=0.3,
     )
@@ -126,7 +137,7 @@ def _budget(search: Search) -> Table:
     ends = [end for end in STATES if end == COMPLETE or any(one.states[end] for one in budgets)]
     rows = [
         (
-            *_arm(study, axes),
+            *_arm(search, study, axes),
             *text_cells(
                 [
                     *(str(n) for n in (len(study.space), one.finished)),
@@ -138,8 +149,8 @@ def _budget(search: Search) -> Table:
         for study, one in zip(search.studies, budgets, strict=True)
     ]
     heads = ("keys", "finished trials", *ends, "epochs", "minutes")
-    notes = search_notes.of_budget(search)
-    return _table(search, "Budget", "budget", (_words(axes), heads), rows, notes)
+    short, notes = (search_notes.of_budget(search, short) for short in (True, False))
+    return _table(search, "Budget", "budget", (_words(axes), heads), rows, notes, short=short)
 
 
 def _importances(search: Search) -> Table:
@@ -147,7 +158,7 @@ def _importances(search: Search) -> Table:
     axes = _axes(search.studies)
     words = key_words(dict.fromkeys(key for study in search.studies for key in study.space))
     rows = [
-        (*_arm(study, axes), *text_cells(_share(study, key) for key in words))
+        (*_arm(search, study, axes), *text_cells(_share(study, key) for key in words))
         for study in search.studies
     ]
     heads = (_words(axes), tuple(words.values()))
@@ -176,7 +187,7 @@ def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) 
     rows = [row for study in studies for row in _trial_rows(search, study, axes, list(words))]
     return _table(
         search,
-        "Best trials" + ("" if method is None else f" of {method}"),
+        "Best trials" + ("" if method is None else f" of {_name(search, METHOD, method)}"),
         f"trials-{number}",
         ((*_words(axes), "trial", score), (*words.values(), "state", "epochs", "seconds")),
         rows,
@@ -189,7 +200,7 @@ def _trial_rows(
 ) -> Iterator[tuple[Cell, ...]]:
     """Yield the best trials of a study, which is named in the first row alone."""
     metric = find_metric(search.objectives[0])
-    arm = _arm(study, axes)
+    arm = _arm(search, study, axes)
     for trial in best_trials(search, study):
         score = trial.scores.get(metric.name)
         texts = [
@@ -229,5 +240,11 @@ def _words(axes: Sequence[str]) -> tuple[str, ...]:
     return tuple(map(field_words, axes))
 
 
-def _arm(study: Study, axes: Sequence[str]) -> tuple[Cell, ...]:
-    return text_cells(show_value(study.arm.get(axis)) for axis in axes)
+def _arm(search: Search, study: Study, axes: Sequence[str]) -> tuple[Cell, ...]:
+    return text_cells(_name(search, axis, study.arm.get(axis)) for axis in axes)
+
+
+def _name(search: Search, field: str, value: Value) -> str:
+    """Return a field's value as it is printed."""
+    given = search.confirmed.labels if search.confirmed else {}
+    return shown(field, value, given) if search.displayed else show_value(value)

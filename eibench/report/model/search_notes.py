@@ -10,7 +10,7 @@ from eibench.plan.protocol import ONE_SEED, own_keys, space_rule
 from eibench.plan.search import REPEAT
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
-from eibench.report.model.provenance import by_name, provenance, raised_budget, span, unequal
+from eibench.report.model.provenance import provenance
 from eibench.report.model.search_results import (
     FAILED,
     PRUNED,
@@ -20,6 +20,7 @@ from eibench.report.model.search_results import (
     Search,
     Study,
 )
+from eibench.report.model.tuning import by_name, raised_budget, span, unequal
 from eibench.results.labels import counted, seeds_in_words, shortened, show_setting
 from eibench.results.metrics import find_metric
 
@@ -82,7 +83,7 @@ def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
     if outdated:
         yield (
             f"OUTDATED: the fresh runs of {_listed(outdated)} are of another setting than the"
-            " winner's, and left out; `eibench search SUITE` makes new ones."
+            " winner's, and left out."
         )
     if len(lacking) == len(found):
         yield "Not confirmed yet: no winner has been run on fresh seeds."
@@ -122,8 +123,11 @@ def _nearest_end(known: Mapping[str, Any], value: Any) -> Any:
 # ---------------------------------------------------------------------------------- budget
 
 
-def of_budget(search: Search) -> Iterator[str]:
-    """Yield notes on space, budget and fairness, and on what computed the trials."""
+def of_budget(search: Search, short: bool = False) -> Iterator[str]:
+    """Yield notes on space, budget and fairness, and on what computed the trials.
+
+    `short` ones leave out what names trials, machines and commands.
+    """
     yield (
         f"Asked for: {counted(search.trials, 'trial')} in each study, each under"
         f" {search.tried_under}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
@@ -134,10 +138,10 @@ def of_budget(search: Search) -> Iterator[str]:
     yield from _fairness(search)
     yield from raised_budget(search)
     yield from _unfinished(search)
-    yield from _ends(search)
+    yield from [] if short else _ends(search)
     if len(search.seeds) == 1:
         yield ONE_SEED
-    yield from provenance(search.runs)
+    yield from [] if short else provenance(search.runs)
 
 
 def _spaces(studies: Sequence[Study]) -> Iterator[str]:

@@ -117,6 +117,8 @@ class Search:
     """Runs of all trials."""
     confirmed: SuiteResults | None
     """The winners under fresh seeds; None while they have not been run."""
+    displayed: bool = False
+    """True where a paper's names are printed."""
 
     @property
     def keys(self) -> set[str]:
@@ -251,11 +253,8 @@ def _outdated(search: Search, study: Study, fresh: Sequence[Run]) -> bool:
 
 def read_searches(paths: Iterable[Path]) -> list[Search]:
     """Return the searches at or below `paths`, each once, sorted; none is no error."""
-    folders: dict[Path, Path] = {}
-    for path in paths:
-        for folder in suite_folders(path):
-            if kind_of(read_plan(folder)) == SEARCH:
-                folders[folder.resolve()] = folder
+    found = (folder for path in paths for folder in suite_folders(path))
+    folders = {f.resolve(): f for f in found if kind_of(read_plan(f)) == SEARCH}
     return [read_search(folder) for folder in sorted(folders.values())]
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eibench.errors import UserError
+from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
 from eibench.results.cells import Run, Value
+from eibench.results.display import shown
+from eibench.results.labels import field_called, show_field, show_value
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
     SEARCH,
@@ -66,6 +68,23 @@ class SuiteResults:
     margin: float | None = None
     """Difference in percentage points up to which two accuracies count as equivalent."""
 
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Names to print in place of labels and other values, as the suite gives them."""
+    displayed: bool = False
+    """True where a paper's names are printed, False for the labels that commands take."""
+
+    def name_of(self, field: str, value: Value) -> str:
+        """Return a field's value as it is printed."""
+        return shown(field, value, self.labels) if self.displayed else show_value(value)
+
+    def named(self, field: str, value: Value) -> str:
+        """Return `depth 8`, or only the name where the value is a word."""
+        return self.name_of(field, value) if isinstance(value, str) else show_field(field, value)
+
+    def listed(self, methods: Iterable[str]) -> str:
+        """Return the names of methods in a row; a name may have commas."""
+        return "; ".join(self.name_of(METHOD, method) for method in methods)
+
     @property
     def unchanged(self) -> list[Run]:
         """All runs but those of ablations, which are changed from a base run."""
@@ -102,6 +121,22 @@ def varies(runs: Sequence[Run], field: str, fixed: Sequence[str] = ()) -> bool:
     """Return whether `field` varies among runs that are alike in the `fixed` fields."""
     seen: dict[tuple[Value, ...], Value] = {}
     return any(seen.setdefault(r.values(fixed), r.value(field)) != r.value(field) for r in runs)
+
+
+def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> list[str]:
+    """Return fields by their full names; refuse those that no run of the suite has, and repeats."""
+    known = list(dict.fromkeys(field for run in suite.runs for field in run.fields))
+    varying = [field for field in known if varies(suite.runs, field)]
+    found: list[str] = []
+    for name in fields:
+        field = name if name in known else field_called(name, known, varying)
+        if field is None:
+            hint = f"fields that vary: {', '.join(varying)}{did_you_mean(name, known)}"
+            raise UserError(f"{option} {name}: no run of {suite.name} has this field; {hint}")
+        if field in found:
+            raise UserError(f"{option}: {field} is listed twice")
+        found.append(field)
+    return found
 
 
 def is_numeric(runs: Sequence[Run], field: str) -> bool:
@@ -151,12 +186,13 @@ def _suite(folder: Path, plan: Mapping[str, Any]) -> SuiteResults:
         ),
         control=plan.get("control", DEFAULT_CONTROL),
         margin=plan.get("margin"),
+        labels=plan.get("labels", {}),
     )
 
 
 def known_fields(cls: type[T], values: Mapping[str, Any], **changed: Any) -> T:
     """Return a dataclass made of those of `values` that it has, some of them changed."""
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    names = {known.name for known in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{key: v for key, v in {**values, **changed}.items() if key in names})
 
 

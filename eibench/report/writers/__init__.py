@@ -1,4 +1,4 @@
-"""From documents to text: terminal, Markdown, LaTeX, CSV and JSON, a module each."""
+"""From documents to text: terminal, Markdown, LaTeX, its macros, CSV and JSON, a module each."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ from typing import Literal
 
 from eibench.report.model.document import Document
 
-Format = Literal["table", "markdown", "latex", "csv", "json"]
+Format = Literal["table", "markdown", "latex", "macros", "csv", "json"]
 WIDTH = 100
 """Characters of a line where there is no terminal to ask."""
 _MODULES = {
     "table": "text",
     "markdown": "markdown",
     "latex": "latex",
+    "macros": "macros",
     "csv": "data",
     "json": "data",
 }
 
 
 def write(
-    documents: Sequence[Document], form: Format, width: int = WIDTH, styled: bool = False
+    documents: Sequence[Document],
+    form: Format,
+    width: int = WIDTH,
+    styled: bool = False,
+    standalone: bool = False,
 ) -> str:
-    """Return documents as text in `form`; `width` and `styled` are for a terminal."""
+    """Return documents as text in `form`.
+
+    `width` and `styled` are for a terminal; with `standalone` LaTeX is a whole document.
+    """
     writer = importlib.import_module(f"{__name__}.{_MODULES[form]}")  # each loads its own library
     if form == "table":
         return "\n\n".join(writer.to_text(document, width, styled) for document in documents)
-    if form in ("csv", "json"):
-        text: str = getattr(writer, f"to_{form}")(documents)
-        return text
-    return "\n".join(getattr(writer, f"to_{form}")(document) for document in documents)
+    if form == "markdown":
+        return "\n".join(writer.to_markdown(document) for document in documents)
+    more = {"standalone": standalone} if form == "latex" else {}
+    text: str = getattr(writer, f"to_{form}")(documents, **more)
+    return text

@@ -1,142 +1,119 @@
-"""Documents as LaTeX that needs no package but booktabs: a floating table each."""
+"""Documents as LaTeX that needs no package but booktabs: tables that fit the line, each a float."""
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from eibench.report.model.document import BEST, Cell, Column, Document, Table
-from eibench.report.writers.escape import break_lines, latex, latex_label, plain
+from eibench.report.model.document import BEST, Document, Page, Table
+from eibench.report.writers.escape import break_lines, latex_label
+from eibench.report.writers.measures import FOOTNOTE, lines_of, text_width
+from eibench.report.writers.tabular import Tabular, breakable, layouts
 
-PAGE = 345.0
-"""Points of a line in LaTeX's article."""
-LETTER = 4.4
-"""Points of a letter in small type, on average ..."""
-GAP = 8.0
-"""... and of the space between two columns."""
-HEAD = 8
-"""Letters to which the heads of narrow tables are broken."""
+HEIGHT = 500.0
+"""Points that a float may have; the page of article has 550."""
+HEADER = r"% Tables need \usepackage{booktabs} in the preamble."
+TOGETHER = 8
+"""Tables of a whole document between two page breaks; LaTeX holds few floats back."""
+NOTE_LINE = 9.5
+"""Points of a line of notes."""
+Block = tuple[float, list[str]]
+"""Height in points and lines of source of what is not divided over pages."""
 
 
-def to_latex(document: Document) -> str:
-    """Return the tables with captions, and notes in small type below.
+def to_latex(documents: Sequence[Document], standalone: bool = False) -> str:
+    """Return every table with its caption, a label that no other has, and notes below.
 
-    Columns that are too many for a page go on below the first ones.
+    A table that is higher than a page goes on in another float under the same number. With
+    `standalone` they are the body of a document that compiles.
     """
-    return "\n".join("\n".join(_floating(table)) + "\n" for table in document.tables)
+    labels: Counter[str] = Counter()
+    parts = [HEADER] if not standalone else list(_preamble(documents))
+    for document in documents:
+        for table in document.tables:
+            label = latex_label(table.label)
+            labels[label] += 1
+            name = label if labels[label] == 1 else f"{label}-{labels[label]}"
+            parts += ["\n".join(_floats(table, document.page, name)), ""]
+            if standalone and labels.total() % TOGETHER == 0:
+                parts += [r"\clearpage", ""]
+    return "\n".join(parts) + (r"\end{document}" + "\n" if standalone else "")
 
 
-def _floating(table: Table) -> Iterator[str]:
-    yield from (r"\begin{table}", r"  \centering\small", r"  \setlength{\tabcolsep}{4pt}")
-    yield rf"  \caption{{{latex(table.caption)}}}"
-    yield rf"  \label{{tab:{latex_label(table.label)}}}"
-    yield r"  \par\smallskip"
-    for part in table.split(lambda part: _width(part) <= PAGE):
-        yield from _tabular(part)
-    yield r"  {\footnotesize\raggedright"
-    yield from (rf"    {_note(note)}\par" for note in table.notes)
-    yield from (r"  }", r"\end{table}")
+def _preamble(documents: Sequence[Document]) -> Iterator[str]:
+    page = next((document.page for document in documents), Page())
+    yield r"\documentclass[twocolumn]{article}" if page.starred else r"\documentclass{article}"
+    yield r"\usepackage{booktabs}"
+    yield rf"\setlength{{\textwidth}}{{{page.width:g}pt}}"
+    yield r"\setlength{\oddsidemargin}{\dimexpr(\paperwidth-\textwidth)/2-1in\relax}"
+    yield from (r"\begin{document}", "")
 
 
-def _width(table: Table) -> float:
-    """Return about how wide the table is, in points."""
-    return sum(
-        column.paragraph * PAGE or LETTER * max(map(len, texts)) + GAP
-        for column, texts in zip(table.columns, _texts(table), strict=True)
-    )
+def _floats(table: Table, page: Page, label: str) -> Iterator[str]:
+    """Yield the floats of a table; those after the first continue its number."""
+    room = HEIGHT - 12.0 * lines_of(table.caption, page.width, 1.0) - 12.0
+    blocks = [*_tabulars(table, page, room), *_notes(table, page, room)]
+    environment = "table*" if page.starred else "table"
+    for i, group in enumerate(_packed(blocks, room)):
+        yield from (rf"\begin{{{environment}}}", r"  \centering\small")
+        yield r"  \setlength{\tabcolsep}{4pt}\setlength{\emergencystretch}{3em}"
+        if i:
+            yield r"  \addtocounter{table}{-1}"
+        yield rf"  \caption{{{breakable(table.caption)}{' (continued)' * bool(i)}}}"
+        yield from ([] if i else [rf"  \label{{tab:{label}}}"])
+        yield r"  \par\smallskip"
+        yield from (f"  {line}" for line in group)
+        yield rf"\end{{{environment}}}"
 
 
-def _texts(table: Table) -> Iterator[list[str]]:
-    """Yield the texts of each column, remarks aside, as they stand in small type.
-
-    The head that columns kept together share counts as a text of the first of them.
-    """
-    for i, column in enumerate(table.columns):
-        first = table.together > 1 and (i - table.stubs) % table.together == 0
-        shared = column.levels[-2:-1] if first else ()
-        texts = (row[i].text or row[i].remark for row in table.rows)
-        yield [*shared, *_lowest(column, table), *texts]
-
-
-def _tabular(table: Table) -> Iterator[str]:
-    columns = "".join(_kind(column) for column in table.columns)
-    end = r"\tabularnewline" if table.columns[-1].paragraph else r"\\"
-    yield rf"  \begin{{tabular}}{{{columns}}}"
-    yield r"    \toprule"
-    yield from (f"    {line}" for line in _heads(table))
-    yield r"    \midrule"
-    for row in table.rows:
-        cells = [_cell(*pair) for pair in zip(row, table.columns, strict=True)]
-        yield f"    {_line(cells, end)}"
-    yield from (r"    \bottomrule", r"  \end{tabular}", r"  \par\medskip")
+def _packed(blocks: Sequence[Block], room: float) -> Iterator[list[str]]:
+    """Yield the lines of each float: as many blocks as it has room for."""
+    group: list[str] = []
+    left = room
+    for height, lines in blocks:
+        if group and height > left:
+            yield group
+            group, left = [], room
+        group, left = [*group, *lines], left - height
+    yield group
 
 
-def _kind(column: Column) -> str:
-    if column.paragraph:
-        return rf"p{{{column.paragraph:g}\textwidth}}"
-    return "l" if column.stub else "c"
+def _tabulars(table: Table, page: Page, room: float) -> Iterator[Block]:
+    """Yield the parts of a table, by columns and, where one is higher than a page, by rows."""
+    for part in layouts(table, page.width):
+        for rows in _chunks(part, room):
+            height = part.head_height + sum(map(part.row_height, rows))
+            yield height, [*part.source(rows), r"\par\medskip"]
 
 
-def _heads(table: Table) -> Iterator[str]:
-    """Yield lines of heads; equal neighbours above the lowest share one, underlined."""
-    columns = table.columns[table.stubs :]
-    for depth in range(1, max((len(column.levels) for column in columns), default=0)):
-        groups = itertools.groupby(columns, key=lambda column: column.levels[:depth])
-        spans = [(levels[-1], len(list(group))) for levels, group in groups]
-        wide = [rf"\multicolumn{{{span}}}{{c}}{{{latex(text)}}}" for text, span in spans]
-        ends = list(itertools.accumulate((span for _, span in spans), initial=table.stubs))
-        yield rf"{' & ' * table.stubs}{' & '.join(wide)} \\"
-        yield " ".join(rf"\cmidrule(lr){{{a + 1}-{b}}}" for a, b in itertools.pairwise(ends))
-    yield _line([_stacked_head(_lowest(column, table)) for column in table.columns])
+def _chunks(part: Tabular, room: float) -> Iterator[range]:
+    """Yield ranges of rows that are no higher than `room`, of about equal height."""
+    heights = [part.row_height(i) for i in range(len(part.table.rows))]
+    space = max(room - part.head_height, room / 2)
+    share = sum(heights) / max(1, -(-sum(heights) // space))
+    start, used = 0, 0.0
+    for i, height in enumerate(heights):
+        if i > start and (used + height > space or used >= share):
+            yield range(start, i)
+            start, used = i, 0.0
+        used += height
+    yield range(start, len(heights))
 
 
-def _lowest(column: Column, table: Table) -> list[str]:
-    """Return the lines of the lowest head of a column."""
-    text = column.levels[-1] if column.levels else column.name
-    if table.narrow:
-        text = break_lines(text, HEAD)
-    return text.split("\n")
-
-
-def _stacked_head(lines: Sequence[str]) -> str:
-    """Return a head of several lines; in braces, since a line may start with a bracket."""
-    if len(lines) == 1:
-        return latex(lines[0])
-    return _stacked("b", (f"{{{latex(line)}}}" for line in lines))
-
-
-def _stacked(place: str, lines: Iterable[str]) -> str:
-    text = r" \\ ".join(lines)
-    return rf"\begin{{tabular}}[{place}]{{@{{}}c@{{}}}}{text}\end{{tabular}}"
-
-
-def _line(cells: Sequence[str], end: str = r"\\") -> str:
-    """Return a row of cells that are LaTeX already."""
-    text = " & ".join(cells)
-    guard = "{}" if text.startswith(("[", "*")) else ""  # else an option of the line break before
-    return f"{guard}{text} {end}"
-
-
-def _cell(cell: Cell, column: Column) -> str:
-    """Return a cell, its signed numbers as mathematics; a remark stands in small type below."""
-    text = latex(plain(cell.text))
-    if not column.stub:
-        text = re.sub(r"(?<![\w.$\\-])[-+](?=\d)", r"$\g<0>$", text)
-    if column.paragraph:
-        return rf"\raggedright {text}"
-    if cell.best:
-        text = rf"\textbf{{{text}}}"
-    if not cell.text or not cell.remark:
-        return text or latex(cell.remark)
-    return _stacked("t", [text, rf"\scriptsize {latex(cell.remark)}"])
+def _notes(table: Table, page: Page, room: float) -> Iterator[Block]:
+    """Yield the notes in small type; one that is longer than a page is divided."""
+    most = int(0.8 * room / NOTE_LINE * page.width / text_width("n", FOOTNOTE))
+    for note in (*table.notes[:1], *table.legend, *table.notes[1:]):
+        for text in break_lines(note, most).split("\n"):
+            height = NOTE_LINE * lines_of(text, page.width)
+            yield height, [rf"{{\footnotesize\raggedright {_note(text)}\par}}"]
 
 
 def _note(note: str) -> str:
-    """Return a note; names in typewriter type may break after an underscore or hyphen."""
+    """Return a note, its names in typewriter type."""
     text = f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note
-    parts = [latex(part) for part in text.split("`")]
-    for i in range(1, len(parts), 2):
-        breakable = parts[i].replace(r"\_", r"\_\allowbreak{}").replace("-", r"-\allowbreak{}")
-        parts[i] = rf"\texttt{{{breakable}}}"
+    parts = [breakable(part) for part in text.split("`")]
+    for i in range(1, len(parts), 2):  # typewriter type does not break at hyphens by itself
+        broken = parts[i].replace("-", r"-\allowbreak{}")
+        parts[i] = rf"\texttt{{{broken}}}"
     return "".join(parts)

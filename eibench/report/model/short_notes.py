@@ -1,0 +1,132 @@
+"""Notes for a paper: short, with the names that it prints, and without commands, files or runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from eibench.plan.suite import METHOD
+from eibench.report.model.defaults import defaults_beside
+from eibench.report.model.document import BEST
+from eibench.report.model.pivot import Pivot, Place, best_scope
+from eibench.report.model.provenance import machine_note, mixed_data
+from eibench.report.model.suite_results import SuiteResults, varies
+from eibench.report.model.tuning import RATE, short_tuning_notes
+from eibench.results.display import option_words
+from eibench.results.labels import counted, field_words, show_value
+from eibench.results.statistics import Verdict
+from eibench.results.store import INTERRUPTED, MISSING
+
+UP, DOWN, SAME, EQUAL, FAILED = "\u2191", "\u2193", "\u2248", "=", "\u2020"
+"""Marks of a difference: above 0, below, within the margin, the same numbers, runs failed."""
+MEASURED = ("s", "images/s", "MiB")
+"""Units of metrics that depend on the machine."""
+
+
+def sign_of(pivot: Pivot, place: Place) -> str:
+    """Return the verdict on a difference as a sign; empty for an undecided one."""
+    found, verdict = pivot.differences[place], pivot.verdict(place)
+    if verdict is None:
+        equal = pivot.cells[place].values == pivot.cells[pivot.layout.base_of(*place)].values
+        return EQUAL if equal else "" if found.interval is None else FAILED
+    if verdict is Verdict.UNDECIDED:
+        return ""
+    arrow = "" if verdict is Verdict.EQUIVALENT else UP if found.mean > 0 else DOWN
+    return arrow + SAME * found.within(pivot.margin)
+
+
+def legend(pivot: Pivot) -> Iterator[str]:
+    """Yield notes on the marks that stand beside numbers."""
+    marks = [cell.mark(pivot.metric, pivot.planned) for cell in pivot.cells.values() if cell.n]
+    if any("/" in mark for mark in marks):
+        yield "Superscript k/n: k of n runs train."
+    if any("n=" in mark for mark in marks):
+        yield "Superscript n: number of runs behind the mean, where some have no result."
+    signs = "".join(sign_of(pivot, place) for place in pivot.differences)
+    better = pivot.metric.better
+    up, down = ("better", "worse") if better == "higher" else ("worse", "better")
+    meaning = {
+        UP: up if better else "higher",
+        DOWN: down if better else "lower",
+        SAME: f"equivalent, within \u00b1{pivot.margin or 0:g}",
+        EQUAL: "the same numbers",
+        FAILED: "runs failed, no verdict",
+    }
+    told = [f"{sign} {words}" for sign, words in meaning.items() if sign in signs]
+    if told:
+        yield f"{', '.join(told)}; without a mark: undecided."
+
+
+def short_notes(pivot: Pivot) -> Iterator[str]:
+    """Yield what the reader of a paper needs to judge the table."""
+    suite = pivot.suite
+    yield " ".join([*_spread(pivot), *_differences(pivot)])
+    yield from _best(pivot)
+    if METHOD in pivot.layout.fields:
+        yield from _same(suite)
+        yield from _defaults(suite)
+        yield from _rates(pivot)
+        yield from short_tuning_notes(suite)
+    yield from _unfinished(suite)
+    yield from mixed_data(suite.runs)
+    if pivot.metric.unit in MEASURED:
+        yield from machine_note(suite.runs)
+
+
+def _spread(pivot: Pivot) -> Iterator[str]:
+    if pivot.planned == 1:
+        yield "One run in each cell."
+    else:
+        yield f"Mean \u00b1 standard deviation over n = {pivot.planned} runs."
+
+
+def _best(pivot: Pivot) -> Iterator[str]:
+    if any(cell.best for cell in pivot.cells.values()):
+        yield f"{BEST}best mean of {best_scope(pivot)}."
+
+
+def _differences(pivot: Pivot) -> Iterator[str]:
+    found = list(pivot.differences.values())
+    if pivot.layout.reference is None or not found:
+        return
+    name = pivot.suite.name_of(*pivot.layout.reference)
+    unit = f" in {pivot.metric.difference_unit}" if pivot.metric.unit == "%" else ""
+    interval = " [95 % confidence interval]" if any(one.interval for one in found) else ""
+    yield f"Signed numbers: difference to {name}{unit}{interval}."
+
+
+def _same(suite: SuiteResults) -> Iterator[str]:
+    for first, *others in suite.same:
+        verb = "are" if len(others) > 1 else "is"
+        yield f"{suite.listed(others)} {verb} the same computation as {suite.listed([first])} here."
+
+
+def _defaults(suite: SuiteResults) -> Iterator[str]:
+    listed = []
+    for method, known in defaults_beside(suite).items():
+        told = ", ".join(f"{option_words(key)} {show_value(v)}" for key, v in known.items())
+        listed.append(f"{suite.listed([method])}: {told}")
+    if listed:
+        yield f"Default options: {'; '.join(listed)}."
+
+
+def _rates(pivot: Pivot) -> Iterator[str]:
+    """Yield the learning rate of each method, where it is one for each."""
+    runs = pivot.suite.unchanged
+    if RATE in pivot.layout.fields or not varies(runs, RATE) or varies(runs, RATE, [METHOD]):
+        return
+    alike: dict[str, list[str]] = {}
+    for method, rate in {run.fields[METHOD]: run.value(RATE) for run in runs}.items():
+        alike.setdefault(show_value(rate), []).append(method)
+    told = (f"{rate}: {pivot.suite.listed(names)}." for rate, names in alike.items())
+    yield f"{field_words(RATE).capitalize()} {' '.join(told)}"
+
+
+def _unfinished(suite: SuiteResults) -> Iterator[str]:
+    ends = Counter(run.status for run in suite.runs if run.failed or run.status == INTERRUPTED)
+    if ends:
+        told = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in ends.items())
+        yield f"Runs without a result: {told}."
+    missing = sum(run.status == MISSING for run in suite.runs)
+    if missing:
+        yield f"Not run yet: {missing} of {counted(len(suite.runs), 'run')}."

@@ -1,0 +1,268 @@
+"""Notes on what was spent to find each method's values, and on methods that were not tuned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eibench.plan.options import TrainOptions
+from eibench.plan.suite import METHOD
+from eibench.report.model.document import code
+from eibench.report.model.search_results import (
+    Search,
+    Spent,
+    Study,
+    confirmations,
+    read_search,
+    spent,
+)
+from eibench.report.model.suite_results import SuiteResults, varies
+from eibench.results.labels import counted, show_setting, show_value
+from eibench.results.paths import evidence_of, has_plan, member
+from eibench.results.store import SEARCH, read_plan
+
+RATE = "train.lr"
+DEFAULT_RATE = TrainOptions().lr
+RESULTS = Path("results")
+"""Where a search is looked for, if it does not lie beside the suite that it served."""
+
+
+def own_search(suite: SuiteResults) -> Search | None:
+    """Return the search whose winners the suite's runs are, if they are any."""
+    if suite.tuned_by != suite.name:
+        return None
+    folder = member(suite.folder, SEARCH)
+    return read_search(folder) if has_plan(folder) else None
+
+
+def tuned_keys(search: Search | None) -> set[str]:
+    """Return fields that a search chose."""
+    return {key for study in search.studies for key in study.space} if search else set()
+
+
+def tuned_values(search: Search | None) -> Iterator[str]:
+    """Yield notes on the values of each study's winner, as its fresh runs have them."""
+    if search is None:
+        return
+    listed = [
+        f"{code(one.study.name)}: {_values(one.study)}"
+        for one in confirmations(search)
+        if one.runs and one.study.best and one.study.best.values
+    ]
+    outdated = [code(one.study.name) for one in confirmations(search) if one.outdated]
+    if listed:
+        yield f"Tuned: {'; '.join(listed)}."
+    if outdated:
+        yield f"OUTDATED: runs of {', '.join(outdated)} do not have the values that won the search."
+
+
+def _values(study: Study) -> str:
+    values = study.best.values if study.best else {}
+    return ", ".join(f"{code(key)} {show_setting(value)}" for key, value in values.items())
+
+
+def tuning_notes(suite: SuiteResults) -> Iterator[str]:
+    """Yield notes on what was spent to find each method's values."""
+    if suite.tuned_by is None:
+        if names := untuned(suite):
+            listed = "all methods" if names == suite.methods else ", ".join(map(code, names))
+            yield f"UNTUNED: {listed}, at the default learning rate {DEFAULT_RATE:g}."
+        return
+    search, tried = _tuning(suite)
+    if search is not None:
+        yield from _of_search(suite, search)
+        yield from raised_budget(search)
+    elif tried is not None:
+        yield from _of_runs(suite, tried)
+    else:
+        yield (
+            f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
+            " the tuning of each method cannot be told."
+        )
+
+
+def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
+    """Yield the same in few words, without names of other suites."""
+    if suite.tuned_by is None:
+        if names := untuned(suite):
+            listed = "all methods" if names == suite.methods else suite.listed(names)
+            yield f"Untuned: {listed}, at the default learning rate {DEFAULT_RATE:g}."
+        return
+    search, tried = _tuning(suite)
+    if search is not None:
+        studies = _by_method(suite, search) or dict.fromkeys(suite.methods, search.studies)
+        numbers = {method: spent(found).finished for method, found in studies.items()}
+    elif tried is not None:
+        numbers = _counts(suite, tried)
+    else:
+        yield "How the methods were tuned is not recorded here."
+        return
+    alike: dict[int, list[str]] = {}
+    for method, number in numbers.items():
+        alike.setdefault(number, []).append(method)
+    noun = "trial" if search is not None else "run"
+    if len(alike) == 1:
+        yield f"Tuned with {counted(next(iter(alike)), noun)} for each method."
+        return
+    told = (f"{counted(n, noun) if n else 'none'}: {suite.listed(m)}." for n, m in alike.items())
+    yield f"Unequal tuning, {' '.join(told)}"
+
+
+def untuned(suite: SuiteResults) -> list[str]:
+    """Return the methods that train at the default learning rate without a search for another.
+
+    None are told of a suite with one method, or one that compares learning rates.
+    """
+    if suite.kind != "train" or len(suite.methods) < 2 or varies(suite.unchanged, RATE, [METHOD]):
+        return []
+    rates = {run.fields[METHOD]: run.value(RATE) for run in suite.unchanged}
+    return [method for method, rate in rates.items() if rate == DEFAULT_RATE]
+
+
+Tried = list[Mapping[str, Any]]
+"""Fields of the runs of an ordinary suite in which values were found."""
+
+
+def _tuning(suite: SuiteResults) -> tuple[Search | None, Tried | None]:
+    """Return the search in which the suite's values were found, or the runs of another suite.
+
+    Of these, those in networks that this suite has too, if there are any.
+    """
+    assert suite.tuned_by is not None
+    own = suite.folder if suite.tuned_by == suite.name else None
+    beside = [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
+    places = [own] if own else [p for live in beside for p in (live, evidence_of(live))]
+    if (searched := next(filter(has_plan, (p / SEARCH for p in places)), None)) is not None:
+        return read_search(searched), None
+    tuning = next(filter(has_plan, places), None)
+    if tuning is None or own is not None:
+        return None, None
+    known = [run["fields"] for run in read_plan(tuning)["runs"]]
+    networks = {_network(run.fields) for run in suite.runs}
+    return None, [fields for fields in known if _network(fields) in networks] or known
+
+
+def _of_runs(suite: SuiteResults, tried: Tried) -> Iterator[str]:
+    """Yield a note on the runs that each method had in an ordinary suite."""
+    yield from _budgets(suite, tried)
+    if edges := list(_edges(suite, tried)):
+        yield (
+            f"EDGE OF RANGE: {', '.join(edges)}: least or greatest of what was tried. Widen the"
+            " range for all methods."
+        )
+
+
+def _budgets(suite: SuiteResults, tried: Tried) -> Iterator[str]:
+    """Yield a note on the number of runs that each method had."""
+    numbers = _counts(suite, tried)
+    start = f"er-method values were found in {code(str(suite.tuned_by))}"
+    if len(set(numbers.values())) == 1 and all(numbers.values()):
+        yield f"P{start}: {counted(next(iter(numbers.values())))} for each method."
+        return
+    listed = ", ".join(f"{code(method)} {n or 'none'}" for method, n in numbers.items())
+    yield f"UNEQUAL TUNING: p{start} with unlike numbers of runs: {listed}."
+
+
+def _counts(suite: SuiteResults, tried: Tried) -> dict[str, int]:
+    """Return the number of runs that each method had."""
+    counts = Counter(fields[METHOD] for fields in tried)
+    return {method: counts.get(method, 0) for method in suite.methods}
+
+
+def _edges(suite: SuiteResults, tried: Tried) -> Iterator[str]:
+    """Yield each method's values at an end of a grid of three or more: `` `mpbn` 1 ``."""
+    for method in suite.methods:
+        rows = [fields for fields in tried if fields[METHOD] == method]
+        runs = [run for run in suite.unchanged if run.fields[METHOD] == method]
+        for key in dict.fromkeys(key for fields in rows for key in fields):
+            values = {v for f in rows if isinstance(v := f.get(key), int | float)}
+            if key.startswith("train.") and len(values) > 2:
+                ends = {min(values), max(values)} & {run.value(key) for run in runs}
+                for end in sorted(ends):
+                    yield f"{code(method)} {code(key)} {show_value(end)}"
+
+
+def _network(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return all that is said of the network."""
+    return tuple(
+        (key, repr(fields[key])) for key in sorted(fields) if key.partition(".")[0] == "model"
+    )
+
+
+def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:
+    """Yield a note on the trials, epochs and keys that each method had."""
+    found = f"values were found in the search {code(search.name)}"
+    methods = _by_method(suite, search)
+    if not methods:
+        yield f"The {found}: {_whole(search)}."
+        return
+    budgets = {method: spent(studies) for method, studies in methods.items()}
+    keys = {m: max((len(s.space) for s in studies), default=0) for m, studies in methods.items()}
+    listed = grouped(keys, "tuned key")
+    differing = list(unequal(budgets))
+    if differing:
+        yield f"UNEQUAL TUNING: per-method {found}: {'. '.join(differing)}. {listed}."
+        return
+    trials = next(iter(budgets.values())).finished
+    epochs = span([one.epochs for one in budgets.values()])
+    yield f"Per-method {found}: {counted(trials, 'trial')} and {epochs} for each method; {listed}."
+
+
+def raised_budget(search: Search) -> Iterator[str]:
+    """Yield a note on smaller numbers of trials that were asked for before."""
+    if search.raised_from:
+        earlier = ", then ".join(map(str, search.raised_from))
+        yield (
+            f"RAISED BUDGET: the search was asked for {earlier}, then for"
+            f" {counted(search.trials, 'trial')} in each study."
+        )
+
+
+def _by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:
+    """Return each method's studies; empty if the search does not tell methods."""
+    if not any(METHOD in study.arm for study in search.studies):
+        return {}
+    return {m: [s for s in search.studies if s.arm.get(METHOD) == m] for m in suite.methods}
+
+
+def _whole(search: Search) -> str:
+    budget = spent(search.studies)
+    keys = counted(len(tuned_keys(search)), "tuned key")
+    return f"{counted(budget.finished, 'trial')}, {counted(budget.epochs, 'epoch')}, {keys}"
+
+
+def unequal(budgets: Mapping[str, Spent]) -> Iterator[str]:
+    """Yield in words how the budgets differ; nothing for equal ones.
+
+    Epochs count only where no trial was cut short: that is what a pruner is for.
+    """
+    finished = {name: one.finished for name, one in budgets.items()}
+    epochs = {name: one.epochs for name, one in budgets.items()}
+    if len(set(finished.values())) > 1 or not all(finished.values()):
+        yield grouped(finished, "finished trial")
+    if len(set(epochs.values())) > 1 and not any(one.cut_short for one in budgets.values()):
+        yield grouped(epochs, "epoch")
+
+
+def grouped(numbers: Mapping[str, int], noun: str) -> str:
+    """Return ``12 trials for `a`, `b`; 10 for `c` ``."""
+    names: dict[int, list[str]] = {}
+    for name, number in numbers.items():
+        names.setdefault(number, []).append(code(name))
+    first, *others = (f"for {', '.join(who)}" for who in names.values())
+    start, *rest = names
+    more = (f"; {number} {who}" for number, who in zip(rest, others, strict=True))
+    return f"{counted(start, noun)} {first}{''.join(more)}"
+
+
+def span(epochs: Collection[int]) -> str:
+    """Return `30 epochs`, or `20 to 30 epochs`."""
+    low, high = min(epochs), max(epochs)
+    return counted(high, "epoch") if low == high else f"{low} to {high} epochs"
+
+
+def by_name(studies: Sequence[Study]) -> dict[str, Spent]:
+    """Return the budget of each study."""
+    return {study.name: spent([study]) for study in studies}
