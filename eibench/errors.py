@@ -50,6 +50,14 @@ class DataError(Exception):
         super().__init__(printable(text))
 
 
+class AbsentDataError(DataError):
+    """Data set that is not on this machine."""
+
+
+class AbsentData(UserError):
+    """Runs that need a data set that is not on this machine."""
+
+
 def printable(text: str) -> str:
     """Return `text` with control, bidirectional and other unprintable characters as escapes."""
     if text.isprintable():

@@ -43,25 +43,55 @@ def commands(*words):
 
 
 def test_the_core_tier():
-    *runs, tables, verify = commands("reproduce", "JOBS=3")
+    runs = commands("reproduce", "JOBS=3")[: len(CORE)]
     assert [re.search(r"suites/(\w+)\.yaml --results build/", line)[1] for line in runs] == CORE
     assert all(line.startswith("OMP_NUM_THREADS=1 .venv/bin/eibench ") for line in runs)
-    assert all(line.endswith("--results build/reproduce --jobs 3 || [ $? -eq 1 ]") for line in runs)
-    names = " ".join(CORE)
-    assert tables == f".venv/bin/eibench tables {names} --live --results build/reproduce"
-    checked = f".venv/bin/eibench verify {names} --results build/reproduce --compare"
-    assert verify.startswith(f"code=0; {checked} results/evidence || code=$?;")
-    assert verify.endswith("exit $code")
-    assert "pack" not in verify
+    end = "--results build/reproduce --jobs 3 --skip-absent || [ $? -eq 1 ]"
+    assert all(line.endswith(end) for line in runs)
 
 
-def test_update_packs_and_keeps_the_exit_code():
-    last = commands("reproduce", "SUITES=methods", "UPDATE=1")[-1]
-    steps = [step.split() for step in re.split(r"; *|\|\||&&", last)]
-    pack = ["results", "pack", "build/reproduce/methods", "--out", "results/evidence", "--replace"]
-    assert [".venv/bin/eibench", *pack] in steps
-    assert [".venv/bin/eibench", "tables", "methods"] in steps
-    assert steps[-1] == ["exit", "$code"]
+STUB = """#!/bin/sh
+echo "$@" >> {log}
+case "$1 $2" in
+"run suites/lr_search.yaml") echo "lr_search is skipped: no data"; exit 0;;
+"run suites/methods.yaml") mkdir -p {fresh}/methods; exit 1;;
+"verify methods") exit 2;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("suites", "update", "code", "end"),
+    [
+        ("methods lr_search", "", 2, ["tables methods --live", "verify methods"]),
+        (
+            "lr_search methods",
+            "1",
+            2,
+            ["tables methods --live", "verify methods", "results pack", "tables methods"],
+        ),
+        ("lr_search", "", 0, []),
+    ],
+)
+def test_what_follows_the_runs(tmp_path, suites, update, code, end):
+    """Suites that were skipped are in no table and no check; the exit code is that of verify."""
+    log, fresh, stub = tmp_path / "log", tmp_path / "fresh", tmp_path / "eibench"
+    stub.write_text(STUB.format(log=log, fresh=fresh))
+    stub.chmod(0o755)
+    words = ["make", "-o", ".venv/.run", "reproduce", f"SUITES={suites}", f"UPDATE={update}"]
+    done = subprocess.run(
+        [*words, f"BIN={tmp_path}", f"FRESH={fresh}"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == code, done
+    calls = log.read_text().splitlines()
+    assert all(call.startswith("run suites/") for call in calls[: len(suites.split())])
+    after = calls[len(suites.split()) :]
+    assert [call.startswith(start) for call, start in zip(after, end, strict=True)] == [True] * len(
+        end
+    )
+    assert all("lr_search" not in call for call in after)
+    if update:
+        assert after[2] == f"results pack {fresh}/methods --out results/evidence --replace"
 
 
 @pytest.mark.parametrize(("name", "verb"), [("methods", "run"), ("ei_init_search", "search")])

@@ -6,15 +6,17 @@ never acts on the terminal. Streams may be closed, full, cut off, or of another 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import typer
 from rich.console import Console
 
-from eibench.errors import printable
+from eibench.errors import AbsentData, printable
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a full or read-only disk, which carry no file name."""
@@ -25,6 +27,17 @@ STREAM_FAILED = 2
 def say(text: str = "", err: bool = False) -> None:
     """Print lines of text with control characters escaped."""
     write("\n".join(map(printable, text.split("\n"))) + "\n", err)
+
+
+@contextlib.contextmanager
+def skip_if_absent(skip: bool, suite: str) -> Iterator[None]:
+    """Print one line in place of `AbsentData` if `skip`."""
+    try:
+        yield
+    except AbsentData as error:
+        if not skip:
+            raise
+        say(f"{suite} is skipped: {error}")
 
 
 def write(text: str, err: bool = False) -> None:

@@ -143,6 +143,12 @@ Jobs = Annotated[
         min=1, max=MOST_JOBS, help="Runs at a time, each in a process with its share of the cores."
     ),
 ]
+SkipAbsent = Annotated[
+    bool,
+    typer.Option(
+        "--skip-absent", help="Skip the suite, in one line, if its data set is not on this machine."
+    ),
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")]
 Plugins = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eibench.cli.console import format_duration, say
+from eibench.cli.console import format_duration, say, skip_if_absent
 from eibench.cli.options import (
     DataDir,
     Device,
@@ -19,6 +19,7 @@ from eibench.cli.options import (
     Results,
     Seeds,
     Settings,
+    SkipAbsent,
     Suite,
     read_overrides,
     whole_numbers,
@@ -43,6 +44,7 @@ def run(
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
     jobs: Jobs = 1,
+    skip_absent: SkipAbsent = False,
     data_dir: DataDir = None,
 ) -> None:
     """Run a suite; finished runs are skipped, interrupted runs resume.
@@ -50,7 +52,7 @@ def run(
     Exit code: 0 all runs are ok, 1 some failed, 2 bad input, 130 interrupted.
     """
     plan = load_plan(find_suite(suite), read_overrides(settings), _numbers("--seeds", seeds))
-    _perform(plan, only, device, results, dry_run, fail_fast, jobs)
+    _perform(plan, only, device, results, dry_run, fail_fast, jobs, skip_absent)
 
 
 def probe(
@@ -71,6 +73,7 @@ def probe(
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
     jobs: Jobs = 1,
+    skip_absent: SkipAbsent = False,
     data_dir: DataDir = None,
 ) -> None:
     """Measure firing, currents and gradients layer by layer, without training or early in it.
@@ -81,7 +84,7 @@ def probe(
     counts = _numbers("--steps", steps)
     seed_list = _numbers("--seeds", seeds)
     plan = load_probe(find_suite(suite), read_overrides(settings), seed_list, counts)
-    _perform(plan, only, device, results, dry_run, fail_fast, jobs)
+    _perform(plan, only, device, results, dry_run, fail_fast, jobs, skip_absent)
 
 
 def _perform(
@@ -92,6 +95,7 @@ def _perform(
     dry_run: bool,
     fail_fast: bool,
     jobs: int,
+    skip_absent: bool,
 ) -> None:
     """Run the chosen runs of `plan`, or show them."""
     for plugin in plan.plugins:
@@ -103,8 +107,10 @@ def _perform(
     where = choose_device(device)
     if dry_run:
         _show_plan(plan, chosen, results, where)
-    elif not run_with_progress(plan, chosen, results, where, fail_fast, jobs):
-        raise typer.Exit(1)
+        return
+    with skip_if_absent(skip_absent, plan.name):
+        if not run_with_progress(plan, chosen, results, where, fail_fast, jobs):
+            raise typer.Exit(1)
 
 
 _LISTS = {"--seeds": ("a seed", LARGEST_SEED), "--steps": ("a number of steps", LARGEST)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eibench.cli.console import format_duration, say
+from eibench.cli.console import format_duration, say, skip_if_absent
 from eibench.cli.options import (
     DataDir,
     Device,
@@ -17,6 +17,7 @@ from eibench.cli.options import (
     Jobs,
     Results,
     Settings,
+    SkipAbsent,
     Suite,
     read_overrides,
     writable_file,
@@ -61,6 +62,7 @@ def search(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     jobs: Jobs = 1,
+    skip_absent: SkipAbsent = False,
     data_dir: DataDir = None,
 ) -> None:
     """Search a suite's `search` space, every method with the same budget, and confirm the winners.
@@ -85,8 +87,9 @@ def search(
         from eibench.search.export import check_export
 
         check_export(plan, export)
-    if not _search(plan, results, where, jobs, export):
-        raise typer.Exit(1)
+    with skip_if_absent(skip_absent, plan.name):
+        if not _search(plan, results, where, jobs, export):
+            raise typer.Exit(1)
 
 
 def _search(

@@ -32,7 +32,7 @@ from eibench.data.pixels import read_pixels
 from eibench.data.sources import dataset
 from eibench.data.stream import ImageFiles, Reader, StreamedImages
 from eibench.data.subset import subset
-from eibench.errors import DataError, did_you_mean, printable, shorten_list
+from eibench.errors import AbsentDataError, DataError, did_you_mean, printable, shorten_list
 from eibench.plan.options.data import ImageFolderOptions
 
 SPLITS = ("train", "validation", "test")
@@ -110,7 +110,7 @@ def _listing(base: Path, part: str, lister: Lister) -> ClassFolders:
     hint = did_you_mean(part, meant or there) if not meant else f"; rename {meant[0]} to {part}"
     if inside and not meant:
         hint = f"; is {base / inside[0]} the root that is meant?"
-    raise DataError(
+    raise AbsentDataError(
         f"{base / part}: no such folder; an imagefolder is ROOT/train/CLASS/* and "
         f"ROOT/test/CLASS/*{hint}"
     )

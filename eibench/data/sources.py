@@ -18,7 +18,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eibench.errors import DataError, error_line
+from eibench.errors import AbsentDataError, DataError, error_line
 from eibench.plan.options import DATASETS, DataOptions
 
 VARIABLE = "EIBENCH_DATA"
@@ -118,7 +118,7 @@ def absent_error(name: str, folder: Path) -> DataError:
     """Return the error of a data set that is not there, for its loader to raise."""
     source = SOURCES.get(name)
     package = f" or `apt-get install {source.package.name}`" if source and source.package else ""
-    return DataError(
+    return AbsentDataError(
         f"{folder}: no such folder; get it with `eibench data fetch {name}`{package}, or name the "
         f"folder that holds {name}/ with --data-dir or {VARIABLE}"
     )

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import optuna
 import torch
 
-from eibench.errors import UserError
+from eibench.errors import AbsentData, UserError
 from eibench.execution.dataset_cache import DatasetCache, as_user_error, check_buildable, local_data
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource, suite_source
@@ -120,6 +120,8 @@ def _check_buildable(plan: SearchPlan, datasets: DatasetCache) -> None:
 
     try:
         check_buildable(runs(), datasets)
+    except AbsentData:
+        raise
     except UserError as error:
         raise UserError(f"{tried}{error}") from None
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from eibench.data import DataError, ImageData, load, redraw
 from eibench.data.augment import Augmentation
 from eibench.data.batches import Normalization, normalization, over_time, training_batches
-from eibench.errors import UserError
+from eibench.errors import AbsentData, AbsentDataError, UserError
 from eibench.methods import Method
 from eibench.plan.options import METHODS, MODELS, DataOptions, DataShape
 from eibench.plan.spec import RunSpec
@@ -62,7 +62,8 @@ def _as_user_error(options: DataOptions) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise UserError(f"data set {options.name}: {error}") from None
+        kind = AbsentData if isinstance(error, AbsentDataError) else UserError
+        raise kind(f"data set {options.name}: {error}") from None
 
 
 def make_method(spec: RunSpec) -> Method:

@@ -1,6 +1,7 @@
 """`eibench data` and `--data-dir`: output, contact sheets and exit codes; missing and damaged
 data sets."""
 
+import re
 import struct
 import subprocess
 import sys
@@ -349,6 +350,29 @@ def test_a_run_on_an_absent_set(cli, project, name):
     folder = Path.cwd() / "datasets" / name
     assert line.startswith(f"data set {name}: {folder}: no such folder; get it with `eibench data ")
     assert project.files() == before
+
+
+@pytest.mark.parametrize("data", ["mnist", {"name": "imagefolder", "root": "nowhere"}])
+@pytest.mark.parametrize(
+    ("verb", "more"), [("run", {}), ("probe", {}), ("search", {"search": SEARCH})]
+)
+def test_a_suite_without_its_data_may_be_skipped(cli, project, verb, more, data):
+    path = project.suite(base={"data": data}, grid={}, **more)
+    before = project.files()
+    done = cli(verb, path, "--skip-absent")
+    (line,) = done.out.splitlines()
+    assert (done.code, done.err) == (0, "")
+    name = data if isinstance(data, str) else data["name"]
+    assert re.match(rf"tiny(-probe)? is skipped: data set {name}: .*: no such folder; ", line)
+    assert project.files() == before
+
+
+@pytest.mark.parametrize("name", ["mnist"])
+def test_damaged_data_are_not_skipped(cli, project, made):
+    file = next(path for path in Path("store/mnist").rglob("*") if path.is_file())
+    file.write_bytes(b"")
+    path = project.suite(base={"data": "mnist"}, grid={})
+    assert "damaged" in refused(cli("run", path, "--skip-absent", "--data-dir", "store"))
 
 
 @pytest.mark.parametrize(
