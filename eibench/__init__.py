@@ -1,8 +1,8 @@
 """eibench: can inhibition replace normalization in deep spiking networks?
 
-`eibench.nn` is the torch package (layers, E-I Init, Dale's law); `load_results` and `load_layers`
-read results. All are imported on first use, so that `import eibench` and the command line start
-quickly.
+`eibench.nn` is the torch package (layers, E-I Init, Dale's law); `load_results`, `load_epochs` and
+`load_layers` read results. All are imported on first use, so that `import eibench` and the command
+line start quickly.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eibench import nn
-    from eibench.results.frame import load_layers, load_results
+    from eibench.results.frame import load_epochs, load_layers, load_results
 
 from eibench.version import __version__
 
-__all__ = ["__version__", "load_layers", "load_results", "nn"]
+__all__ = ["__version__", "load_epochs", "load_layers", "load_results", "nn"]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load_layers", "load_results"):
+    if name.startswith("load_") and name in __all__:
         return getattr(importlib.import_module("eibench.results.frame"), name)
     if name == "nn":
         return importlib.import_module("eibench.nn")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,10 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.options import ResultsFolders, chosen_results, field_names, valid_paths
+from eibench.errors import UserError
+
+LEAST, GREATEST = 1.0, 50.0
+"""Inches of a figure's side."""
 
 
 def plot(
@@ -41,6 +46,28 @@ def plot(
             show_default="each suite's figures/",
         ),
     ] = None,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Draw loss and accuracy by epoch instead.")
+    ] = False,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="W,H", help="Width and height in inches.", show_default="by content"),
+    ] = None,
+    title: Annotated[
+        bool,
+        typer.Option(
+            "--title/--no-title",
+            help="Title above and notes below; without, the notes are printed.",
+        ),
+    ] = True,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="matplotlib style over that of eibench.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Draw a metric of each suite as PNG and PDF: mean, spread, every seed, and failures.
 
@@ -48,11 +75,43 @@ def plot(
     to its base run, with 95 % confidence intervals. Probes are drawn layer by layer, unless a
     metric, x or by is named. A search has figures of its own: history, slices, parallel
     coordinates, importances, confirmation, and its landscape, over --x KEY --by KEY if named.
-    """
-    from eibench.report.figures.draw import make_figures
 
-    for drawn in make_figures(chosen_results(results), metric, x, field_names(by), out):
-        if drawn.points:
-            say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
-        for path in drawn.paths:
-            say(str(path))
+    The look is a matplotlib style file, eibench/report/figures/eibench.mplstyle; --style sets one
+    of yours over it. A method has one colour in all figures, its variants have shades of it.
+    """
+    names = [name for name, asked in {"curves": curves}.items() if asked]
+    inches = _inches(size)
+    if names and (metric, x) != (None, None):
+        raise UserError(f"--{names[0]} takes no --metric and no --x")
+    from eibench.report.figures.draw import make_figures
+    from eibench.report.figures.look import Look, find_style, use_look
+
+    look = Look(find_style(style) if style else {}, inches, title)
+    drawn = None
+    with use_look(look):
+        for drawn in make_figures(
+            chosen_results(results), metric, x, field_names(by), out, names=names
+        ):
+            if drawn.points:
+                say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
+            for path in drawn.paths:
+                say(str(path))
+            if not title:
+                say(drawn.caption, err=True)
+    if names and drawn is None:
+        raise UserError(f"--{names[0]}: no run here has recorded an epoch")
+
+
+def _inches(size: str | None) -> tuple[float, float] | None:
+    """Return the numbers in a size such as `5.5,3`; raise `UserError` for anything else."""
+    if size is None:
+        return None
+    found = re.fullmatch(r"([0-9.]+)[,x]([0-9.]+)", size.replace(" ", ""))
+    try:
+        width, height = map(float, found.groups() if found else ())
+    except ValueError:
+        width = height = 0.0
+    if not all(LEAST <= inches <= GREATEST for inches in (width, height)):
+        allowed = f"width and height from {LEAST:g} to {GREATEST:g} inches, such as 5.5,3"
+        raise UserError(f"--size {size}: must be {allowed}")
+    return width, height

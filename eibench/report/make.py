@@ -261,7 +261,8 @@ def _code() -> bytes:
     """Return a digest of the version and of the code that makes tables and figures."""
     root = Path(__file__).parents[1]
     content = hashlib.sha256()
-    sources = sorted(path for room in SOURCES for path in (root / room).rglob("*.py"))
+    found = (path for room in SOURCES for path in (root / room).rglob("*"))
+    sources = sorted(path for path in found if path.suffix in (".py", ".mplstyle"))
     for path in (root / "version.py", *sources):
         content.update(path.read_bytes())
     return content.digest()

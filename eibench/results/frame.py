@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 
 from eibench.errors import UserError
-from eibench.results.metrics import LAYER_METRICS, METRICS_OF
+from eibench.results.metrics import EPOCH_METRICS, LAYER_METRICS, METRICS_OF
 from eibench.results.paths import suite_folders
 from eibench.results.store import SEARCH, RunFolder, kind_of, read_plan, recorded_runs
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
 TRIAL = ("study", "trial")
+EPOCH = ("epoch", *EPOCH_METRICS, "lr", "firing_rate_by_layer")
+EPOCH_COST = ("train_seconds", "evaluation_seconds", "peak_memory_mib")
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
@@ -40,6 +42,32 @@ def load_results(path: str | Path) -> pd.DataFrame:
     return _frame(rows, (*of_trial, *numbers))
 
 
+def load_epochs(path: str | Path) -> pd.DataFrame:
+    """Return the epochs of all runs at or below `path`, one row each: learning curves and cost.
+
+    Columns: those of `load_results` that name a run, with `epoch` (from 1), `train_loss`,
+    `validation_loss`, `train_accuracy` and `validation_accuracy` (in percent), `lr` at the end of
+    the epoch, `firing_rate_by_layer` (a list, in forward order), `train_seconds`,
+    `evaluation_seconds` and `peak_memory_mib`. A missing number is NaN. Epochs of a run that has
+    not ended or has failed are there too, as `status` says. Trials of searches are as in
+    `load_results`.
+
+    Raises:
+        UserError: there are no results at `path`, or none with epochs.
+    """
+    found = _rows(Path(path))
+    names = (*EPOCH, *EPOCH_COST)
+    rows = [
+        {**row, **dict.fromkeys(names), **line, **line.get("cost", {})}
+        for row in found
+        for line in row["files"].epochs()
+    ]
+    if not rows:
+        raise UserError(f"{path}: no epochs here; `eibench run SUITE` trains some")
+    of_trial = TRIAL if any(row["kind"] == SEARCH for row in found) else ()
+    return _frame(rows, (*of_trial, *names))
+
+
 def load_layers(path: str | Path) -> pd.DataFrame:
     """Return the layers of all probes at or below `path`, one row each, in forward order.
 
@@ -62,7 +90,7 @@ def load_layers(path: str | Path) -> pd.DataFrame:
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
-    """All runs at or below `root`; a run's `layers` and all its numbers are among its values."""
+    """Return all runs at or below `root`, each with all its numbers, its `layers` and `files`."""
     plans = {folder: read_plan(folder) for folder in suite_folders(root)}
     suites = {folder: plan for folder, plan in plans.items() if kind_of(plan) != SEARCH}
     rows = [row for folder, plan in (suites or plans).items() for row in _suite_rows(folder, plan)]
@@ -123,6 +151,7 @@ def _row(
         "planned": planned,
         **leading,
         "layers": record.get("layers", []),
+        "files": run,
         **{metric: numbers.get(metric) for names in METRICS_OF.values() for metric in names},
         **inner,
     }

@@ -8,6 +8,7 @@ layers), or in each layer of a probe.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,8 @@ class Metric:
     """Rounded to significant digits and drawn on a log scale, as it spans many powers of ten."""
     unmeasured: str = "not measured"
     """Reason why a run that is ok may lack the number."""
+    greatest: float = math.inf
+    """Greatest possible number; the least is 0. Error bars are clipped to both."""
 
     def show(self, number: float) -> str:
         """Return `number` as rounded text."""
@@ -44,6 +47,10 @@ class Metric:
     def heading(self) -> str:
         """Label and unit: `test accuracy (%)`."""
         return with_unit(self.label, self.unit)
+
+    def clip(self, number: float) -> float:
+        """Return `number`, or the possible number next to it."""
+        return min(max(number, 0.0), self.greatest)
 
     @property
     def summary(self) -> str:
@@ -70,6 +77,7 @@ def with_unit(label: str, unit: str) -> str:
 _of_probe = functools.partial(Metric, scopes=("probe",))
 _of_layer = functools.partial(Metric, scopes=("layer",))
 _of_run = functools.partial(Metric, scopes=("train", "probe"))
+_percent = functools.partial(Metric, unit="%", digits=1, better="higher", greatest=100.0)
 _RATE = "spikes per neuron and time step"
 _NO_CIRCUIT = "no E-I layer"
 _NO_MODE = "no E-I layer, a silent input, or an older record"
@@ -81,10 +89,10 @@ _DRIFT = "drift of the E/I balance since initialisation"
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("test_accuracy", "test accuracy", "%", 1, "higher"),
+        _percent("test_accuracy", "test accuracy"),
         Metric("test_loss", "test loss", "nats", 3, "lower"),
-        Metric("test_accuracy_last", "test accuracy after the last epoch", "%", 1, "higher"),
-        Metric("validation_accuracy", "validation accuracy", "%", 1, "higher"),
+        _percent("test_accuracy_last", "test accuracy after the last epoch"),
+        _percent("validation_accuracy", "validation accuracy"),
         Metric("best_epoch", "epoch with the best validation accuracy"),
         _of_probe(
             "gradient_decades",
@@ -97,11 +105,11 @@ METRICS = {
         _of_probe("gradient_max", "greatest relative gradient of a layer", "", 3, scientific=True),
         _of_probe("dead_gradient_layers", "layers whose gradient is exactly 0"),
         _of_probe("live_layers", "layers with any spike"),
-        _of_probe("rate_min", "least firing rate of a layer", _RATE, 3),
-        _of_probe("rate_last", "firing rate of the last layer", _RATE, 3),
+        _of_probe("rate_min", "least firing rate of a layer", _RATE, 3, greatest=1.0),
+        _of_probe("rate_last", "firing rate of the last layer", _RATE, 3, greatest=1.0),
         _of_probe("current_std_last", "deviation of the last layer's current", "", 3),
-        Metric("firing_rate", "firing rate", _RATE, 3, scopes=("train", "layer")),
-        Metric("silent_share", "share of silent neurons", "", 3, scopes=SCOPES),
+        Metric("firing_rate", "firing rate", _RATE, 3, scopes=("train", "layer"), greatest=1.0),
+        Metric("silent_share", "share of silent neurons", "", 3, scopes=SCOPES, greatest=1.0),
         Metric("negative_weights", "negative weights among those held to Dale's law"),
         _of_layer("current_std", "deviation of the current", "", 3),
         _of_layer("signal_share", "share of the current's variance driven by the input", "", 3),
@@ -150,6 +158,18 @@ LAYER_METRICS = measured_on("layer")
 """Numbers of each layer of a probe; older results may lack some."""
 METRICS_OF = {"train": TRAIN_METRICS, "probe": PROBE_METRICS, "search": TRAIN_METRICS}
 """Numbers of a run, by the kind of its suite."""
+
+
+EPOCH_METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("train_loss", "training loss", "nats", 3, "lower"),
+        Metric("validation_loss", "validation loss", "nats", 3, "lower"),
+        _percent("train_accuracy", "training accuracy"),
+        METRICS["validation_accuracy"],
+    )
+}
+"""Numbers of each epoch, which learning curves show."""
 
 
 def find_metric(name: str) -> Metric:

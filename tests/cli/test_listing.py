@@ -189,7 +189,13 @@ def test_the_package_itself_is_light():
 
 
 def test_the_package_has_what_it_names():
-    assert set(eibench.__all__) == {"__version__", "load_layers", "load_results", "nn"}
+    assert set(eibench.__all__) == {
+        "__version__",
+        "load_epochs",
+        "load_layers",
+        "load_results",
+        "nn",
+    }
     assert eibench.nn.LIF
     assert eibench.load_results.__module__ == "eibench.results.frame"
     assert eibench.load_layers.__module__ == "eibench.results.frame"

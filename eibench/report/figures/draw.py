@@ -3,13 +3,15 @@
 `figures_of` yields the figures of results that have been read; of results folders, `draw` writes
 one figure by the name that a suite's `report:` gives it, and `make_figures` all.
 
-Names: those of `SEARCH_FIGURES` for a search, of `PROBE_FIGURES` for a probe suite, and for every
-suite each metric, such as `test_accuracy`. A figure is OUT/SUITE_NAME.png and .pdf, or those of
-both that `formats` names, with equal bytes for equal results; nothing else is written.
+Names: those of `SEARCH_FIGURES` for a search, of `PROBE_FIGURES` for a probe suite, of
+`TRAIN_FIGURES` for any other, and for every suite each metric, such as `test_accuracy`. A figure is
+OUT/SUITE_NAME.png and .pdf, or those of both that `formats` names, with equal bytes for equal
+results; nothing else is written.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, did_you_mean
+from eibench.report.figures.curves import draw_learning
 from eibench.report.figures.layers import draw_lines, draw_map, draw_net_synapse
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
@@ -45,6 +48,12 @@ PROBE_FIGURES: Mapping[str, Callable[[SuiteResults], Figure | None]] = {
     "net_synapse": draw_net_synapse,
 }
 """Figures of a probe suite; a function returns None where there is nothing to show."""
+
+
+TRAIN_FIGURES: Mapping[str, Callable[[SuiteResults, Sequence[str] | None], Figure | None]] = {
+    "curves": draw_learning,
+}
+"""Figures of a suite that trains, with fields of the lines; of no single metric either."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,9 @@ def figures_of(
             kinds = [kind for kind in SEARCH_FIGURES if name in (None, kind)]
             found = {kind: SEARCH_FIGURES[kind](results) for kind in kinds}
         yield from (NamedFigure(suite, kind, one) for kind, one in found.items() if one)
+    elif name in _kinds(results) and results.kind != PROBE:
+        if drawn := TRAIN_FIGURES[str(name)](results, by):
+            yield NamedFigure(suite, str(name), drawn)
     elif results.kind == PROBE and (metric, x, by) == (None, None, None):
         for kind, draw_probe in PROBE_FIGURES.items():
             if name in (None, kind) and (drawn := draw_probe(results)):
@@ -124,7 +136,7 @@ def _kinds(results: Results) -> Iterable[str]:
     """Return the names of the figures that are of no single metric."""
     if isinstance(results, Search):
         return SEARCH_FIGURES
-    return PROBE_FIGURES if results.kind == PROBE else ()
+    return PROBE_FIGURES if results.kind == PROBE else TRAIN_FIGURES
 
 
 def draw(
@@ -151,7 +163,7 @@ def draw(
         metrics = () if isinstance(one, Search) else METRICS
         allowed |= dict.fromkeys([*kinds, *metrics])
         if name in kinds:
-            if (x or by) and name != "landscape":
+            if (x or (by and name not in TRAIN_FIGURES)) and name != "landscape":
                 raise UserError(f"{name}: this figure takes no x and no by")
             found = figures_of(one, None, x, by, name)
         else:
@@ -170,10 +182,12 @@ def make_figures(
     by: Sequence[str] | None = None,
     out: Path | None = None,
     formats: Iterable[str] = FORMATS,
+    names: Sequence[str] = (),
 ) -> Iterator[NamedFigure]:
     """Write the figures of each suite and search at or below `results`, one by one.
 
-    A search is drawn beside its confirmed runs, unless another metric or field is asked for; where
+    With `names` those of `TRAIN_FIGURES` alone that are called so, and have something to show. A
+    search is drawn beside its confirmed runs, unless another metric or field is asked for; where
     `x` and `by` are what it searched, its landscape over them is drawn instead of its runs.
     Without `out` a figure goes into its suite's folder.
 
@@ -186,6 +200,12 @@ def make_figures(
     places = {(one.folder.resolve(), one.name) for one in both}
     if out is not None and len({name for _, name in places}) < len(places):
         raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
+    if names:
+        trained = [suite for suite in suites if suite.kind != PROBE]
+        for one, name in itertools.product(trained, names):
+            for found in figures_of(one, None, None, by, name):
+                yield found.save(out or figures_folder(one.folder), formats)
+        return
     asked = {*([] if x is None else [x]), *(by or [])}
     for one in _share_out(suites, searches, metric, asked):
         for found in figures_of(one, metric, x, by):

@@ -30,6 +30,7 @@ from eibench.report.figures.style import (
     PANELS_IN_ROW,
     add_legend,
     in_rows,
+    legend_width,
     machines,
     open_page,
     same_computation,
@@ -47,8 +48,8 @@ MAP_DECADES = 6
 """Powers of ten that a map's colours tell apart; smaller numbers have the last colour."""
 TOP = 1.1
 """End of a y axis that panels share, in greatest medians."""
-HEADING_WIDTH = 46
-"""Letters that a panel has room for."""
+HEADING = 15
+"""Letters of a heading in an inch of a panel."""
 ZERO: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "#D55E00", "hatch": "////"}
 ABSENT: dict[str, Any] = {"facecolor": "#dddddd", "edgecolor": "#dddddd"}
 """Looks of cells of a map that have no logarithm, or no number."""
@@ -91,12 +92,15 @@ def _draw_quantities(
     words = facet_words(tables[0], deepest[0])
     title = suite.title if several or not words else f"{suite.title}: {words}"
     text = _caption(suite, drawn)
-    margin = 1.7 if rows[-1][-1] else 0.3  # for the legend, where no place is empty
+    series = _series(suite)
+    # The legend is beside the panels, where no place is empty.
+    margin = legend_width(one.label for one in series) if rows[-1][-1] else 0.3
     figure, grid, pairs = open_page(title, text, rows, (3.0, 2.3), (margin, 0.8))
+    letters = max(10, int(HEADING * (figure.get_figwidth() - margin) / len(rows[0])))
     for axes, (table, facet) in pairs:
-        _draw_panel(axes, table, facet, _series(suite), deepest if one_scale else ())
+        _draw_panel(axes, table, facet, series, deepest if one_scale else ())
         heading = [facet_words(table, facet)] if several else []
-        heading += wrap(table.metric.heading, HEADING_WIDTH)
+        heading += wrap(table.metric.heading, letters)
         axes.set_title("\n".join(heading), fontsize=7.5)
     add_legend(grid)
     return figure

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eibench.plan.suite import METHOD
-from eibench.report.figures.style import COLOURS, LINES, MARKERS, OVER, SOLID
-from eibench.report.model.pivot import Key, Pivot
+import matplotlib as mpl
+
+from eibench.plan.suite import ABLATION, METHOD
+from eibench.report.figures.palette import method_colour, nth_colour
+from eibench.report.figures.style import LINES, MARKERS, OVER, SOLID
+from eibench.report.model.pivot import Key, Layout, Pivot, check_fields, remaining_axes
+from eibench.report.model.suite_results import SuiteResults, varies
+from eibench.report.model.suite_results import axes as suite_axes
+from eibench.results.cells import Aggregate
 from eibench.results.labels import show_field, show_value
+from eibench.results.metrics import Metric
+
+SPREAD = "± 1 standard deviation, clipped to possible values"
+"""Meaning of a band or bar around a mean, in captions; computed by `spread`."""
+NOWHERE = (math.nan, math.nan)
+"""Ends of the bar of a cell without a spread."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +46,8 @@ class Series:
             "label": self.label,
             "color": self.colour,
             "linestyle": self.line,
-            "linewidth": 1.4 if self.over else 2.0,
+            "linewidth": mpl.rcParams["lines.linewidth"] * (0.7 if self.over else 1.0),
             "marker": self.marker,
-            "markersize": 5,
             "markerfacecolor": "white" if self.over else self.colour,
             "zorder": 3 + self.over,
         }
@@ -48,10 +60,16 @@ def series_of(table: Pivot) -> list[Series]:
         equals = _equals(table, row)
         over = sum(other in equals for other in table.rows[:i])
         line = OVER if over else SOLID if equals else LINES[i % len(LINES)]
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        colour, marker = _colour(table, row, i), MARKERS[i % len(MARKERS)]
         shift = (i + 0.5) / len(table.rows) - 0.5
         series.append(Series(row, _label(table, row), colour, marker, line, over, shift))
     return series
+
+
+def _colour(table: Pivot, row: Key, i: int) -> str:
+    """Return the colour of the row's method, which may be one of several fields; else the `i`th."""
+    methods = [v for f, v in zip(table.layout.rows, row, strict=True) if f == METHOD]
+    return method_colour(str(methods[0])) if methods else nth_colour(i)
 
 
 def _label(table: Pivot, row: Key) -> str:
@@ -79,3 +97,27 @@ def facets_of(table: Pivot, depth: int) -> list[Key]:
 def facet_words(table: Pivot, facet: Key) -> str:
     """Return a panel's values in words: `depth 8, time steps 4`."""
     return ", ".join(show_field(*pair) for pair in zip(table.layout.columns, facet, strict=False))
+
+
+def facet_layout(suite: SuiteResults, by: Sequence[str] | None = None) -> Layout:
+    """Return a layout whose rows are series and whose columns, all other axes, are panels.
+
+    Raises:
+        UserError: a field that no run has, or one that is listed twice.
+    """
+    rows = choose_rows(suite, by)
+    panels = [axis for axis in remaining_axes(suite, rows) if varies(suite.runs, axis)]
+    return Layout(tuple(rows), tuple(panels))
+
+
+def choose_rows(suite: SuiteResults, by: Sequence[str] | None) -> list[str]:
+    """Return the fields of the series: ablations or methods, if none is asked for."""
+    rows = [ABLATION if ABLATION in suite_axes(suite) else METHOD] if by is None else list(by)
+    return check_fields(suite, "--by", rows)
+
+
+def spread(cell: Aggregate, metric: Metric) -> tuple[float, float] | None:
+    """Return the ends of the bar around a cell's mean, both possible; None where it has none."""
+    if cell.mean is None or cell.deviation is None:
+        return None
+    return metric.clip(cell.mean - cell.deviation), metric.clip(cell.mean + cell.deviation)

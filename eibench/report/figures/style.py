@@ -1,7 +1,7 @@
-"""Look of all figures: colours, page with title, caption, panels and legend, and files.
+"""Page of all figures: title, caption, panels and legend; markers and lines; and files.
 
-Series differ in colour, marker and line at once, for print and for colour-blind readers. Colours
-are those of Okabe and Ito (2008). No figure goes through pyplot: no window and no state stays.
+Series differ in colour, marker and line at once, for print and for colour-blind readers. No figure
+goes through pyplot: no window and no state stays.
 """
 
 from __future__ import annotations
@@ -11,38 +11,28 @@ import io
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from eibench.errors import UserError, printable, shorten
+from eibench.report.figures.look import OWN, current_look, style
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Run
 from eibench.results.labels import machine_label
 from eibench.results.store import write_atomic
 
-DPI = 150
 LONGEST_LINE = 300
 """Characters of a line of text in a figure."""
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.handlelength": 3.2,
-    "pdf.fonttype": 42,
-    "text.parse_math": False,
-}
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -50,7 +40,8 @@ METADATA: dict[str, dict[str, None]] = {
 """Entries left out of each format, so that equal figures have equal bytes."""
 FORMATS = tuple(METADATA)
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS: Sequence[str] = [entry["color"] for entry in OWN["axes.prop_cycle"]]
+"""Colours of marks that have one meaning in all figures, and of things that are no methods."""
 GREY = "#777777"
 COLOUR_MAP = "viridis"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
@@ -66,17 +57,14 @@ TITLE, TITLE_LINE, TITLE_WIDTH = 0.36, 0.18, 10.5
 """Inches of a title, of each further line of it, and characters of an inch."""
 CAPTION_LINE, CAPTION_WIDTH = 0.14, 20
 """Inches of a line below the axes, and characters of an inch."""
+LEGEND, LETTER, LEGEND_LINE = 0.7, 0.073, 1.55 / 72
+"""Inches of a legend's signs, of a letter of its labels, and of a line's height for each point."""
+LEGEND_SHARE, BESIDE_LEGEND = 0.45, 1.2
+"""Share of the width that a legend may take, and inches of the height that it leaves."""
+BORDER = 0.05
+"""Inches around the axes of a figure without a title."""
 TITLE_LINES, CAPTION_SHARE = 4, 1 / 3
 """Lines of a title and share of the height for a caption: with more, no axes were left."""
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw with matplotlib's defaults and `STYLE`; the user's settings are back afterwards."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        yield
 
 
 def save(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
@@ -95,7 +83,7 @@ def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
     """Write a `png` or a `pdf`, whole or not at all, its texts printable and of bounded length.
 
     Raises:
-        UserError: `path` cannot be written.
+        UserError: `path` cannot be written, or the figure is too small for its axes.
     """
     content = io.BytesIO()
     with style():
@@ -103,7 +91,13 @@ def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
         # The user's backend may open windows, or not be installed.
         backend = {"png": "agg"}.get(form, form)
         metadata = METADATA[form]
-        figure.savefig(content, format=form, dpi=DPI, backend=backend, metadata=metadata, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "constrained_layout not applied")
+            try:
+                figure.savefig(content, format=form, backend=backend, metadata=metadata, **options)
+            except UserWarning:
+                inches = "{:g} x {:g} inches".format(*figure.get_size_inches())
+                raise UserError(f"{path.name}: {inches} leave no room for its axes") from None
     try:
         write_atomic(path, content.getvalue())
     except OSError as error:
@@ -129,18 +123,28 @@ def _lines(text: str) -> str:
 
 
 def write_around(figure: Figure, title: str, text: str) -> None:
-    """Write the title above and `text` below, and leave the space between them to the axes."""
+    """Write the title above and `text` below, and leave the space between them to the axes.
+
+    The figure gets the size that the user wants, and where they want no title, all of the space.
+    """
+    look = current_look()
+    if look.size:
+        figure.set_size_inches(look.size)
     width, height = figure.get_size_inches()
     title = textwrap.fill(
         title, round(TITLE_WIDTH * width), max_lines=TITLE_LINES, placeholder=" ..."
     )
     lines = [textwrap.fill(line, round(CAPTION_WIDTH * width)) for line in text.split("\n") if line]
     text = _first_lines("\n".join(lines), max(2, int(CAPTION_SHARE * height / CAPTION_LINE)))
-    bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
     left = 0.08 / width
-    figure.text(left, 1 - 0.08 / height, title, va="top", size=11, weight="bold")
-    figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555")
+    figure.text(left, 1 - 0.08 / height, title, va="top", visible=look.title,
+                size=mpl.rcParams["figure.titlesize"],
+                weight=mpl.rcParams["figure.titleweight"])  # fmt: skip
+    figure.text(left, 0.07 / height, text, va="bottom", size=7, color="#555555", visible=look.title)
+    bottom = CAPTION_LINE * (1 + text.count("\n")) + 0.12
     top = TITLE + TITLE_LINE * title.count("\n")
+    if not look.title:
+        bottom = top = BORDER
     rectangle = (left, bottom / height, 1 - 2 * left, 1 - (bottom + top) / height)
     figure.set_layout_engine("constrained", rect=rectangle)
 
@@ -194,11 +198,35 @@ def open_page(
     return figure, grid, [pair for pair in pairs if pair[1] is not None]
 
 
+def legend_width(labels: Iterable[str]) -> float:
+    """Return the inches that a legend of `labels` needs beside the panels."""
+    return LEGEND + LETTER * max(map(len, labels), default=0)
+
+
 def add_legend(grid: Any, signs: Mapping[str, Any] | None = None, **options: Any) -> None:
-    """Add a legend of `signs`, else of all panels' labels: in an empty place, or right of all."""
+    """Add a legend of `signs`, else of all panels' labels: in an empty place, or right of all.
+
+    Its letters are as small as the figure needs.
+    """
     if signs is None:
         found = [axes.get_legend_handles_labels() for axes in grid.flat]
         signs = {name: handle for pair in found for handle, name in zip(*pair, strict=True)}
     empty = next((axes for axes in grid[:, -1] if not axes.axison), None)
     corner, place = (grid[0, -1], (1.02, 1.04)) if empty is None else (empty, (0.0, 1.0))
-    corner.legend(signs.values(), signs.keys(), loc="upper left", bbox_to_anchor=place, **options)
+    width, height = corner.figure.get_size_inches()
+    size = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
+    down = (height - BESIDE_LEGEND) / (LEGEND_LINE * size * max(1, len(signs)))
+    across = LEGEND_SHARE * width / legend_width(signs)
+    options = {"fontsize": size * min(1.0, down, across), "bbox_to_anchor": place, **options}
+    legend = corner.legend(signs.values(), signs.keys(), loc="upper left", **options)
+    if empty is None:
+        _leave_room(corner.figure, legend)
+
+
+def _leave_room(figure: Figure, legend: Legend) -> None:
+    """Keep the panels left of a legend, which may be higher than the panel that it belongs to."""
+    legend.set_in_layout(False)
+    engine: Any = figure.get_layout_engine()
+    left, bottom, width, height = engine.get()["rect"]
+    extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    engine.set(rect=(left, bottom, width - extent.width / figure.bbox.width, height))

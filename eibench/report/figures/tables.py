@@ -16,14 +16,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError
-from eibench.plan.suite import ABLATION, BASE, METHOD
+from eibench.plan.suite import ABLATION, BASE
 from eibench.report.figures.axes import FieldAxis, end_at_percent, name_rows
-from eibench.report.figures.series import Series, facet_words, facets_of, series_of
+from eibench.report.figures.series import (
+    NOWHERE,
+    SPREAD,
+    Series,
+    choose_rows,
+    facet_words,
+    facets_of,
+    series_of,
+    spread,
+)
 from eibench.report.figures.style import (
     ABOVE,
     COLOURS,
     add_legend,
     in_rows,
+    legend_width,
     machines,
     open_page,
     same_computation,
@@ -38,8 +48,6 @@ from eibench.results.metrics import Metric
 
 BESIDE = 0.3
 """Share of the least distance on the x axis over which the dots of all series are spread."""
-SPREAD = "± 1 standard deviation"
-"""Meaning of a band or bar around a mean, in captions; computed by `spread`."""
 CLEAR, UNCLEAR, FAILED = COLOURS[0], "#8a8a8a", COLOURS[1]
 """Intervals that exclude zero, those that do not, and words on failures."""
 LABEL = 30
@@ -70,8 +78,7 @@ def choose_axes(
     Raises:
         UserError: a field that no run has, one that is listed twice, or an `x` without numbers.
     """
-    rows = [ABLATION if ABLATION in suite_axes(suite) else METHOD] if by is None else list(by)
-    rows = check_fields(suite, "--by", rows)
+    rows = choose_rows(suite, by)
     if x is None and rows != [ABLATION]:
         numeric = (a for a in suite_axes(suite) if a not in rows and is_numeric(suite.runs, a))
         x = next(numeric, None)
@@ -95,12 +102,14 @@ def draw_table(table: Pivot, x: str | None) -> Figure:
     """
     depth = len(table.layout.columns) - (x is not None)
     rows = in_rows(facets_of(table, depth))
+    series = series_of(table)
     panel = (5.2 if len(rows[0]) == 1 else 3.0, 3.3 if x else 0.9 + 0.3 * len(table.rows))
+    margin = (legend_width(one.label for one in series), 0.8)
     figure, grid, panels = open_page(
-        table.suite.title, caption(table, x), rows, panel, (1.6, 0.8), sharey=True
+        table.suite.title, caption(table, x), rows, panel, margin, sharey=True
     )
     for axes, facet in panels:
-        _draw_panel(axes, table, facet, x)
+        _draw_panel(axes, table, series, facet, x)
     if x is not None:
         for axes in grid[:, 0]:
             axes.set_ylabel(table.metric.heading)
@@ -108,15 +117,17 @@ def draw_table(table: Pivot, x: str | None) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, table: Pivot, facet: Key, x: str | None) -> None:
+def _draw_panel(
+    axes: Axes, table: Pivot, series: Sequence[Series], facet: Key, x: str | None
+) -> None:
     columns = [column for column in table.columns if column[: len(facet)] == facet]
     if x is not None:
-        draw_curves(axes, table, series_of(table), columns, FieldAxis.of(table.columns, x))
+        draw_curves(axes, table, series, columns, FieldAxis.of(table.columns, x))
     elif _as_differences(table, x):
         draw_differences(axes, table, columns[0])
     else:
-        draw_dots(axes, table, series_of(table), columns[0])
-    axes.set_title(facet_words(table, facet), fontsize=9)
+        draw_dots(axes, table, series, columns[0])
+    axes.set_title(facet_words(table, facet))
 
 
 def _as_differences(table: Pivot, x: str | None) -> bool:
@@ -137,13 +148,6 @@ def caption(table: Pivot, x: str | None) -> str:
     return "\n".join([words, *machines(table.suite.runs)])
 
 
-def spread(cell: Aggregate) -> tuple[float, float] | None:
-    """Return the ends of the bar around a cell's mean; None where it has none."""
-    if cell.mean is None or cell.deviation is None:
-        return None
-    return cell.mean - cell.deviation, cell.mean + cell.deviation
-
-
 def draw_curves(
     axes: Axes, table: Pivot, series: Sequence[Series], columns: Sequence[Key], axis: FieldAxis
 ) -> None:
@@ -151,18 +155,22 @@ def draw_curves(
     places = [axis.positions[float(column[-1] or 0)] for column in columns]
     for one in series:
         cells = [table.cells.get((one.row, column), Aggregate({}, {})) for column in columns]
-        _draw_mean(axes, one, cells, places)
+        _draw_mean(axes, one, cells, places, table.metric)
         _draw_seeds(axes, one, cells, [place + BESIDE * axis.step * one.shift for place in places])
     axis.apply(axes)
     end_at_percent(axes, "y", table.metric)
 
 
 def _draw_mean(
-    axes: Axes, one: Series, cells: Sequence[Aggregate], places: Sequence[float]
+    axes: Axes,
+    one: Series,
+    cells: Sequence[Aggregate],
+    places: Sequence[float],
+    metric: Metric,
 ) -> None:
     """Draw line and band, which stop where a cell has no number; a bar shows a lonely spread."""
     means = [math.nan if cell.mean is None else cell.mean for cell in cells]
-    low, high = zip(*(spread(cell) or (math.nan, math.nan) for cell in cells), strict=True)
+    low, high = zip(*(spread(cell, metric) or NOWHERE for cell in cells), strict=True)
     axes.fill_between(places, low, high, color=one.colour, alpha=0.13, linewidth=0)
     axes.vlines(places, low, high, color=one.colour, alpha=0.35, linewidth=1)
     axes.plot(places, means, **one.look)
@@ -187,7 +195,7 @@ def draw_dots(axes: Axes, table: Pivot, series: Sequence[Series], column: Key) -
         cell = table.cells.get((one.row, column))
         if cell is None or cell.mean is None:
             continue
-        if ends := spread(cell):
+        if ends := spread(cell, table.metric):
             axes.plot(ends, [y, y], color=one.colour, alpha=0.3, linewidth=7, solid_capstyle="butt")
         axes.plot([cell.mean], [y], marker="|", markersize=15, markeredgewidth=2, color=one.colour)
         axes.scatter(list(cell.values.values()), [y] * cell.n, s=26, color=one.colour,
