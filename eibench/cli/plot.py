@@ -47,7 +47,11 @@ def plot(
         ),
     ] = None,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Draw loss and accuracy by epoch instead.")
+        bool,
+        typer.Option("--curves", help="Draw loss, accuracy and firing rates by epoch instead."),
+    ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Draw accuracy against time and memory instead.")
     ] = False,
     size: Annotated[
         str | None,
@@ -79,7 +83,7 @@ def plot(
     The look is a matplotlib style file, eibench/report/figures/eibench.mplstyle; --style sets one
     of yours over it. A method has one colour in all figures, its variants have shades of it.
     """
-    names = [name for name, asked in {"curves": curves}.items() if asked]
+    names = ["curves", "rate_map"] * curves + ["cost"] * cost
     inches = _inches(size)
     if names and (metric, x) != (None, None):
         raise UserError(f"--{names[0]} takes no --metric and no --x")
@@ -99,7 +103,7 @@ def plot(
             if not title:
                 say(drawn.caption, err=True)
     if names and drawn is None:
-        raise UserError(f"--{names[0]}: no run here has recorded an epoch")
+        raise UserError(f"--{names[0]}: no run here has recorded any")
 
 
 def _inches(size: str | None) -> tuple[float, float] | None:

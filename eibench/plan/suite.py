@@ -132,7 +132,7 @@ class FigureSection(Options):
     """A figure of a suite's results: the options of `eibench plot`, or its short name."""
 
     name: str | None = None
-    """One of a search's or a probe's figures; `metric` names one of a table."""
+    """Name of a figure that docs/figures.md lists; `metric` names one of a table."""
     metric: str | None = None
     x: str | None = None
     by: FieldNames | None = None

@@ -184,4 +184,4 @@ def test_command(cli, learned):
 def test_command_without_epochs(cli, propagation):
     done = cli("plot", propagation.folder, "--curves")
     assert done.code == 2
-    assert "--curves: no run here has recorded an epoch" in done.err
+    assert "--curves: no run here has recorded any" in done.err

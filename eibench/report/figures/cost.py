@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.figures.axes import name_rows
-from eibench.report.figures.style import COLOURS, MARKERS, style, write_around
+from eibench.report.figures.palette import method_colour
+from eibench.report.figures.style import MARKERS, style, write_around
 from eibench.report.model.profile import Profile, heading
 
 MILLI = 1e-3
@@ -40,11 +41,16 @@ def _draw_row(steps: Axes, memory: Axes, i: int, row: Mapping[str, Any]) -> None
     """Draw one method's steps, and its peak memory where it was measured."""
     values = {key: value / MILLI for key, value in row["step_seconds"].items()}
     low, high = values["lower_quartile"], values["upper_quartile"]
-    colour = COLOURS[i % len(COLOURS)]
+    colour = _colour(row["name"])
     steps.barh(i, high - low, left=low, height=0.5, color=colour, alpha=0.4)
     steps.plot([values["median"]] * 2, [i - 0.35, i + 0.35], color=colour, linewidth=2)
     if row["peak_mib"] is not None:
         memory.barh(i, row["peak_mib"], height=0.5, color=colour)
+
+
+def _colour(name: str) -> str:
+    """Return the colour of a method, which is the last word of a name such as `bare ei`."""
+    return method_colour(name.rpartition(" ")[2])
 
 
 def _draw_axis(
@@ -53,7 +59,7 @@ def _draw_axis(
     """Draw what was measured along an axis, and the straight lines fitted to it."""
     ends = np.asarray(values)
     for i, line in enumerate(lines):
-        colour, fitted = COLOURS[i % len(COLOURS)], line["time_fit"]
+        colour, fitted = _colour(line["name"]), line["time_fit"]
         measured = np.asarray(line["step_seconds"]) / MILLI
         panel.plot(ends, measured, MARKERS[i % len(MARKERS)], color=colour, label=line["name"])
         straight = (fitted["intercept"] + fitted["slope"] * ends) / MILLI

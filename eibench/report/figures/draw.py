@@ -21,11 +21,13 @@ from matplotlib.figure import Figure
 from eibench.errors import UserError, did_you_mean
 from eibench.report.figures.curves import draw_learning
 from eibench.report.figures.layers import draw_lines, draw_map, draw_net_synapse
+from eibench.report.figures.maps import draw_balance, draw_rates
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
 from eibench.report.figures.search_trials import draw_confirmed, draw_history
 from eibench.report.figures.style import FORMATS, save
 from eibench.report.figures.tables import draw_results
+from eibench.report.figures.tradeoff import draw_tradeoff
 from eibench.report.model.layers import LAYER, PROBE, choose_metric
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.suite_results import SuiteResults, read_suites
@@ -46,12 +48,15 @@ PROBE_FIGURES: Mapping[str, Callable[[SuiteResults], Figure | None]] = {
     "layers": draw_lines,
     "gradient_map": draw_map,
     "net_synapse": draw_net_synapse,
+    "balance_map": draw_balance,
 }
 """Figures of a probe suite; a function returns None where there is nothing to show."""
 
 
 TRAIN_FIGURES: Mapping[str, Callable[[SuiteResults, Sequence[str] | None], Figure | None]] = {
     "curves": draw_learning,
+    "rate_map": draw_rates,
+    "cost": draw_tradeoff,
 }
 """Figures of a suite that trains, with fields of the lines; of no single metric either."""
 

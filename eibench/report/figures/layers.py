@@ -128,7 +128,7 @@ def draw_map(suite: SuiteResults, metric: Metric | None = None) -> Figure:
     for axes, facet in pairs:
         _draw_cells(axes, maps[facet], norm)
         axes.set_yticks(range(len(series)), [one.label for one in series])
-        axes.set_title(facet_words(table, facet), fontsize=9, loc="left")
+        axes.set_title(facet_words(table, facet), loc="left")
     grid[-1, 0].set_xlabel("layer")
     scale = ScalarMappable(norm, COLOUR_MAP)
     bar = figure.colorbar(scale, ax=list(grid.flat), extend="min" if smaller else "neither")

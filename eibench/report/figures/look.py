@@ -96,7 +96,7 @@ def _setting(place: str, key: str, value: str) -> Any:
     try:
         return mpl.RcParams({key: value.removeprefix('"').removesuffix('"')})[key]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place}: {error}") from None
+        raise UserError(f"{place}: {str(error).removeprefix(f'Key {key}: ')}") from None
 
 
 OWN = read_style(FILE)

@@ -43,6 +43,19 @@ def method_colour(label: str) -> str:
     return _shade(_base(name, tuple(cycle())), tuple(options))
 
 
+def colours_of(labels: Sequence[str]) -> list[str]:
+    """Return a colour for each of several labels: that of the method which each begins with.
+
+    Where they do not all begin with a method of eibench, or two with the same, they have the first
+    colours.
+    """
+    methods = [label.partition(",")[0].rpartition(" ")[2] for label in labels]
+    known = all(method.partition("-")[0] in CYCLE for method in methods)
+    if known and len(set(methods)) == len(methods):
+        return [method_colour(method) for method in methods]
+    return [nth_colour(i) for i in range(len(labels))]
+
+
 @functools.cache
 def _base(name: str, colours: Sequence[str]) -> str:
     """Return the colour of a method without options."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from eibench.report.figures.axes import ScoreRange
+from eibench.report.figures.palette import colours_of
 from eibench.report.figures.style import COLOURS, add_legend, in_rows, machines, open_page
 from eibench.report.model.search_results import COMPLETE, Search, Study, Trial, spent
 from eibench.results.labels import show_field
@@ -147,14 +149,14 @@ def search_page(
     )
     for axes, item in pairs:
         if isinstance(item, Study) and len(search.studies) > 1:
-            axes.set_title(item.name, fontsize=9)
+            axes.set_title(item.name)
     return figure, grid, pairs
 
 
 def name_looks(grid: Any, names: Sequence[str], markers: Sequence[str]) -> None:
     """Add a legend of colours and markers by label, where there are several."""
     if len(names) > 1:
-        looks = [(COLOURS[i % len(COLOURS)], markers[i % len(markers)]) for i in range(len(names))]
+        looks = zip(colours_of(names), itertools.cycle(markers), strict=False)
         lines = [Line2D([], [], linestyle="", color=c, marker=marker) for c, marker in looks]
         add_legend(grid, dict(zip(names, lines, strict=True)), handlelength=1.0)
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ParameterAxis, ScoreRange
+from eibench.report.figures.palette import colours_of
 from eibench.report.figures.search_panels import (
     WINNER,
     StudyGroup,
@@ -101,7 +102,7 @@ def _draw_slice(axes: Axes, panel: Slice, looks: Sequence[str], metric: Metric) 
     parameter = panel.parameter
     for label, study in panel.group.members.items():
         i = looks.index(label)
-        colour, beside = COLOURS[i % len(COLOURS)], 0.0
+        colour, beside = colours_of(looks)[i], 0.0
         if parameter.choices:
             beside = BESIDE * ((i + 0.5) / len(looks) - 0.5)
         for trial, score in scored(study, metric):
@@ -114,7 +115,7 @@ def _draw_slice(axes: Axes, panel: Slice, looks: Sequence[str], metric: Metric) 
                 axes.scatter(x, y, **{**WINNER, **own})
     parameter.apply(axes, "x")
     axes.xaxis.label.set_fontsize(8)
-    axes.set_title(panel.group.name, fontsize=9)
+    axes.set_title(panel.group.name)
     axes.set_ylim(*panel.scores.limits)
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
@@ -137,7 +138,7 @@ def draw_parallel(search: Search) -> Figure | None:
     figure, _, pairs = search_page(search, "all parameters", rows, panel, words)
     for axes, study in pairs:
         _draw_lines(axes, study, metric)
-        axes.set_title(axes.get_title(), fontsize=9, pad=9)
+        axes.set_title(axes.get_title(), pad=9)
     return figure
 
 
@@ -214,13 +215,13 @@ def _draw_bars(axes: Axes, group: StudyGroup, looks: Sequence[str]) -> None:
     thick = 0.8 / len(group.members)
     for y, key in enumerate(keys):
         for i, (label, share) in enumerate(zip(group.members, shares[key], strict=True)):
-            place, colour = y - 0.4 + (i + 0.5) * thick, COLOURS[looks.index(label) % len(COLOURS)]
+            place, colour = y - 0.4 + (i + 0.5) * thick, colours_of(looks)[looks.index(label)]
             axes.barh(place, share, height=0.9 * thick, color=colour, zorder=3)
             if len(group.members) == 1:
                 axes.annotate(f"{share:.2f}", (share, place), (3, 0), textcoords="offset points",
                               va="center", size=8)  # fmt: skip
     names = key_words(group.space)
-    axes.set_title(group.name, fontsize=9)
+    axes.set_title(group.name)
     axes.set_yticks(range(len(keys)), [names[key] for key in keys])
     axes.set(xlim=(0, 1), ylim=(len(keys) - 0.5, -0.5), xlabel="importance")
     axes.grid(axis="y", visible=False)

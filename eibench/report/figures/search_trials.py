@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ScoreRange, name_rows, whole_ticks
+from eibench.report.figures.palette import colours_of
 from eibench.report.figures.search_panels import (
     WINNER,
     arrange,
@@ -158,10 +159,11 @@ def _confirmed(search: Search) -> list[ConfirmedScore]:
         study.name: study.arm.get(axis) for study in search.studies for axis in search.axes[:1]
     }
     kinds = list(dict.fromkeys(firsts.values())) or [None]
+    colours = colours_of([str(kind) for kind in kinds])
     found: list[ConfirmedScore] = []
     for one in confirmations(search):
         if one.score is not None and one.confirmed.n:
-            colour = COLOURS[kinds.index(firsts.get(one.study.name)) % len(COLOURS)]
+            colour = colours[kinds.index(firsts.get(one.study.name))]
             marker = MARKERS[sum(other.colour == colour for other in found) % len(MARKERS)]
             fresh = one.confirmed.values.items()
             biases = {seed: value - one.score for seed, value in fresh}
