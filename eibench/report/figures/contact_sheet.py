@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from eibench.errors import printable
-from eibench.report.figures.style import style, write_figure
+from eibench.report.figures.look import style
+from eibench.report.figures.style import write_figure
 
 CELL, GAP = 0.75, 0.08
 """Inches of a picture's longer side, and the share of it between pictures."""

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.figures.axes import name_rows
+from eibench.report.figures.look import style
 from eibench.report.figures.palette import method_colour
-from eibench.report.figures.style import MARKERS, style, write_around
+from eibench.report.figures.style import MARKERS, write_around
 from eibench.report.model.profile import Profile, heading
 
 MILLI = 1e-3

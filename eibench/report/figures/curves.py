@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from eibench.report.figures.axes import end_at_percent, whole_ticks
+from eibench.report.figures.look import style
 from eibench.report.figures.series import (
     NOWHERE,
     SPREAD,
@@ -34,7 +35,6 @@ from eibench.report.figures.style import (
     machines,
     open_page,
     same_computation,
-    style,
 )
 from eibench.report.model.epochs import learning_pivots, read_epochs
 from eibench.report.model.pivot import Key, Pivot, build_pivot

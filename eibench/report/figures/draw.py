@@ -112,9 +112,9 @@ def figures_of(
             kinds = [kind for kind in SEARCH_FIGURES if name in (None, kind)]
             found = {kind: SEARCH_FIGURES[kind](results) for kind in kinds}
         yield from (NamedFigure(suite, kind, one) for kind, one in found.items() if one)
-    elif name in _kinds(results) and results.kind != PROBE:
-        if drawn := TRAIN_FIGURES[str(name)](results, by):
-            yield NamedFigure(suite, str(name), drawn)
+    elif name is not None and name in _kinds(results) and results.kind != PROBE:
+        if drawn := TRAIN_FIGURES[name](results, by):
+            yield NamedFigure(suite, name, drawn)
     elif results.kind == PROBE and (metric, x, by) == (None, None, None):
         for kind, draw_probe in PROBE_FIGURES.items():
             if name in (None, kind) and (drawn := draw_probe(results)):
@@ -207,9 +207,9 @@ def make_figures(
         raise UserError(f"--out {out}: suites of one name would overwrite each other's figures")
     if names:
         trained = [suite for suite in suites if suite.kind != PROBE]
-        for one, name in itertools.product(trained, names):
-            for found in figures_of(one, None, None, by, name):
-                yield found.save(out or figures_folder(one.folder), formats)
+        for suite, name in itertools.product(trained, names):
+            for found in figures_of(suite, None, None, by, name):
+                yield found.save(out or figures_folder(suite.folder), formats)
         return
     asked = {*([] if x is None else [x]), *(by or [])}
     for one in _share_out(suites, searches, metric, asked):

@@ -24,6 +24,7 @@ from matplotlib.patches import Patch
 
 from eibench.plan.suite import METHOD
 from eibench.report.figures.axes import LogAxis, whole_ticks
+from eibench.report.figures.look import style
 from eibench.report.figures.series import Series, facet_words, facets_of, series_of
 from eibench.report.figures.style import (
     COLOUR_MAP,
@@ -34,7 +35,6 @@ from eibench.report.figures.style import (
     machines,
     open_page,
     same_computation,
-    style,
 )
 from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
 from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes

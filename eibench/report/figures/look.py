@@ -58,7 +58,8 @@ def style() -> Iterator[None]:
     """Draw with matplotlib's defaults and the look; the user's settings are back afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update({**OWN, **current_look().settings, **ALWAYS})
+        settings: Any = {**OWN, **current_look().settings, **ALWAYS}
+        mpl.rcParams.update(settings)
         yield
 
 
@@ -75,7 +76,8 @@ def find_style(name: str) -> dict[str, Any]:
     if name not in library:
         hint = did_you_mean(name, library)
         raise UserError(f"--style {name}: neither a file nor a style of matplotlib{hint}")
-    return dict(library[name])
+    known: Any = library[name]
+    return dict(known)
 
 
 def read_style(path: Path) -> dict[str, Any]:
@@ -94,7 +96,9 @@ def _setting(place: str, key: str, value: str) -> Any:
     if key not in mpl.rcParams:
         raise UserError(f"{place}: no setting of matplotlib{did_you_mean(key, mpl.rcParams)}")
     try:
-        return mpl.RcParams({key: value.removeprefix('"').removesuffix('"')})[key]
+        given: Any = {key: value.removeprefix('"').removesuffix('"')}
+        checked: Any = mpl.RcParams(given)
+        return checked[key]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{place}: {str(error).removeprefix(f'Key {key}: ')}") from None
 

@@ -18,8 +18,9 @@ from matplotlib.ticker import MaxNLocator
 
 from eibench.plan.suite import METHOD
 from eibench.report.figures.axes import whole_ticks
+from eibench.report.figures.look import style
 from eibench.report.figures.series import facet_layout, facet_words, facets_of, series_of
-from eibench.report.figures.style import in_rows, machines, open_page, style
+from eibench.report.figures.style import in_rows, machines, open_page
 from eibench.report.model.epochs import firing_rates, read_epochs
 from eibench.report.model.layers import LAYER, layer_pivot
 from eibench.report.model.pivot import Layout, Pivot, build_pivot
@@ -117,7 +118,7 @@ def _by_step(table: Pivot, steps: Sequence[int]) -> Iterator[LayerMap]:
             for column in table.columns:
                 cell = table.cells.get((row, column))
                 if column[:-2] == facet and cell and cell.n:
-                    place = int(column[-1] or 0) - 1, steps.index(column[-2])  # type: ignore[arg-type]
+                    place = int(column[-1] or 0) - 1, steps.index(column[-2])
                     numbers[place] = statistics.median(cell.values.values())
             if not np.isnan(numbers).all():
                 yield LayerMap(_heading(show_value(row[0]), facet_words(table, facet)), numbers)

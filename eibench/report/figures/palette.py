@@ -79,4 +79,5 @@ def _shade(base: str, options: Sequence[str]) -> str:
     amount, turn = AMOUNTS[kind % 3], TURNS[kind // 3 % 3]
     hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(base))
     turned = colorsys.hls_to_rgb((hue + turn) % 1.0, lightness, saturation)
-    return to_hex([(1 - amount) * part + amount * other for part in turned])
+    red, green, blue = ((1 - amount) * part + amount * other for part in turned)
+    return to_hex((red, green, blue))

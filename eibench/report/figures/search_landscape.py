@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 
 from eibench.errors import UserError, did_you_mean
 from eibench.report.figures.axes import ParameterAxis
+from eibench.report.figures.look import style
 from eibench.report.figures.search_panels import (
     WINNER,
     arrange,
@@ -27,7 +28,7 @@ from eibench.report.figures.search_panels import (
     search_page,
     with_scores,
 )
-from eibench.report.figures.style import COLOUR_MAP, COLOURS, style
+from eibench.report.figures.style import COLOUR_MAP, COLOURS
 from eibench.report.model.search_results import Search, Study
 from eibench.results.labels import field_heading, field_words
 from eibench.results.metrics import Metric

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ParameterAxis, ScoreRange
+from eibench.report.figures.look import style
 from eibench.report.figures.palette import colours_of
 from eibench.report.figures.search_panels import (
     WINNER,
@@ -32,7 +33,7 @@ from eibench.report.figures.search_panels import (
     search_page,
     with_scores,
 )
-from eibench.report.figures.style import COLOUR_MAP, COLOURS, MARKERS, in_rows, style
+from eibench.report.figures.style import COLOUR_MAP, COLOURS, MARKERS, in_rows
 from eibench.report.model.search_results import Search, Study
 from eibench.results.labels import key_words
 from eibench.results.metrics import Metric

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ScoreRange, name_rows, whole_ticks
+from eibench.report.figures.look import style
 from eibench.report.figures.palette import colours_of
 from eibench.report.figures.search_panels import (
     WINNER,
@@ -20,7 +21,7 @@ from eibench.report.figures.search_panels import (
     score_range,
     search_page,
 )
-from eibench.report.figures.style import ABOVE, COLOURS, DASHED, GREY, MARKERS, add_legend, style
+from eibench.report.figures.style import ABOVE, COLOURS, DASHED, GREY, MARKERS, add_legend
 from eibench.report.model.search_results import (
     COMPLETE,
     DIVERGED,

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, BASE
 from eibench.report.figures.axes import FieldAxis, end_at_percent, name_rows
+from eibench.report.figures.look import style
 from eibench.report.figures.series import (
     NOWHERE,
     SPREAD,
@@ -37,7 +38,6 @@ from eibench.report.figures.style import (
     machines,
     open_page,
     same_computation,
-    style,
 )
 from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
 from eibench.report.model.suite_results import SuiteResults, check_fields, is_numeric, varies

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eibench.report.figures.axes import end_at_percent
+from eibench.report.figures.look import style
 from eibench.report.figures.series import (
     SPREAD,
     Series,
@@ -25,7 +27,6 @@ from eibench.report.figures.style import (
     machines,
     open_page,
     same_computation,
-    style,
 )
 from eibench.report.model.pivot import Key, Pivot, build_pivot
 from eibench.report.model.suite_results import SuiteResults
@@ -98,7 +99,7 @@ def _draw_point(axes: Axes, one: Series, accuracy: Pivot, cost: Pivot, facet: Ke
     cells = [Aggregate(dict(enumerate(values)), {}) for values in (prices, scores)]
     x, y = (cell.mean or 0.0 for cell in cells)
     ends = [spread(cell, table.metric) for cell, table in zip(cells, (cost, accuracy), strict=True)]
-    look = {"color": one.colour, "alpha": 0.6, "linewidth": 1.2, "linestyle": SOLID}
+    look: Any = {"color": one.colour, "alpha": 0.6, "linewidth": 1.2, "linestyle": SOLID}
     if ends[0] and ends[1]:
         axes.plot(ends[0], [y, y], **look)
         axes.plot([x, x], ends[1], **look)
