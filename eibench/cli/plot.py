@@ -61,7 +61,7 @@ def plot(
         bool,
         typer.Option(
             "--title/--no-title",
-            help="Title above and notes below; without, the notes are printed.",
+            help="Title and notes; without, notes are printed, and methods have a paper's names.",
         ),
     ] = True,
     style: Annotated[

@@ -175,6 +175,8 @@ def test_command(cli, learned):
     assert [name.rpartition("/")[2] for name in done.out.split()] == [
         "learned_curves.png",
         "learned_curves.pdf",
+        "learned_rate_map.png",
+        "learned_rate_map.pdf",
     ]
     done = cli("plot", learned.folder, "--curves", "--x", "model.depth")
     assert done.code == 2

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from eibench.errors import UserError, did_you_mean
 from eibench.report.figures.curves import draw_learning
 from eibench.report.figures.layers import draw_lines, draw_map, draw_net_synapse
+from eibench.report.figures.look import current_look
 from eibench.report.figures.maps import draw_balance, draw_rates
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
@@ -201,6 +202,8 @@ def make_figures(
             one name.
     """
     suites, searches = read_suites(results), read_searches(results)
+    if not current_look().title:
+        suites = [replace(suite, displayed=True) for suite in suites]
     both: list[Results] = [*suites, *searches]
     places = {(one.folder.resolve(), one.name) for one in both}
     if out is not None and len({name for _, name in places}) < len(places):

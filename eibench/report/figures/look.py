@@ -31,7 +31,8 @@ class Look:
     size: tuple[float, float] | None = None
     """Width and height in inches; None for what the content needs."""
     title: bool = True
-    """False: neither a title above nor notes below, for which a paper has its caption."""
+    """False: neither a title above nor notes below, for which a paper has its caption, and methods
+    by the names of a paper."""
 
 
 PLAIN = Look()

@@ -25,7 +25,6 @@ from eibench.report.model.epochs import firing_rates, read_epochs
 from eibench.report.model.layers import LAYER, layer_pivot
 from eibench.report.model.pivot import Layout, Pivot, build_pivot
 from eibench.report.model.suite_results import SuiteResults
-from eibench.results.labels import show_value
 from eibench.results.metrics import Metric, find_metric
 
 STEPS = "probe.steps"
@@ -121,7 +120,10 @@ def _by_step(table: Pivot, steps: Sequence[int]) -> Iterator[LayerMap]:
                     place = int(column[-1] or 0) - 1, steps.index(column[-2])
                     numbers[place] = statistics.median(cell.values.values())
             if not np.isnan(numbers).all():
-                yield LayerMap(_heading(show_value(row[0]), facet_words(table, facet)), numbers)
+                yield LayerMap(
+                    _heading(table.suite.name_of(METHOD, row[0]), facet_words(table, facet)),
+                    numbers,
+                )
 
 
 def _heading(label: str, words: str) -> str:

@@ -12,11 +12,10 @@ import matplotlib as mpl
 from eibench.plan.suite import ABLATION, METHOD
 from eibench.report.figures.palette import method_colour, nth_colour
 from eibench.report.figures.style import LINES, MARKERS, OVER, SOLID
-from eibench.report.model.pivot import Key, Layout, Pivot, check_fields, remaining_axes
-from eibench.report.model.suite_results import SuiteResults, varies
+from eibench.report.model.pivot import Key, Layout, Pivot, remaining_axes
+from eibench.report.model.suite_results import SuiteResults, check_fields, varies
 from eibench.report.model.suite_results import axes as suite_axes
 from eibench.results.cells import Aggregate
-from eibench.results.labels import show_field, show_value
 from eibench.results.metrics import Metric
 
 SPREAD = "± 1 standard deviation, clipped to possible values"
@@ -75,7 +74,7 @@ def _colour(table: Pivot, row: Key, i: int) -> str:
 def _label(table: Pivot, row: Key) -> str:
     """Return the row's name, and how many of its runs have no number."""
     fields = zip(table.layout.rows, row, strict=True)
-    name = ", ".join(show_value(v) if f == METHOD else show_field(f, v) for f, v in fields)
+    name = ", ".join(table.suite.named(*pair) for pair in fields)
     cells = [cell for (r, _), cell in table.cells.items() if r == row]
     parts = [(sum(c.failed for c in cells), "failed"), (sum(c.missing for c in cells), "missing")]
     lacks = ", ".join(f"{count} {word}" for count, word in parts if count)
@@ -96,7 +95,8 @@ def facets_of(table: Pivot, depth: int) -> list[Key]:
 
 def facet_words(table: Pivot, facet: Key) -> str:
     """Return a panel's values in words: `depth 8, time steps 4`."""
-    return ", ".join(show_field(*pair) for pair in zip(table.layout.columns, facet, strict=False))
+    named = table.suite.named
+    return ", ".join(named(*pair) for pair in zip(table.layout.columns, facet, strict=False))
 
 
 def facet_layout(suite: SuiteResults, by: Sequence[str] | None = None) -> Layout:

@@ -25,6 +25,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from eibench.errors import UserError, printable, shorten
+from eibench.plan.suite import METHOD
 from eibench.report.figures.look import OWN, current_look, style
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Run
@@ -159,7 +160,11 @@ def _first_lines(text: str, most: int) -> str:
 
 def same_computation(suite: SuiteResults) -> list[str]:
     """Return words on each group of methods that compute the same."""
-    return [f"{' = '.join(group)}: the same computation" for group in suite.same]
+    return [f"{' = '.join(_names(suite, group))}: the same computation" for group in suite.same]
+
+
+def _names(suite: SuiteResults, methods: Iterable[str]) -> list[str]:
+    return [suite.name_of(METHOD, method) for method in methods]
 
 
 def machines(runs: Sequence[Run]) -> list[str]:
