@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from eibench.plan.claims import Claim, read_claims
 from eibench.plan.options import CHOICES, LARGEST, Choice, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import NUMBERS, PROBE, SECTIONS
-from eibench.report.model.claim_results import PASS
+from eibench.report.model.claim_results import PASS, UNDECIDED, ClaimResult
 from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.profile import profile_document
 from eibench.report.writers import write
@@ -79,15 +80,49 @@ def claim() -> None:
 
 
 def claims(*names: str) -> None:
-    """Print the sentences of claims, by their groups or ids, as a list; all of them must hold."""
+    """Print the sentences of claims, by their groups or ids, as a list."""
+    cog.outl()
+    for result in _decided(*names):
+        cog.outl(f"- {result.sentence}{' *Undecided.*' * (result.status == UNDECIDED)}")
+    cog.outl()
+
+
+def answers(*rows: tuple[str, str, str]) -> None:
+    """Print a table of questions with their answers, each with the numbers of its claim.
+
+    A row is a question, the answer as a link to its section, and the claim that decides it.
+    """
+    cog.outl("\n| question | answer | by how much (95 % interval) | n |\n|---|---|---|---|")
+    for question, answer, name in rows:
+        result = next(one for one in _decided(name) if one.claim.id == name)
+        answer += " (undecided)" * (result.status == UNDECIDED)
+        numbers = "; ".join(_numbers(cell, one.texts) for cell, one in result.cells.items())
+        counts = dict.fromkeys(one.texts.get("n", "-") for one in result.cells.values())
+        cog.outl(f"| {question} | {answer} | {numbers} | {', '.join(counts)} |")
+    cog.outl()
+
+
+def _decided(*names: str) -> list[ClaimResult]:
+    """Return the results of claims, by their groups or ids; none may fail or lack runs."""
     known = [(c, {c.claim.id, *c.claim.group}) for c in read_claims(Path("claims.yaml"))]
     assert set(names) <= set().union(*(labels for _, labels in known)), names
     chosen = [located for located, labels in known if labels & set(names)]
-    cog.outl()
-    for result in ClaimEvidence([Path("results/evidence")]).decide(chosen):
-        assert result.status == PASS, (result.claim.id, result.status, result.reasons)
-        cog.outl(f"- {result.sentence}")
-    cog.outl()
+    results = list(ClaimEvidence([Path("results/evidence")]).decide(chosen))
+    for result in results:
+        assert result.status in (PASS, UNDECIDED), (result.claim.id, result.reasons)
+    return results
+
+
+def _numbers(cell: str, texts: Mapping[str, str]) -> str:
+    """Return what a cell of a claim shows: a difference, a ratio, a share or a mean."""
+    name = re.sub(r"(?<=[a-z])(?=\d)", " ", cell.replace("_", " "))
+    if "difference" in texts:
+        return f"{name}: {texts['difference']} [{texts['low']}, {texts['high']}]"
+    if "ratio" in texts:
+        return f"{name}: x {texts['ratio']}"
+    if "mean" in texts:
+        return f"{name}: {texts['mean']} ± {texts['std']}"
+    return f"{name}: {texts['share']}"
 
 
 def _section(name: str, cls: type[Options]) -> None:
