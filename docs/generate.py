@@ -95,10 +95,10 @@ def answers(*rows: tuple[str, str, str]) -> None:
     cog.outl("\n| question | answer | by how much (95 % interval) | n |\n|---|---|---|---|")
     for question, answer, name in rows:
         result = next(one for one in _decided(name) if one.claim.id == name)
-        answer += " (undecided)" * (result.status == UNDECIDED)
+        told = f"{answer}{' (undecided)' * (result.status == UNDECIDED)}"
         numbers = "; ".join(_numbers(cell, one.texts) for cell, one in result.cells.items())
         counts = dict.fromkeys(one.texts.get("n", "-") for one in result.cells.values())
-        cog.outl(f"| {question} | {answer} | {numbers} | {', '.join(counts)} |")
+        cog.outl(f"| {question} | {told} | {numbers} | {', '.join(counts)} |")
     cog.outl()
 
 
