@@ -148,6 +148,15 @@ def test_losses_of_several_powers_of_ten_have_a_log_scale_in_plain_numbers(make_
     assert loss.yaxis.get_major_formatter()(0.01) == "0.01"
 
 
+@pytest.mark.parametrize("losses", [(0.0, 1.0), (-1.0, 1e100), (1e-100, 1e100), (None, None)])
+def test_losses_that_no_network_has_are_drawn(make_suite, losses, tmp_path):
+    suite = make_suite("odd", axes=["method"])
+    for seed in (0, 1):
+        lines = [{"epoch": e, "train_loss": loss} for e, loss in enumerate(losses, 1)]
+        write(suite.run(90.0, "ei", seed=seed), *lines)
+    assert draw("curves", [suite.folder], tmp_path, formats=["png"])[0].is_file()
+
+
 def test_by_names_the_fields_of_the_lines(learned):
     figure = draw_learning(suite_of(learned), ["method", "model.depth"])
     assert len(panels(figure)) == 2

@@ -195,5 +195,16 @@ def test_command(cli, suite, tmp_path):
     assert (done.code, "neither a file nor a style" in done.err) == (2, True)
 
 
-def test_a_longer_name_has_a_wider_legend():
+def test_a_longer_name_has_a_wider_legend_up_to_a_bound():
     assert legend_width(["a" * 30]) > legend_width(["a"]) > legend_width([]) > 0
+    assert legend_width(["a" * 10_000]) == legend_width(["a" * 60])
+
+
+def test_a_name_of_any_length_leaves_room(suite, tmp_path):
+    suite.run(90, "ei", 4)
+    suite.run(80, "ei", 8)
+    for run in suite.content["runs"]:
+        run["fields"]["method"] = "ei-" + "x" * 5000
+    suite.write()
+    found = drawn(suite, tmp_path, Look())
+    assert found.figure.get_figwidth() < 15

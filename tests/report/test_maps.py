@@ -124,6 +124,7 @@ def test_accuracy_over_step_time_time_and_memory(make_suite):
     assert seconds.get_xlim()[0] == 0
     bars = [one.get_xdata() for one in seconds.get_lines() if len(one.get_xdata()) == 2]
     assert list(bars[0]) == [9.0, 11.0]  # 10 ± 1
+    assert seconds.get_xlim()[1] > 11
 
 
 def test_a_cost_that_no_run_has_is_left_out(depth_scaling):

@@ -32,8 +32,8 @@ from eibench.results.cells import Run
 from eibench.results.labels import machine_label
 from eibench.results.store import write_atomic
 
-LONGEST_LINE = 300
-"""Characters of a line of text in a figure."""
+LONGEST_LINE, LONGEST_LABEL = 300, 60
+"""Characters of a line of text in a figure, and of a name in a legend."""
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -205,7 +205,7 @@ def open_page(
 
 def legend_width(labels: Iterable[str]) -> float:
     """Return the inches that a legend of `labels` needs beside the panels."""
-    return LEGEND + LETTER * max(map(len, labels), default=0)
+    return LEGEND + LETTER * min(LONGEST_LABEL, max(map(len, labels), default=0))
 
 
 def add_legend(grid: Any, signs: Mapping[str, Any] | None = None, **options: Any) -> None:
@@ -223,7 +223,8 @@ def add_legend(grid: Any, signs: Mapping[str, Any] | None = None, **options: Any
     down = (height - BESIDE_LEGEND) / (LEGEND_LINE * size * max(1, len(signs)))
     across = LEGEND_SHARE * width / legend_width(signs)
     options = {"fontsize": size * min(1.0, down, across), "bbox_to_anchor": place, **options}
-    legend = corner.legend(signs.values(), signs.keys(), loc="upper left", **options)
+    names = [shorten(printable(name), LONGEST_LABEL) for name in signs]
+    legend = corner.legend(signs.values(), names, loc="upper left", **options)
     if empty is None:
         _leave_room(corner.figure, legend)
 

@@ -36,8 +36,6 @@ from eibench.results.metrics import Metric, find_metric
 STEP = Metric("step_milliseconds", "training step", "ms", 1, "lower")
 COSTS = (STEP, find_metric("seconds"), find_metric("peak_memory_mib"))
 """Metrics of the x axes."""
-ROOM = 1.08
-"""End of an x axis, in greatest costs."""
 
 
 @style()
@@ -66,7 +64,8 @@ def draw_tradeoff(suite: SuiteResults, by: Sequence[str] | None = None) -> Figur
     for axes, (facet, cost) in panels:
         for one in series:
             _draw_point(axes, one, accuracy, cost, facet)
-        _set_scale(axes, cost, facet)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(cost.metric.heading)
         axes.set_title(facet_words(accuracy, facet))
     for axes in grid[:, 0]:
         axes.set_ylabel(accuracy.metric.heading)
@@ -105,14 +104,6 @@ def _draw_point(axes: Axes, one: Series, accuracy: Pivot, cost: Pivot, facet: Ke
         axes.plot([x, x], ends[1], **look)
         axes.scatter(prices, scores, s=7, color=one.colour, alpha=0.5, linewidths=0)
     axes.plot([x], [y], **{**one.look, "linestyle": "", "markersize": 7})
-
-
-def _set_scale(axes: Axes, cost: Pivot, facet: Key) -> None:
-    """Let the x axis begin at no cost."""
-    cells = [cell for (_, column), cell in cost.cells.items() if column == facet]
-    greatest = max((value for cell in cells for value in cell.values.values()), default=0.0)
-    axes.set_xlim(0, ROOM * greatest or 1.0)
-    axes.set_xlabel(cost.metric.heading)
 
 
 def _caption(suite: SuiteResults, accuracy: Pivot) -> str:
