@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from eibench.cli.console import write as show
 from eibench.cli.options import OutFile, ResultsFolders, chosen_results, field_names
 from eibench.errors import UserError
 from eibench.plan.lengths import points
+from eibench.plan.suite import NoteLevel
 
 
 class Format(StrEnum):
@@ -134,7 +135,7 @@ def report(
     shape = (metric, field_names(rows), field_names(columns), against)
     asked = results or summary or any(option is not None for option in shape)
     page = Page(points(width) if width else Page.width, starred) if width or starred else None
-    level = None if notes is None else notes.value
+    level = cast("NoteLevel | None", notes and notes.value)
     documents = [] if asked else chosen_documents(form.value, level, page)
     if documents:
         say(

@@ -113,8 +113,9 @@ def test_heads_of_several_fields(make_suite):
         suite.run(90, "ei", depth, timesteps=steps)
     text = render(make_pivots([suite.folder], "test_accuracy"), "latex")
     assert r" & \multicolumn{2}{c}{depth 4} & \multicolumn{1}{c}{depth 8} \\" in text
-    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}" in text
-    assert r"method & time steps 1 & time steps 4 & time steps 1 \\" in text
+    assert text.count(r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}") == 2
+    assert r" & \multicolumn{2}{c}{time steps} & \multicolumn{1}{c}{time steps} \\" in text
+    assert r"method & 1 & 4 & 1 \\" in text
 
 
 def test_braces_and_environments_match(table):

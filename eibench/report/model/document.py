@@ -6,7 +6,7 @@ plain values, for formats that programs read. All texts are raw: escaping is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,17 +96,23 @@ class Table:
         return sum(column.stub for column in self.columns)
 
     def split(self, fits: Callable[[Table], bool]) -> list[Table]:
-        """Return the table in parts that fit, each with all rows and the stubs.
+        """Return the table in the fewest parts that fit, each with all rows and the stubs.
 
         Columns that cannot be divided further are returned whether they fit or not.
         """
         units = (len(self.columns) - self.stubs) // self.together
-        if units <= 1 or fits(self):
-            return [self]
-        middle = self.stubs + (units + 1) // 2 * self.together
-        halves = (range(self.stubs, middle), range(middle, len(self.columns)))
-        parts = (self._part([*range(self.stubs), *half]) for half in halves)
-        return [smaller for part in parts for smaller in part.split(fits)]
+        for count in range(1, units):
+            if all(map(fits, parts := list(self._parts(units, count)))):
+                return parts
+        return list(self._parts(units, max(1, units)))
+
+    def _parts(self, units: int, count: int) -> Iterator[Table]:
+        """Yield the table in `count` parts of about equally many columns, the larger ones first."""
+        start = self.stubs
+        for i in range(count):
+            end = start + -(-(units - i) // count) * self.together
+            yield self._part([*range(self.stubs), *range(start, end)])
+            start = end
 
     def _part(self, chosen: Sequence[int]) -> Table:
         columns = tuple(self.columns[i] for i in chosen)

@@ -111,9 +111,8 @@ def _heads(pivot: Pivot, column: Key) -> Iterator[Column]:
     """Yield the heads of a column's means and, where there is a reference, of its differences."""
     fields, suite = pivot.layout.columns, pivot.suite
     texts = [suite.named(*pair) for pair in zip(fields, column, strict=True)]
-    levels = (
-        texts if len(fields) != 1 else [field_words(fields[0]), suite.name_of(fields[0], column[0])]
-    )
+    last = [field_words(fields[-1]), suite.name_of(fields[-1], column[-1])] if fields else []
+    levels = [*texts[:-1], *last]
     name = ", ".join(texts) or pivot.metric.heading
     if pivot.layout.reference is None:
         yield Column(name, tuple(levels))

@@ -24,7 +24,7 @@ from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
 RATE = "train.lr"
-DEFAULT_RATE = TrainOptions().lr
+DEFAULT_RATE = float(TrainOptions.model_fields["lr"].default)
 RESULTS = Path("results")
 """Where a search is looked for, if it does not lie beside the suite that it served."""
 
@@ -92,7 +92,7 @@ def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
         return
     search, tried = _tuning(suite)
     if search is not None:
-        studies = _by_method(suite, search) or dict.fromkeys(suite.methods, search.studies)
+        studies = _by_method(suite, search) or {m: list(search.studies) for m in suite.methods}
         numbers = {method: spent(found).finished for method, found in studies.items()}
     elif tried is not None:
         numbers = _counts(suite, tried)
@@ -106,8 +106,9 @@ def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
     if len(alike) == 1:
         yield f"Tuned with {counted(next(iter(alike)), noun)} for each method."
         return
-    told = (f"{counted(n, noun) if n else 'none'}: {suite.listed(m)}." for n, m in alike.items())
-    yield f"Unequal tuning, {' '.join(told)}"
+    told = [f"{counted(n, noun)} for {suite.listed(m)}" for n, m in alike.items() if n]
+    told += ["none for the others"] * (0 in alike)
+    yield f"Unequal tuning: {', '.join(told)}."
 
 
 def untuned(suite: SuiteResults) -> list[str]:

@@ -10,7 +10,7 @@ from eibench.report.writers.escape import break_lines, latex_label
 from eibench.report.writers.measures import FOOTNOTE, lines_of, text_width
 from eibench.report.writers.tabular import Tabular, breakable, layouts
 
-HEIGHT = 500.0
+HEIGHT = 520.0
 """Points that a float may have; the page of article has 550."""
 HEADER = r"% Tables need \usepackage{booktabs} in the preamble."
 TOGETHER = 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from eibench.report.model.document import NO_CELL, Cell, Column, Table
@@ -48,7 +48,7 @@ def layouts(table: Table, width: float) -> list[Tabular]:
                 return Tabular(part, *limits, width).width <= width
 
             parts = form.split(fits) if form.together == 1 else [form]
-            found.append([Tabular(part, *limits, width) for part in parts])
+            found.append([Tabular(_filled(part), *limits, width) for part in parts])
     return min(found, key=lambda parts: (any(p.width > width for p in parts), len(parts)))
 
 
@@ -227,6 +227,14 @@ class Tabular:
             yield rf"{' & ' * self.table.stubs}{' & '.join(wide)} \\"
             yield " ".join(rf"\cmidrule(lr){{{a + 1}-{b}}}" for _, a, b in spans)
         yield from self._row(self.heads, below=True)
+
+
+def _filled(part: Table) -> Table:
+    """Return the table without rows that have no cell in its columns, if any row has one."""
+    rows = tuple(
+        row for row in part.rows if any(cell.text != NO_CELL for cell in row[part.stubs :])
+    )
+    return replace(part, rows=rows or part.rows)
 
 
 def _numbers(text: str) -> str:
