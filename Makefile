@@ -73,7 +73,7 @@ profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18,
 	  && mv $${model}_gpu_$$precision.json $(PROFILES)/ || exit; done; done
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
-	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/findings.md docs/performance.md docs/claims.md docs/reproduce.md
+	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/tables.md docs/findings.md docs/performance.md docs/claims.md docs/reproduce.md
 
 figures: .venv/.test  ## the pictures of docs/
 	$(BIN)/python docs/draw_recordings.py

@@ -179,3 +179,10 @@ def profiles() -> None:
         document = profile_document(json.loads(path.read_text()))
         titled = replace(document, title=f"{path.stem}: {document.title}")
         cog.outl("\n" + write([titled], "markdown"))
+
+
+def latex(line: str, lines: int | None = None) -> None:
+    """Print the output of `eibench LINE`, or its first lines, as LaTeX."""
+    result = CliRunner().invoke(app, shlex.split(line))
+    assert result.exit_code == 0, result.output
+    cog.outl("\n```latex\n" + "\n".join(result.stdout.splitlines()[:lines]) + "\n```\n")
