@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
 .NOTPARALLEL:  # the runs of a suite are parallel already
-.PHONY: quickstart test test-fast fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs figures clean
+.PHONY: quickstart test test-fast fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs site figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
@@ -74,6 +74,9 @@ profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18,
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
 	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/tables.md docs/findings.md docs/performance.md docs/claims.md docs/reproduce.md
+
+site: .venv/.test  ## the pages of docs/ as a site, in build/site
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
 figures: .venv/.test  ## the pictures of docs/
 	$(BIN)/python docs/draw_recordings.py
