@@ -180,8 +180,9 @@ class CheckedSuite:
             self._check_named(self.suite.control, methods, "method", "control")
         if not self.settings:
             choices = [getattr(run.spec, key).name for run in made for key in CHOICES]
+            choices += [v for run in made for v in run.fields().values() if isinstance(v, str)]
             for label in self.suite.labels:
-                kind = "method, ablation, network or data set"
+                kind = "method, ablation, network, data set or value"
                 self._check_named(label, [*named, *choices], kind, "labels", label)
         for i, table in enumerate(report.tables):
             keys = ("report", "tables", i)

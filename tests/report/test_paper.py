@@ -74,7 +74,7 @@ def test_ablations_networks_and_data_have_labels(make_suite):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"eii": "x"}, "labels.eii: no method, ablation, network or data set of this name"),
+        ({"eii": "x"}, "labels.eii: no method, ablation, network, data set or value of this name"),
         ({"ei": ""}, "labels.ei: must"),
         ({"ei": "a\nb"}, "labels.ei: must be one line of printable text"),
     ],
@@ -84,6 +84,12 @@ def test_a_wrong_label_stops_a_run(project, cli, labels, message):
     done = cli("run", path, "--results", "fresh")
     assert done.code == 2
     assert message in done.errors[0] and str(path) in done.errors[0]
+
+
+def test_a_layout_has_a_label(project, cli):
+    model = {"name": "vgg", "layout": "4 P 8"}
+    path = project.suite(base={"model": model}, grid={}, labels={"4 P 8": "2 convolutions"})
+    assert cli("run", path, "--dry-run").code == 0
 
 
 def test_labels_are_kept_beside_the_results_and_are_no_identity(project, tmp_path):
