@@ -88,7 +88,7 @@ def test_a_wrong_label_stops_a_run(project, cli, labels, message):
 
 def test_a_layout_has_a_label(project, cli):
     model = {"name": "vgg", "layout": "4 P 8"}
-    path = project.suite(base={"model": model}, grid={}, labels={"4 P 8": "2 convolutions"})
+    path = project.suite(grid={"model": [model]}, labels={"4 P 8": "2 convolutions"})
     assert cli("run", path, "--dry-run").code == 0
 
 
