@@ -49,6 +49,16 @@ def command(line: str) -> None:
     cog.outl(f"\n{result.stdout.rstrip()}\n")
 
 
+def source(suite: str) -> None:
+    """Print number of seeds, machine, versions, commit and command of a suite's evidence."""
+    line = f"report results/evidence/{suite} --format markdown"
+    lines = CliRunner().invoke(app, shlex.split(line)).stdout.splitlines()
+    starts = ("- Mean", "- Computed on", "- With eibench", "- Source", "- Command")
+    kept = [one.removeprefix("- ").rstrip(".") for one in lines if one.startswith(starts)]
+    assert len(kept) == len(starts), lines
+    cog.outl(f"{'. '.join(kept)}.\n")
+
+
 def options() -> None:
     """Every method, model, data set and key, with what is allowed and the default."""
     for kind, registry in CHOICES.items():
