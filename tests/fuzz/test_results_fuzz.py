@@ -22,7 +22,7 @@ from eibench.search.journal import NAME, open_journal
 from tests.fuzz.mutate import count, mutated_bytes, mutated_data
 from tests.report.conftest import RATE, FakeSearch, FakeSuite
 
-FORMATS = ("table", "markdown", "latex", "csv", "json")
+FORMATS = ("table", "markdown", "latex", "macros", "csv", "json")
 EPOCH = {
     "epoch": 1,
     "train_loss": 2.0,

@@ -124,7 +124,7 @@ def test_figures_go_through_no_link(suite, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv", "json"])
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "macros", "csv", "json"])
 def test_control_characters_are_printed_as_escapes(make_suite, form):
     nasty = "a\x1b[31m\x07\r\u202e [red]b[/red]"
     suite = make_suite("nasty", title=nasty, axes=["ablation"])

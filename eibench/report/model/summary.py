@@ -7,7 +7,7 @@ the same. The interval of a mean over tasks is a stratified bootstrap (Agarwal e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from eibench.plan.suite import METHOD
 from eibench.report.model.document import Cell, Column, Document, Table, code, fixed
 from eibench.report.model.pivot import Pivot
 from eibench.results.cells import Aggregate
+from eibench.results.metrics import Metric
 
 RESAMPLES = 5000
 TITLE = "Summary over suites"
@@ -137,14 +138,17 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
         raise UserError(
             f"--summary: {', '.join(metrics)}: no method has a number beside the control"
         )
+    suite = compared[0].suite
+    control = suite.name_of(METHOD, controls[0])
     table = Table(
         (
             Column("method", stub=True),
-            *map(Column, ("tasks", f"mean difference to {controls[0]}\n[95 % interval]")),
+            *map(Column, ("tasks", f"mean difference to {control}\n[95 % interval]")),
             *map(Column, ("least and greatest", "cells that train")),
         ),
         tuple(_row(one, compared[0]) for one in found),
         tuple(_notes(compared, controls[0], found)),
+        tuple(_notes(compared, controls[0], found, short=True)),
         caption=f"{TITLE}: {compared[0].metric.heading}",
         label="summary",
     )
@@ -161,6 +165,7 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
         },
         records=rows,
         keys=("method",),
+        numbers=tuple(_numbers(found, compared[0].metric)),
     )
 
 
@@ -193,7 +198,7 @@ def _row(one: Standing, pivot: Pivot) -> tuple[Cell, ...]:
     remarks = {"without a number": one.lacking, "beside failed runs": values["failing"]}
     told = ", ".join(f"{count} {words}" for words, count in remarks.items() if count)
     return (
-        Cell(one.method),
+        Cell(pivot.suite.name_of(METHOD, one.method)),
         Cell(str(len(one.tasks)), f"({told})" if told else ""),
         Cell(fixed(f"{mean} [{', '.join(interval)}]" if interval else mean)),
         Cell(fixed(" to ".join(ends))),
@@ -201,13 +206,31 @@ def _row(one: Standing, pivot: Pivot) -> tuple[Cell, ...]:
     )
 
 
-def _notes(pivots: Sequence[Pivot], control: str, found: Sequence[Standing]) -> list[str]:
+def _numbers(found: Sequence[Standing], metric: Metric) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the difference of each method with its interval, and what names it."""
+    for one in found:
+        low, high = one.interval or (None, None)
+        numbers = {"difference": one.mean, "low": low, "high": high}
+        yield (("summary", one.method, "tasks"), str(len(one.tasks)))
+        for key, number in numbers.items():
+            if number is not None:
+                yield (("summary", one.method, key), f"{number:+z.{metric.digits}f}")
+
+
+def _notes(
+    pivots: Sequence[Pivot], control: str, found: Sequence[Standing], short: bool = False
+) -> list[str]:
+    """Return all notes; `short` ones have titles of suites and the names of a paper."""
     n = min((task.n for one in found for task in one.tasks if one.interval), default=0)
     listed = ", ".join(code(pivot.suite.name) for pivot in pivots)
+    name = code(control)
+    if short:
+        listed = "; ".join(pivot.suite.title for pivot in pivots)
+        name = pivots[0].suite.name_of(METHOD, control)
     unit = f", in {pivots[0].metric.difference_unit}" if pivots[0].metric.difference_unit else ""
     notes = [
         f"Suites: {listed}. A task is a suite under one combination of its other axes; all count"
-        f" the same. Difference to {code(control)}{unit}.",
+        f" the same. Difference to {name}{unit}.",
         "Methods with unlike tasks do not compare with each other. A mean over tasks hides where a"
         " method fails: read it with the least difference and the cells that train.",
     ]
