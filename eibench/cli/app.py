@@ -25,6 +25,7 @@ from eibench.cli.console import (
 )
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
+from eibench.cli.importing import import_app
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
 from eibench.cli.profile import profile
@@ -135,6 +136,7 @@ app.command()(verify)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
 app.add_typer(results_app, name="results")
+app.add_typer(import_app, name="import")
 app.command()(show)
 app.command()(check)
 app.command()(doctor)

@@ -42,6 +42,7 @@ WORDS = {
     "data speed": ["--seconds", "--batch-size", "--set", "--model"],
     "show": ["--data", "--method", "--set", "--plugin"],
     "check": ["--set"],
+    "import deepeisnn": ["--config", "--out"],
     "profile": [
         "--model",
         "--image",

@@ -1,0 +1,1 @@
+"""Networks of other programs, read into eibench's layers."""

@@ -1,0 +1,195 @@
+"""Kept weights of a run: `model.safetensors` beside `spec.yaml`, and the network they make.
+
+The file names its format and version, the shape of the data and the run, so that a network is built
+without its data set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from eibench.errors import UserError, error_line, shorten, shorten_list
+from eibench.files import MEBIBYTE, read_bytes, read_text
+from eibench.plan.options import DataShape
+from eibench.plan.spec import RunSpec
+from eibench.plan.validate import Invalid, show
+from eibench.results.store import write_atomic
+from eibench.training.build import make_method, make_network
+from eibench.version import __version__
+
+WEIGHTS, SPEC = "model.safetensors", "spec.yaml"
+FORMAT = "eibench weights"
+VERSION = 1
+"""Version of the file format."""
+LARGEST = 1024 * MEBIBYTE
+"""Maximal size of a file of weights, and of a network made of it, in bytes."""
+LISTED = 10
+"""Number of tensors that a message lists."""
+
+
+def save_weights(
+    folder: Path, state: Mapping[str, Tensor], spec: RunSpec, shape: DataShape
+) -> None:
+    """Write the `state` of the network of `spec`, built for data of `shape`, and the spec."""
+    about = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "eibench": __version__,
+        "run_id": spec.run_id,
+        "image": json.dumps(shape.image),
+        "classes": json.dumps(shape.classes),
+    }
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    text = yaml.safe_dump({**spec.to_dict(), **spec.sources()}, sort_keys=False)
+    write_atomic(folder / SPEC, text.encode())
+    write_atomic(folder / WEIGHTS, save(tensors, about))
+
+
+def load_model(run: str | Path) -> nn.Module:
+    """Return the network of a run folder with kept weights, in evaluation mode, on the CPU.
+
+    It takes activity [T, B, C, H, W] and gives logits [T, B, classes]. The state of E-I circuits
+    and running statistics are restored. Plugins of the run must have been loaded.
+
+    Raises:
+        UserError: there are no weights, or they are damaged or of another version of eibench.
+    """
+    return load_run(Path(run))[2]
+
+
+def load_run(folder: Path) -> tuple[RunSpec, DataShape, nn.Module]:
+    """Return the spec, the shape of the data and the network of a run; see `load_model`."""
+    path = folder / WEIGHTS
+    if not path.exists():
+        raise UserError(f"{folder}: no {WEIGHTS} here")
+    state, about = read_tensors(path)
+    shape = _data_shape(about, path)
+    spec = _spec(folder / SPEC)
+    if about.get("run_id") != spec.run_id:
+        text = f"{path}: is of run {show(about.get('run_id'))}, {SPEC} beside it of {spec.run_id}"
+        raise UserError(f"{text}: of another version of eibench, or changed")
+    with torch.device("meta"):
+        network = make_network(spec, make_method(spec), shape)
+    try:
+        assign_weights(network, state)
+    except UserError as error:
+        raise UserError(f"{path}: does not fit the network of {spec.run_id}: {error}") from None
+    return spec, shape, network.eval()
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file, and the text values in its header.
+
+    Raises:
+        UserError: it is absent, damaged or too large.
+    """
+    try:
+        content = read_bytes(path, LARGEST)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    try:
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = shorten(error_line(error), 300)
+        raise UserError(f"{path}: is not a safetensors file: {reason}") from None
+    return tensors, header.get("__metadata__", {})
+
+
+def _data_shape(about: Mapping[str, str], path: Path) -> DataShape:
+    """Return the shape of the data in a header; raise `UserError` for other formats."""
+    if about.get("format") != FORMAT:
+        raise UserError(f"{path}: is not a file of eibench's weights")
+    if about.get("version") != str(VERSION):
+        found = show(about.get("version"))
+        raise UserError(f"{path}: has version {found} of the format, this eibench reads {VERSION}")
+    try:
+        image, classes = json.loads(about["image"]), json.loads(about["classes"])
+        sizes = [*image, classes]
+        if len(sizes) != 4 or not all(type(n) is int and 1 <= n <= 2**20 for n in sizes):
+            raise ValueError
+    except (KeyError, ValueError, TypeError):
+        raise UserError(f"{path}: damaged (image or classes in its header)") from None
+    return DataShape((sizes[0], sizes[1], sizes[2]), sizes[3])
+
+
+def _spec(path: Path) -> RunSpec:
+    """Return the spec in a run's folder."""
+    try:
+        values = yaml.safe_load(read_text(path, MEBIBYTE))
+        if not isinstance(values, dict):
+            raise ValueError("not a mapping")
+        return RunSpec.parse({key: value for key, value in values.items() if key != "plugins"})
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except Invalid as invalid:
+        texts = [f"{path}: {'.'.join(map(str, p.keys))}: {p.text}" for p in invalid.problems]
+        raise UserError("\n".join(texts)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({shorten(error_line(error), 300)})") from None
+
+
+# --- Tensors into a network ----------------------------------------------------------------------
+
+
+def assign_weights(
+    network: nn.Module, state: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> None:
+    """Give `network`, built on the meta device, the tensors of `state`, in their precision.
+
+    Floating-point tensors of less than single precision become single. A tensor may have more or
+    fewer axes of size 1 than the network's.
+
+    Args:
+        network: the network; every tensor of its state is replaced.
+        state: tensors by their name in the network.
+        names: names for messages.
+
+    Raises:
+        UserError: with the tensors that are missing, unknown, of another shape or kind, or not
+            finite.
+    """
+    shown = dict(names or {})
+    wanted = network.state_dict()
+    problems = [f"{key}: is missing" for key in wanted if key not in state]
+    problems += [f"{key}: is unknown" for key in state if key not in wanted]
+    for key, tensor in wanted.items():
+        if key in state and (text := _misfit(state[key], tensor)):
+            problems.append(f"{shown.get(key, key)}: {text}")
+    if not problems and sum(t.numel() * 8 for t in wanted.values()) > LARGEST:
+        problems = ["the network is too large"]
+    if problems:
+        raise UserError(shorten_list(problems, LISTED))
+    double = any(t.dtype == torch.float64 for t in state.values())
+    assigned = {key: _like(state[key], tensor, double) for key, tensor in wanted.items()}
+    if found := [shown.get(k, k) for k, t in assigned.items() if not torch.isfinite(t).all()]:
+        raise UserError(f"not all values are finite: {shorten_list(found, LISTED)}")
+    network.load_state_dict(assigned, assign=True)
+
+
+def _misfit(found: Tensor, wanted: Tensor) -> str:
+    """Return why a tensor cannot take its place, or an empty text."""
+    plain = found.layout == torch.strided and not found.is_quantized and not found.is_meta
+    if not plain or found.is_complex() or found.is_floating_point() != wanted.is_floating_point():
+        kind = "floating-point" if wanted.is_floating_point() else "whole"
+        return f"is no plain tensor of {kind} numbers"
+    if [n for n in found.shape if n != 1] != [n for n in wanted.shape if n != 1]:
+        return f"has shape {list(found.shape)}, the network needs {list(wanted.shape)}"
+    return ""
+
+
+def _like(found: Tensor, wanted: Tensor, double: bool) -> Tensor:
+    """Return a copy of the shape of `wanted`."""
+    kind: Any = wanted.dtype
+    if wanted.is_floating_point():
+        kind = torch.float64 if double else torch.float32
+    return found.detach().reshape(wanted.shape).to(kind).clone()
