@@ -25,6 +25,7 @@ from eibench.cli.console import (
 )
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
+from eibench.cli.evaluate import evaluate
 from eibench.cli.importing import import_app
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
@@ -129,6 +130,7 @@ def _print_remark(text: str) -> None:
 app.command()(run)
 app.command()(probe)
 app.command()(search)
+app.command()(evaluate)
 app.command()(report)
 app.command()(plot)
 app.command()(tables)

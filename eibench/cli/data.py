@@ -59,7 +59,7 @@ def verify(
 
     Exit code: 0 all are complete, 1 some are not, 2 the data set is absent.
     """
-    options = _options(name, settings, plugin)
+    options = data_options(name, settings, plugin)
     from eibench.execution import dataset_cache
 
     problems = dataset_cache.verify(options, TIMESTEPS)
@@ -96,7 +96,7 @@ def show(
     plugin: Plugins = None,
 ) -> None:
     """Load a data set; print classes, sizes, statistics and digest, and draw a contact sheet."""
-    options = _options(name, settings, plugin)
+    options = data_options(name, settings, plugin)
     path = out or Path(f"{name}.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: must end in .png")
@@ -121,7 +121,7 @@ def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
     return DATASETS[name]
 
 
-def _options(name: str, settings: list[str] | None, plugins: list[str] | None) -> DataOptions:
+def data_options(name: str, settings: list[str] | None, plugins: list[str] | None) -> DataOptions:
     """Return the options of the data set `name` with `settings` applied."""
     cls = _known(name, plugins)
     return validate_settings(cls, name, {one.key: one.value for one in read_overrides(settings)})

@@ -32,6 +32,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Keep(StrEnum):
+    """Weights of each run to keep."""
+
+    none = "none"
+    best = "best"
+    last = "last"
+
+
 # ----------------------------------------------------------------- callbacks and readers of values
 
 
@@ -134,6 +142,13 @@ Seeds = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 Results = Annotated[Path, typer.Option(callback=valid_paths, help="Folder for results.")]
+KeepOption = Annotated[
+    Keep | None,
+    typer.Option(
+        help="Weights to keep beside each run's record: of the best or last epoch.",
+        show_default="train.keep of the suite",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
 ]

@@ -15,6 +15,7 @@ from eibench.cli.options import (
     DryRun,
     FailFast,
     Jobs,
+    KeepOption,
     Only,
     Results,
     Seeds,
@@ -45,6 +46,7 @@ def run(
     fail_fast: FailFast = False,
     jobs: Jobs = 1,
     skip_absent: SkipAbsent = False,
+    keep: KeepOption = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run a suite; finished runs are skipped, interrupted runs resume.
@@ -52,6 +54,8 @@ def run(
     Exit code: 0 all runs are ok, 1 some failed, 2 bad input, 130 interrupted.
     """
     plan = load_plan(find_suite(suite), read_overrides(settings), _numbers("--seeds", seeds))
+    if keep is not None:
+        plan = plan.keeping(keep.value)
     _perform(plan, only, device, results, dry_run, fail_fast, jobs, skip_absent)
 
 

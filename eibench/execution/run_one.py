@@ -19,6 +19,7 @@ from eibench.errors import ControlFlow, UserError, describe_error, error_text, r
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import PeakMemory, device_name
 from eibench.execution.environment import SuiteSource, environment
+from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.probe.run import probe
@@ -34,6 +35,7 @@ from eibench.training import checkpoint
 from eibench.training.batch_of_one import check_batches
 from eibench.training.build import Experiment, build, prepare
 from eibench.training.fit import Diverged, Progress, final_result, fit
+from eibench.training.weights import chosen_weights, save_weights
 
 log = logging.getLogger(__name__)
 NO_COST = {"seconds": None, "images_per_second": None, "peak_memory_mib": None}
@@ -176,8 +178,13 @@ def _train(
         checkpoint.save(folder.checkpoint, experiment, progress)
         folder.follow(progress.history)
         on_epoch(record)
+    kept = chosen_weights(experiment, progress)
+    result = final_result(experiment, progress)
     folder.begin(spec)  # again: the folder may have been deleted in the meantime
-    return final_result(experiment, progress)
+    if kept:
+        shape = DataShape(data.image, len(data.classes))
+        save_weights(folder.path, kept, run.spec, shape)
+    return result
 
 
 def _probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:

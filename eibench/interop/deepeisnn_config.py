@@ -64,7 +64,7 @@ class NetworkConfig(Options):
     timesteps: Count = Field(alias="T")
     ei_ratio: Count | None = None
     light_classifier: bool = True
-    neuron: NeuronConfig = NeuronConfig()
+    neuron: NeuronConfig = Field(default_factory=lambda: NeuronConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _known_network(self) -> Self:

@@ -23,7 +23,7 @@ from eibench.training.weights import LARGEST, read_tensors
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STATE = "model_state_dict"
 RECONSTRUCT: Any = np.zeros(0).__reduce__()[0]
-NUMPY = [
+NUMPY: list[Any] = [
     (RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
     (RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
@@ -47,9 +47,9 @@ def read_checkpoint(
     """
     if path.is_dir() or path.suffix == ".safetensors":
         weights = path / WEIGHTS if path.is_dir() else path
-        state, _ = read_tensors(weights)
+        tensors, _ = read_tensors(weights)
         beside = weights.with_name(CONFIG)
-        return _config(config, beside, None if config else read_config(beside)), state
+        return _config(config, beside, None if config else read_config(beside)), tensors
     saved = _load(path)
     state = saved.get(STATE)
     if not isinstance(state, Mapping):

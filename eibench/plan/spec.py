@@ -34,6 +34,7 @@ from eibench.plan.options import (
     TrainOptions,
 )
 from eibench.plan.options.base import LARGEST_SEED
+from eibench.plan.options.run import KEEP
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
 SPEC_VERSION = 1
@@ -115,10 +116,16 @@ class RunSpec:
         sections = {key: part.model_dump() for key, part in self._sections().items()}
         return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
 
+    def determining(self) -> dict[str, Any]:
+        """Return the values that determine the run's numbers: all but which weights are kept."""
+        values = self.to_dict()
+        del values["train"][KEEP]
+        return values
+
     def fields(self) -> dict[str, Any]:
         """Return the values as flat columns: `method` (its label), `model.depth`, `train.lr` ..."""
         flat: dict[str, Any] = {}
-        for key, value in self.to_dict().items():
+        for key, value in self.determining().items():
             if key in CHOICES:
                 flat[key] = self.method.label if key == "method" else value.pop("name")
             if isinstance(value, dict):

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,6 +42,7 @@ from eibench.plan.lengths import Length
 from eibench.plan.matches import Match
 from eibench.plan.options import Options
 from eibench.plan.options.base import Line
+from eibench.plan.options.run import KEEP
 from eibench.plan.plugins import Loaded
 from eibench.plan.references import REFERENCES
 from eibench.plan.space import SearchFile, Seed
@@ -234,6 +235,12 @@ class Plan:
     files: tuple[Path, ...] = ()
     """Files that the plan was read from: the suite, its references and plugins."""
     flags: Flags = Flags()
+
+    def keeping(self, weights: str) -> Plan:
+        """Return the plan whose runs keep the `weights` of their best or last epoch, or none."""
+        train = {run.run_id: run.spec.train.model_copy(update={KEEP: weights}) for run in self.runs}
+        specs = {run.run_id: replace(run.spec, train=train[run.run_id]) for run in self.runs}
+        return replace(self, runs=tuple(replace(r, spec=specs[r.run_id]) for r in self.runs))
 
 
 def read_suite(path: Path) -> tuple[YamlDocument, SuiteFile]:

@@ -113,6 +113,7 @@ PINNED = {
             "schedule": "cosine",
             "warmup_epochs": 0,
             "precision": "fp32",
+            "keep": "none",
         },
         "input": {
             "normalize": False,
