@@ -153,7 +153,7 @@ def _add_to_plan(folder: Path, record: Mapping[str, Any]) -> None:
     known: dict[str, Any] = read_json(path, PlanFile) or {}
     runs = {run["run_id"]: run["fields"] for run in known.get("runs", [])}
     runs[record["run_id"]] = dict(record["fields"])
-    plan = {
+    plan: dict[str, Any] = {
         "schema": SCHEMA,
         "suite": NAME,
         "title": "Evaluations of kept weights",
@@ -163,7 +163,6 @@ def _add_to_plan(folder: Path, record: Mapping[str, Any]) -> None:
         "control": DEFAULT_CONTROL,
         "margin": None,
         "same": [],
-        **{key: known[key] for key in ("title", "control", "margin") if key in known},
         "runs": [{"run_id": run_id, "fields": fields} for run_id, fields in runs.items()],
     }
     write_atomic(path, to_json(plan))
