@@ -53,11 +53,11 @@ def read_checkpoint(
     saved = _load(path)
     state = saved.get(STATE)
     if not isinstance(state, Mapping):
-        held = shorten_list(map(str, saved), 10) or "nothing"
+        held = shorten_list((key for key in saved if isinstance(key, str)), 10) or "nothing"
         raise UserError(f"{path}: is no checkpoint of DeepEISNN: no {STATE}; it holds {held}")
-    if wrong := [key for key, value in state.items() if not isinstance(value, Tensor)]:
-        raise UserError(f"{path}: {STATE}: not tensors: {shorten_list(map(str, wrong))}")
-    named = {str(key): value for key, value in state.items()}
+    named = {key: value for key, value in state.items() if isinstance(key, str)}
+    if wrong := [key for key, value in named.items() if not isinstance(value, Tensor)]:
+        raise UserError(f"{path}: {STATE}: not tensors: {shorten_list(wrong)}")
     if config is None and "config" not in saved:
         raise UserError(f"{path}: holds no config; give the run's YAML file with --config")
     return _config(config, path, saved.get("config")), named

@@ -18,10 +18,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from eibench.errors import UserError, error_line, shorten, shorten_list
-from eibench.files import MEBIBYTE, read_bytes, read_text
+from eibench.files import MEBIBYTE, read_bytes
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show
+from eibench.plan.yaml_source import load as load_yaml
 from eibench.results.paths import member, parse_object
 from eibench.results.store import write_atomic
 from eibench.training.build import Experiment, make_method, make_network
@@ -144,17 +145,13 @@ def _data_shape(about: Mapping[str, Any], path: Path) -> DataShape:
 def _spec(path: Path) -> RunSpec:
     """Return the spec in a run's folder."""
     try:
-        values = yaml.safe_load(read_text(path, MEBIBYTE))
+        values = load_yaml(path).data
         if not isinstance(values, dict):
-            raise ValueError("not a mapping")
+            raise UserError(f"{path}: damaged (not a mapping)")
         return RunSpec.parse({key: value for key, value in values.items() if key != "plugins"})
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except Invalid as invalid:
         texts = [f"{path}: {'.'.join(map(str, p.keys))}: {p.text}" for p in invalid.problems]
         raise UserError("\n".join(texts)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged ({shorten(error_line(error), 300)})") from None
 
 
 # --- Tensors into a network ----------------------------------------------------------------------

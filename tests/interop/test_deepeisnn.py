@@ -167,6 +167,12 @@ def test_paper_widths_have_no_layout(cli, tmp_path, monkeypatch):
 
 # --- Files that cannot be used ---------------------------------------------------------------
 
+
+def nested(levels: int) -> list:
+    """A list that is small in memory and has 2 ** levels items as text."""
+    return [inner := nested(levels - 1), inner] if levels else [1]
+
+
 Change = Callable[[Fake, dict], object]
 WRONG: dict[str, tuple[Change, str]] = {
     "missing": (
@@ -218,12 +224,13 @@ WRONG: dict[str, tuple[Change, str]] = {
     "no ratio": (lambda f, c: c.pop("ei_ratio"), "ei_ratio is missing; EI-SNN needs it"),
     "vgg": (lambda f, c: c.update(num_layers=18), r"num_layers \(18\) of VGG must be one of 8, 11"),
     "dense": (lambda f, c: c.update(light_classifier=False), "light_classifier must be true"),
-    "data": (lambda f, c: c.update(dataset="SVHN"), "dataset: must be 'CIFAR10', 'CIFAR100'"),
+    "data": (lambda f, c: c.update(dataset="SVHN"), "dataset: must be 'MNIST', 'CIFAR10'"),
     "neuron": (
         lambda f, c: c.update(neuron={"tua": 2.0}),
         "neuron.tua: unknown key; allowed here: .* did you mean 'tau'",
     ),
     "decay": (lambda f, c: c.update(neuron={"decay_input": True}), "neuron.decay_input: must be"),
+    "nested": (lambda f, c: c.update(type=nested(60), neuron={"tau": nested(60)}), "not 'a list'"),
     "no mapping": (lambda f, c: c.clear(), "type: is missing"),
 }
 

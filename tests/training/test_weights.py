@@ -128,9 +128,10 @@ def test_other_versions_and_damage(changed, message, tmp_path):
     ("text", "message"),
     [
         ("- 1", "damaged"),
-        ("a: [", "damaged"),
+        ("a: [", "spec.yaml:1"),
+        ("a: &a [1]\nb: *a", "anchors and aliases"),
         ("method: ie\nmodel: vgg\ndata: digits\n", "unknown method 'ie'"),
-        (None, "no such file"),
+        (None, "spec.yaml"),
     ],
 )
 def test_bad_specs(text, message, tmp_path):
