@@ -11,8 +11,7 @@ from eibench.cli.console import say
 from eibench.cli.data import DataSettings, data_options
 from eibench.cli.options import DataDir, Device, DeviceOption, Plugins, Results, valid_paths
 from eibench.errors import UserError
-from eibench.plan.plugins import load_plugins
-from eibench.plan.spec import NUMBERS
+from eibench.limits import NUMBERS
 
 
 def evaluate(
@@ -42,6 +41,8 @@ def evaluate(
 
     Each evaluation is a row of the results `evaluations`, which `report` and `plot` read.
     """
+    from eibench.plan.plugins import load_plugins
+
     load_plugins(plugin or [])
     if data is None and settings:
         raise UserError("--set gives options of --data; name a data set")

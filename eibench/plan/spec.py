@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eibench.errors import MOST_LINES
+from eibench.limits import NUMBERS
 from eibench.plan.options import (
     CHOICES,
     DataOptions,
@@ -33,7 +34,6 @@ from eibench.plan.options import (
     ProbeOptions,
     TrainOptions,
 )
-from eibench.plan.options.base import LARGEST_SEED
 from eibench.plan.options.run import KEEP
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
@@ -49,8 +49,6 @@ LATER_SECTIONS = ("input",)
 """Sections that older results lack; with default values they are not part of the identity."""
 PROBE = "probe"
 """Section that makes a run a probe."""
-NUMBERS = {"timesteps": (4, 1, 100_000), "seed": (0, 0, LARGEST_SEED)}
-"""Integers of a run: default, least and largest value."""
 
 
 @dataclass(frozen=True)

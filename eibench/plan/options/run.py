@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eibench.plan.options.base import LARGEST, Count, Options
+from eibench.limits import LARGEST
+from eibench.plan.options.base import Count, Options
 
 KEEP = "keep"
 """Option of training that determines what is written, and no number."""
