@@ -203,6 +203,7 @@ def test_the_package_has_what_it_names():
         "__version__",
         "load_epochs",
         "load_layers",
+        "load_model",
         "load_results",
         "nn",
     }
