@@ -12,14 +12,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from eibench.errors import AbsentData, printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a full or read-only disk, which carry no file name."""
@@ -50,21 +47,7 @@ def write(text: str, err: bool = False) -> None:
 
 def make_console() -> Console:
     """Return a rich console without markup, emoji and highlighting."""
-    from rich.console import Console
-
     return Console(highlight=False, markup=False, emoji=False)
-
-
-@contextlib.contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show what is being done, on a terminal and until it is done."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True, markup=False, highlight=False).status(printable(text)):
-        yield
 
 
 def print_warnings() -> None:
@@ -72,13 +55,6 @@ def print_warnings() -> None:
     log = logging.getLogger("eibench")
     if not log.handlers:
         log.addHandler(_LogHandler())
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration with its unit: 8 s, 3 min, 2.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class _LogHandler(logging.Handler):

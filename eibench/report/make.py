@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, UserError
-from eibench.plan.find import known_suites
 from eibench.plan.layers import Origin
 from eibench.plan.lengths import points
-from eibench.plan.suite import FigureSection, NoteLevel, SuiteFile, read_suite
+from eibench.plan.suite import FigureSection, NoteLevel, SuiteFile, read_suite, suite_files
 from eibench.plan.yaml_source import Keys
 from eibench.report.model.document import Document, Page
 from eibench.report.model.layers import make_pivots
@@ -25,6 +24,7 @@ from eibench.report.model.result_table import result_document
 from eibench.report.model.search_document import search_document
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.summary import summary_document
+from eibench.report.page import check_extra, page_documents
 from eibench.report.writers import WIDTH, Format, write
 from eibench.results.metrics import find_metric
 from eibench.results.packing import results_digest
@@ -53,6 +53,7 @@ FILE = re.compile(
     r"(?!plan\.)[A-Za-z0-9_][\w.-]*\.(md|tex|csv|json)|figures/\w[\w.-]*\.(png|pdf)", re.A
 )
 """Name of a file in a stamp, relative to the folder."""
+SUITES = Path("suites")
 CHOSEN = ("latex", "macros")
 """Formats of which only what suites ask for is printed, where no results are named."""
 SOURCES = ("plan", "report", "results")
@@ -73,16 +74,20 @@ def make_documents(
     """Return all that is reported of `results`; options and errors are those of `make_pivots`.
 
     Searches are left out where an option asks for a table of another shape, if there is any table.
-    A `summary` is one table over all suites. For LaTeX names are those of a paper; `labels` go
-    before those that the results hold.
+    A `summary` is one table over all suites. For LaTeX and HTML names are those of a paper;
+    `labels` go before those that the results hold.
     """
+    if form == "html":
+        check_extra()
     pivots = make_pivots(results, metric, rows, columns, against, pooled, summary)
     if labels is not None:
         pivots = [replace(p, suite=replace(p.suite, labels=labels)) for p in pivots]
     shaped = any(asked is not None for asked in (metric, rows, columns, against))
     searches = [] if summary or (shaped and pivots) else read_searches(results)
-    if form == "latex":
+    if form in ("latex", "html"):
         pivots, searches = _displayed(pivots, searches)
+    if form == "html" and not summary:
+        return page_documents(pivots, searches, SUITES)
     return [summary_document(pivots)] if summary else documents(pivots, searches)
 
 
@@ -239,7 +244,7 @@ def chosen_documents(
     Live runs go before packed evidence.
     """
     found: list[Document] = []
-    for path in known_suites().values() if form in CHOSEN else []:
+    for path in suite_files(SUITES) if form in CHOSEN else []:
         suite = read_suite(path)[1]
         wanted = [i for i, one in enumerate(suite.report.tables) if {*CHOSEN} & {*one.formats}]
         places = (RESULTS / suite.name, evidence_of(RESULTS / suite.name))

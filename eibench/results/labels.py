@@ -88,6 +88,13 @@ def counted(n: int, noun: str = "run") -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
+def format_duration(seconds: float) -> str:
+    """Return a duration with its unit: 8 s, 3 min, 2.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def seeds_in_words(seeds: Sequence[int]) -> str:
     """Return `seed 1000`, or `seeds 0, 1, 2`."""
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"

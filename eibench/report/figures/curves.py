@@ -100,7 +100,7 @@ def _draw_panel(
     axes: Axes, tables: Tables, series: Sequence[Series], quantity: str, facet: Key
 ) -> None:
     """Draw one quantity under one condition; crosses at the bottom say where runs failed."""
-    found = _log_range([tables[f"{way}_{quantity}"] for way in WAYS])
+    found = log_range([tables[f"{way}_{quantity}"] for way in WAYS])
     floor = LOWER * found[0] if found else 0.0  # a band that reaches zero has no end on a log scale
     for one, way in itertools.product(series, WAYS):
         table = tables[f"{way}_{quantity}"]
@@ -135,7 +135,7 @@ def _cells(table: Pivot, row: Key, facet: Key) -> Iterator[tuple[float, Aggregat
             yield float(column[-1] or 0), table.cells.get((row, column), Aggregate({}, {}))
 
 
-def _log_range(tables: Sequence[Pivot]) -> tuple[float, float] | None:
+def log_range(tables: Sequence[Pivot]) -> tuple[float, float] | None:
     """Return the least and the greatest mean of losses of several powers of ten; else None."""
     means = [
         cell.mean for table in tables for cell in table.cells.values() if cell.mean is not None
@@ -149,7 +149,7 @@ def _set_scale(axes: Axes, tables: Sequence[Pivot]) -> None:
     """Name a y axis, and give losses of several powers of ten a log scale."""
     metric = tables[-1].metric
     axes.set_ylabel(metric.heading.removeprefix("validation "))
-    if found := _log_range(tables):
+    if found := log_range(tables):
         axes.set_yscale("log")
         axes.set_ylim(LOWER * found[0], found[1] / LOWER)
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -59,7 +59,7 @@ ABSENT: dict[str, Any] = {"facecolor": "#dddddd", "edgecolor": "#dddddd"}
 def draw_lines(suite: SuiteResults) -> Figure:
     """Draw each quantity over the layers of the deepest networks, a line for each method."""
     names = [name for name in LAYER_METRICS if name not in NET_SYNAPSE]
-    tables = _measured(suite, names) or [_table(suite, find_metric(names[0]))]
+    tables = _measured(suite, names) or [table_by_layer(suite, find_metric(names[0]))]
     return _draw_quantities(suite, tables, ["line: median", "band: least to greatest seed"])
 
 
@@ -73,7 +73,7 @@ def draw_net_synapse(suite: SuiteResults) -> Figure | None:
 
 def _measured(suite: SuiteResults, names: Sequence[str]) -> list[Pivot]:
     """Return the tables of the metrics `names` that have any number."""
-    tables = [_table(suite, find_metric(name)) for name in names]
+    tables = [table_by_layer(suite, find_metric(name)) for name in names]
     return [table for table in tables if any(cell.n for cell in table.cells.values())]
 
 
@@ -84,7 +84,7 @@ def _draw_quantities(
 
     With `one_scale` the panels of a table have the same y axis.
     """
-    layers = {facet: len(_columns(tables[0], facet)) for facet in _facets(tables[0])}
+    layers = {facet: len(layers_of(tables[0], facet)) for facet in networks_of(tables[0])}
     deepest = [facet for facet, n in layers.items() if n == max(layers.values())]
     several = len(deepest) > 1  # then a row for each quantity, a column for each network
     panels = [(table, facet) for table in tables for facet in deepest]
@@ -92,7 +92,7 @@ def _draw_quantities(
     words = facet_words(tables[0], deepest[0])
     title = suite.title if several or not words else f"{suite.title}: {words}"
     text = _caption(suite, drawn)
-    series = _series(suite)
+    series = probe_series(suite)
     # The legend is beside the panels, where no place is empty.
     margin = legend_width(one.label for one in series) if rows[-1][-1] else 0.3
     figure, grid, pairs = open_page(title, text, rows, (3.0, 2.3), (margin, 0.8))
@@ -110,9 +110,9 @@ def _draw_quantities(
 def draw_map(suite: SuiteResults, metric: Metric | None = None) -> Figure:
     """Draw log10 of `metric`, or of the gradient, by method and layer, a panel for each network."""
     metric = metric or find_metric("gradient")
-    table = _table(suite, metric)
-    series, every = _series(suite), _facets(table)
-    maps = {facet: [_profile(table, one.row, facet)[1] for one in series] for facet in every}
+    table = table_by_layer(suite, metric)
+    series, every = probe_series(suite), networks_of(table)
+    maps = {facet: [profile(table, one.row, facet)[1] for one in series] for facet in every}
     facets = [f for f in every if not np.isnan(maps[f]).all()] or every[:1]
     numbers = [v for rows in maps.values() for row in rows for v in row if v > 0] or [1.0]
     greatest = math.log10(max(numbers))
@@ -140,31 +140,33 @@ def draw_map(suite: SuiteResults, metric: Metric | None = None) -> Figure:
     return figure
 
 
-def _table(suite: SuiteResults, metric: Metric) -> Pivot:
+def table_by_layer(suite: SuiteResults, metric: Metric) -> Pivot:
     """Return a table of methods by the other axes, and last the layer."""
     columns = (*remaining_axes(suite, [METHOD]), LAYER)
     return layer_pivot(suite, metric, Layout((METHOD,), columns))
 
 
-def _series(suite: SuiteResults) -> list[Series]:
+def probe_series(suite: SuiteResults) -> list[Series]:
     """Return the methods' looks; beside a name, how many runs have no numbers."""
     layout = Layout((METHOD,), tuple(remaining_axes(suite, [METHOD])))
     return series_of(build_pivot(suite, find_metric(DEFAULTS[PROBE]), layout))
 
 
-def _facets(table: Pivot) -> list[Key]:
+def networks_of(table: Pivot) -> list[Key]:
     """Return the networks: values of all column fields but the layer."""
     return facets_of(table, len(table.layout.columns) - 1)
 
 
-def _columns(table: Pivot, facet: Key) -> list[Key]:
+def layers_of(table: Pivot, facet: Key) -> list[Key]:
     """Return the layers of one network."""
     return [column for column in table.columns if column[:-1] == facet]
 
 
-def _profile(table: Pivot, row: Key, facet: Key) -> list[list[float]]:
+def profile(table: Pivot, row: Key, facet: Key) -> list[list[float]]:
     """Return least, median and greatest number over seeds, by layer; NaN where there is none."""
-    cells = [table.cells.get((row, column), Aggregate({}, {})) for column in _columns(table, facet)]
+    cells = [
+        table.cells.get((row, column), Aggregate({}, {})) for column in layers_of(table, facet)
+    ]
     found = [list(cell.values.values()) or [math.nan] for cell in cells]
     return [[measure(values) for values in found] for measure in (min, statistics.median, max)]
 
@@ -176,9 +178,9 @@ def _draw_panel(
 
     The y axis reaches over the medians of all networks in `scale`; empty: over all that is drawn.
     """
-    layers = [float(column[-1] or 0) for column in _columns(table, facet)]
-    profiles = [_profile(table, one.row, facet) for one in series]
-    others = [_profile(table, one.row, other)[1] for one in series for other in scale]
+    layers = [float(column[-1] or 0) for column in layers_of(table, facet)]
+    profiles = [profile(table, one.row, facet) for one in series]
+    others = [profile(table, one.row, other)[1] for one in series for other in scale]
     reached = others or [line for profile in profiles for line in profile]
     log = None
     if table.metric.scientific:

@@ -88,16 +88,29 @@ def draw_balance(suite: SuiteResults) -> Figure | None:
 
     None where the probes are all of one step.
     """
-    steps = sorted({run.fields.get(STEPS) or 0 for run in suite.runs})
-    if len(steps) < 2:
+    groups = balance_groups(suite)
+    if not groups:
         return None
+    seeds = len({run.seed for run in suite.runs})
+    text = f"n = {seeds}; colour: median over seeds; balance: of methods with E-I layers"
+    return _draw(groups, "step", steps_of(suite), suite, text)
+
+
+def steps_of(suite: SuiteResults) -> list[int]:
+    """Return the optimizer steps after which probes measured."""
+    return sorted({run.fields.get(STEPS) or 0 for run in suite.runs})
+
+
+def balance_groups(suite: SuiteResults) -> list[MapGroup]:
+    """Return maps of layers by step for each quantity; none where the probes are of one step."""
+    steps = steps_of(suite)
+    if len(steps) < 2:
+        return []
     panels = [field for field in facet_layout(suite, [METHOD]).columns if field != STEPS]
     layout = Layout((METHOD,), (*panels, STEPS, LAYER))
     tables = [layer_pivot(suite, find_metric(name), layout) for name in QUANTITIES]
     groups = [MapGroup(table.metric, list(_by_step(table, steps))) for table in tables]
-    seeds = len({run.seed for run in suite.runs})
-    text = f"n = {seeds}; colour: median over seeds; balance: of methods with E-I layers"
-    return _draw([group for group in groups if group.maps], "step", steps, suite, text)
+    return [group for group in groups if group.maps]
 
 
 def _means(epochs: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:

@@ -80,7 +80,7 @@ def _draw_trials(axes: Axes, study: Study, metric: Metric, scores: ScoreRange) -
             if points:
                 axes.scatter(*zip(*points, strict=True), transform=transform, label=kind, zorder=3,
                              clip_on=False, **look)  # fmt: skip
-    best = _best_so_far(study, metric)
+    best = best_so_far(study, metric)
     if best:
         numbers, reached = zip(*best, strict=True)
         axes.step(numbers, [scores.place(s) for s in reached], where="post", color=COLOURS[1],
@@ -92,7 +92,7 @@ def _draw_trials(axes: Axes, study: Study, metric: Metric, scores: ScoreRange) -
     whole_ticks(axes, 5)
 
 
-def _best_so_far(study: Study, metric: Metric) -> list[tuple[int, float]]:
+def best_so_far(study: Study, metric: Metric) -> list[tuple[int, float]]:
     """Return, after each trial, the best score until then of those that can win."""
     better = max if metric.better == "higher" else min
     points: list[tuple[int, float]] = []

@@ -39,6 +39,11 @@ class Series:
     """Place beside the others, from -0.5 to 0.5, so that dots of several series can be told."""
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Label, colour and marker, for a legend."""
+        return self.label, self.colour, self.marker
+
+    @property
     def look(self) -> dict[str, Any]:
         """Line, marker and colour for matplotlib; over an equal, thinner and with open markers."""
         return {

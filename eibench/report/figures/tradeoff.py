@@ -49,9 +49,9 @@ def draw_tradeoff(suite: SuiteResults, by: Sequence[str] | None = None) -> Figur
     """
     layout = facet_layout(suite, by)
     accuracy = build_pivot(suite, find_metric("test_accuracy"), layout)
-    timed = replace(suite, runs=tuple(map(_with_step, suite.runs)))
+    timed = replace(suite, runs=tuple(map(with_step, suite.runs)))
     tables = [build_pivot(timed, metric, layout) for metric in COSTS]
-    costs = [table for table in tables if any(_both(accuracy, table, *p)[0] for p in table.cells)]
+    costs = [table for table in tables if any(both(accuracy, table, *p)[0] for p in table.cells)]
     if not costs:
         return None
     series = series_of(accuracy)
@@ -74,14 +74,14 @@ def draw_tradeoff(suite: SuiteResults, by: Sequence[str] | None = None) -> Figur
     return figure
 
 
-def _with_step(run: Run) -> Run:
+def with_step(run: Run) -> Run:
     """Return `run` with the time of a training step, from its throughput and its batches."""
     speed, batch = run.number("images_per_second"), run.fields.get("train.batch_size")
     step = 1e3 * batch / speed if speed and batch else None
     return replace(run, result={**run.result, STEP.name: step})
 
 
-def _both(accuracy: Pivot, cost: Pivot, row: Key, column: Key) -> tuple[list[float], list[float]]:
+def both(accuracy: Pivot, cost: Pivot, row: Key, column: Key) -> tuple[list[float], list[float]]:
     """Return costs and accuracies of the seeds of a cell that have both."""
     nothing = Aggregate({}, {})
     scores, prices = (t.cells.get((row, column), nothing).values for t in (accuracy, cost))
@@ -91,7 +91,7 @@ def _both(accuracy: Pivot, cost: Pivot, row: Key, column: Key) -> tuple[list[flo
 
 def _draw_point(axes: Axes, one: Series, accuracy: Pivot, cost: Pivot, facet: Key) -> None:
     """Draw the mean of a series with its spread in both directions, and its seeds."""
-    prices, scores = _both(accuracy, cost, one.row, facet)
+    prices, scores = both(accuracy, cost, one.row, facet)
     if not prices:
         axes.plot([], [], **{**one.look, "linestyle": ""})  # for the legend
         return

@@ -146,6 +146,32 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """Picture that a page draws: a Vega-Lite spec, and the rows of numbers that it reads."""
+
+    title: str
+    text: str
+    """Description, which also stands for the picture where it cannot be seen."""
+    spec: Mapping[str, Any]
+    """Reads the data set `rows`, in which `name` and `panel` are words."""
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+    """Numbers by column; those of `name` and `panel` are places in `series` and `panels`."""
+    series: tuple[tuple[str, str, str, str], ...]
+    """Name, colour, sign and shape of each line, for a legend."""
+    panels: tuple[str, ...] = ("",)
+    """Names of the pictures, which share the spec and stand side by side."""
+
+
+@dataclass(frozen=True)
+class SourceText:
+    """Text of a file, such as a suite."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Document:
     """Report of one suite, search or profile."""
 
@@ -162,6 +188,12 @@ class Document:
     numbers: tuple[tuple[tuple[str, ...], str], ...] = ()
     """Single numbers, rounded, each under the words that name it, outermost first."""
     page: Page = Page()
+    under: str = ""
+    """Title of the subject, under which a page has several documents; empty: `title` is it."""
+    lead: tuple[str, ...] = ()
+    """Notes above the tables; on pages, as are charts and listings."""
+    charts: tuple[Chart, ...] = ()
+    listings: tuple[SourceText, ...] = ()
 
     def at(self, level: NoteLevel) -> Document:
         """Return the document with the notes of `level`."""

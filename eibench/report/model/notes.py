@@ -27,6 +27,12 @@ MOST_NAMED = 8
 def footnotes(table: Pivot) -> list[str]:
     """Return all notes of `table`."""
     suite = table.suite
+    return [*reading_notes(table), *_unfinished(suite), *_others(suite), *provenance(suite.runs)]
+
+
+def reading_notes(table: Pivot) -> list[str]:
+    """Return the notes without which the numbers of `table` are misread."""
+    suite = table.suite
     search = own_search(suite)
     return [
         *_spread(table),
@@ -38,9 +44,6 @@ def footnotes(table: Pivot) -> list[str]:
         *_per_method(table, tuned_keys(search)),
         *tuned_values(search),
         *tuning_notes(suite),
-        *_unfinished(suite),
-        *_others(suite),
-        *provenance(suite.runs),
     ]
 
 

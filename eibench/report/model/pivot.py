@@ -285,7 +285,8 @@ def _refuse_mixtures(suite: SuiteResults, layout: Layout, cells: Iterable[list[R
         first: dict[int, Run] = {}
         for run in runs:
             twin = first.setdefault(run.seed, run)
-            differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
+            if twin is not run:
+                differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
     if not differing:
         return
     named = [axis for axis in axes(suite) if axis in differing] or list(differing)

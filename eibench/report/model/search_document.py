@@ -31,9 +31,8 @@ from eibench.report.model.search_results import (
     state,
 )
 from eibench.report.model.search_values import search_values, trial_records
-from eibench.results.cells import Aggregate, Value
-from eibench.results.display import shown
-from eibench.results.labels import field_words, key_words, show_setting, show_value
+from eibench.results.cells import Aggregate
+from eibench.results.labels import field_words, key_words, show_setting
 from eibench.results.metrics import Metric, find_metric
 
 SHOWN, SHOWN_ALONE = 5, 10
@@ -187,7 +186,7 @@ def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) 
     rows = [row for study in studies for row in _trial_rows(search, study, axes, list(words))]
     return _table(
         search,
-        "Best trials" + ("" if method is None else f" of {_name(search, METHOD, method)}"),
+        "Best trials" + ("" if method is None else f" of {search.name_of(METHOD, method)}"),
         f"trials-{number}",
         ((*_words(axes), "trial", score), (*words.values(), "state", "epochs", "seconds")),
         rows,
@@ -241,10 +240,4 @@ def _words(axes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _arm(search: Search, study: Study, axes: Sequence[str]) -> tuple[Cell, ...]:
-    return text_cells(_name(search, axis, study.arm.get(axis)) for axis in axes)
-
-
-def _name(search: Search, field: str, value: Value) -> str:
-    """Return a field's value as it is printed."""
-    given = search.confirmed.labels if search.confirmed else {}
-    return shown(field, value, given) if search.displayed else show_value(value)
+    return text_cells(search.name_of(axis, study.arm.get(axis)) for axis in axes)

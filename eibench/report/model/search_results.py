@@ -16,7 +16,8 @@ from eibench.plan.search import REPEAT, in_turns
 from eibench.plan.suite import METHOD
 from eibench.report.model.suite_results import SuiteResults, known_fields, read_run, read_suite
 from eibench.results.cells import Aggregate, Run, Value, aggregate
-from eibench.results.labels import seeds_in_words
+from eibench.results.display import shown
+from eibench.results.labels import seeds_in_words, show_field, show_value
 from eibench.results.metrics import METRICS, Metric, find_metric
 from eibench.results.paths import has_plan, suite_folders
 from eibench.results.store import SEARCH, kind_of, read_plan
@@ -119,6 +120,18 @@ class Search:
     """The winners under fresh seeds; None while they have not been run."""
     displayed: bool = False
     """True where a paper's names are printed."""
+
+    def name_of(self, field: str, value: Value) -> str:
+        """Return a field's value as it is printed."""
+        given = self.confirmed.labels if self.confirmed else {}
+        return shown(field, value, given) if self.displayed else show_value(value)
+
+    def called(self, study: Study) -> str:
+        """Return the values of the axes that tell `study` from the others."""
+        return ", ".join(
+            self.name_of(axis, value) if isinstance(value, str) else show_field(axis, value)
+            for axis, value in study.arm.items()
+        )
 
     @property
     def keys(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""From documents to text: terminal, Markdown, LaTeX, its macros, CSV and JSON, a module each."""
+"""From documents to text: terminal, Markdown, LaTeX, macros, HTML, CSV and JSON, a module each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from eibench.report.model.document import Document
 
-Format = Literal["table", "markdown", "latex", "macros", "csv", "json"]
+Format = Literal["table", "markdown", "latex", "macros", "html", "csv", "json"]
 WIDTH = 100
 """Characters of a line where there is no terminal to ask."""
 _MODULES = {
@@ -16,6 +16,7 @@ _MODULES = {
     "markdown": "markdown",
     "latex": "latex",
     "macros": "macros",
+    "html": "html",
     "csv": "data",
     "json": "data",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import textwrap
@@ -105,6 +106,24 @@ def markdown_note(note: str) -> str:
 def _markdown(line: str) -> str:
     line = _MARKDOWN.sub(lambda found: found["interval"] or rf"\{found[0]}", line)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\_", line)
+
+
+def markup(text: str) -> str:
+    """Return `text` as HTML prints it, in an element or an attribute."""
+    return html.escape(terminal(text))
+
+
+def markup_note(note: str) -> str:
+    """Return a note, in which names stand between backticks, as HTML."""
+    parts = list(map(markup, note.split("`")))
+    parts[1::2] = (f"<code>{part}</code>" for part in parts[1::2])
+    return "".join(parts)
+
+
+def script_json(content: Any) -> str:
+    """Return `content` as short JSON that can stand in a script element of HTML."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def csv_cell(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Charts of a page: the data of figures as Vega-Lite."""
