@@ -20,10 +20,11 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from eibench.cli import app
+from eibench.limits import LARGEST, NUMBERS
 from eibench.plan.claims import Claim, read_claims
-from eibench.plan.options import CHOICES, LARGEST, Choice, Options, ProbeOptions
+from eibench.plan.options import CHOICES, Choice, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
-from eibench.plan.spec import NUMBERS, PROBE, SECTIONS
+from eibench.plan.spec import PROBE, SECTIONS
 from eibench.report.model.claim_results import PASS, UNDECIDED, ClaimResult
 from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.profile import profile_document

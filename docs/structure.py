@@ -104,10 +104,10 @@ def without_detours(graph: Arrows) -> dict[str, set[str]]:
 def drawing() -> str:
     """Return the rooms as a Mermaid graph: an arrow where one imports another.
 
-    `errors`, `files` and `version`, which nearly all rooms import, are left out, and so is an arrow
-    that a longer way implies.
+    `errors`, `files`, `limits` and `version`, which nearly all rooms import, are left out, and so
+    is an arrow that a longer way implies.
     """
-    hidden = {"errors", "files", "version"}
+    hidden = {"errors", "files", "limits", "version"}
     graph = {k: v - hidden for k, v in rooms(read_arrows()).items() if k not in hidden}
     lines = [
         f"    {name} --> {other}"

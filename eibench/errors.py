@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+remark_listeners: list[Callable[[str], object]] = []
+"""Receivers of remarks to the user that are no errors; the command line prints them."""
 LONGEST_LINE = 2000
 """Maximal length of a line of a message in characters; longer lines are shortened in the middle."""
 MOST_LINES = 50

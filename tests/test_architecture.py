@@ -19,13 +19,14 @@ PACKAGE = Path(__file__).parents[1] / "eibench"
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
+    "limits": set(),
     "files": {"errors"},
     "nn": set(),
-    "plan": {"errors", "files"},
+    "plan": {"errors", "files", "limits"},
     "data": {"errors", "files", "plan.options"},
     "methods": {"nn", "plan.options"},
     "models": {"methods", "nn", "plan.options"},
-    "results": {"errors", "files", "plan"},
+    "results": {"errors", "files", "limits", "plan"},
     "report": {"errors", "files", "version", "plan", "results"},
     "training": {
         "errors",
@@ -49,6 +50,7 @@ MAY_IMPORT = {
         *(
             "errors",
             "files",
+            "limits",
             "version",
             "plan",
             "results",
@@ -63,7 +65,7 @@ MAY_IMPORT = {
     },
 }
 """For each room, the rooms whose code it may import, at the top of a file or within a function."""
-FRONT = ("plan", "methods", "models", "results", "report", "cli", "errors", "files")
+FRONT = ("plan", "methods", "models", "results", "report", "cli", "errors", "files", "limits")
 
 
 def files(room: str) -> list[Path]:

@@ -12,9 +12,9 @@ from cogapp import Cog
 
 import eibench
 from eibench.plan import DATASETS, load_plan, read_suite
+from eibench.plan.find import suite_files
 from eibench.plan.read_search import load_search
 from eibench.plan.references import read_references
-from eibench.plan.suite import suite_files
 from eibench.report.make import SuiteReport
 from eibench.report.model.search_results import Search, read_searches
 from eibench.results.paths import suite_folders

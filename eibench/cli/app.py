@@ -8,12 +8,12 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from eibench.cli.check import check
 from eibench.cli.console import (
@@ -25,7 +25,10 @@ from eibench.cli.console import (
 )
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
+from eibench.cli.evaluate import evaluate
+from eibench.cli.help import HelpGroup, epilog
 from eibench.cli.importing import import_app
+from eibench.cli.init import init
 from eibench.cli.listing import list_app
 from eibench.cli.plot import plot
 from eibench.cli.profile import profile
@@ -37,8 +40,7 @@ from eibench.cli.show import show
 from eibench.cli.speed import speed
 from eibench.cli.tables import tables
 from eibench.cli.verify import verify
-from eibench.errors import UserError, printable, shorten
-from eibench.plan import plugins
+from eibench.errors import UserError, printable, remark_listeners, shorten
 from eibench.version import __version__
 
 BAD_INPUT = 2
@@ -47,7 +49,7 @@ LONGEST_USAGE = 500
 """Maximal length in characters of a usage error, which may quote the command line."""
 
 
-class _Group(TyperGroup):
+class _Group(HelpGroup):
     """Command group that turns user errors into messages and interrupts into an exit code."""
 
     def make_context(self, *words: Any, **options: Any) -> Any:
@@ -78,7 +80,8 @@ def _bad_input(text: str) -> typer.Exit:
 
 def _message(error: BaseException) -> str | None:
     """Return the message of an error in a plugin, a disk or a file; None for any other error."""
-    message = plugins.plugin_error(error)
+    plugins = sys.modules.get("eibench.plan.plugins")  # not loaded: no plugin can be at fault
+    message = plugins.plugin_error(error) if plugins else None
     if message is None and isinstance(error, OSError) and is_user_error(error):
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return None if message is None else str(UserError(message))
@@ -105,7 +108,9 @@ def _version(asked: bool) -> None:
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    epilog=epilog(),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -117,8 +122,8 @@ def root(
     ] = False,
 ) -> None:
     """Can inhibition replace normalization? Suites of spiking networks, run and reported."""
-    if _print_remark not in plugins.listeners:
-        plugins.listeners.append(_print_remark)
+    if _print_remark not in remark_listeners:
+        remark_listeners.append(_print_remark)
 
 
 def _print_remark(text: str) -> None:
@@ -126,21 +131,14 @@ def _print_remark(text: str) -> None:
     say(text, err=True)
 
 
-app.command()(run)
-app.command()(probe)
-app.command()(search)
-app.command()(report)
-app.command()(plot)
-app.command()(tables)
-app.command()(verify)
-app.add_typer(list_app, name="list")
-app.add_typer(data_app, name="data")
-app.add_typer(results_app, name="results")
-app.add_typer(import_app, name="import")
-app.command()(show)
-app.command()(check)
-app.command()(doctor)
-app.command()(profile)
+for command in (run, probe, search, evaluate, report, plot, tables, verify, init):
+    app.command(epilog=epilog(command.__name__))(command)
+app.add_typer(list_app, name="list", epilog=epilog("list"))
+app.add_typer(data_app, name="data", epilog=epilog("data"))
+app.add_typer(results_app, name="results", epilog=epilog("results"))
+app.add_typer(import_app, name="import", epilog=epilog("import"))
+for command in (show, check, profile, doctor):
+    app.command(epilog=epilog(command.__name__))(command)
 data_app.command()(speed)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eibench.cli.console import say
 from eibench.cli.options import read_overrides, validate_settings
 from eibench.errors import UserError, did_you_mean, error_text, reraise_interrupt
-from eibench.plan.layers import Override
-from eibench.plan.options import Choice
-from eibench.plan.plugins import Loaded, in_words, load_plugin
+
+if TYPE_CHECKING:
+    from eibench.plan.layers import Override
+    from eibench.plan.options import Choice
+    from eibench.plan.plugins import Loaded
 
 
 def check(
@@ -26,6 +28,8 @@ def check(
 
     Exit code: 0 all hold, 1 some fail, 2 bad input.
     """
+    from eibench.plan.plugins import load_plugin
+
     loaded = load_plugin(plugin)
     if not loaded.choices:
         raise UserError(f"{plugin}: adds nothing; call add_method, add_model or add_dataset")
@@ -65,6 +69,7 @@ def _check(loaded: Loaded, kind: str, choice: Choice) -> int:
 def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) -> bool:
     """Print the line of a contract; return whether it fails."""
     from eibench.contracts import Broken
+    from eibench.plan.plugins import in_words
 
     title = " ".join((contract.__doc__ or "").split()).removeprefix("Check that ")
     title = title[:1].upper() + title[1:].removesuffix(".")

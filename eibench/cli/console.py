@@ -12,11 +12,14 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
 from eibench.errors import AbsentData, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a full or read-only disk, which carry no file name."""
@@ -47,7 +50,21 @@ def write(text: str, err: bool = False) -> None:
 
 def make_console() -> Console:
     """Return a rich console without markup, emoji and highlighting."""
+    from rich.console import Console
+
     return Console(highlight=False, markup=False, emoji=False)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show what is being done, on a terminal and until it is done."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, markup=False, highlight=False).status(printable(text)):
+        yield
 
 
 def print_warnings() -> None:

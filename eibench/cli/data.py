@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import say
+from eibench.cli.help import command_group
 from eibench.cli.options import (
     DataDir,
     Plugins,
@@ -16,17 +17,17 @@ from eibench.cli.options import (
     writable_file,
 )
 from eibench.errors import UserError, did_you_mean
-from eibench.plan.options import DATASETS, DataOptions
-from eibench.plan.options.base import LARGEST_SEED
-from eibench.plan.plugins import load_plugins
-from eibench.plan.spec import NUMBERS
+from eibench.limits import LARGEST_SEED, NUMBERS
 
 if TYPE_CHECKING:
+    from eibench.plan.options import DataOptions
     from eibench.profile.dataset_summary import DatasetSummary
 
-data_app = typer.Typer(no_args_is_help=True, help="Fetch, verify and look at data sets.")
+data_app = command_group("Fetch, verify and look at data sets.")
 CLASSES, PICTURES = 10, 8
 """Maximal numbers of rows and columns of a contact sheet."""
+SHEETS = Path("results/data")
+"""Folder of contact sheets, beside the results of suites."""
 TIMESTEPS = int(NUMBERS["timesteps"][0])
 
 Name = Annotated[str, typer.Argument(help="A data set, as `eibench list datasets` has it.")]
@@ -59,7 +60,7 @@ def verify(
 
     Exit code: 0 all are complete, 1 some are not, 2 the data set is absent.
     """
-    options = _options(name, settings, plugin)
+    options = data_options(name, settings, plugin)
     from eibench.execution import dataset_cache
 
     problems = dataset_cache.verify(options, TIMESTEPS)
@@ -82,7 +83,7 @@ def show(
             metavar="PNG",
             callback=writable_file,
             help="The contact sheet.",
-            show_default="NAME.png",
+            show_default="results/data/NAME.png",
         ),
     ] = None,
     timesteps: Annotated[
@@ -96,8 +97,8 @@ def show(
     plugin: Plugins = None,
 ) -> None:
     """Load a data set; print classes, sizes, statistics and digest, and draw a contact sheet."""
-    options = _options(name, settings, plugin)
-    path = out or Path(f"{name}.png")
+    options = data_options(name, settings, plugin)
+    path = out or SHEETS / f"{name}.png"
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: must end in .png")
     from eibench.execution.dataset_cache import location
@@ -114,6 +115,9 @@ def show(
 
 def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
     """Return the options class of the data set `name`, which a plugin may add."""
+    from eibench.plan.options import DATASETS
+    from eibench.plan.plugins import load_plugins
+
     load_plugins(plugins or [])
     if name not in DATASETS:
         allowed = f"allowed: {', '.join(DATASETS)}{did_you_mean(name, DATASETS)}"
@@ -121,7 +125,7 @@ def _known(name: str, plugins: list[str] | None) -> type[DataOptions]:
     return DATASETS[name]
 
 
-def _options(name: str, settings: list[str] | None, plugins: list[str] | None) -> DataOptions:
+def data_options(name: str, settings: list[str] | None, plugins: list[str] | None) -> DataOptions:
     """Return the options of the data set `name` with `settings` applied."""
     cls = _known(name, plugins)
     return validate_settings(cls, name, {one.key: one.value for one in read_overrides(settings)})

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
+from eibench.cli.help import command_group
 from eibench.cli.options import valid_paths
 
-import_app = typer.Typer(no_args_is_help=True, help="Import networks of other programs.")
+import_app = command_group("Import networks of other programs.")
 
 
 @import_app.callback()

@@ -7,21 +7,22 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from eibench.cli.console import say
 from eibench.errors import UserError
 from eibench.files import check_path
-from eibench.plan.layers import Override
-from eibench.plan.options.base import Choice
-from eibench.plan.validate import Invalid, validate
+
+if TYPE_CHECKING:
+    from eibench.plan.layers import Override
+    from eibench.plan.options.base import Choice
 
 MOST_JOBS = 1024
 
 Paths = TypeVar("Paths", Path, list[Path], None)
-AnyChoice = TypeVar("AnyChoice", bound=Choice)
+AnyChoice = TypeVar("AnyChoice", bound="Choice")
 
 
 class Device(StrEnum):
@@ -30,6 +31,14 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Keep(StrEnum):
+    """Weights of each run to keep."""
+
+    none = "none"
+    best = "best"
+    last = "last"
 
 
 # ----------------------------------------------------------------- callbacks and readers of values
@@ -91,11 +100,15 @@ def field_names(text: str | None) -> list[str] | None:
 
 def read_overrides(settings: list[str] | None, option: str = "--set") -> list[Override]:
     """Parse the `KEY=VALUE` texts of a repeated option."""
+    from eibench.plan.layers import Override
+
     return [Override.read(option, text) for text in settings or []]
 
 
 def validate_settings(cls: type[AnyChoice], name: str, values: dict[str, Any]) -> AnyChoice:
     """Build the options of class `cls` from `values`; messages call the choice `name`."""
+    from eibench.plan.validate import Invalid, validate
+
     try:
         return validate(cls, values)
     except Invalid as invalid:
@@ -114,7 +127,12 @@ def _set_data_folder(folder: Path | None) -> Path | None:
 
 # ------------------------------------------------------------------------------ arguments, options
 
-Suite = Annotated[str, typer.Argument(help="A suite file, or the name of one in suites/.")]
+Suite = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE", help="A suite file, or a name that `eibench list suites` prints."
+    ),
+]
 ResultsFolders = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -134,6 +152,13 @@ Seeds = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 Results = Annotated[Path, typer.Option(callback=valid_paths, help="Folder for results.")]
+KeepOption = Annotated[
+    Keep | None,
+    typer.Option(
+        help="Weights to keep beside each run's record: of the best or last epoch.",
+        show_default="train.keep of the suite",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
 ]

@@ -9,17 +9,19 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eibench.cli.console import say, write
 from eibench.cli.options import Device, DeviceOption, read_overrides, valid_paths, whole_numbers
 from eibench.errors import UserError
-from eibench.plan.layers import Override
-from eibench.plan.options import LARGEST, DataShape
-from eibench.plan.spec import RunSpec
-from eibench.plan.validate import Invalid
+from eibench.limits import LARGEST
+
+if TYPE_CHECKING:
+    from eibench.plan.layers import Override
+    from eibench.plan.options import DataShape
+    from eibench.plan.spec import RunSpec
 
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "99"}
 """Keeps the remarks of torch's profiler off the terminal; read when torch is loaded."""
@@ -110,6 +112,9 @@ def profile(
 
 def _spec(method: str, values: dict[str, Any], settings: list[Override]) -> RunSpec:
     """Return the run of `method`, a name or `NAME-PRESET`; raise `UserError` with every problem."""
+    from eibench.plan.spec import RunSpec
+    from eibench.plan.validate import Invalid
+
     name, dash, preset = method.partition("-")
     chosen = {"name": name, "preset": preset} if dash else {"name": name}
     merged: dict[str, Any] = {"method": chosen, "data": "digits", **values}
@@ -137,6 +142,8 @@ def _model(text: str) -> dict[str, Any]:
 
 def _shape(data: str | None, image: str, classes: int) -> DataShape:
     """Return the shape of the data that a network is built for."""
+    from eibench.plan.options import DataShape
+
     if data is not None:
         return _known_shape(data)
     found = re.fullmatch("x".join([r"([1-9][0-9]{0,3})"] * 3), image)
@@ -149,7 +156,7 @@ def _shape(data: str | None, image: str, classes: int) -> DataShape:
 
 def _known_shape(name: str) -> DataShape:
     from eibench.plan.options import DATASETS
-    from eibench.plan.validate import choose
+    from eibench.plan.validate import Invalid, choose
 
     try:
         shape = choose("data set", DATASETS, name).shape()

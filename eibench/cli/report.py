@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 from enum import StrEnum
-from typing import Annotated, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,8 +14,9 @@ from eibench.cli.console import say
 from eibench.cli.console import write as show
 from eibench.cli.options import OutFile, ResultsFolders, chosen_results, field_names
 from eibench.errors import UserError
-from eibench.plan.lengths import points
-from eibench.plan.suite import NoteLevel
+
+if TYPE_CHECKING:
+    from eibench.plan.suite import NoteLevel
 
 
 class Format(StrEnum):
@@ -39,6 +41,8 @@ class NotesOption(StrEnum):
 
 def _width(text: str | None) -> str | None:
     """Return a length, which LaTeX can read; raise `BadParameter` for another text."""
+    from eibench.plan.lengths import points
+
     try:
         points(text or "345pt")
     except ValueError as error:
@@ -128,6 +132,7 @@ def report(
     `html` is one page that opens without a network: tables to sort and filter, charts, failures,
     cost, and each suite's settings. It needs the extra `html`: pip install 'eibench[html]'.
     """
+    from eibench.plan.lengths import points
     from eibench.report.make import chosen_documents, laid_out, make_documents, write_text
     from eibench.report.model.document import Page
     from eibench.report.writers import WIDTH, write
@@ -158,3 +163,18 @@ def report(
         say(str(out))
     if form is Format.latex and (missing := missing_signs(text)):
         say(f"warning: LaTeX has no sign for {', '.join(missing)}; its code point is printed", True)
+
+
+def print_results(folder: Path) -> None:
+    """Print the tables of a suite that has run, with short notes; say so where there are none."""
+    from eibench.report.make import laid_out, make_documents
+    from eibench.report.writers import WIDTH, write
+
+    try:
+        documents = laid_out(make_documents([folder]), "table", "short")
+    except UserError as error:
+        say(f"no table: {error}", err=True)
+        return
+    styled = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if styled else WIDTH
+    show("\n" + write(documents, "table", width, styled))

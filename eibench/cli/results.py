@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from eibench.cli.console import say
+from eibench.cli.help import command_group
 from eibench.cli.options import valid_paths
 from eibench.errors import UserError
 
-results_app = typer.Typer(no_args_is_help=True, help="Pack and unpack results.")
+results_app = command_group("Pack and unpack results.")
 KIB = 1024
 
 

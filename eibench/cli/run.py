@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eibench.cli.console import say, skip_if_absent
+from eibench.cli.console import say, skip_if_absent, working
 from eibench.cli.options import (
     DataDir,
     Device,
@@ -15,6 +15,7 @@ from eibench.cli.options import (
     DryRun,
     FailFast,
     Jobs,
+    KeepOption,
     Only,
     Results,
     Seeds,
@@ -26,13 +27,11 @@ from eibench.cli.options import (
 )
 from eibench.cli.progress import run_with_progress
 from eibench.errors import UserError
-from eibench.plan import Plan, PlannedRun, find_suite, load_plan, load_probe, select
-from eibench.plan.options import LARGEST
-from eibench.plan.options.base import LARGEST_SEED
+from eibench.limits import LARGEST, LARGEST_SEED
 from eibench.results.labels import format_duration
 
 if TYPE_CHECKING:
-    import torch
+    from eibench.plan import Plan, PlannedRun
 
 
 def run(
@@ -46,13 +45,18 @@ def run(
     fail_fast: FailFast = False,
     jobs: Jobs = 1,
     skip_absent: SkipAbsent = False,
+    keep: KeepOption = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run a suite; finished runs are skipped, interrupted runs resume.
 
     Exit code: 0 all runs are ok, 1 some failed, 2 bad input, 130 interrupted.
     """
+    from eibench.plan import find_suite, load_plan
+
     plan = load_plan(find_suite(suite), read_overrides(settings), _numbers("--seeds", seeds))
+    if keep is not None:
+        plan = plan.keeping(keep.value)
     _perform(plan, only, device, results, dry_run, fail_fast, jobs, skip_absent)
 
 
@@ -82,6 +86,8 @@ def probe(
     Works on every suite; one that trains has its probes in a results folder of their own,
     NAME-probe. Exit codes as for run.
     """
+    from eibench.plan import find_suite, load_probe
+
     counts = _numbers("--steps", steps)
     seed_list = _numbers("--seeds", seeds)
     plan = load_probe(find_suite(suite), read_overrides(settings), seed_list, counts)
@@ -99,18 +105,16 @@ def _perform(
     skip_absent: bool,
 ) -> None:
     """Run the chosen runs of `plan`, or show them."""
+    from eibench.plan import select
+
     for plugin in plan.plugins:
         say(f"plugin: {plugin}")
     chosen = select(plan, read_overrides(only, "--only"))
-
-    from eibench.execution.device import choose_device
-
-    where = choose_device(device)
     if dry_run:
-        _show_plan(plan, chosen, results, where)
+        _show_plan(plan, chosen, results, device)
         return
     with skip_if_absent(skip_absent, plan.name):
-        if not run_with_progress(plan, chosen, results, where, fail_fast, jobs):
+        if not run_with_progress(plan, chosen, results, device, fail_fast, jobs):
             raise typer.Exit(1)
 
 
@@ -129,16 +133,18 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
     return numbers
 
 
-def _show_plan(
-    plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: torch.device
-) -> None:
+def _show_plan(plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: Device) -> None:
     """Print every run with its state and the expected remaining time."""
-    from eibench.execution.estimate import Estimator
+    with working("importing torch"):
+        from eibench.execution.device import choose_device
+        from eibench.execution.estimate import Estimator
     from eibench.results.plan_file import same_computations
     from eibench.results.store import RunFolder
 
     say(f"{plan.title}: {len(runs)} runs, results in {results / plan.name}")
-    estimator = Estimator(plan, runs, results, device)
+    with working("loading data"):
+        where = choose_device(device)
+        estimator = Estimator(plan, runs, results, where)
     total = 0.0
     for run in runs:
         folder = RunFolder(results / plan.name / run.run_id)
@@ -146,13 +152,14 @@ def _show_plan(
         if record is not None and folder.final_record() is not None:
             say(f"  done ({record['status']})  {run.title}")
             continue
-        seconds = estimator.seconds(run)
+        with working(f"timing {run.title}"):
+            seconds = estimator.seconds(run)
         left = None if seconds is None else seconds * (1 - epochs / run.spec.train.epochs)
         total += left or 0.0
         state = f"{record['status']}, tried again" if record else "to do"
         state = f"after epoch {epochs}" if epochs and not record else state
         expected = "will fail" if left is None else format_duration(left)
         say(f"  {state:<10} {expected:>9}  {run.title}")
-    say(f"about {format_duration(total)} of one process on {device}, from {estimator.basis()}")
+    say(f"about {format_duration(total)} of one process on {where}, from {estimator.basis()}")
     for group in same_computations(plan):
         say(f"note: {' and '.join(group)} are the same computation in these networks")

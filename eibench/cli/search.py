@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eibench.cli.console import say, skip_if_absent
+from eibench.cli.console import say, skip_if_absent, working
 from eibench.cli.options import (
     DataDir,
     Device,
@@ -22,19 +22,14 @@ from eibench.cli.options import (
     read_overrides,
     writable_file,
 )
-from eibench.cli.progress import ProgressDisplay, run_with_progress
-from eibench.plan import find_suite
-from eibench.plan.options import LARGEST
-from eibench.plan.protocol import ONE_SEED, own_keys, space_rule
-from eibench.plan.read_search import load_search
-from eibench.plan.search import SearchPlan
-from eibench.plan.suite import PlannedRun
-from eibench.results.labels import counted, format_duration, show_value
+from eibench.cli.progress import run_with_progress
+from eibench.cli.report import print_results
+from eibench.cli.search_progress import SearchProgress
+from eibench.limits import LARGEST
+from eibench.results.labels import format_duration
 
 if TYPE_CHECKING:
-    import torch
-
-    from eibench.search.study import OpenTrial, Outcome, ResumableStudy
+    from eibench.plan.search import SearchPlan
 
 
 def search(
@@ -70,56 +65,66 @@ def search(
     Trials that have ended are kept: the same command goes on up to the number of trials in all.
     Exit code: 0 all well, 1 trials or confirming runs failed, 2 bad input, 130 interrupted.
     """
+    from eibench.plan.find import find_suite
+    from eibench.plan.protocol import own_keys, space_rule
+    from eibench.plan.read_search import load_search
+
     plan = load_search(find_suite(suite), read_overrides(settings), trials)
     for plugin in plan.expansion.plugins:
         say(f"plugin: {plugin}")
     keys = own_keys((study.base.method, study.space) for study in plan.arms)
     if (note := space_rule(keys)) is not None:
         say(note, err=True)
-
-    from eibench.execution.device import choose_device
-
-    where = choose_device(device)
     if dry_run:
-        _show_plan(plan, results, where)
+        _show_plan(plan, results, device)
         return
     if export is not None:
         from eibench.search.export import check_export
 
         check_export(plan, export)
     with skip_if_absent(skip_absent, plan.name):
-        if not _search(plan, results, where, jobs, export):
+        if not _search(plan, results, device, jobs, export):
             raise typer.Exit(1)
 
 
 def _search(
-    plan: SearchPlan, results: Path, device: torch.device, jobs: int, export: Path | None
+    plan: SearchPlan, results: Path, device: Device, jobs: int, export: Path | None
 ) -> bool:
     """Search, confirm and export; return True if nothing failed."""
-    from eibench.search.driver import search as find
-    from eibench.search.export import write_tuned_suite
-
     total = sum(map(plan.budget, plan.studies))
-    with _SearchProgress(plan.name, total) as progress:
-        found = find(plan, results, device, progress, jobs)
+    with SearchProgress(plan, total, jobs) as progress:
+        from eibench.execution.device import choose_device
+        from eibench.execution.remaining import known_costs
+        from eibench.search.driver import search as find
+
+        where, base = choose_device(device), plan.base_plan()
+        progress.costs = known_costs(base, results, where, jobs, plan.options.seeds)
+        found = find(plan, results, where, progress, jobs)
     say(
         f"{found.trials} of {total} trials"
         + f", {found.failed} failed" * bool(found.failed)
         + f"; {len(found.winners)} of {len(plan.studies)} winners to confirm"
     )
     if not found.winners:
+        print_results(results / plan.name)
         return False
     confirming = plan.confirmation(found.winners)
     well = run_with_progress(confirming, confirming.runs, results, device, jobs=jobs)
     if export is not None:
+        from eibench.search.export import write_tuned_suite
+
         write_tuned_suite(plan, found.winners, export)
         say(str(export))
     return well and not found.failed and len(found.winners) == len(plan.studies)
 
 
-def _show_plan(plan: SearchPlan, results: Path, device: torch.device) -> None:
+def _show_plan(plan: SearchPlan, results: Path, device: Device) -> None:
     """Print studies, spaces, budget, and how long it may take."""
-    from eibench.execution.estimate import Estimator
+    with working("importing torch"):
+        from eibench.execution.device import choose_device
+        from eibench.execution.estimate import Estimator
+    from eibench.plan.protocol import ONE_SEED
+    from eibench.results.labels import counted
 
     base, times, enqueued = plan.base_plan(), plan.options.studies, plan.options.enqueue
     each = f", {times} for each combination," * (times > 1)
@@ -132,36 +137,21 @@ def _show_plan(plan: SearchPlan, results: Path, device: torch.device) -> None:
         say(f"Tried first by all methods alike: {counted(len(enqueued), 'setting')} of the suite.")
     if len(plan.options.seeds) == 1:
         say(ONE_SEED)
-    estimator = Estimator(base, base.runs, results, device, plan.options.seeds)
+    with working("loading data"):
+        where = choose_device(device)
+        estimator = Estimator(base, base.runs, results, where, plan.options.seeds)
     total = 0.0
     for study in plan.arms:
-        seconds = estimator.seconds(study.base)
+        with working(f"timing {study.label}"):
+            seconds = estimator.seconds(study.base)
         runs = times * plan.budget(study) * len(study.seeds) + len(plan.seeds)
         expected = None if seconds is None else seconds * runs
         total += expected or 0.0
         say(f"  {'will fail' if expected is None else format_duration(expected):>9}  {study.label}")
         for key, known in study.space.items():
             say(f"             {key}: {known.words()}")
-    say(f"about {format_duration(total)} of one process on {device}, from {estimator.basis()}")
+    say(f"about {format_duration(total)} of one process on {where}, from {estimator.basis()}")
 
 
 def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-class _SearchProgress(ProgressDisplay):
-    """A bar for all trials, one for each run under way, and a line per trial."""
-
-    def ended(self, run: PlannedRun) -> None:
-        """Remove the bar of a trial's run."""
-        self.forget(run)
-
-    def trial(self, study: ResumableStudy, trial: OpenTrial, outcome: Outcome) -> None:
-        """Show a trial that has ended."""
-        state, words = outcome.state.name.lower(), outcome.reason or ""
-        if state == "pruned":
-            words = state
-        elif state == "complete" and outcome.score is not None:
-            words = f"{outcome.score:.1f} {words}".rstrip()
-        values = [f"{k.rpartition('.')[2]} {show_value(v)}" for k, v in trial.values.items()]
-        self.line(f"{study.plan.name}, trial {trial.number}: {words}  ({', '.join(values)})")

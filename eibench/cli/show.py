@@ -11,13 +11,10 @@ import typer
 
 from eibench.cli.console import make_console, say
 from eibench.cli.options import AsJson, Plugins, read_overrides
-from eibench.plan import Override
-from eibench.plan.layers import single_spec
-from eibench.plan.plugins import load_plugins
-from eibench.plan.spec import RunSpec
 
 if TYPE_CHECKING:
     from eibench.plan.options import DataShape
+    from eibench.plan.spec import RunSpec
     from eibench.profile.model_summary import LayerSummary
 
 COLUMNS = ("layer", "kind", "output", "fan-in", "parameters", "operations")
@@ -42,6 +39,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a network: layers, shapes, fan-in, parameters and operations; nothing is trained."""
+    from eibench.plan.layers import Override, single_spec
+    from eibench.plan.plugins import load_plugins
+
     load_plugins(plugin or [])
     choices = [("MODEL", "model", model), ("--data", "data", data), ("--method", "method", method)]
     chosen = [Override(option, name, key, name) for option, key, name in choices]

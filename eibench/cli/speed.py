@@ -10,12 +10,10 @@ import typer
 
 from eibench.cli.console import say
 from eibench.cli.options import DataDir, Device, DeviceOption, Plugins, finite, read_overrides
-from eibench.plan.layers import Override, single_spec
-from eibench.plan.options import LARGEST
-from eibench.plan.plugins import load_plugins
-from eibench.plan.spec import RunSpec
+from eibench.limits import LARGEST
 
 if TYPE_CHECKING:
+    from eibench.plan.spec import RunSpec
     from eibench.profile.throughput import LoadingRate, Throughput
 
 USUAL = ("input.crop=4", "input.flip=true", "input.cutout=8")
@@ -43,6 +41,9 @@ def speed(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure images per second, held in memory and streamed, against what training takes."""
+    from eibench.plan.layers import Override, single_spec
+    from eibench.plan.plugins import load_plugins
+
     load_plugins(plugin or [])
     choices = [("DATA", "data", data), ("--model", "model", model), ("--method", "method", method)]
     spec = single_spec(

@@ -11,17 +11,12 @@ import typer
 from eibench.cli.console import say
 from eibench.cli.options import valid_paths
 from eibench.errors import UserError
-from eibench.plan.suite import find_suite, read_suite, suite_files
-
-SUITES = Path("suites")
 
 
 def tables(
     suites: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Suite files, or names of some in suites/.", show_default="all with results"
-        ),
+        typer.Argument(help="Suite files, or names of suites.", show_default="all with results"),
     ] = None,
     results: Annotated[Path, typer.Option(callback=valid_paths, help="Folder of results.")] = Path(
         "results"
@@ -51,9 +46,11 @@ def _with_results(
     suites: list[str] | None, results: Path, live: bool
 ) -> Iterator[tuple[Path, Path]]:
     """Yield file and results folder of each suite; without names, of those that have results."""
+    from eibench.plan.find import find_suite, known_suites
+    from eibench.plan.suite import read_suite
     from eibench.results.paths import SEARCH, evidence_of, has_plan
 
-    for path in map(find_suite, suites) if suites else suite_files(SUITES):
+    for path in map(find_suite, suites) if suites else known_suites().values():
         folder = results / read_suite(path)[1].name
         folder = folder if live else evidence_of(folder)
         if has_plan(folder) or has_plan(folder / SEARCH):

@@ -14,7 +14,6 @@ from eibench.cli.console import say
 from eibench.cli.console import write as show
 from eibench.cli.options import OutFile, chosen_results, valid_paths
 
-SUITES = Path("suites")
 NOT_ALL_PASS = 1
 
 
@@ -65,14 +64,14 @@ def verify(
     does not change the exit code.
     """
     from eibench.plan.claims import read_claims, select_claims
-    from eibench.plan.suite import suite_files
+    from eibench.plan.find import known_suites
     from eibench.report.make import write_text
     from eibench.report.model.claim_results import PASS
     from eibench.report.model.claims import ClaimEvidence, agreement
     from eibench.report.model.claims_document import claims_document, counts
     from eibench.report.writers import WIDTH, write
 
-    without = (path.stem for path in suite_files(SUITES))  # a suite need not have claims
+    without = known_suites()  # a suite need not have claims
     chosen = select_claims(read_claims(claims), suites or [], without)
     found = ClaimEvidence(chosen_results(results)).decide(chosen)
     others = [] if compare is None else ClaimEvidence([compare]).decide(chosen)

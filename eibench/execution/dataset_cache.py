@@ -6,10 +6,8 @@ import contextlib
 import dataclasses
 import logging
 import multiprocessing
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from eibench.data.sources import VARIABLE, acquire, data_folder, dataset_folder
 from eibench.data.stand_in import stand_in
 from eibench.data.stream import images_per_chunk
 from eibench.errors import UserError, describe_error, error_text, reraise_interrupt
+from eibench.execution.data_paths import resolve_paths
 from eibench.plan.options import DATASETS, DataOptions
 from eibench.plan.options.data import EventsFromOptions
 from eibench.plan.plugins import plugin_error
@@ -38,24 +37,22 @@ __all__ = [
     "fetch",
     "is_fetched",
     "load_checked",
-    "local_data",
     "location",
     "present",
     "verify",
 ]
 log = logging.getLogger(__name__)
-PATHS = ("root", "path", "file", "folder")
-"""Options of a data set that name a file or folder on this machine."""
 
 
 class DatasetCache:
     """The data sets of a plan, each loaded once and kept on `device`.
 
-    Of splits that are drawn by seed, those of one seed are kept beside the loaded data set.
+    Of splits that are drawn by seed, those of one seed are kept beside the loaded data set. Paths
+    that lead nowhere from here are those of `folder`, the suite's.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, folder: Path | None = None) -> None:
+        self.device, self.folder = device, folder
         self.loaded: dict[str, ImageData] = {}
         self.drawn: dict[str, tuple[int, ImageData]] = {}
         """Seed and data set in the splits of that seed."""
@@ -76,7 +73,7 @@ class DatasetCache:
 
     def _load(self, spec: RunSpec) -> ImageData:
         """Load the data set of `spec`, and log its notes."""
-        data = load_data(spec.data, spec.timesteps)
+        data = load_data(resolve_paths(spec.data, self.folder), spec.timesteps)
         if multiprocessing.parent_process() is None:  # else the parent has said so
             for note in data.notes:
                 log.warning(f"data set {spec.data.label}: {note}")
@@ -86,8 +83,8 @@ class DatasetCache:
 class StandInCache(DatasetCache):
     """A cache for estimates: random images stand in for a data set that was not fetched."""
 
-    def __init__(self, device: torch.device) -> None:
-        super().__init__(device)
+    def __init__(self, device: torch.device, folder: Path | None = None) -> None:
+        super().__init__(device, folder)
         self.absent: set[str] = set()
         """Names of the data sets that random images stand in for."""
 
@@ -113,8 +110,14 @@ def _is_absent(options: DataOptions) -> bool:
     return is_fetched(source.name) and _sources()[source.name].find(source.name) is None
 
 
-def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
+def check_buildable(
+    runs: Iterable[PlannedRun],
+    datasets: DatasetCache,
+    tell: Callable[[str], None] = lambda text: None,
+) -> None:
     """Load every data set and build every network once, so that a misfit shows before any run.
+
+    `tell` hears what is being done.
 
     Raises:
         UserError: data absent or damaged, a network that does not suit them, a plugin that fails,
@@ -127,7 +130,9 @@ def check_buildable(runs: Iterable[PlannedRun], datasets: DatasetCache) -> None:
         with contextlib.suppress(PluginExit), as_user_error(spec):  # the run says so itself
             if key not in seen:
                 seen.add(key)
+                tell(f"loading data set {spec.data.name}")
                 data = datasets.get(spec)
+                tell(f"building {spec.model.label}, {spec.method.label}")
                 with torch.device("meta"):
                     make_model(spec, make_method(spec), data)
             data = datasets.get(spec)
@@ -157,20 +162,6 @@ def as_user_error(spec: RunSpec) -> Iterator[None]:
             text = error_text(error)
             raise UserError(f"model {spec.model.label} cannot be built: {text}") from None
         raise
-
-
-def local_data(specs: Iterable[RunSpec]) -> Iterator[Path]:
-    """Yield the user's own folders and files that data options name."""
-    for spec in specs:
-        yield from _paths(spec.data.model_dump())
-
-
-def _paths(options: Mapping[str, Any]) -> Iterator[Path]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _paths(value)
-        elif name in PATHS and isinstance(value, str):
-            yield Path(os.path.expanduser(value))
 
 
 def _check_steps(spec: RunSpec, data: ImageData) -> None:

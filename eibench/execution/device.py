@@ -30,12 +30,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def device_name(device: torch.device) -> str:
-    """Return the device's name for a record: the GPU's, or the number of CPU threads."""
+def device_name(device: torch.device, jobs: int = 1) -> str:
+    """Return the device's name for a record: the GPU's, or the CPU threads of each of `jobs`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
+    threads = threads_of_job(jobs)
     return f"cpu, {threads} thread{'s' * (threads != 1)}"
+
+
+def threads_of_job(jobs: int) -> int:
+    """Return the CPU threads of each of `jobs` processes."""
+    return max(1, torch.get_num_threads() // jobs)
 
 
 def keep_freed_memory() -> None:

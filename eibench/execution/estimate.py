@@ -39,6 +39,7 @@ EVALUATION_SHARE = 1.2
 PROBE_STEPS = 3
 """Building, preparing and measuring a network, in optimizer steps."""
 Clock = Callable[[], float]
+Kind = tuple[str, Any]
 
 
 class Estimator:
@@ -63,9 +64,9 @@ class Estimator:
         seeds: Iterable[int] = (),
     ) -> None:
         keep_freed_memory()  # as in runs
-        self.datasets = StandInCache(device)
+        self.datasets = StandInCache(device, plan.folder)
         check_buildable(runs, self.datasets)
-        self.recorded = _recorded(plan, root, device, tuple(seeds))
+        self.recorded = recorded_costs(plan, root, device_name(device), tuple(seeds))
         self.measured: dict[str, float | None] = {}
         self.used: set[str] = set()
         """Networks whose records were used."""
@@ -75,9 +76,9 @@ class Estimator:
         memory above all."""
         spec = dataclasses.replace(run.spec, seed=0)  # splits of all seeds have the same sizes
         key = _shape(spec)
-        if (seconds := self.recorded.get((key, spec.probe))) is not None:
+        if (seconds := self.recorded.get(kind_of_run(spec))) is not None:
             self.used.add(key)
-            return seconds * _epochs(spec)
+            return seconds * epochs_of(spec)
         if key not in self.measured:
             self.measured[key] = _seconds_per_step(spec, self.datasets)
         step = self.measured[key]
@@ -96,12 +97,13 @@ class Estimator:
         return ", ".join(parts) or "no run that is left"
 
 
-def _recorded(
-    plan: Plan, root: Path, device: torch.device, seeds: tuple[int, ...]
-) -> dict[tuple[str, Any], float]:
-    """Return the median seconds per epoch, or per probe, of each kind of run that has records."""
-    found: dict[tuple[str, Any], list[float]] = {}
-    machine = cpu_name(), device_name(device)
+def recorded_costs(
+    plan: Plan, root: Path, device: str, seeds: tuple[int, ...] = ()
+) -> dict[Kind, float]:
+    """Return the median seconds per epoch, or per probe, of each kind of run that has records of
+    this machine and of `device`, as `device_name` names it."""
+    found: dict[Kind, list[float]] = {}
+    machine = cpu_name(), device
     own = root / plan.name
     places = dict.fromkeys([own, evidence_of(own), evidence_of(RESULTS / plan.name)])
     folders = [folder / part for folder in places for part in ("", SEARCH)]
@@ -111,7 +113,7 @@ def _recorded(
         for folder in folders:
             record = RunFolder(folder / spec.run_id).record()
             if record is not None and (seconds := _cost(record, machine)) is not None:
-                found.setdefault((_shape(spec), spec.probe), []).append(seconds / _epochs(spec))
+                found.setdefault(kind_of_run(spec), []).append(seconds / epochs_of(spec))
     return {key: statistics.median(seconds) for key, seconds in found.items()}
 
 
@@ -129,7 +131,8 @@ def _cost(record: dict[str, Any], machine: tuple[str, str]) -> float | None:
     return seconds
 
 
-def _epochs(spec: RunSpec) -> int:
+def epochs_of(spec: RunSpec) -> int:
+    """Return the epochs of a run; a probe counts as one."""
     return spec.train.epochs if spec.probe is None else 1
 
 
@@ -138,6 +141,11 @@ def _steps(spec: RunSpec, data: ImageData) -> float:
     if spec.probe is not None:
         return spec.probe.steps + PROBE_STEPS
     return total_steps(spec, data) * EVALUATION_SHARE
+
+
+def kind_of_run(spec: RunSpec) -> Kind:
+    """Return a key of all that the duration of an epoch, or a probe, depends on."""
+    return _shape(spec), spec.probe
 
 
 def _shape(spec: RunSpec) -> str:

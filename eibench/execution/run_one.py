@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -19,6 +19,7 @@ from eibench.errors import ControlFlow, UserError, describe_error, error_text, r
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import PeakMemory, device_name
 from eibench.execution.environment import SuiteSource, environment
+from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.probe.run import probe
@@ -34,10 +35,13 @@ from eibench.training import checkpoint
 from eibench.training.batch_of_one import check_batches
 from eibench.training.build import Experiment, build, prepare
 from eibench.training.fit import Diverged, Progress, final_result, fit
+from eibench.training.steps import StepListener, ignore_steps
+from eibench.training.weights import chosen_weights, save_weights
 
 log = logging.getLogger(__name__)
 NO_COST = {"seconds": None, "images_per_second": None, "peak_memory_mib": None}
 EpochListener = Callable[[dict[str, Any]], None]
+T = TypeVar("T")
 
 
 class _ListenerFailed(ControlFlow):
@@ -54,10 +58,11 @@ def execute(
     folder: RunFolder,
     datasets: DatasetCache,
     on_epoch: EpochListener,
+    on_step: StepListener = ignore_steps,
 ) -> dict[str, Any]:
     """Train or probe `run` and write its record, which is returned.
 
-    A failure is a record with a reason. An interrupt (Ctrl-C) and an error of `on_epoch` pass
+    A failure is a record with a reason. An interrupt (Ctrl-C) and an error of a listener pass
     through: the checkpoint of the last finished epoch stays, and the next call goes on from there.
 
     Raises:
@@ -72,7 +77,9 @@ def execute(
         if run.spec.probe is not None:
             outcome = _probe(run.spec, folder, data)
         else:
-            outcome["result"] = _train(run, folder, data, progress, _mark_errors(on_epoch))
+            outcome["result"] = _train(
+                run, folder, data, progress, _mark_errors(on_epoch), _mark_errors(on_step)
+            )
         status, reason = OK, None
     except Diverged as error:
         status, reason = DIVERGED, error_text(error)
@@ -91,12 +98,12 @@ def execute(
     return record
 
 
-def _mark_errors(on_epoch: EpochListener) -> EpochListener:
+def _mark_errors(listener: Callable[[T], None]) -> Callable[[T], None]:
     """Return the listener with its errors marked as such, unlike those of the run."""
 
-    def tell(record: dict[str, Any]) -> None:
+    def tell(news: T) -> None:
         try:
-            on_epoch(record)
+            listener(news)
         except Exception as error:
             raise _ListenerFailed(error) from None
 
@@ -161,6 +168,7 @@ def _train(
     data: ImageData,
     progress: Progress,
     on_epoch: EpochListener,
+    on_step: StepListener,
 ) -> dict[str, Any]:
     """Train to the end, saving after every epoch; fills `progress` and returns the result."""
     peak = PeakMemory(data.train.labels.device)
@@ -171,13 +179,18 @@ def _train(
     folder.begin_epochs(progress.history)
     if progress.history:  # a kill may have come before it was heard of
         on_epoch(progress.history[-1])
-    for record in fit(experiment, progress):
+    for record in fit(experiment, progress, on_step):
         record["cost"]["peak_memory_mib"] = peak.mib()
         checkpoint.save(folder.checkpoint, experiment, progress)
         folder.follow(progress.history)
         on_epoch(record)
+    kept = chosen_weights(experiment, progress)
+    result = final_result(experiment, progress)
     folder.begin(spec)  # again: the folder may have been deleted in the meantime
-    return final_result(experiment, progress)
+    if kept:
+        shape = DataShape(data.image, len(data.classes))
+        save_weights(folder.path, kept, run.spec, shape)
+    return result
 
 
 def _probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:

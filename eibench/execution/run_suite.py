@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from eibench.errors import UserError
-from eibench.execution.dataset_cache import DatasetCache, check_buildable, local_data
+from eibench.execution.data_paths import local_data
+from eibench.execution.dataset_cache import DatasetCache, check_buildable
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.lock import locked
@@ -19,19 +21,28 @@ from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import member
 from eibench.results.plan_file import write_plan
 from eibench.results.store import OK, RunFolder
+from eibench.training.steps import StepReport
+
+__all__ = ["StepReport", "SuiteListener", "run_plan"]
 
 
 class SuiteListener(Protocol):
     """A receiver of the progress of runs; the command line shows it.
 
-    With several runs at a time, `started` and `epoch` come from several threads.
+    With several runs at a time, `started`, `step` and `epoch` come from several threads.
     """
+
+    def preparing(self, text: str) -> None:
+        """Note what is done before the first run."""
 
     def skipped(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """Note that `run` had already finished."""
 
     def started(self, run: PlannedRun) -> None:
         """Note that `run` begins, or goes on."""
+
+    def step(self, run: PlannedRun, report: StepReport) -> None:
+        """Note how far `run` is within an epoch."""
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """Note that an epoch of `run` is done."""
@@ -60,12 +71,13 @@ def run_plan(
     """
     keep_freed_memory()
     runs = list(runs)
-    datasets = DatasetCache(device)
-    check_buildable(runs, datasets)
+    datasets = DatasetCache(device, plan.folder)
+    check_buildable(runs, datasets, listener.preparing)
     folder = member(root, plan.name)
     with locked(folder), open_slots(jobs, datasets, plan.plugins) as slots:
         write_plan(folder, plan)
-        suite = suite_source(plan.name, [*plan.files, *local_data(run.spec for run in runs)])
+        data = local_data((run.spec for run in runs), plan.folder)
+        suite = suite_source(plan.name, [*plan.files, *data])
         statuses = _run_all(suite, runs, folder, slots, listener, fail_fast)
         if len(statuses) == len(runs):
             _check_kept(folder, plan, runs)
@@ -109,7 +121,9 @@ def _run_all(
     def work(run: PlannedRun) -> dict[str, Any]:
         listener.started(run)
         files = RunFolder(folder / run.run_id)
-        return slots.execute(run, suite, files, lambda epoch: listener.epoch(run, epoch))
+        return slots.execute(
+            run, suite, files, partial(listener.epoch, run), partial(listener.step, run)
+        )
 
     for run, record in slots.each(work, following):
         listener.finished(run, record)

@@ -20,6 +20,7 @@ from eibench.execution.environment import SuiteSource
 from eibench.execution.run_one import EpochListener, execute
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import RunFolder
+from eibench.training.steps import StepListener, ignore_steps
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,14 +40,19 @@ class Slots(ABC):
 
     @abstractmethod
     def execute(
-        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
+        self,
+        run: PlannedRun,
+        suite: SuiteSource,
+        folder: RunFolder,
+        on_epoch: EpochListener,
+        on_step: StepListener = ignore_steps,
     ) -> dict[str, Any]:
         """Train or probe `run` on a free slot and return its record, which is in `folder`.
 
-        `on_epoch` hears of each epoch in the calling thread; see `run_one.execute`.
+        The listeners hear of epochs and of steps in the calling thread; see `run_one.execute`.
 
         Raises:
-            Stop: `on_epoch` raised it; its other exceptions pass too.
+            Stop: `on_epoch` raised it; other exceptions of the listeners pass too.
             OSError: the record cannot be written.
         """
 
@@ -95,10 +101,15 @@ class ThisProcess(Slots):
         self.datasets = datasets
 
     def execute(
-        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
+        self,
+        run: PlannedRun,
+        suite: SuiteSource,
+        folder: RunFolder,
+        on_epoch: EpochListener,
+        on_step: StepListener = ignore_steps,
     ) -> dict[str, Any]:
         """Train or probe `run`; see `Slots.execute`."""
-        return execute(run, suite, folder, self.datasets, on_epoch)
+        return execute(run, suite, folder, self.datasets, on_epoch, on_step)
 
     def close(self) -> None:
         """Do nothing: the process goes on."""

@@ -3,40 +3,33 @@
 Each process has its share of the CPU's threads and its own copy of the data. A process that dies
 takes one run with it, which gets a record that says so. Parent and worker talk over a pipe:
 
-    parent -> worker    a `_Job`, then True (go on) or False (stop) after each epoch
-    worker -> parent    ("epoch", record) ..., then one of ("record", record), ("failed", reason),
-                        ("unwritten", arguments of an OSError), ("stopped", None)
+    parent -> worker    a `RunRequest`, then True (go on) or False (stop) after each epoch
+    worker -> parent    ("step", report) and ("epoch", record) ..., then one of ("record", record),
+                        ("failed", reason), ("stopped", None),
+                        ("unwritten", arguments of an OSError)
 """
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
 import queue
 import signal
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.connection import wait as wait_for
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from eibench.errors import describe_error
 from eibench.execution.dataset_cache import DatasetCache
-from eibench.execution.device import keep_freed_memory
+from eibench.execution.device import threads_of_job
 from eibench.execution.environment import SuiteSource
-from eibench.execution.lock import attend
-from eibench.execution.run_one import EpochListener, execute, failure
+from eibench.execution.run_one import EpochListener, failure
 from eibench.execution.slots import Slots, Stop, ThisProcess
-from eibench.plan.plugins import Loaded, load_plugin
-from eibench.plan.spec import RunSpec
+from eibench.execution.worker import RunRequest, Settings, serve
+from eibench.plan.plugins import Loaded
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import ERROR, RunFolder
+from eibench.training.steps import StepListener, ignore_steps
 
 KILLED = -9
 """Exit code of a process that the system ended without asking."""
@@ -52,28 +45,34 @@ class _Died(Exception):
 
 def open_slots(jobs: int, datasets: DatasetCache, plugins: Sequence[Loaded] = ()) -> Slots:
     """Return `jobs` slots on this machine; one job is this process itself."""
-    return WorkerProcesses(jobs, datasets.device, plugins) if jobs > 1 else ThisProcess(datasets)
+    return WorkerProcesses(jobs, datasets, plugins) if jobs > 1 else ThisProcess(datasets)
 
 
 class WorkerProcesses(Slots):
     """Several slots: processes of their own, each with its share of the CPU's threads."""
 
-    def __init__(self, count: int, device: torch.device, plugins: Sequence[Loaded] = ()) -> None:
+    def __init__(self, count: int, datasets: DatasetCache, plugins: Sequence[Loaded] = ()) -> None:
         self.count = count
-        threads = max(1, torch.get_num_threads() // count)
+        threads = threads_of_job(count)
         entries = [plugin.entry for plugin in plugins]
-        self.processes = [_WorkerProcess(str(device), threads, entries) for _ in range(count)]
+        settings = Settings(str(datasets.device), threads, entries, datasets.folder)
+        self.processes = [_WorkerProcess(settings) for _ in range(count)]
         self.idle: queue.SimpleQueue[_WorkerProcess] = queue.SimpleQueue()
         for process in self.processes:
             self.idle.put(process)
 
     def execute(
-        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
+        self,
+        run: PlannedRun,
+        suite: SuiteSource,
+        folder: RunFolder,
+        on_epoch: EpochListener,
+        on_step: StepListener = ignore_steps,
     ) -> dict[str, Any]:
         """Train or probe `run` in an idle process; see `Slots.execute`."""
         process = self.idle.get()
         try:
-            return process.execute(run, suite, folder, on_epoch)
+            return process.execute(run, suite, folder, on_epoch, on_step)
         finally:
             self.idle.put(process)
 
@@ -83,18 +82,6 @@ class WorkerProcesses(Slots):
             process.end()
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A run as it is sent, in plain values: the worker has not loaded the plugins yet."""
-
-    run_id: str
-    spec: dict[str, Any]
-    ablation: str | None
-    called: str | None
-    suite: SuiteSource
-    folder: Path
-
-
 class _WorkerProcess:
     """One process that executes the runs it is sent; it starts with the first of them."""
 
@@ -102,19 +89,24 @@ class _WorkerProcess:
     """Held while a process starts, one at a time: a half-started one cannot be ended, and two must
     not inherit each other's pipes."""
 
-    def __init__(self, device: str, threads: int, plugins: list[str]) -> None:
-        self.settings = (device, threads, plugins)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.ended = False
         self.process: Any = None
         self.pipe: Connection
 
     def execute(
-        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
+        self,
+        run: PlannedRun,
+        suite: SuiteSource,
+        folder: RunFolder,
+        on_epoch: EpochListener,
+        on_step: StepListener = ignore_steps,
     ) -> dict[str, Any]:
         """Return the record of `run`, executed by the process."""
         self._start()
         try:
-            return self._converse(run, suite, folder, on_epoch)
+            return self._converse(run, suite, folder, on_epoch, on_step)
         except _Died:
             if self.ended:  # by us, after an interrupt
                 raise KeyboardInterrupt from None
@@ -127,7 +119,12 @@ class _WorkerProcess:
             raise
 
     def _converse(
-        self, run: PlannedRun, suite: SuiteSource, folder: RunFolder, on_epoch: EpochListener
+        self,
+        run: PlannedRun,
+        suite: SuiteSource,
+        folder: RunFolder,
+        on_epoch: EpochListener,
+        on_step: StepListener = ignore_steps,
     ) -> dict[str, Any]:
         """Send the run, answer each epoch, and return the record.
 
@@ -136,11 +133,13 @@ class _WorkerProcess:
         """
         process = self.process
         spec = run.spec.to_dict()
-        self._send(_Job(run.run_id, spec, run.ablation, run.called, suite, folder.path))
+        self._send(RunRequest(run.run_id, spec, run.ablation, run.called, suite, folder.path))
         while True:
             kind, content = self._receive(process)
             if kind == "epoch":
                 self._send(_may_go_on(on_epoch, content))
+            elif kind == "step":
+                on_step(content)
             elif kind == "record":
                 return dict(content)
             elif kind == "failed":
@@ -179,7 +178,7 @@ class _WorkerProcess:
             _block_interrupts()
             context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
             self.pipe, other = context.Pipe()
-            process = context.Process(target=_serve, args=(other, *self.settings), daemon=False)
+            process = context.Process(target=serve, args=(other, self.settings), daemon=False)
             process.start()
             other.close()
             self.process = process
@@ -233,50 +232,3 @@ def _may_go_on(on_epoch: EpochListener, record: dict[str, Any]) -> bool:
     except Stop:
         return False
     return True
-
-
-def _end_with_parent() -> None:
-    """Exit when the parent is gone, killed perhaps: another may be at the same runs soon."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for([parent.sentinel])
-    os._exit(1)
-
-
-def _serve(pipe: Connection, device: str, threads: int, plugins: list[str]) -> None:
-    """Execute runs until the process is ended: the main function of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    datasets = DatasetCache(torch.device(device))
-    with contextlib.suppress(OSError, EOFError):  # the parent is gone
-        while True:
-            pipe.send(_served(pipe, datasets, plugins, pipe.recv()))
-
-
-def _served(
-    pipe: Connection, datasets: DatasetCache, plugins: list[str], job: _Job
-) -> tuple[str, Any]:
-    """Execute a run and return the last message about it."""
-
-    def on_epoch(record: dict[str, Any]) -> None:
-        pipe.send(("epoch", record))
-        if not pipe.recv():
-            raise Stop
-
-    try:
-        attend(job.folder.parent)
-        for entry in plugins:
-            load_plugin(entry)
-        spec = RunSpec.parse(job.spec)
-        if spec.run_id != job.run_id:
-            return "failed", "a plugin's code has changed since the command began"
-        run = PlannedRun(spec.run_id, spec, job.ablation, job.called)
-        return "record", execute(run, job.suite, RunFolder(job.folder), datasets, on_epoch)
-    except Stop:
-        return "stopped", None
-    except OSError as error:  # of the record
-        return "unwritten", (error.errno, error.strerror, error.filename)
-    except Exception as error:
-        return "failed", describe_error(error)

@@ -19,6 +19,7 @@ from eibench.plan.validate import Invalid, validate
 LARGEST = 256 * 1024
 """Maximal size of a configuration file in bytes; theirs have half a kilobyte."""
 DATA: dict[str, dict[str, Any]] = {
+    "MNIST": {"name": "mnist"},
     "CIFAR10": {"name": "cifar10"},
     "CIFAR100": {"name": "cifar100"},
     "TinyImageNet": {"name": "tiny_imagenet", "size": 32},
@@ -59,12 +60,18 @@ class NetworkConfig(Options):
     arch: Literal["VGG", "ResNet"]
     num_layers: Literal[8, 11, 16, 19, 18, 34]
     dataset: Literal[
-        "CIFAR10", "CIFAR100", "TinyImageNet", "TinyImageNet200", "CIFAR10DVS", "DVSGesture"
+        "MNIST",
+        "CIFAR10",
+        "CIFAR100",
+        "TinyImageNet",
+        "TinyImageNet200",
+        "CIFAR10DVS",
+        "DVSGesture",
     ]
     timesteps: Count = Field(alias="T")
     ei_ratio: Count | None = None
     light_classifier: bool = True
-    neuron: NeuronConfig = NeuronConfig()
+    neuron: NeuronConfig = Field(default_factory=lambda: NeuronConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _known_network(self) -> Self:
@@ -125,11 +132,22 @@ def parse_config(values: Any, source: str) -> NetworkConfig:
     if isinstance(values, Mapping):
         fields = NetworkConfig.model_fields.items()
         known = {field.alias or name for name, field in fields}
-        values = {key: value for key, value in values.items() if key in known}
+        values = {key: _bounded(value) for key, value in values.items() if key in known}
     try:
         return validate(NetworkConfig, values)
     except Invalid as invalid:
         raise UserError("\n".join(described(invalid, source))) from None
+
+
+def _bounded(value: Any, levels: int = 1) -> Any:
+    """Return a value without nested ones but one mapping; a message can then quote it.
+
+    Lists that hold each other many times are small in a file and endless as text.
+    """
+    if isinstance(value, Mapping) and levels:
+        return {k: _bounded(v, 0) for k, v in value.items() if isinstance(k, str)}
+    scalar = value is None or isinstance(value, str | int | float)
+    return value if scalar else f"a {type(value).__name__}"
 
 
 def described(invalid: Invalid, source: str) -> list[str]:
@@ -141,7 +159,7 @@ def described(invalid: Invalid, source: str) -> list[str]:
 
 
 def read_config(path: Path) -> Any:
-    """Return the values of a configuration file, YAML or JSON.
+    """Return the values of a configuration file, YAML 1.1 or JSON.
 
     Raises:
         UserError: there is no such file, or it is not YAML.

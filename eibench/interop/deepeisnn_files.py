@@ -23,7 +23,7 @@ from eibench.training.weights import LARGEST, read_tensors
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STATE = "model_state_dict"
 RECONSTRUCT: Any = np.zeros(0).__reduce__()[0]
-NUMPY = [
+NUMPY: list[Any] = [
     (RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
     (RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
@@ -47,17 +47,17 @@ def read_checkpoint(
     """
     if path.is_dir() or path.suffix == ".safetensors":
         weights = path / WEIGHTS if path.is_dir() else path
-        state, _ = read_tensors(weights)
+        tensors, _ = read_tensors(weights)
         beside = weights.with_name(CONFIG)
-        return _config(config, beside, None if config else read_config(beside)), state
+        return _config(config, beside, None if config else read_config(beside)), tensors
     saved = _load(path)
     state = saved.get(STATE)
     if not isinstance(state, Mapping):
-        held = shorten_list(map(str, saved), 10) or "nothing"
+        held = shorten_list((key for key in saved if isinstance(key, str)), 10) or "nothing"
         raise UserError(f"{path}: is no checkpoint of DeepEISNN: no {STATE}; it holds {held}")
-    if wrong := [key for key, value in state.items() if not isinstance(value, Tensor)]:
-        raise UserError(f"{path}: {STATE}: not tensors: {shorten_list(map(str, wrong))}")
-    named = {str(key): value for key, value in state.items()}
+    named = {key: value for key, value in state.items() if isinstance(key, str)}
+    if wrong := [key for key, value in named.items() if not isinstance(value, Tensor)]:
+        raise UserError(f"{path}: {STATE}: not tensors: {shorten_list(wrong)}")
     if config is None and "config" not in saved:
         raise UserError(f"{path}: holds no config; give the run's YAML file with --config")
     return _config(config, path, saved.get("config")), named

@@ -15,7 +15,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from eibench.errors import UserError, did_you_mean, error_text, printable, reraise_interrupt
+from eibench.errors import (
+    UserError,
+    did_you_mean,
+    error_text,
+    printable,
+    remark_listeners,
+    reraise_interrupt,
+)
 from eibench.files import MEBIBYTE, names_beside, read_bytes
 from eibench.plan.options import CHOICES, Choice
 from eibench.plan.validate import show
@@ -61,8 +68,6 @@ class FoundPlugin:
 
 _loaded: dict[tuple[str, ...], Loaded] = {}
 """Plugins that have run, by key."""
-listeners: list[Callable[[str], object]] = []
-"""Functions that are told which code is about to run; the command line prints it."""
 
 
 def load_plugins(entries: Iterable[str], folder: Path = Path()) -> tuple[Loaded, ...]:
@@ -93,7 +98,7 @@ def find_plugin(entry: str, folder: Path = Path()) -> FoundPlugin:
 def announce_plugins(plugins: Iterable[FoundPlugin]) -> None:
     """Tell the listeners, in one line, which files' code is about to run for the first time."""
     new = [str(plugin.root.resolve()) for plugin in plugins if plugin.key not in _loaded]
-    for listener in listeners if new else []:
+    for listener in remark_listeners if new else []:
         listener(printable(f"running the code of {', '.join(new)}"))
 
 

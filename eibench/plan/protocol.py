@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eibench.errors import did_you_mean
-from eibench.plan.options.base import LARGEST_SEED
+from eibench.limits import LARGEST_SEED
 from eibench.plan.search import StudyPlan
 from eibench.plan.space import SearchFile
 from eibench.plan.validate import repeats, show

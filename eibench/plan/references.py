@@ -36,8 +36,6 @@ from eibench.plan.spec import SECTIONS, RunSpec
 from eibench.plan.validate import Invalid, M, unknown_key, validate
 from eibench.plan.yaml_source import Keys, YamlDocument, load
 
-REFERENCES = "references"
-"""Name, without suffix, of the file in a folder of suites that is not a suite."""
 COMPARED = (*SECTIONS, "timesteps")
 """Parts of a run that a protocol can state."""
 

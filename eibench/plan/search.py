@@ -188,7 +188,14 @@ class SearchPlan:
     def base_plan(self) -> Plan:
         """Return the arms' runs before tuning, as a plan."""
         runs = tuple(study.base for study in self.arms)
-        return Plan(self.name, self.title, self.axes, runs, plugins=self.expansion.plugins)
+        return Plan(
+            self.name,
+            self.title,
+            self.axes,
+            runs,
+            plugins=self.expansion.plugins,
+            files=self.expansion.files(),
+        )
 
     def tuned_suite(self, winners: Winners) -> SuiteFile:
         """Return the suite with the winners' values in place of its search."""

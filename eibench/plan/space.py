@@ -23,8 +23,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, WrapValidator, model_validator
 
-from eibench.plan.options import LARGEST, Options
-from eibench.plan.options.base import LARGEST_SEED, Count
+from eibench.limits import LARGEST, LARGEST_SEED
+from eibench.plan.options import Options
+from eibench.plan.options.base import Count
 from eibench.plan.validate import repeats, show
 
 

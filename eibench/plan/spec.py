@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eibench.errors import MOST_LINES
+from eibench.limits import NUMBERS
 from eibench.plan.options import (
     CHOICES,
     DataOptions,
@@ -33,7 +34,7 @@ from eibench.plan.options import (
     ProbeOptions,
     TrainOptions,
 )
-from eibench.plan.options.base import LARGEST_SEED
+from eibench.plan.options.run import KEEP
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
 SPEC_VERSION = 1
@@ -48,8 +49,6 @@ LATER_SECTIONS = ("input",)
 """Sections that older results lack; with default values they are not part of the identity."""
 PROBE = "probe"
 """Section that makes a run a probe."""
-NUMBERS = {"timesteps": (4, 1, 100_000), "seed": (0, 0, LARGEST_SEED)}
-"""Integers of a run: default, least and largest value."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,16 @@ class RunSpec:
         sections = {key: part.model_dump() for key, part in self._sections().items()}
         return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
 
+    def determining(self) -> dict[str, Any]:
+        """Return the values that determine the run's numbers: all but which weights are kept."""
+        values = self.to_dict()
+        del values["train"][KEEP]
+        return values
+
     def fields(self) -> dict[str, Any]:
         """Return the values as flat columns: `method` (its label), `model.depth`, `train.lr` ..."""
         flat: dict[str, Any] = {}
-        for key, value in self.to_dict().items():
+        for key, value in self.determining().items():
             if key in CHOICES:
                 flat[key] = self.method.label if key == "method" else value.pop("name")
             if isinstance(value, dict):

@@ -27,23 +27,22 @@ Keys are dotted paths into a run: `model.depth`, `train.lr`, `method`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from eibench.errors import BadSuite, UserError, did_you_mean
+from eibench.errors import BadSuite
 from eibench.plan.layers import Origin
 from eibench.plan.lengths import Length
 from eibench.plan.matches import Match
 from eibench.plan.options import Options
 from eibench.plan.options.base import Line
+from eibench.plan.options.run import KEEP
 from eibench.plan.plugins import Loaded
-from eibench.plan.references import REFERENCES
 from eibench.plan.space import SearchFile, Seed
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
@@ -76,7 +75,6 @@ MOST_RUNS = 10_000
 """Maximal number of runs of a plan, and of combinations of its axes before exclusion."""
 Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
-SUFFIXES = (".yaml", ".yml")
 METHOD = "method"
 SEED = "seed"
 ABLATION = "ablation"
@@ -235,6 +233,17 @@ class Plan:
     """Files that the plan was read from: the suite, its references and plugins."""
     flags: Flags = Flags()
 
+    def keeping(self, weights: str) -> Plan:
+        """Return the plan whose runs keep the `weights` of their best or last epoch, or none."""
+        train = {run.run_id: run.spec.train.model_copy(update={KEEP: weights}) for run in self.runs}
+        specs = {run.run_id: replace(run.spec, train=train[run.run_id]) for run in self.runs}
+        return replace(self, runs=tuple(replace(r, spec=specs[r.run_id]) for r in self.runs))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the suite's file."""
+        return self.files[0].parent if self.files else None
+
 
 def read_suite(path: Path) -> tuple[YamlDocument, SuiteFile]:
     """Return the suite file at `path` with its top level validated.
@@ -263,21 +272,3 @@ def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
     if suite.kind == "train":
         changes["name"] = f"{suite.name}-probe"
     return suite.model_copy(update=changes)
-
-
-def suite_files(folder: Path) -> list[Path]:
-    """Return the sorted suites in `folder`: its YAML files except `references.yaml`."""
-    found = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
-    return [path for path in found if path.stem != REFERENCES]
-
-
-def find_suite(name: str, folder: Path = Path("suites")) -> Path:
-    """Return the path of a suite: `name` itself if it is a file, else a suite of that name in
-    `folder`."""
-    path = Path(name)
-    if path.suffix in SUFFIXES or os.path.exists(path):  # unlike Path.exists, never raises
-        return path
-    known = {p.stem: p for p in suite_files(folder)}
-    if name in known:
-        return known[name]
-    raise UserError(f"{name}: no such suite or file{did_you_mean(name, known)}")

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import BadSuite, UserError
+from eibench.plan.find import known_suites
 from eibench.plan.layers import Origin
 from eibench.plan.lengths import points
-from eibench.plan.suite import FigureSection, NoteLevel, SuiteFile, read_suite, suite_files
+from eibench.plan.suite import FigureSection, NoteLevel, SuiteFile, read_suite
 from eibench.plan.yaml_source import Keys
 from eibench.report.model.document import Document, Page
 from eibench.report.model.layers import make_pivots
@@ -53,7 +54,6 @@ FILE = re.compile(
     r"(?!plan\.)[A-Za-z0-9_][\w.-]*\.(md|tex|csv|json)|figures/\w[\w.-]*\.(png|pdf)", re.A
 )
 """Name of a file in a stamp, relative to the folder."""
-SUITES = Path("suites")
 CHOSEN = ("latex", "macros")
 """Formats of which only what suites ask for is printed, where no results are named."""
 SOURCES = ("plan", "report", "results")
@@ -244,7 +244,7 @@ def chosen_documents(
     Live runs go before packed evidence.
     """
     found: list[Document] = []
-    for path in suite_files(SUITES) if form in CHOSEN else []:
+    for path in known_suites().values() if form in CHOSEN else []:
         suite = read_suite(path)[1]
         wanted = [i for i, one in enumerate(suite.report.tables) if {*CHOSEN} & {*one.formats}]
         places = (RESULTS / suite.name, evidence_of(RESULTS / suite.name))

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eibench.limits import NUMBERS
 from eibench.plan.options import CHOICES
-from eibench.plan.spec import NUMBERS, RunSpec
+from eibench.plan.spec import RunSpec
 from eibench.plan.suite import ABLATION
 from eibench.plan.validate import Invalid
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from eibench.plan.options.base import LARGEST_SEED
+from eibench.limits import LARGEST_SEED
 from eibench.plan.validate import show
 from eibench.results.metrics import TRAIN_METRICS
 from eibench.results.schema import (

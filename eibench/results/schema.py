@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from eibench.plan.options.base import LARGEST_SEED
+from eibench.limits import LARGEST_SEED
 from eibench.plan.suite import NAME
 from eibench.plan.validate import show
 

@@ -5,6 +5,7 @@ results/<suite>/<run id>/spec.yaml       the run's whole spec, defaults included
                         /epochs.jsonl    one line per epoch; none for a probe
                         /record.json     how it ended; a run is finished when this exists
                         /checkpoint.pt   while it runs; removed when it ends well
+                        /model.safetensors  the weights, where `train.keep` asks for them
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,8 @@ import optuna
 import torch
 
 from eibench.errors import AbsentData, UserError
-from eibench.execution.dataset_cache import DatasetCache, as_user_error, check_buildable, local_data
+from eibench.execution.data_paths import local_data
+from eibench.execution.dataset_cache import DatasetCache, as_user_error, check_buildable
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.lock import locked
@@ -25,15 +27,25 @@ from eibench.search.journal import open_journal, refuse_other_trials
 from eibench.search.record import SCORE, SearchRecord, outcome
 from eibench.search.study import OpenTrial, Outcome, ResumableStudy
 from eibench.training.batch_of_one import sizes_that_leave_one
+from eibench.training.steps import StepReport
 
 BATCH_SIZE = "train.batch_size"
 
 
 class SearchListener(Protocol):
-    """An observer of a search. `started` and `epoch` are called from several threads."""
+    """An observer of a search. `started`, `step` and `epoch` are called from several threads."""
 
-    def started(self, run: PlannedRun) -> None:
+    def preparing(self, text: str) -> None:
+        """Note what is done before the first trial."""
+
+    def opened(self, studies: list[ResumableStudy]) -> None:
+        """Note the studies, with the trials that ended in earlier commands."""
+
+    def started(self, run: PlannedRun, study: ResumableStudy) -> None:
         """Note that a run of a trial begins, or goes on."""
+
+    def step(self, run: PlannedRun, report: StepReport) -> None:
+        """Note how far `run` is within an epoch."""
 
     def epoch(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """Note that an epoch of `run` is done."""
@@ -70,8 +82,8 @@ def search(
     """
     keep_freed_memory()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    datasets = DatasetCache(device)
-    _check_buildable(plan, datasets)
+    datasets = DatasetCache(device, plan.expansion.folder)
+    _check_buildable(plan, datasets, listener)
     chance = {}
     for study in plan.studies:
         with as_user_error(study.base.spec):
@@ -81,7 +93,8 @@ def search(
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
         studies = [ResumableStudy(known, plan, storage) for known in plan.studies]
-        data = local_data(study.base.spec for study in plan.arms)
+        listener.opened(studies)
+        data = local_data((study.base.spec for study in plan.arms), plan.expansion.folder)
         suite = suite_source(plan.name, [*plan.expansion.files(), *data])
         record = SearchRecord(plan, folder, chance)
         _Driver(suite, studies, record, slots, listener).run()
@@ -94,7 +107,7 @@ def search(
     )
 
 
-def _check_buildable(plan: SearchPlan, datasets: DatasetCache) -> None:
+def _check_buildable(plan: SearchPlan, datasets: DatasetCache, listener: SearchListener) -> None:
     """Load all data and build the networks at the ends of all spaces.
 
     Raises:
@@ -119,7 +132,7 @@ def _check_buildable(plan: SearchPlan, datasets: DatasetCache) -> None:
                     yield study.run({**corner, BATCH_SIZE: size}, study.seeds[0])
 
     try:
-        check_buildable(runs(), datasets)
+        check_buildable(runs(), datasets, listener.preparing)
     except AbsentData:
         raise
     except UserError as error:
@@ -202,8 +215,9 @@ class _Driver:
         try:
             if trial.prunes:  # a kill came before the checkpoint was removed
                 raise Stop
-            self.listener.started(run)
-            return self.slots.execute(run, self.suite, files, on_epoch)
+            self.listener.started(run, study)
+            on_step = partial(self.listener.step, run)
+            return self.slots.execute(run, self.suite, files, on_epoch, on_step)
         except Stop:
             files.checkpoint.unlink(missing_ok=True)
             return None

@@ -109,7 +109,7 @@ def dependencies(experiment: Experiment) -> dict[str, Any]:
         "torch": ".".join(torch.__version__.split(".")[:2]),
         "device": experiment.data.train.labels.device.type,
         "data": experiment.data.digest,
-        "spec": json.dumps({**spec.to_dict(), **spec.sources()}, sort_keys=True),
+        "spec": json.dumps({**spec.determining(), **spec.sources()}, sort_keys=True),
     }
 
 

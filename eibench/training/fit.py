@@ -22,6 +22,7 @@ from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
 from eibench.training.evaluate import Evaluation, evaluate, negative_weights
 from eibench.training.optim import autocast, learning_rate
+from eibench.training.steps import StepListener, StepReporter, ignore_steps
 
 
 class Diverged(Exception):
@@ -50,15 +51,19 @@ def _merit(record: dict[str, Any]) -> tuple[float, float]:
     return record["validation_accuracy"], -record["validation_loss"]
 
 
-def fit(experiment: Experiment, progress: Progress) -> Iterator[dict[str, Any]]:
+def fit(
+    experiment: Experiment, progress: Progress, on_step: StepListener = ignore_steps
+) -> Iterator[dict[str, Any]]:
     """Train from the state of `progress` to the last epoch; yield each epoch's record.
+
+    `on_step` hears of steps within long epochs.
 
     Raises:
         Diverged: a loss is not finite.
     """
     for epoch in range(len(progress.history) + 1, experiment.spec.train.epochs + 1):
         start = time.perf_counter()
-        loss, accuracy, lr = train_epoch(experiment, epoch)
+        loss, accuracy, lr = train_epoch(experiment, epoch, on_step)
         trained = time.perf_counter()
         validation = _evaluate(experiment, "validation")
         if not math.isfinite(loss) or not math.isfinite(validation.loss):
@@ -82,20 +87,24 @@ def fit(experiment: Experiment, progress: Progress) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def train_epoch(experiment: Experiment, epoch: int) -> tuple[float, float, float]:
+def train_epoch(
+    experiment: Experiment, epoch: int, on_step: StepListener = ignore_steps
+) -> tuple[float, float, float]:
     """Run one pass over the training split; return mean loss, accuracy in percent, last learning
     rate.
 
-    Sums stay on the device until the end, so that no step synchronizes with it.
+    Sums stay on the device until the end, so that no step synchronizes with it but for a report.
     """
     data = experiment.data.train
     experiment.model.train()
     loss = torch.zeros((), dtype=torch.float64, device=data.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)
+    reporter = StepReporter(on_step, epoch, steps_per_epoch(experiment.spec, experiment.data))
     for batch, lr in scheduled(experiment, epoch):
         batch_loss, batch_correct = train_step(experiment, batch, lr)
         loss += batch_loss * len(batch[1])
         correct += batch_correct
+        reporter.count(len(batch[1]), loss)
     return loss.item() / len(data), 100 * correct.item() / len(data), lr
 
 

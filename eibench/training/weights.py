@@ -18,15 +18,20 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from eibench.errors import UserError, error_line, shorten, shorten_list
-from eibench.files import MEBIBYTE, read_bytes, read_text
+from eibench.files import MEBIBYTE, read_bytes
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show
+from eibench.plan.yaml_source import load as load_yaml
+from eibench.results.paths import member, parse_object
 from eibench.results.store import write_atomic
-from eibench.training.build import make_method, make_network
+from eibench.training.build import Experiment, make_method, make_network
+from eibench.training.fit import Progress
 from eibench.version import __version__
 
 WEIGHTS, SPEC = "model.safetensors", "spec.yaml"
+HEADER = "eibench"
+"""Key in the file's header, of JSON; with a single key equal weights give equal bytes."""
 FORMAT = "eibench weights"
 VERSION = 1
 """Version of the file format."""
@@ -42,16 +47,22 @@ def save_weights(
     """Write the `state` of the network of `spec`, built for data of `shape`, and the spec."""
     about = {
         "format": FORMAT,
-        "version": str(VERSION),
+        "version": VERSION,
         "eibench": __version__,
         "run_id": spec.run_id,
-        "image": json.dumps(shape.image),
-        "classes": json.dumps(shape.classes),
+        "image": shape.image,
+        "classes": shape.classes,
     }
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     text = yaml.safe_dump({**spec.to_dict(), **spec.sources()}, sort_keys=False)
-    write_atomic(folder / SPEC, text.encode())
-    write_atomic(folder / WEIGHTS, save(tensors, about))
+    write_atomic(member(folder, SPEC), text.encode())
+    write_atomic(member(folder, WEIGHTS), save(tensors, {HEADER: json.dumps(about)}))
+
+
+def chosen_weights(experiment: Experiment, progress: Progress) -> dict[str, Tensor]:
+    """Return a copy of the weights that the run is to keep; empty where it keeps none."""
+    sources = {"none": {}, "best": progress.best_weights, "last": experiment.model.state_dict()}
+    return {key: value.clone() for key, value in sources[experiment.spec.train.keep].items()}
 
 
 def load_model(run: str | Path) -> nn.Module:
@@ -68,12 +79,13 @@ def load_model(run: str | Path) -> nn.Module:
 
 def load_run(folder: Path) -> tuple[RunSpec, DataShape, nn.Module]:
     """Return the spec, the shape of the data and the network of a run; see `load_model`."""
-    path = folder / WEIGHTS
+    path = member(folder, WEIGHTS)
     if not path.exists():
-        raise UserError(f"{folder}: no {WEIGHTS} here")
-    state, about = read_tensors(path)
+        raise UserError(f"{folder}: no {WEIGHTS} here; `eibench run SUITE --keep best` keeps it")
+    state, header = read_tensors(path)
+    about = _about(header, path)
     shape = _data_shape(about, path)
-    spec = _spec(folder / SPEC)
+    spec = _spec(member(folder, SPEC))
     if about.get("run_id") != spec.run_id:
         text = f"{path}: is of run {show(about.get('run_id'))}, {SPEC} beside it of {spec.run_id}"
         raise UserError(f"{text}: of another version of eibench, or changed")
@@ -105,16 +117,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, header.get("__metadata__", {})
 
 
-def _data_shape(about: Mapping[str, str], path: Path) -> DataShape:
-    """Return the shape of the data in a header; raise `UserError` for other formats."""
+def _about(header: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Return what a header says of the weights; raise `UserError` for other formats."""
+    try:
+        about = parse_object(header.get(HEADER, "{}").encode())
+    except ValueError:
+        raise UserError(f"{path}: damaged (its header)") from None
     if about.get("format") != FORMAT:
         raise UserError(f"{path}: is not a file of eibench's weights")
-    if about.get("version") != str(VERSION):
+    if about.get("version") != VERSION:
         found = show(about.get("version"))
         raise UserError(f"{path}: has version {found} of the format, this eibench reads {VERSION}")
+    return about
+
+
+def _data_shape(about: Mapping[str, Any], path: Path) -> DataShape:
+    """Return the shape of the data in a header."""
     try:
-        image, classes = json.loads(about["image"]), json.loads(about["classes"])
-        sizes = [*image, classes]
+        sizes = [*about["image"], about["classes"]]
         if len(sizes) != 4 or not all(type(n) is int and 1 <= n <= 2**20 for n in sizes):
             raise ValueError
     except (KeyError, ValueError, TypeError):
@@ -125,17 +145,13 @@ def _data_shape(about: Mapping[str, str], path: Path) -> DataShape:
 def _spec(path: Path) -> RunSpec:
     """Return the spec in a run's folder."""
     try:
-        values = yaml.safe_load(read_text(path, MEBIBYTE))
+        values = load_yaml(path).data
         if not isinstance(values, dict):
-            raise ValueError("not a mapping")
+            raise UserError(f"{path}: damaged (not a mapping)")
         return RunSpec.parse({key: value for key, value in values.items() if key != "plugins"})
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except Invalid as invalid:
         texts = [f"{path}: {'.'.join(map(str, p.keys))}: {p.text}" for p in invalid.problems]
         raise UserError("\n".join(texts)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged ({shorten(error_line(error), 300)})") from None
 
 
 # --- Tensors into a network ----------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_cuda_where_there_is_none(refused, tiny, more):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["run"], "suite"),
+        (["run"], "SUITE"),
         (["run", "tiny.yaml", "--frobnicate"], "--frobnicate"),
         (["run", "tiny.yaml", "--device", "tpu"], "--device"),
         (["run", "tiny.yaml", "--set"], "--set"),

@@ -120,8 +120,8 @@ def test_show_digits(cli, few_digits):
     said = lines(done.out)
     assert said["image"] == "1x8x8, float32 from 0 to 1"
     assert said["digest"] == few_digits.digest != digits().digest
-    assert said["sheet"] == "digits.png"
-    assert png_size("digits.png")
+    assert said["sheet"] == "results/data/digits.png"
+    assert png_size("results/data/digits.png")
 
 
 EVENTS = """
@@ -160,7 +160,7 @@ def test_recordings(cli, project):
     assert said["mean"] == f"{1 / 200:.4f} {3 / 200:.4f}"
     off, on = (1 / 200 - 1 / 200**2) ** 0.5, (9 / 200 - 9 / 200**2) ** 0.5
     assert said["deviation"] == f"{off:.4f} {on:.4f} (training split, by channel)"
-    pixels = np.asarray(Image.open("flashes.png").convert("RGB")).astype(int)
+    pixels = np.asarray(Image.open("results/data/flashes.png").convert("RGB")).astype(int)
     red, blue = pixels[..., 0] - pixels[..., 2] > 200, pixels[..., 2] - pixels[..., 0] > 60
     assert red.any() and blue.any()
     assert red.nonzero()[1].max() < blue.nonzero()[1].min()  # time goes to the right
@@ -360,8 +360,9 @@ def test_a_suite_without_its_data_may_be_skipped(cli, project, verb, more, data)
     path = project.suite(base={"data": data}, grid={}, **more)
     before = project.files()
     done = cli(verb, path, "--skip-absent")
-    (line,) = done.out.splitlines()
+    begun, line = done.out.splitlines()
     assert (done.code, done.err) == (0, "")
+    assert begun.endswith("; importing torch")
     name = data if isinstance(data, str) else data["name"]
     assert re.match(rf"tiny(-probe)? is skipped: data set {name}: .*: no such folder; ", line)
     assert project.files() == before

@@ -38,11 +38,11 @@ def break_tdbn(monkeypatch):
     """`break_tdbn(error, after=n)`: training of tdbn raises it after n epochs."""
 
     def set_up(error, after=0):
-        def fit(experiment, progress):
+        def fit(experiment, progress, on_step):
             broken = experiment.spec.method.name == "tdbn"
             if broken and len(progress.history) >= after:
                 raise error
-            for record in real_fit(experiment, progress):
+            for record in real_fit(experiment, progress, on_step):
                 yield record
                 if broken and record["epoch"] >= after:
                     raise error

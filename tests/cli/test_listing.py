@@ -9,6 +9,7 @@ import pytest
 
 import eibench
 from eibench.plan import DATASETS, METHODS, MODELS
+from eibench.plan.find import shipped_folder, suite_files
 from eibench.version import __version__
 
 REGISTRIES = {"methods": METHODS, "models": MODELS, "datasets": DATASETS}
@@ -28,7 +29,7 @@ def test_list_as_json(cli, kind):
     done = cli("list", kind, "--json")
     assert (done.code, done.err) == (0, "")
     entries = [entry for entry in json.loads(done.out) if "preset" not in entry]
-    assert [entry["name"] for entry in entries] == list(REGISTRIES[kind])
+    assert {entry["name"] for entry in entries} == REGISTRIES[kind].keys()
     assert all(list(entry) == ["name", "summary"] for entry in entries)
 
 
@@ -37,6 +38,13 @@ def test_a_suite_can_name_everything_in_the_list(cli, kind):
     """The list is of the options; what carries them out is registered under the same names."""
     names = [entry["name"] for entry in json.loads(cli("list", kind, "--json").out)]
     assert set(names) == REGISTRIES[kind].code.keys()
+
+
+def test_the_list_of_methods_begins_with_the_question(cli):
+    entries = json.loads(cli("list", "methods", "--json").out)
+    names = list(dict.fromkeys(entry["name"] for entry in entries))
+    assert names[:2] == ["ei", "batchnorm"]
+    assert names[2:] == [name for name in METHODS if name not in names[:2]]
 
 
 def test_the_order_does_not_depend_on_what_was_imported_first():
@@ -51,12 +59,11 @@ def test_list_suites(cli, project):
     project.suite("suites/b.yaml", title="Second")
     project.suite("suites/a.yml", title="First: one")
     project.write("notes", "suites/README.md")
-    assert cli("list", "suites").out == "a  First: one\nb  Second\n"
+    own = [{"name": "a", "summary": "First: one"}, {"name": "b", "summary": "Second"}]
+    assert json.loads(cli("list", "suites", "--json", "--in", "suites").out) == own
     entries = json.loads(cli("list", "suites", "--json").out)
-    assert entries == [
-        {"name": "a", "summary": "First: one"},
-        {"name": "b", "summary": "Second"},
-    ]
+    assert entries[:2] == own
+    assert [entry["name"] for entry in entries[2:]] == SHIPPED
 
 
 def test_list_suites_elsewhere(cli, project):
@@ -67,25 +74,27 @@ def test_list_suites_elsewhere(cli, project):
 def test_list_suites_shows_a_broken_one_on_one_line(cli, project):
     project.suite("suites/good.yaml")
     project.write("nmae: x\nbase: 3\n", "suites/broken.yaml")
-    done = cli("list", "suites")
+    done = cli("list", "suites", "--in", "suites")
     assert done.code == 0
     assert len(done.out.splitlines()) == 2
     assert "broken  (invalid: " in done.out
     assert "good    A tiny suite" in done.out
 
 
-@pytest.mark.parametrize("words", [[], ["--json"], ["--in", "nowhere"]])
-def test_no_folder_of_suites(cli, words):
-    done = cli("list", "suites", *words)
+def test_no_such_folder_of_suites(cli):
+    done = cli("list", "suites", "--in", "nowhere")
     assert done.code == 2
-    (line,) = done.errors
-    assert line.startswith(f"{words[-1] if '--in' in words else 'suites'}: no such folder")
+    assert done.errors == ["nowhere: no such folder; name the one that holds suites with --in"]
+
+
+def test_without_a_folder_of_suites_those_of_eibench_are_listed(cli):
+    assert [line.split()[0] for line in cli("list", "suites").out.splitlines()] == SHIPPED
 
 
 def test_an_empty_folder_of_suites(cli):
     Path("suites").mkdir()
-    assert cli("list", "suites").out == ""
-    assert json.loads(cli("list", "suites", "--json").out) == []
+    assert cli("list", "suites", "--in", "suites").out == ""
+    assert json.loads(cli("list", "suites", "--in", "suites", "--json").out) == []
 
 
 def test_version(cli):
@@ -146,6 +155,7 @@ def test_doctor_says_when_torch_is_missing(cli, monkeypatch):
 
 # --------------------------------------------------------------------------- start-up
 
+SHIPPED = [path.stem for path in suite_files(shipped_folder())]
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "optuna"}
 LIGHT = [
     [
@@ -193,6 +203,7 @@ def test_the_package_has_what_it_names():
         "__version__",
         "load_epochs",
         "load_layers",
+        "load_model",
         "load_results",
         "nn",
     }

@@ -56,14 +56,14 @@ def test_a_run_that_was_stopped_goes_on_with_its_splits(cli, project, monkeypatc
     shutil.rmtree("results")
     real, began = run_one.fit, []
 
-    def stopped(experiment, progress):
-        for record in real(experiment, progress):
+    def stopped(experiment, progress, on_step):
+        for record in real(experiment, progress, on_step):
             yield record
             raise KeyboardInterrupt
 
-    def seen(experiment, progress):
+    def seen(experiment, progress, on_step):
         began.append(len(progress.history))
-        return real(experiment, progress)
+        return real(experiment, progress, on_step)
 
     monkeypatch.setattr(run_one, "fit", stopped)
     assert cli("run", suite).code == 130

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eibench.execution import workers
+from eibench.execution import worker
 from eibench.execution.environment import SuiteSource
 from eibench.execution.slots import Stop
+from eibench.execution.worker import Settings
 from eibench.execution.workers import _WorkerProcess
 from eibench.plan import RunSpec
 from eibench.plan.suite import PlannedRun
@@ -69,7 +70,7 @@ class Child:
 @pytest.fixture
 def execute(tmp_path):
     def call(pipe, child, on_epoch=lambda record: None):
-        process = _WorkerProcess("cpu", 1, [])
+        process = _WorkerProcess(Settings("cpu", 1, [], None))
         process.pipe, process.process = pipe, child
         run = PlannedRun(SPEC.run_id, SPEC)
         try:
@@ -149,7 +150,7 @@ def test_a_death_is_the_record_of_one_run(execute, pipe, child, cause):
 
 def test_it_is_ended_once_and_for_all(execute):
     child = Child()
-    process = _WorkerProcess("cpu", 1, [])
+    process = _WorkerProcess(Settings("cpu", 1, [], None))
     process.process = child
     process.end()
     process.end()
@@ -160,11 +161,11 @@ def test_it_is_ended_once_and_for_all(execute):
 
 def served(project_job, datasets=None):
     pipe = Pipe()
-    return workers._served(pipe, datasets or SimpleNamespace(), [], project_job)
+    return worker._served(pipe, datasets or SimpleNamespace(), [], project_job)
 
 
 def test_a_run_whose_plugin_has_changed_is_not_executed(tmp_path):
-    job = workers._Job("other_id", SPEC.to_dict(), None, None, SUITE, tmp_path)
+    job = worker.RunRequest("other_id", SPEC.to_dict(), None, None, SUITE, tmp_path)
     assert served(job) == ("failed", "a plugin's code has changed since the command began")
 
 
@@ -173,7 +174,7 @@ def test_data_that_exit_are_a_record(tmp_path, error):
     def get(spec):
         raise error
 
-    job = workers._Job(SPEC.run_id, SPEC.to_dict(), None, None, SUITE, tmp_path)
+    job = worker.RunRequest(SPEC.run_id, SPEC.to_dict(), None, None, SUITE, tmp_path)
     kind, record = served(job, SimpleNamespace(get=get, device=torch.device("cpu")))
     assert kind == "record"
     assert record["reason"].startswith(type(error).__name__)

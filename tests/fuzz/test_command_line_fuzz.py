@@ -30,7 +30,7 @@ NUMBERS = [
     " ",
 ]
 WORDS = {
-    "run": ["--set", "--only", "--seeds", "--device", "--results", "--jobs", "--data-dir"],
+    "run": ["--keep", "--set", "--only", "--seeds", "--device", "--results", "--jobs"],
     "probe": ["--steps", "--set", "--only", "--seeds", "--jobs"],
     "search": ["--trials", "--export", "--set", "--jobs"],
     "report": ["--format", "--metric", "--rows", "--columns", "--against", "--out"],
@@ -42,6 +42,7 @@ WORDS = {
     "data speed": ["--seconds", "--batch-size", "--set", "--model"],
     "show": ["--data", "--method", "--set", "--plugin"],
     "check": ["--set"],
+    "evaluate": ["--data", "--set", "--timesteps", "--results"],
     "import deepeisnn": ["--config", "--out"],
     "profile": [
         "--model",

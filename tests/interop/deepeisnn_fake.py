@@ -6,13 +6,16 @@ docs/weights.md, the forward pass the equations of the paper.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, linear
 
@@ -238,3 +241,11 @@ def _through(layers: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
 
 NETWORKS = [(kind, depth) for kind in ("EI-SNN", "BN-SNN") for depth in (*VGG, *STAGES)]
 """Every kind of file that is read."""
+
+
+def release(fake: Fake, folder: Path) -> Path:
+    """Write the released form."""
+    folder.mkdir()
+    save_file({k: v.clone() for k, v in fake.shuffled().items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(fake.config))
+    return folder

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eibench.errors import BadSuite
+from eibench.limits import LARGEST
 from eibench.models.chain import WIDEST, VggOptions
 from eibench.models.resnet import ResnetOptions
 from eibench.plan import Override
 from eibench.plan.layers import single_spec
-from eibench.plan.options import LARGEST, MODELS
+from eibench.plan.options import MODELS
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, validate
 

@@ -3,9 +3,10 @@
 import pytest
 from pydantic_core import PydanticUndefined
 
+from eibench.limits import NUMBERS
 from eibench.plan import DATASETS, METHODS, MODELS
 from eibench.plan.options import ProbeOptions
-from eibench.plan.spec import NUMBERS, SECTIONS, SPEC_VERSION
+from eibench.plan.spec import SECTIONS, SPEC_VERSION
 
 REQUIRED = "(required)"
 SPLITS = {"splits": "fixed"}
@@ -113,6 +114,7 @@ PINNED = {
             "schedule": "cosine",
             "warmup_epochs": 0,
             "precision": "fp32",
+            "keep": "none",
         },
         "input": {
             "normalize": False,

@@ -8,8 +8,8 @@ import yaml
 
 from eibench.errors import BadSuite
 from eibench.plan import Override, load_plan, load_probe
+from eibench.plan.find import find_suite, suite_files
 from eibench.plan.references import read_references
-from eibench.plan.suite import find_suite, suite_files
 from eibench.results.plan_file import write_plan
 
 PAPER = {"paper": "A and B, On digits", "year": 2026}

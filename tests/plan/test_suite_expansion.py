@@ -7,8 +7,8 @@ import pytest
 
 from eibench.errors import BadSuite, UserError
 from eibench.plan import Override, find_suite, load_plan, read_suite, select
+from eibench.plan.find import known_suites, shipped_folder, suite_files
 from eibench.plan.read_search import load_search
-from eibench.plan.suite import suite_files
 
 NORMS = ["batchnorm", {"name": "batchnorm", "stats": "per_step"}]
 
@@ -419,12 +419,22 @@ def test_a_suite_is_found_by_path_or_by_name(project):
 def test_an_unknown_suite_name_suggests_the_nearest(project):
     project.suite("suites/depth_scaling.yaml")
     project.write("", "suites/README.md")
-    with pytest.raises(UserError, match=r"^depth: no such suite or file$"):
-        find_suite("depth")
+    with pytest.raises(UserError, match=r"^zzz: no such suite or file; `eibench list"):
+        find_suite("zzz")
     with pytest.raises(UserError, match=r"; did you mean 'depth_scaling'\?$"):
         find_suite("depth_scalin")
 
 
-def test_without_a_folder_of_suites():
-    with pytest.raises(UserError, match=r"^quickstart: no such suite or file$"):
-        find_suite("quickstart")
+def test_without_a_folder_of_suites_there_are_those_of_eibench():
+    assert find_suite("quickstart") == shipped_folder() / "quickstart.yaml"
+    with pytest.raises(UserError, match=r"; did you mean 'depth_scaling'\?$"):
+        find_suite("depth_scalin")
+    with pytest.raises(UserError, match=r"quickstart.yaml: no such file; 'quickstart' is"):
+        find_suite("suites/quickstart.yaml")
+
+
+def test_a_local_suite_goes_before_the_one_of_eibench(project):
+    path = project.suite("suites/quickstart.yaml")
+    assert find_suite("quickstart") == known_suites()["quickstart"] == path
+    assert next(iter(known_suites())) == "quickstart"
+    assert known_suites().keys() == {p.stem for p in suite_files(shipped_folder())}

@@ -92,31 +92,34 @@ def test_state_of_circuits(options, tmp_path):
     assert not same(network, loaded)
 
 
-def rewrite(folder: Path, **about: str) -> None:
+def about(path: Path) -> dict:
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["eibench"])
+
+
+def rewrite(folder: Path, **changed: object) -> None:
     path = folder / "model.safetensors"
-    header = path.read_bytes()
-    size = int.from_bytes(header[:8], "little")
-    metadata = json.loads(header[8 : 8 + size])["__metadata__"]
-    save_file(load_file(path), path, {**metadata, **about})
+    save_file(load_file(path), path, {"eibench": json.dumps({**about(path), **changed})})
 
 
 @pytest.mark.parametrize(
-    ("about", "message"),
+    ("changed", "message"),
     [
-        ({"version": "2"}, "has version '2' of the format, this eibench reads 1"),
-        ({"version": "0"}, "has version '0'"),
+        ({"version": 2}, "has version 2 of the format, this eibench reads 1"),
+        ({"version": 0}, "has version 0"),
         ({"format": "pt"}, "is not a file of eibench's weights"),
-        ({"image": "[1, 8]"}, r"damaged \(image or classes"),
-        ({"image": "[1, 8, 1e9]"}, r"damaged \(image or classes"),
-        ({"classes": "true"}, r"damaged \(image or classes"),
-        ({"classes": "11"}, r"readout.weight_ee: has shape \[10, .*\], the network needs \[11"),
-        ({"image": "[1, 2, 2]"}, "needs images"),
+        ({"image": [1, 8]}, r"damaged \(image or classes"),
+        ({"image": [1, 8, 1e9]}, r"damaged \(image or classes"),
+        ({"classes": True}, r"damaged \(image or classes"),
+        ({"classes": 11}, r"readout.weight_ee: has shape \[10, .*\], the network needs \[11"),
+        ({"image": [1, 2, 2]}, "needs images"),
         ({"run_id": "other"}, "is of run 'other', spec.yaml beside it of ei_"),
     ],
 )
-def test_other_versions_and_damage(about, message, tmp_path):
+def test_other_versions_and_damage(changed, message, tmp_path):
     kept(tmp_path, spec_of("ei", "vgg"))
-    rewrite(tmp_path, **about)
+    rewrite(tmp_path, **changed)
     with pytest.raises(UserError, match=message):
         eibench.load_model(tmp_path)
 
@@ -125,9 +128,10 @@ def test_other_versions_and_damage(about, message, tmp_path):
     ("text", "message"),
     [
         ("- 1", "damaged"),
-        ("a: [", "damaged"),
+        ("a: [", "spec.yaml:1"),
+        ("a: &a [1]\nb: *a", "anchors and aliases"),
         ("method: ie\nmodel: vgg\ndata: digits\n", "unknown method 'ie'"),
-        (None, "no such file"),
+        (None, "spec.yaml"),
     ],
 )
 def test_bad_specs(text, message, tmp_path):
@@ -141,12 +145,34 @@ def test_bad_specs(text, message, tmp_path):
 def test_a_network_of_another_version_lists_its_tensors(tmp_path):
     kept(tmp_path, spec_of())
     path = tmp_path / "model.safetensors"
-    metadata = json.loads(path.read_bytes()[8:].partition(b"}}")[0].partition(b"}")[0] + b"}}")
+    header = {"eibench": json.dumps(about(path))}
     tensors = load_file(path)
     tensors["conv9.new"] = tensors.pop("conv0.gain_e")
-    save_file(tensors, path, metadata["__metadata__"])
+    save_file(tensors, path, header)
     with pytest.raises(UserError, match=r"conv0.gain_e: is missing, conv9.new: is unknown"):
         eibench.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("header", [None, {"format": "pt"}, {"eibench": "{"}, {"eibench": "[1]"}])
+def test_safetensors_of_others(header, tmp_path):
+    kept(tmp_path, spec_of())
+    path = tmp_path / "model.safetensors"
+    save_file(load_file(path), path, header)
+    with pytest.raises(UserError, match=r"not a file of eibench's weights|damaged \(its header"):
+        eibench.load_model(tmp_path)
+
+
+def test_equal_weights_give_equal_bytes_and_links_are_not_followed(tmp_path):
+    network, spec = kept(tmp_path / "a", spec_of()), spec_of()
+    save_weights(tmp_path / "b", network.state_dict(), spec, SHAPE)
+    first, second = (tmp_path / name / "model.safetensors" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    second.unlink()
+    second.symlink_to(first)
+    with pytest.raises(UserError, match="is a link"):
+        eibench.load_model(tmp_path / "b")
+    with pytest.raises(UserError, match="is a link"):
+        save_weights(tmp_path / "b", network.state_dict(), spec, SHAPE)
 
 
 def test_no_weights_and_other_specs(tmp_path):

@@ -5,7 +5,7 @@ is declared once. A class's first docstring line is what `eibench list` prints. 
 imports torch.
 """
 
-from eibench.plan.options.base import LARGEST, Choice, Count, Options, Plugin
+from eibench.plan.options.base import Choice, Count, Options, Plugin
 from eibench.plan.options.choices import (
     CHOICES,
     DATASETS,
@@ -21,7 +21,6 @@ from eibench.plan.options.run import InputOptions, NeuronOptions, ProbeOptions, 
 __all__ = [
     "CHOICES",
     "DATASETS",
-    "LARGEST",
     "METHODS",
     "MODELS",
     "Choice",

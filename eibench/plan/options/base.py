@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-LARGEST = 2**31 - 1
-LARGEST_SEED = 2**63 - 1
+from eibench.limits import LARGEST
+
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """Whole number of items."""
 LONGEST_LINE = 1000

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eibench.plan.options.base import LARGEST, Count, Options
+from eibench.limits import LARGEST
+from eibench.plan.options.base import Count, Options
+
+KEEP = "keep"
+"""Option of training that determines what is written, and no number."""
 
 
 class NeuronOptions(Options):
@@ -37,6 +41,12 @@ class TrainOptions(Options):
     warmup_epochs: int = Field(0, ge=0, le=LARGEST)
     precision: Literal["fp32", "bf16"] = "fp32"
     """Precision of convolutions and matrix products; membrane and divisors are always fp32."""
+
+    keep: Literal["none", "best", "last"] = "none"
+    """Weights to keep: of the best epoch by validation, or of the last; no part of the identity."""
+
+    def changed(self) -> dict[str, Any]:
+        return {key: value for key, value in super().changed().items() if key != KEEP}
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:
