@@ -87,7 +87,7 @@ def make_documents(
     if form in ("latex", "html"):
         pivots, searches = _displayed(pivots, searches)
     if form == "html" and not summary:
-        return page_documents(pivots, searches, SUITES)
+        return page_documents(pivots, searches)
     return [summary_document(pivots)] if summary else documents(pivots, searches)
 
 

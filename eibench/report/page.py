@@ -9,7 +9,8 @@ from pathlib import Path
 
 from eibench.errors import UserError
 from eibench.files import read_text
-from eibench.plan.suite import ABLATION, METHOD, suite_files
+from eibench.plan.find import known_suites
+from eibench.plan.suite import ABLATION, METHOD, read_suite
 from eibench.report.model.document import Chart, Column, Document, SourceText, Table, text_cells
 from eibench.report.model.layers import PROBE
 from eibench.report.model.notes import reading_notes
@@ -48,14 +49,9 @@ def check_extra() -> None:
         )
 
 
-def page_documents(
-    pivots: Sequence[Pivot], searches: Sequence[Search], suites: Path
-) -> list[Document]:
-    """Return the documents of a page; those of one suite and its search follow each other.
-
-    Files of suites are looked up in the folder `suites`.
-    """
-    files = {path.stem: path for path in suite_files(suites)}
+def page_documents(pivots: Sequence[Pivot], searches: Sequence[Search]) -> list[Document]:
+    """Return the documents of a page; those of one suite and its search follow each other."""
+    files = known_suites()
     subjects: dict[Path, tuple[list[Search], list[Pivot]]] = {}
     for search in searches:
         subjects.setdefault(search.folder.resolve(), ([], []))[0].append(search)
@@ -178,12 +174,8 @@ def _origin(
     runs: list[Run] = [run for pivot in pivots for run in pivot.suite.runs]
     runs = runs or [run for search in searches for run in search.runs]
     lead = provenance(runs) or list(mixed_data(runs)) or ["No run has ended."]
-    name = pivots[0].suite.name if pivots else searches[0].name
-    listings = [
-        SourceText(f"Suite file {path.name}", read_text(path, LARGEST_SUITE))
-        for stem, path in files.items()
-        if stem == name
-    ]
+    one = pivots[0].suite if pivots else searches[0]
+    listings = [*_suite_file(one, files.get(one.name))]
     listings += [SourceText("Settings of all runs", settings_text(p.suite)) for p in pivots]
     return Document(
         "Provenance and settings",
@@ -192,3 +184,14 @@ def _origin(
         lead=tuple(lead),
         listings=tuple(listings),
     )
+
+
+def _suite_file(one: SuiteResults | Search, path: Path | None) -> Iterator[SourceText]:
+    """Yield the file of a suite as it is now, if it has the title of the results."""
+    try:
+        if path is not None and read_suite(path)[1].title == one.title:
+            yield SourceText(
+                f"Suite file {path.name}, as it is now", read_text(path, LARGEST_SUITE)
+            )
+    except UserError:  # of no use, and no reason to have no page
+        return

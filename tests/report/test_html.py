@@ -138,8 +138,11 @@ def test_failures_cost_provenance_and_settings_are_there(depth_scaling):
 
 
 def test_the_suite_file_is_there_as_it_stands(depth_scaling, project):
-    project.write("name: depth_scaling\n# <why> & how\n", "suites/depth_scaling.yaml")
+    path = project.suite("suites/depth_scaling.yaml", title="Depth & norms")
+    path.write_text(path.read_text() + "# <why> & how\n")
     assert "# &lt;why&gt; &amp; how" in page_of(depth_scaling)
+    project.suite("suites/depth_scaling.yaml", title="Another")
+    assert "Suite file" not in page_of(depth_scaling)
 
 
 def test_several_suites_have_contents_and_a_section_each(depth_scaling, learned, fair_search):
