@@ -317,5 +317,8 @@ def test_the_file_is_no_suite(project, cli, write):
     path = project.suite("suites/tiny.yaml")
     write("suites/references.yaml")
     assert suite_files(path.parent) == [path]
-    assert cli("list", "suites").out == "tiny  A tiny suite\n"
+    assert cli("list", "suites", "--in", "suites").out == "tiny  A tiny suite\n"
+    listed = cli("list", "suites").out.splitlines()  # with those that eibench ships
+    assert listed[0].split(maxsplit=1) == ["tiny", "A tiny suite"]
+    assert not any(line.startswith("references") for line in listed)
     assert cli("run", "references").errors == ["references: no such suite or file"]

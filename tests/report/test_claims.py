@@ -436,7 +436,7 @@ def test_exit_code_1_when_a_claim_is_undecided_or_missing(pair, values):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["depth_scalin"], "no claim about this suite; allowed: depth_scaling; did you mean"),
+        (["depth_scalin"], "depth_scalin: no claim about this suite; allowed: depth_scaling, "),
         (["--claims", "claim.yaml"], "claim.yaml: no such file; did you mean 'claims.yaml'?"),
         (["--results", "elsewhere"], "elsewhere: no results here"),
         (["--compare", "elsewhere"], "elsewhere: no results here"),
