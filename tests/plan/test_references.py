@@ -321,4 +321,5 @@ def test_the_file_is_no_suite(project, cli, write):
     listed = cli("list", "suites").out.splitlines()  # with those that eibench ships
     assert listed[0].split(maxsplit=1) == ["tiny", "A tiny suite"]
     assert not any(line.startswith("references") for line in listed)
-    assert cli("run", "references").errors == ["references: no such suite or file"]
+    message = "references: no such suite or file; `eibench list suites` lists all"
+    assert cli("run", "references").errors == [message]
