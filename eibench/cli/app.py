@@ -9,7 +9,7 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -131,14 +131,16 @@ def _print_remark(text: str) -> None:
     say(text, err=True)
 
 
-for command in (run, probe, search, evaluate, report, plot, tables, verify, init):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(run, init, probe, search, evaluate, report, plot, tables, verify),
+    *(show, check, profile, doctor),
+)
+for command in COMMANDS:
     app.command(epilog=epilog(command.__name__))(command)
 app.add_typer(list_app, name="list", epilog=epilog("list"))
 app.add_typer(data_app, name="data", epilog=epilog("data"))
 app.add_typer(results_app, name="results", epilog=epilog("results"))
 app.add_typer(import_app, name="import", epilog=epilog("import"))
-for command in (show, check, profile, doctor):
-    app.command(epilog=epilog(command.__name__))(command)
 data_app.command()(speed)
 
 

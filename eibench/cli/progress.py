@@ -14,7 +14,7 @@ from eibench.cli.status import Job, Status, title_of
 from eibench.errors import printable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from rich.console import RenderableType
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 QUIET = 30.0
 """Seconds without a line after which one is printed where there is no terminal."""
-REFRESHES = 3
+REFRESHES = 2
 """Pictures a second on a terminal."""
 BAR = 24
 """Characters of the bar."""
@@ -49,7 +49,7 @@ class ProgressDisplay:
 
     def __enter__(self) -> Self:
         if self.live:
-            self.live.start()
+            self.live.start(refresh=True)
         else:
             status = self.status
             self._print(f"{status.name}: {status.total} {status.units}; {status.phase}")
@@ -175,7 +175,7 @@ class ProgressDisplay:
                      for line in (status.phase, status.bests()) if line]  # fmt: skip
         return Group(head, *lines, *([self._table(rows)] if rows else []))
 
-    def _table(self, rows: list[tuple[str, ...]]) -> RenderableType:
+    def _table(self, rows: Sequence[tuple[str, ...]]) -> RenderableType:
         """Return a row for each run under way; titles have the room that numbers leave."""
         from rich.table import Table
         from rich.text import Text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from eibench.cli.progress import ProgressDisplay
 
@@ -20,9 +20,9 @@ class SearchProgress(ProgressDisplay):
     def __init__(self, plan: SearchPlan, total: int, jobs: int) -> None:
         super().__init__(plan.name, total, "trial", jobs)
         self.confirming = len(plan.seeds)
-        self.costs: Mapping[Hashable, float] = {}
+        self.costs: Mapping[Any, float] = {}
         """Seconds of an epoch by kind of run, from records."""
-        self.used: Counter[str] = Counter()
+        self.used = defaultdict[str, float](float)
         """Epochs of runs that have ended, until their trial has."""
 
     def opened(self, studies: list[ResumableStudy]) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,15 +26,13 @@ from eibench.results.store import RunFolder
 class RemainingWork:
     """Epochs that are left, and what one of each kind costs."""
 
-    def __init__(
-        self, left: Mapping[Hashable, float], costs: Mapping[Hashable, float] | None = None
-    ) -> None:
-        self.left: Counter[Hashable] = Counter(dict(left))
+    def __init__(self, left: Mapping[Any, float], costs: Mapping[Any, float] | None = None) -> None:
+        self.left = defaultdict[Hashable, float](float, left)
         self.costs = dict(costs or {})
         """Seconds of an epoch, as records have it."""
-        self.done: Counter[Hashable] = Counter()
-        self.spent: Counter[Hashable] = Counter()
-        self.dropped: Counter[Hashable] = Counter()
+        self.done = defaultdict[Hashable, float](float)
+        self.spent = defaultdict[Hashable, float](float)
+        self.dropped = defaultdict[Hashable, float](float)
         """Epochs that were planned and will not be computed: of runs that failed or were pruned."""
 
     def advance(self, kind: Hashable, epochs: float, seconds: float) -> None:
@@ -53,11 +52,11 @@ class RemainingWork:
         if not costs:
             return None
         usual = statistics.fmean(costs.values())
-        work = (
+        total: float = sum(
             max(left, 0.0) * costs.get(kind, usual) * self._share(kind)
             for kind, left in self.left.items()
         )
-        return sum(work) / jobs
+        return total / jobs
 
     def _cost(self, kind: Hashable) -> float | None:
         if self.done[kind] > 0:
