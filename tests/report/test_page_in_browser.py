@@ -1,5 +1,6 @@
 """A page in headless Chromium: from a file, without a network, narrow and wide, light and dark."""
 
+import itertools
 from pathlib import Path
 
 import browser
@@ -18,8 +19,14 @@ DRAWN = "[...document.querySelectorAll('.view')].filter((v) => v.querySelector('
 
 
 @pytest.fixture
-def page(depth_scaling, propagation, fair_search):
-    folders = [depth_scaling.folder, propagation.folder, fair_search.fresh.folder]
+def page(depth_scaling, propagation, fair_search, make_search):
+    grid = make_search("grid", axes=[])
+    sizes = {"choices": [0.5, 1.0, 2.0]}
+    grid.study("all", {}, {"train.lr": sizes, "method.kappa": sizes})
+    for i, (x, y) in enumerate(itertools.product(*[sizes["choices"]] * 2)):
+        reason = "epoch 1: loss is nan" if i == 4 else None
+        grid.trial(90.0 - i, {"train.lr": x, "method.kappa": y}, reason=reason)
+    folders = [one.folder for one in (depth_scaling, propagation, fair_search.fresh, grid)]
     path = Path("page.html")
     path.write_text(write(make_documents(folders, form="html"), "html"), encoding="utf-8")
     return path

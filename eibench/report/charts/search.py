@@ -23,7 +23,7 @@ from eibench.report.charts.vega import (
     value_colour,
 )
 from eibench.report.figures.axes import ParameterAxis
-from eibench.report.figures.search_landscape import Pair, ScoreGrid, choose_pairs
+from eibench.report.figures.search_landscape import BRIGHT, Pair, ScoreGrid, choose_pairs
 from eibench.report.figures.search_panels import metric_of, score_range, scored, with_scores
 from eibench.report.figures.search_trials import LOOKS, best_so_far
 from eibench.report.model.document import Chart
@@ -62,7 +62,7 @@ def _landscape(search: Search, pair: Pair, studies: Sequence[Study]) -> Chart:
     colour = value_colour(metric.heading, scores.ends)
     if all(grids):
         rows = [row for j, grid in enumerate(grids) if grid for row in _cells(grid, j)]
-        layers = _cell_layers(pair, colour, metric)
+        layers = _cell_layers(pair, colour, metric, scores.ends)
         words = "Colour: mean of the cell over what else varies; frame: winner; cross: all diverged"
     else:
         rows = [row for j, study in enumerate(studies) for row in _dots(study, j, pair, metric)]
@@ -73,7 +73,7 @@ def _landscape(search: Search, pair: Pair, studies: Sequence[Study]) -> Chart:
     heads = [search.called(study) for study in studies] if len(search.studies) > 1 else [""]
     return chart(
         f"Landscape over {field_words(pair[0])} and {field_words(pair[1])}",
-        f"{metric.heading} in {len(rows)} places. {words}.",
+        f"{metric.label.capitalize()} in {len(rows)} places. {words}.",
         layers,
         ("name", "panel", "x", "y", "value", "trial", "winner", "diverged"),
         rows,
@@ -104,25 +104,23 @@ def _dots(study: Study, j: int, pair: Pair, metric: Metric) -> Iterator[list[Any
         yield [0, j, *place, short(score), trial.number, won, trial.diverged]
 
 
-def _cell_layers(pair: Pair, colour: alt.Color, metric: Metric) -> list[alt.Chart]:
+def _cell_layers(
+    pair: Pair, colour: alt.Color, metric: Metric, ends: Sequence[float]
+) -> list[alt.Chart]:
     base = alt.Chart().encode(
         alt.X("x:O", title=field_words(pair[0]), axis=alt.Axis(labelAngle=0, format=".3~g")),
         alt.Y("y:O", title=field_words(pair[1]), sort="descending", axis=alt.Axis(format=".3~g")),
         tooltip=_tips(pair),
     )
-    ink = alt.Chart().mark_text(fontSize=11).encode(
-        base.encoding.x, base.encoding.y, text=alt.Text("value:Q", format=f".{metric.digits}f"),
-        color=alt.value("#ffffff"))  # fmt: skip
+    bright = ends[0] + BRIGHT * (ends[1] - ends[0])
+    ink = alt.condition(f"datum.value > {bright}", alt.value("black"), alt.value("white"))
     return [
         base.mark_rect().encode(colour),
-        base.transform_filter("datum.winner").mark_rect(
-            filled=False, stroke=FRAME, strokeWidth=4, color="transparent"
-        ),
-        ink.transform_filter("!datum.diverged").mark_text(
-            fontSize=11, stroke="#000000", strokeWidth=2.5, strokeOpacity=0.55
-        ),
-        ink.transform_filter("!datum.diverged"),
-        base.transform_filter("datum.diverged").mark_point(**CROSS, color="#ffffff"),
+        base.transform_filter("!datum.diverged")
+        .mark_text(fontSize=11)
+        .encode(color=ink, text=alt.Text("value:Q", format=f".{metric.digits}f")),
+        base.transform_filter("datum.diverged").mark_point(**CROSS, stroke="white"),
+        base.transform_filter("datum.winner").mark_rect(filled=False, stroke=FRAME, strokeWidth=4),
     ]
 
 
@@ -186,8 +184,8 @@ def _history(search: Search) -> Chart | None:
         return None
     return chart(
         "Score by trial",
-        f"{metric.heading} of each trial in their order, and the best so far of those that can win;"
-        f" star: winner.{f' {scores.edge[:1].upper()}{scores.edge[1:]}.' * clipped}",
+        f"{metric.label.capitalize()} of each trial in their order, and the best so far of those"
+        f" that can win; star: winner.{f' {scores.edge[:1].upper()}{scores.edge[1:]}.' * clipped}",
         _history_layers(metric, list(scores.limits)),
         ("name", "panel", "x", "y", "score", "winner"),
         rows,

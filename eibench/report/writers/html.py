@@ -75,23 +75,8 @@ def _bundle() -> str:
     """Return the library that draws charts, once for all of them."""
     import vl_convert
 
-    text = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", _vega_lite())
+    text = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return re.sub(r"<(?=!--|/?script)", r"\\x3c", text, flags=re.I)
-
-
-def _vega_lite() -> str:
-    """Return the version of Vega-Lite that Altair writes, or the one next to it."""
-    import altair
-    import vl_convert
-
-    wanted = _number(altair.SCHEMA_VERSION)
-    known = sorted(vl_convert.get_vegalite_versions(), key=_number)
-    alike = [version for version in known if _number(version)[0] == wanted[0]]
-    return next((v for v in alike if _number(v) >= wanted), (alike or known)[-1])
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def _policy(style: str, scripts: Iterable[str]) -> str:
