@@ -16,7 +16,6 @@ SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
-	$(BIN)/eibench report build/quickstart
 
 test: .venv/.test  ## the whole test suite
 	$(PYTEST)

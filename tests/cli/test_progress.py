@@ -10,6 +10,7 @@ from rich.console import Console
 
 from eibench.cli import progress as module
 from eibench.cli.progress import ProgressDisplay
+from eibench.cli.search_progress import SearchProgress
 from eibench.cli.status import Job, Status, clock
 from eibench.execution.remaining import RemainingWork
 from eibench.plan import load_plan
@@ -223,3 +224,23 @@ def test_a_search_ends_with_trials_and_table(cli, project):
     assert done.out.endswith(table)
     again = cli("search", suite, "--trials", "3")
     assert "[3/3] ei, trial 2: " in again.out
+
+
+def test_a_search_knows_its_best_score_and_what_is_left(cli, project, monkeypatch):
+    """Of one epoch for each trial, and one to confirm; also of trials that ended before."""
+    seen = []
+    real = SearchProgress.trial
+
+    def trial(self, *words):
+        real(self, *words)
+        seen.append((self.status.line(), dict(self.status.work.left)))
+
+    monkeypatch.setattr(SearchProgress, "trial", trial)
+    search = {"space": {"train.lr": {"low": 0.01, "high": 1, "log": True}}, "trials": 2}
+    suite = project.suite(grid={}, search={**search, "seeds": [1000]})
+    assert cli("search", suite).code == 0
+    assert [left for _, left in seen] == [{"ei": 2}, {"ei": 1}]
+    assert re.search(r"^tiny: 2 of 2 trials, .*; best so far: ei: [0-9.]+ %$", seen[-1][0])
+    assert cli("search", suite, "--trials", "4").code == 0
+    assert [left for _, left in seen[2:]] == [{"ei": 2}, {"ei": 1}]
+    assert "4 of 4 trials" in seen[-1][0]
