@@ -55,7 +55,8 @@ def source(suite: str) -> None:
     line = f"report results/evidence/{suite} --format markdown"
     lines = CliRunner().invoke(app, shlex.split(line)).stdout.splitlines()
     starts = ("- Mean", "- Computed on", "- With eibench", "- Source", "- Command")
-    kept = [one.removeprefix("- ").rstrip(".") for one in lines if one.startswith(starts)]
+    kept = [one for one in lines if one.startswith(starts)]
+    kept = [one.removeprefix("- ").partition(";")[0].rstrip(".") for one in kept]
     assert len(kept) == len(starts), lines
     cog.outl(f"{'. '.join(kept)}.\n")
 
