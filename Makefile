@@ -79,6 +79,7 @@ site: .venv/.test  ## the pages of docs/ as a site, in build/site
 
 figures: .venv/.test  ## the pictures of docs/
 	$(BIN)/python docs/draw_recordings.py
+	$(BIN)/python docs/draw_terminal.py
 
 clean:  ## everything that was installed or built
 	rm -rf .venv build *.egg-info

@@ -40,25 +40,44 @@ WORDS = {
     list: "list",
     dict: "mapping",
 }
+SOURCE = ("- Mean", "- Computed on", "- With eibench", "- Source", "- MIXED", "- Command")
+"""Beginnings of the notes that say where a table comes from."""
+EXPLAINED = ("- Bold", "- Difference to", "- Better, worse", "- Not paired", "- A run trains")
+"""Beginnings of the notes that explain how any table is read."""
 BOUNDS = {"ge": "≥", "gt": ">", "lt": "<", "le": "≤"}
 
 
 def command(line: str) -> None:
     """Print the output of `eibench LINE`."""
+    cog.outl(f"\n{_printed(line)}\n")
+
+
+def _printed(line: str) -> str:
     result = CliRunner().invoke(app, shlex.split(line))
     assert result.exit_code == 0, result.output
-    cog.outl(f"\n{result.stdout.rstrip()}\n")
+    return result.stdout.rstrip()
 
 
-def source(suite: str) -> None:
+def source(suite: str, report: str = "") -> None:
     """Print number of seeds, machine, versions, commit and command of a suite's evidence."""
-    line = f"report results/evidence/{suite} --format markdown"
-    lines = CliRunner().invoke(app, shlex.split(line)).stdout.splitlines()
-    starts = ("- Mean", "- Computed on", "- With eibench", "- Source", "- Command")
-    kept = [one for one in lines if one.startswith(starts)]
-    kept = [one.removeprefix("- ").partition(";")[0].rstrip(".") for one in kept]
-    assert len(kept) == len(starts), lines
+    report = report or _printed(f"report results/evidence/{suite} --format markdown")
+    found = {one: line for line in report.splitlines() for one in SOURCE if line.startswith(one)}
+    kept = [line.removeprefix("- ").partition(";")[0].rstrip(".") for line in found.values()]
+    assert {"- Mean", "- Command"} <= found.keys(), report
     cog.outl(f"{'. '.join(kept)}.\n")
+
+
+def evidence(line: str) -> None:
+    """Print the last table of `eibench report LINE`: its own notes, then where it comes from.
+
+    Notes that explain any table stand once at the head of docs/findings.md.
+    """
+    report = _printed(f"report results/evidence/{line} --format markdown")
+    report = "### " + report.removeprefix("### ").split("\n### ")[-1]
+    general = (*SOURCE, *EXPLAINED)
+    own = [one for one in report.splitlines() if not one.startswith(general)]
+    cog.outl("\n" + "\n".join(own).rstrip() + "\n")
+    source(line, report)
 
 
 def options() -> None:
