@@ -78,7 +78,8 @@ def draw_slices(search: Search) -> Figure | None:
         *["cross: diverged"] * any(trial.diverged for trial in trials),
         *[ranges[0][0].edge] * any(clipped for _, clipped in ranges),
     ]
-    panel = (2.3 if len(rows[0]) < 4 else 2.0, 2.0)
+    wide = {1: 4.4, 2: 2.8, 3: 2.3}.get(len(rows[0]), 2.0)
+    panel = (wide, 3.2 if wide > 4 else 2.0)
     figure, grid, pairs = search_page(search, "score by parameter", rows, panel, words)
     for axes, item in pairs:
         _draw_slice(axes, item, looks, metric)
@@ -106,8 +107,13 @@ def _draw_slice(axes: Axes, panel: Slice, looks: Sequence[str], metric: Metric) 
         colour, beside = colours_of(looks)[i], 0.0
         if parameter.choices:
             beside = BESIDE * ((i + 0.5) / len(looks) - 0.5)
-        for trial, score in scored(study, metric):
-            x, y = parameter.place(trial.values[parameter.key]) + beside, panel.scores.place(score)
+        places = [
+            (parameter.place(trial.values[parameter.key]) + beside, panel.scores.place(score))
+            for trial, score in scored(study, metric)
+        ]
+        if len(study.space) == 1:  # with more, other values differ too
+            axes.plot(*zip(*sorted(places), strict=True), color=colour, linewidth=1.0, alpha=0.6)
+        for (trial, _), (x, y) in zip(scored(study, metric), places, strict=True):
             size, marker = (26, "X") if trial.diverged else (16, MARKERS[i % len(MARKERS)])
             axes.scatter(x, y, s=size, marker=marker, color=colour, alpha=0.75, linewidths=0,
                          clip_on=False, zorder=3)  # fmt: skip
