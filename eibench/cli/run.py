@@ -26,6 +26,7 @@ from eibench.cli.options import (
     whole_numbers,
 )
 from eibench.cli.progress import run_with_progress
+from eibench.cli.report import print_results
 from eibench.errors import UserError
 from eibench.limits import LARGEST, LARGEST_SEED
 from eibench.results.labels import format_duration
@@ -114,8 +115,25 @@ def _perform(
         _show_plan(plan, chosen, results, device)
         return
     with skip_if_absent(skip_absent, plan.name):
-        if not run_with_progress(plan, chosen, results, device, fail_fast, jobs):
+        well = run_with_progress(plan, chosen, results, device, fail_fast, jobs)
+        if not (_evaluate_sweeps(plan, chosen, results, device) and well):
             raise typer.Exit(1)
+
+
+def _evaluate_sweeps(
+    plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: Device
+) -> bool:
+    """Evaluate the weights of `runs` as the suite asks; return whether all went well."""
+    if not plan.sweeps:
+        return True
+    from eibench.execution.device import choose_device
+    from eibench.execution.evaluate_suite import evaluate_sweeps
+
+    found = evaluate_sweeps(plan, runs, results, choose_device(device), say)
+    for folder, failed in found:
+        say(f"{failed} evaluations failed or not run" * bool(failed) or f"eibench report {folder}")
+        print_results(folder)
+    return not any(failed for _, failed in found)
 
 
 _LISTS = {"--seeds": ("a seed", LARGEST_SEED), "--steps": ("a number of steps", LARGEST)}

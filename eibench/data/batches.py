@@ -8,7 +8,7 @@ black pixel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,8 @@ CHUNK = 1024
 """Maximal number of images summed at once."""
 LEAST = 1e-12
 """Ratio of variance to mean square below which the variance is rounding error."""
+Change = Callable[[Tensor, int], Tensor]
+"""A change of the images of a batch, which is given with its number."""
 RECORDING = 5
 """Number of dimensions of a batch of recordings; a batch of images has one less."""
 
@@ -89,12 +91,17 @@ def training_batches(
 
 
 def evaluation_batches(
-    split: Split, batch_size: int, normalization: Normalization | None = None
+    split: Split,
+    batch_size: int,
+    normalization: Normalization | None = None,
+    change: Change | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images and labels in the order of the split, without augmentation."""
+    """Yield images and labels in the order of the split, without augmentation; `change` is applied
+    to images before they are normalized."""
     batches = in_order(split.images, batch_size), split.labels.split(batch_size)
-    for images, labels in zip(*batches, strict=True):
-        yield _normalized(as_float(images, split.unit), normalization), labels
+    for i, (images, labels) in enumerate(zip(*batches, strict=True)):
+        floats = as_float(images, split.unit)
+        yield _normalized(floats if change is None else change(floats, i), normalization), labels
 
 
 def over_time(images: Tensor, timesteps: int) -> Tensor:

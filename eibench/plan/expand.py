@@ -32,11 +32,11 @@ from eibench.plan.suite import (
     read_suite,
 )
 from eibench.plan.suite_checks import CheckedSuite
+from eibench.plan.sweeps import read_sweeps
 from eibench.plan.yaml_source import YamlDocument
 
 T = TypeVar("T")
 MOST_STUDIES = 1000
-"""Maximal number of studies of a search."""
 MOST_REFUSED = 500
 """Number of invalid runs after which expansion stops."""
 
@@ -73,7 +73,7 @@ def load_probe(
 def _flags(
     settings: list[Override], seeds: list[int] | None, steps: list[int] | None = None
 ) -> Flags:
-    numbers = [None if listed is None else tuple(listed) for listed in (seeds, steps)]
+    numbers = (None if listed is None else tuple(listed) for listed in (seeds, steps))
     return Flags(tuple(setting.text for setting in settings), *numbers)
 
 
@@ -103,9 +103,9 @@ class Expansion(CheckedSuite):
         kept = self._kept_runs(MOST_RUNS, len(seeds))
         if not self.settings:
             check_used(copies, [run.spec for run in kept], self._note)
+        sweeps = read_sweeps(self.suite.evaluate, (run.spec.data for run in kept), self._note)
         self._stop_if_wrong()
-        suite = self.suite
-        runs = self._under_seeds(kept, seeds)
+        suite, runs = self.suite, self._under_seeds(kept, seeds)
         return Plan(
             name=suite.name,
             title=suite.title,
@@ -119,7 +119,8 @@ class Expansion(CheckedSuite):
             plugins=self.plugins,
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),
             files=self.files(),
-        )
+            sweeps=sweeps,
+        ).able_to_evaluate()
 
     def files(self) -> tuple[Path, ...]:
         """Return the suite's file, and those of its references and plugins."""
@@ -165,8 +166,6 @@ class Expansion(CheckedSuite):
         """Return the published numbers that the suite names; record problems of their file."""
         path = self.suite.references
         if path is None:
-            if self.suite.stands_for:
-                self._note("has no effect without `references`", "stands_for")
             return ()
         if self.suite.kind == PROBE:
             self._note("belongs to suites that train", "references")

@@ -19,6 +19,7 @@
     search: {...}                  what `eibench search` tries; see `eibench.plan.space`
     references: references.yaml    published numbers to set beside ours
     stands_for: {imagefolder: {data: cifar10, title: CIFAR-10 (JPEG)}}   a copy of another data set
+    evaluate: {noise: {gaussian_noise: [0.1, 0.2]}}   conditions for the trained weights
     report: {tables: [...], figures: [...]}   what `eibench tables` makes of the results
     plugins: [my_norm.py]          files (beside the suite) or installed names that add methods ...
 
@@ -45,6 +46,7 @@ from eibench.plan.options.run import KEEP
 from eibench.plan.plugins import Loaded
 from eibench.plan.space import SearchFile, Seed
 from eibench.plan.spec import RunSpec
+from eibench.plan.sweeps import Sweep
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import YamlDocument, load
 
@@ -163,6 +165,7 @@ class SuiteFile(Options):
     tuned_by: SuiteName | None = None
     tuned: list[Tuned] = Field(default_factory=list, max_length=MOST_CLAUSES)
     search: SearchFile | None = None
+    evaluate: dict[SuiteName, dict[str, Axis]] = Field(default_factory=dict, max_length=MOST_AXES)
     report: ReportSection = ReportSection()
     plugins: list[str] = Field(default_factory=list, max_length=MOST_AXES)
     references: str | None = Field(None, min_length=1)
@@ -189,6 +192,11 @@ class PlannedRun:
     def title(self) -> str:
         """Return the identity, followed by the ablation's name in brackets if there is one."""
         return self.run_id if self.ablation is None else f"{self.run_id} ({self.ablation})"
+
+    def keeping(self, weights: str) -> PlannedRun:
+        """Return the run that keeps the `weights` of its best or last epoch, or none."""
+        train = self.spec.train.model_copy(update={KEEP: weights})
+        return replace(self, spec=replace(self.spec, train=train))
 
     def fields(self) -> dict[str, Any]:
         """Return the spec's flat columns, and the ablation's name if there is one."""
@@ -232,12 +240,19 @@ class Plan:
     files: tuple[Path, ...] = ()
     """Files that the plan was read from: the suite, its references and plugins."""
     flags: Flags = Flags()
+    sweeps: tuple[Sweep, ...] = ()
+    """Conditions under which trained runs are evaluated."""
 
     def keeping(self, weights: str) -> Plan:
         """Return the plan whose runs keep the `weights` of their best or last epoch, or none."""
-        train = {run.run_id: run.spec.train.model_copy(update={KEEP: weights}) for run in self.runs}
-        specs = {run.run_id: replace(run.spec, train=train[run.run_id]) for run in self.runs}
-        return replace(self, runs=tuple(replace(r, spec=specs[r.run_id]) for r in self.runs))
+        return replace(self, runs=tuple(run.keeping(weights) for run in self.runs))
+
+    def able_to_evaluate(self) -> Plan:
+        """Return the plan whose runs keep their best weights, if any, where sweeps need some."""
+        if not self.sweeps:
+            return self
+        runs = (r.keeping("best") if r.spec.train.keep == "none" else r for r in self.runs)
+        return replace(self, runs=tuple(runs))
 
     @property
     def folder(self) -> Path | None:
@@ -268,7 +283,7 @@ def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:
     axis: dict[str, list[Any]] = {} if steps is None else {"probe.steps": steps}
     changes: dict[str, Any] = {"kind": "probe", "grid": {**suite.grid, **axis}}
     changes |= {"references": None, "stands_for": {}}  # numbers of trained networks
-    changes |= {"search": None, "report": ReportSection()}
+    changes |= {"search": None, "evaluate": {}, "report": ReportSection()}
     if suite.kind == "train":
         changes["name"] = f"{suite.name}-probe"
     return suite.model_copy(update=changes)

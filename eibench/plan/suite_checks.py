@@ -58,6 +58,10 @@ class CheckedSuite:
         if suite.kind == "train":
             text = "belongs to suites of `kind: probe`"
             self._refuse(PROBE, text, f"{text}; `eibench probe` measures this one")
+        if suite.stands_for and suite.references is None:
+            self._note("has no effect without `references`", "stands_for")
+        if suite.evaluate and (suite.kind != "train" or suite.search is not None):
+            self._note("belongs to suites that train, without a search", "evaluate")
         for key, values in suite.grid.items():
             self._refuse_repeats(values, "grid", key)
         for part in ("grid", "zip"):

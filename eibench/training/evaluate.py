@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eibench.data.base import Split
-from eibench.data.batches import Normalization, evaluation_batches, over_time
+from eibench.data.batches import Change, Normalization, evaluation_batches, over_time
 from eibench.nn import LIF, EILayer
 from eibench.nn.autograd import autocast_disabled
 
@@ -35,14 +35,15 @@ def evaluate(
     timesteps: int,
     batch_size: int,
     normalization: Normalization | None = None,
+    change: Change | None = None,
 ) -> Evaluation:
-    """Evaluate `model` on `split` without augmentation; restore its training mode."""
+    """Evaluate `model` on `split`, under a `change` of its images; restore its training mode."""
     was_training = model.training
     model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     with FiringProbe(model) as probe:
-        for images, labels in evaluation_batches(split, batch_size, normalization):
+        for images, labels in evaluation_batches(split, batch_size, normalization, change):
             logits = model(over_time(images, timesteps)).float().mean(0)
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()

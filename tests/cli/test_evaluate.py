@@ -112,6 +112,26 @@ def test_evaluations_are_rows_of_a_report(cli, trained, tmp_path):
     assert f"{same.test_accuracy:.1f}" in done.out
 
 
+def test_every_combination_of_conditions_is_a_row(cli, trained, tmp_path):
+    words = ["--under", "contrast=0.2,1", "--under", "gaussian_noise=0,0.3"]
+    both = [runs(trained / "best")[name] for name in ("ei", "bntt")]
+    done = cli("evaluate", *both, *words, "--results", tmp_path)
+    assert (done.code, done.err) == (0, "") and len(done.out.splitlines()) == 8
+    frame = eibench.load_results(tmp_path / "evaluations")
+    assert len(frame) == 8
+    found = {(m, c, g): a for m, c, g, a in zip(frame.method, frame["evaluate.contrast"],
+             frame["evaluate.gaussian_noise"], frame.test_accuracy, strict=True)}  # fmt: skip
+    assert set(frame["evaluate.contrast"]) == {0.2, 1.0}
+    for name, folder in (("ei", both[0]), ("bntt", both[1])):
+        assert found[name, 1.0, 0.0] == record(folder)["result"]["test_accuracy"]
+    before = sorted(p.name for p in (tmp_path / "evaluations").iterdir())
+    cli("evaluate", *both, *words, "--results", tmp_path)  # the same rows
+    cli("evaluate", both[0], "--results", tmp_path)  # neutral values are no values
+    assert before == sorted(p.name for p in (tmp_path / "evaluations").iterdir())
+    done = cli("report", tmp_path / "evaluations", "--columns", "contrast")
+    assert done.code == 0 and "contrast 0.2" in done.out
+
+
 def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     folder = runs(trained / "best")["bntt"]
 
@@ -128,6 +148,15 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     text = error(folder, "--data", "digits_dvs")
     assert "has images of 2x12x12 and 10 classes, the network was built for 1x8x8" in text
     assert "no model.safetensors here" in error(tmp_path / "nothing")
+    assert "--under contrast=x: must be a number, not 'x'" in error(folder, "--under", "contrast=x")
+    assert "must be from 0 to 10, not -1" in error(folder, "--under", "contrast=-1")
+    assert "1.0 is listed twice" in error(folder, "--under", "contrast=1.0,1.0")
+    text = error(folder, "--under", "contrst=1")
+    assert "unknown condition 'contrst'; allowed: timesteps, contrast, brightness" in text
+    assert "did you mean 'contrast'" in text
+    assert "timesteps=1.5: must be a whole number" in error(folder, "--timesteps", "1.5")
+    assert "is given twice" in error(folder, "--timesteps", "1", "--under", "timesteps=2")
+    assert "must be KEY=VALUE" in error(folder, "--under", "contrast")
     assert not list((tmp_path / "evaluations").glob("*/record.json"))
 
 
