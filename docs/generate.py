@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from eibench.cli import app
 from eibench.limits import LARGEST, NUMBERS
 from eibench.plan.claims import Claim, read_claims
-from eibench.plan.options import CHOICES, Choice, Options, ProbeOptions
+from eibench.plan.options import CHOICES, Choice, InitOptions, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
-from eibench.plan.spec import PROBE, SECTIONS
+from eibench.plan.spec import INIT, PROBE, SECTIONS
 from eibench.report.model.claim_results import PASS, UNDECIDED, ClaimResult
 from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.profile import profile_document
@@ -92,7 +92,7 @@ def options() -> None:
         cog.outl(HEAD)
         for name, cls in registry.items():
             _rows(cls, f"`{kind}.{{}}` of `{name}`")
-    for section, cls in {**SECTIONS, PROBE: ProbeOptions}.items():
+    for section, cls in {**SECTIONS, INIT: InitOptions, PROBE: ProbeOptions}.items():
         _section(section, cls)
     default, least, most = NUMBERS["timesteps"]
     allowed = f"whole number, ≥ {least}, ≤ {most}"

@@ -27,6 +27,7 @@ from eibench.plan.suite import PlannedRun
 from eibench.training.batch_of_one import check_batches
 from eibench.training.build import draw_splits, load_data, make_method, make_model
 from eibench.training.fit import total_steps
+from eibench.training.start import check_start
 
 __all__ = [
     "VARIABLE",
@@ -126,7 +127,8 @@ def check_buildable(
     seen: set[str] = set()
     for run in runs:
         spec = dataclasses.replace(run.spec, seed=0)  # splits of all seeds have the same sizes
-        key = repr((spec.data, spec.model, spec.method, spec.neuron, spec.timesteps))
+        parts = (spec.data, spec.model, spec.method, spec.neuron, spec.timesteps, spec.init_from)
+        key = repr(parts)
         with contextlib.suppress(PluginExit), as_user_error(spec):  # the run says so itself
             if key not in seen:
                 seen.add(key)
@@ -134,7 +136,9 @@ def check_buildable(
                 data = datasets.get(spec)
                 tell(f"building {spec.model.label}, {spec.method.label}")
                 with torch.device("meta"):
-                    make_model(spec, make_method(spec), data)
+                    network = make_model(spec, make_method(spec), data)
+                if spec.init_from is not None:
+                    check_start(network, spec.init_from)
             data = datasets.get(spec)
             _check_steps(spec, data)
             check_batches(spec, data)

@@ -26,6 +26,7 @@ from eibench.execution.device import device_name
 from eibench.execution.environment import environment
 from eibench.plan.conditions import TIMESTEPS, Conditions, effective, misfits
 from eibench.plan.options import DataOptions, DataShape
+from eibench.plan.options.init_from import WEIGHTS
 from eibench.plan.spec import RunSpec
 from eibench.plan.sweeps import SECTION
 from eibench.results.paths import member
@@ -35,7 +36,7 @@ from eibench.training.build import make_input
 from eibench.training.evaluate import evaluate, negative_weights
 from eibench.training.optim import autocast
 from eibench.training.seeds import generator
-from eibench.training.weights import WEIGHTS, load_run
+from eibench.training.weights import load_run
 
 FROM = "weights"
 """Begins the fields that name the weights; no option of a run has this name."""

@@ -33,8 +33,9 @@ from eibench.results.store import (
 )
 from eibench.training import checkpoint
 from eibench.training.batch_of_one import check_batches
-from eibench.training.build import Experiment, build, prepare
+from eibench.training.build import Experiment, build
 from eibench.training.fit import Diverged, Progress, final_result, fit
+from eibench.training.start import set_first_weights
 from eibench.training.steps import StepListener, ignore_steps
 from eibench.training.weights import chosen_weights, save_weights
 
@@ -205,7 +206,7 @@ def _fresh(spec: RunSpec, data: ImageData) -> Experiment:
     """Return an experiment that has not begun."""
     experiment = build(spec, data)
     torch.manual_seed(spec.seed)
-    prepare(experiment)
+    set_first_weights(experiment)
     return experiment
 
 

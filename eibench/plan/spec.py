@@ -25,6 +25,7 @@ from eibench.limits import NUMBERS
 from eibench.plan.options import (
     CHOICES,
     DataOptions,
+    InitOptions,
     InputOptions,
     MethodOptions,
     ModelOptions,
@@ -49,6 +50,8 @@ LATER_SECTIONS = ("input",)
 """Sections that older results lack; with default values they are not part of the identity."""
 PROBE = "probe"
 """Section that makes a run a probe."""
+INIT = "init_from"
+"""Section of runs that start from the weights of another one; null is none."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class RunSpec:
     input: InputOptions
     probe: ProbeOptions | None = None
     """Time of measurement; None for a run that trains."""
+    init_from: InitOptions | None = None
+    """Weights to start from; None for new ones."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -73,7 +78,7 @@ class RunSpec:
         Raises:
             Invalid: with every problem of every section.
         """
-        known = [*CHOICES, *SECTIONS, *NUMBERS, *([PROBE] if PROBE in values else [])]
+        known = [*CHOICES, *SECTIONS, *NUMBERS, INIT, *([PROBE] if PROBE in values else [])]
         unknown = itertools.islice((k for k in values if k not in known), MOST_LINES)
         problems = [Problem((k,), unknown_key(k, known)) for k in unknown]
         parts: dict[str, Any] = {}
@@ -111,7 +116,8 @@ class RunSpec:
             key: {"name": getattr(self, key).name, **getattr(self, key).model_dump()}
             for key in CHOICES
         }
-        sections = {key: part.model_dump() for key, part in self._sections().items()}
+        parts = {**self._sections(), **self._start()}
+        sections = {key: part.model_dump() for key, part in parts.items()}
         return {**choices, **sections, **{key: getattr(self, key) for key in NUMBERS}}
 
     def determining(self) -> dict[str, Any]:
@@ -126,6 +132,8 @@ class RunSpec:
         for key, value in self.determining().items():
             if key in CHOICES:
                 flat[key] = self.method.label if key == "method" else value.pop("name")
+            if key == INIT:
+                flat[key] = value.pop("run")
             if isinstance(value, dict):
                 flat |= _flat(key, value)
             else:
@@ -145,7 +153,8 @@ class RunSpec:
         numbers = {key: getattr(self, key) for key in NUMBERS}
         sources = {key: plugin.identity for key, plugin in self.plugins().items()}
         plugins = {"plugins": sources} if sources else {}
-        return {"version": SPEC_VERSION, **chosen, **sections, **numbers, **plugins}
+        start = {} if self.init_from is None else {INIT: self.init_from.identity()}
+        return {"version": SPEC_VERSION, **chosen, **sections, **numbers, **start, **plugins}
 
     def plugins(self) -> dict[str, Plugin]:
         """Return the origin of each method, model or data set that is not eibench's own."""
@@ -162,6 +171,10 @@ class RunSpec:
         """Return the sections of the run."""
         probe = {} if self.probe is None else {PROBE: self.probe}
         return {**{key: getattr(self, key) for key in SECTIONS}, **probe}
+
+    def _start(self) -> dict[str, Options]:
+        """Return the section of the weights to start from, if there are any."""
+        return {} if self.init_from is None else {INIT: self.init_from}
 
     @property
     def run_id(self) -> str:
@@ -199,6 +212,10 @@ def _part(key: str, values: Mapping[str, Any]) -> Any:
         return choose(kind, CHOICES[key], values[key])
     if key == PROBE:
         return validate(ProbeOptions, values[key])
+    if key == INIT:
+        given = values.get(key)
+        given = {"run": given} if isinstance(given, str) else given
+        return None if given is None else validate(InitOptions, given)
     if key in SECTIONS:
         return validate(SECTIONS[key], values.get(key, {}))
     default, least, largest = NUMBERS[key]

@@ -13,7 +13,8 @@ from eibench.data import ImageData
 from eibench.plan.spec import RunSpec
 from eibench.probe.propagation import advance, imbalances_of, measure, summarize
 from eibench.results.store import DIVERGED
-from eibench.training.build import build, prepare
+from eibench.training.build import build
+from eibench.training.start import set_first_weights
 
 
 def probe(spec: RunSpec, data: ImageData, begin: Callable[[], None]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def probe(spec: RunSpec, data: ImageData, begin: Callable[[], None]) -> dict[str
     start = time.perf_counter()
     experiment = build(spec, data)
     torch.manual_seed(spec.seed)  # as for training
-    prepare(experiment)
+    set_first_weights(experiment)
     begin()
     before = imbalances_of(experiment) if spec.probe.steps else None
     following = advance(experiment, spec.probe.steps)

@@ -9,7 +9,7 @@ from typing import Any
 
 from eibench.limits import NUMBERS
 from eibench.plan.options import CHOICES
-from eibench.plan.spec import RunSpec
+from eibench.plan.spec import INIT, RunSpec
 from eibench.plan.suite import ABLATION
 from eibench.plan.validate import Invalid
 
@@ -46,6 +46,8 @@ def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
             place = inner
         place[last] = value
     nested.pop(ABLATION, None)
+    if isinstance(start := nested.get(INIT), dict):
+        start["run"] = start.pop("name", None)
     known, label = CHOICES["method"], _name(nested["method"])
     name = _longest(n for n in known if label == n or str(label).startswith(f"{n}-"))
     method = nested["method"] if isinstance(nested["method"], dict) else {}

@@ -7,7 +7,7 @@ without its data set.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from eibench.errors import UserError, error_line, shorten, shorten_list
-from eibench.files import MEBIBYTE, read_bytes
+from eibench.files import read_bytes
 from eibench.plan.options import DataShape
+from eibench.plan.options.init_from import KEEP_THEM, LARGEST_WEIGHTS, WEIGHTS
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show
 from eibench.plan.yaml_source import load as load_yaml
@@ -29,14 +30,14 @@ from eibench.training.build import Experiment, make_method, make_network
 from eibench.training.fit import Progress
 from eibench.version import __version__
 
-WEIGHTS, SPEC = "model.safetensors", "spec.yaml"
+SPEC = "spec.yaml"
 HEADER = "eibench"
 """Key in the file's header, of JSON; with a single key equal weights give equal bytes."""
 FORMAT = "eibench weights"
 VERSION = 1
 """Version of the file format."""
-LARGEST = 1024 * MEBIBYTE
-"""Maximal size of a file of weights, and of a network made of it, in bytes."""
+LARGEST = LARGEST_WEIGHTS
+"""Maximal size of a network made of a file of weights, in bytes."""
 LISTED = 10
 """Number of tensors that a message lists."""
 
@@ -81,9 +82,8 @@ def load_run(folder: Path) -> tuple[RunSpec, DataShape, nn.Module]:
     """Return the spec, the shape of the data and the network of a run; see `load_model`."""
     path = member(folder, WEIGHTS)
     if not path.exists():
-        raise UserError(f"{folder}: no {WEIGHTS} here; `eibench run SUITE --keep best` keeps it")
-    state, header = read_tensors(path)
-    about = _about(header, path)
+        raise UserError(f"{folder}: no {WEIGHTS} here; {KEEP_THEM}")
+    state, about = read_weights(path)
     shape = _data_shape(about, path)
     spec = _spec(member(folder, SPEC))
     if about.get("run_id") != spec.run_id:
@@ -96,6 +96,16 @@ def load_run(folder: Path) -> tuple[RunSpec, DataShape, nn.Module]:
     except UserError as error:
         raise UserError(f"{path}: does not fit the network of {spec.run_id}: {error}") from None
     return spec, shape, network.eval()
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a run's file of weights, and what its header says of them.
+
+    Raises:
+        UserError: it is damaged, too large, or of another version of the format.
+    """
+    state, header = read_tensors(path)
+    return state, _about(header, path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -174,8 +184,28 @@ def assign_weights(
         UserError: with the tensors that are missing, unknown, of another shape or kind, or not
             finite.
     """
-    shown = dict(names or {})
+    network.load_state_dict(_fitted(network.state_dict(), state, names or {}), assign=True)
+
+
+def copy_weights(
+    network: nn.Module, state: Mapping[str, Tensor], without: Sequence[str] = ()
+) -> None:
+    """Copy the tensors of `state` into those of `network`, but for modules named `without`.
+
+    Raises:
+        UserError: as `assign_weights`.
+    """
     wanted = network.state_dict()
+    parts = tuple(f"{name}." for name in without)
+    chosen = ({k: v for k, v in s.items() if not k.startswith(parts)} for s in (wanted, state))
+    fitted = _fitted(*chosen, {})
+    network.load_state_dict({**wanted, **fitted})
+
+
+def _fitted(
+    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], shown: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Return copies of `state` in the shapes of `wanted`; raise as `assign_weights`."""
     problems = [f"{key}: is missing" for key in wanted if key not in state]
     problems += [f"{key}: is unknown" for key in state if key not in wanted]
     for key, tensor in wanted.items():
@@ -186,10 +216,10 @@ def assign_weights(
     if problems:
         raise UserError(shorten_list(problems, LISTED))
     double = any(t.dtype == torch.float64 for t in state.values())
-    assigned = {key: _like(state[key], tensor, double) for key, tensor in wanted.items()}
-    if found := [shown.get(k, k) for k, t in assigned.items() if not torch.isfinite(t).all()]:
+    fitted = {key: _like(state[key], tensor, double) for key, tensor in wanted.items()}
+    if found := [shown.get(k, k) for k, t in fitted.items() if not torch.isfinite(t).all()]:
         raise UserError(f"not all values are finite: {shorten_list(found, LISTED)}")
-    network.load_state_dict(assigned, assign=True)
+    return fitted
 
 
 def _misfit(found: Tensor, wanted: Tensor) -> str:

@@ -150,7 +150,7 @@ def test_what_is_not_finite_is_a_diverged_run_with_its_layers(cli, project, prob
         prepare(experiment)
         experiment.model.conv0.weight_ee.data.fill_(float("nan"))
 
-    monkeypatch.setattr("eibench.probe.run.prepare", spoil)
+    monkeypatch.setattr("eibench.probe.run.set_first_weights", spoil)
     assert cli("run", probes, "--only", "model.depth=1").code == 1
     (record,) = project.records().values()
     assert (record["status"], record["result"]) == ("diverged", {})

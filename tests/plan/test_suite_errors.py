@@ -84,7 +84,7 @@ BASE: list[tuple[dict[str, Any], str, str]] = [
     (
         base(trian={"lr": 1}),
         "  trian:",
-        "base.trian: unknown key; allowed here: data, input, method",
+        "base.trian: unknown key; allowed here: data, init_from, input, method",
     ),
     (base(trian={"lr": 1}), "  trian:", "did you mean 'train'?"),
     (base(name="x"), "  name: x", "base.name: unknown key"),
@@ -170,7 +170,7 @@ AXES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"grid": {"depth": [7]}},
         "- 7",
-        "grid.depth[0]: unknown key; allowed here: data, input, method",
+        "grid.depth[0]: unknown key; allowed here: data, init_from, input, method",
     ),
     ({"grid": {"": [7]}}, ": - 7", "unknown key"),
     ({"grid": {"train.lr.x": [7]}}, "  train.lr.x: | - 7", "grid.train.lr.x"),

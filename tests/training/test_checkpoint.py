@@ -143,7 +143,7 @@ def test_a_file_that_was_cut_or_altered(half_way, fresh, tmp_path, share):
 
 
 def test_a_whole_checkpoint_goes_on(half_way, fresh, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("eibench.execution.run_one.prepare", None)  # it would start over
+    monkeypatch.setattr("eibench.execution.run_one.set_first_weights", None)  # it would start over
     assert run_in(tmp_path) == fresh
     assert not caplog.text
 

@@ -16,6 +16,7 @@ from eibench.plan.options.choices import (
     MethodOptions,
     ModelOptions,
 )
+from eibench.plan.options.init_from import InitOptions
 from eibench.plan.options.run import InputOptions, NeuronOptions, ProbeOptions, TrainOptions
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Count",
     "DataOptions",
     "DataShape",
+    "InitOptions",
     "InputOptions",
     "MethodOptions",
     "ModelOptions",
