@@ -135,7 +135,7 @@ def prepare() -> None:
     import eibench
 
     for module in pkgutil.walk_packages(eibench.__path__, "eibench."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", "ray_slot")):  # Ray starts threads
             with contextlib.suppress(ImportError):  # Triton is not everywhere
                 importlib.import_module(module.name)
     context = multiprocessing.get_context("fork")

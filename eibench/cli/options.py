@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from eibench.plan.layers import Override
     from eibench.plan.options.base import Choice
 
-MOST_JOBS = 1024
-
 Paths = TypeVar("Paths", Path, list[Path], None)
 AnyChoice = TypeVar("AnyChoice", bound="Choice")
 
@@ -161,12 +159,6 @@ KeepOption = Annotated[
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
-]
-Jobs = Annotated[
-    int,
-    typer.Option(
-        min=1, max=MOST_JOBS, help="Runs at a time, each in a process with its share of the cores."
-    ),
 ]
 SkipAbsent = Annotated[
     bool,

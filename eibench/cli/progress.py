@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from eibench.cli.console import make_console, say
-from eibench.cli.options import Device
 from eibench.cli.report import print_results
 from eibench.cli.status import Job, Status, title_of
 from eibench.errors import printable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from rich.console import RenderableType
 
+    from eibench.execution.engine import Engine
     from eibench.execution.remaining import RemainingWork
     from eibench.execution.run_suite import StepReport
     from eibench.plan.suite import Plan, PlannedRun
@@ -204,19 +204,18 @@ def run_with_progress(
     plan: Plan,
     runs: tuple[PlannedRun, ...],
     results: Path,
-    device: Device,
+    open_engine: Callable[[], Engine],
     fail_fast: bool = False,
-    jobs: int = 1,
 ) -> bool:
     """Run `runs` with progress on the terminal, then print the table; return whether all are ok."""
-    with ProgressDisplay(plan.name, len(runs), jobs=jobs) as progress:
-        from eibench.execution.device import choose_device
+    with ProgressDisplay(plan.name, len(runs)) as progress:
         from eibench.execution.remaining import work_of
         from eibench.execution.run_suite import run_plan
 
-        where = choose_device(device)
-        progress.expect(work_of(plan, runs, results, where, jobs))
-        statuses = run_plan(plan, runs, results, where, progress, fail_fast, jobs)
+        engine = open_engine()
+        progress.status.parallel = engine.jobs
+        progress.expect(work_of(plan, runs, results, engine.device, engine.jobs))
+        statuses = run_plan(plan, runs, results, engine, progress, fail_fast)
     failed = sum(status != "ok" for status in statuses)
     left = len(runs) - len(statuses)
     say(

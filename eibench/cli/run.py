@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eibench.cli.console import say, skip_if_absent, working
+from eibench.cli.engine import (
+    Address,
+    CpusPerRun,
+    EngineChoice,
+    EngineName,
+    EngineOption,
+    GpusPerRun,
+    Jobs,
+)
 from eibench.cli.options import (
     DataDir,
     Device,
     DeviceOption,
     DryRun,
     FailFast,
-    Jobs,
     KeepOption,
     Only,
     Results,
@@ -44,7 +53,11 @@ def run(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
-    jobs: Jobs = 1,
+    engine: EngineOption = EngineName.local,
+    jobs: Jobs = None,
+    address: Address = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = 1,
     skip_absent: SkipAbsent = False,
     keep: KeepOption = None,
     data_dir: DataDir = None,
@@ -55,10 +68,11 @@ def run(
     """
     from eibench.plan import find_suite, load_plan
 
+    choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
     plan = load_plan(find_suite(suite), read_overrides(settings), _numbers("--seeds", seeds))
     if keep is not None:
         plan = plan.keeping(keep.value)
-    _perform(plan, only, device, results, dry_run, fail_fast, jobs, skip_absent)
+    _perform(plan, only, choice, results, dry_run, fail_fast, skip_absent)
 
 
 def probe(
@@ -78,7 +92,11 @@ def probe(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     fail_fast: FailFast = False,
-    jobs: Jobs = 1,
+    engine: EngineOption = EngineName.local,
+    jobs: Jobs = None,
+    address: Address = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = 1,
     skip_absent: SkipAbsent = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -89,20 +107,20 @@ def probe(
     """
     from eibench.plan import find_suite, load_probe
 
+    choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
     counts = _numbers("--steps", steps)
     seed_list = _numbers("--seeds", seeds)
     plan = load_probe(find_suite(suite), read_overrides(settings), seed_list, counts)
-    _perform(plan, only, device, results, dry_run, fail_fast, jobs, skip_absent)
+    _perform(plan, only, choice, results, dry_run, fail_fast, skip_absent)
 
 
 def _perform(
     plan: Plan,
     only: list[str] | None,
-    device: Device,
+    choice: EngineChoice,
     results: Path,
     dry_run: bool,
     fail_fast: bool,
-    jobs: int,
     skip_absent: bool,
 ) -> None:
     """Run the chosen runs of `plan`, or show them."""
@@ -112,11 +130,12 @@ def _perform(
         say(f"plugin: {plugin}")
     chosen = select(plan, read_overrides(only, "--only"))
     if dry_run:
-        _show_plan(plan, chosen, results, device)
+        _show_plan(plan, chosen, results, choice.device)
         return
-    with skip_if_absent(skip_absent, plan.name):
-        well = run_with_progress(plan, chosen, results, device, fail_fast, jobs)
-        if not (_evaluate_sweeps(plan, chosen, results, device) and well):
+    with skip_if_absent(skip_absent, plan.name), ExitStack() as stack:
+        engine = choice.opener(len(chosen), stack)
+        well = run_with_progress(plan, chosen, results, engine, fail_fast)
+        if not (_evaluate_sweeps(plan, chosen, results, choice.device) and well):
             raise typer.Exit(1)
 
 

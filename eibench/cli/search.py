@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eibench.cli.console import say, skip_if_absent, working
+from eibench.cli.engine import (
+    Address,
+    CpusPerRun,
+    EngineChoice,
+    EngineName,
+    EngineOption,
+    GpusPerRun,
+    Jobs,
+)
 from eibench.cli.options import (
     DataDir,
     Device,
     DeviceOption,
     DryRun,
-    Jobs,
     Results,
     Settings,
     SkipAbsent,
@@ -29,7 +38,9 @@ from eibench.limits import LARGEST
 from eibench.results.labels import format_duration
 
 if TYPE_CHECKING:
+    from eibench.execution.engine import Engine
     from eibench.plan.search import SearchPlan
+    from eibench.search.driver import SearchResult
 
 
 def search(
@@ -56,7 +67,11 @@ def search(
     device: DeviceOption = Device.auto,
     results: Results = Path("results"),
     dry_run: DryRun = False,
-    jobs: Jobs = 1,
+    engine: EngineOption = EngineName.local,
+    jobs: Jobs = None,
+    address: Address = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = 1,
     skip_absent: SkipAbsent = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -69,6 +84,7 @@ def search(
     from eibench.plan.protocol import own_keys, space_rule
     from eibench.plan.read_search import load_search
 
+    choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
     plan = load_search(find_suite(suite), read_overrides(settings), trials)
     for plugin in plan.expansion.plugins:
         say(f"plugin: {plugin}")
@@ -83,23 +99,36 @@ def search(
 
         check_export(plan, export)
     with skip_if_absent(skip_absent, plan.name):
-        if not _search(plan, results, device, jobs, export):
+        if not _search(plan, results, choice, export):
             raise typer.Exit(1)
 
 
-def _search(
-    plan: SearchPlan, results: Path, device: Device, jobs: int, export: Path | None
-) -> bool:
+def _search(plan: SearchPlan, results: Path, choice: EngineChoice, export: Path | None) -> bool:
     """Search, confirm and export; return True if nothing failed."""
     total = sum(map(plan.budget, plan.studies))
-    with SearchProgress(plan, total, jobs) as progress:
-        from eibench.execution.device import choose_device
-        from eibench.execution.remaining import known_costs
-        from eibench.search.driver import search as find
+    with ExitStack() as stack:
+        with SearchProgress(plan, total) as progress:
+            from eibench.execution.remaining import known_costs
+            from eibench.search.driver import search as find
 
-        where, base = choose_device(device), plan.base_plan()
-        progress.costs = known_costs(base, results, where, jobs, plan.options.seeds)
-        found = find(plan, results, where, progress, jobs)
+            engine, base = choice.opener(total, stack)(), plan.base_plan()
+            progress.status.parallel = engine.jobs
+            progress.costs = known_costs(
+                base, results, engine.device, engine.jobs, plan.options.seeds
+            )
+            found = find(plan, results, engine, progress)
+        return _confirm(plan, found, total, results, engine, export)
+
+
+def _confirm(
+    plan: SearchPlan,
+    found: SearchResult,
+    total: int,
+    results: Path,
+    engine: Engine,
+    export: Path | None,
+) -> bool:
+    """Run the winners and export them; return True if nothing has failed, in the search either."""
     say(
         f"{found.trials} of {total} trials"
         + f", {found.failed} failed" * bool(found.failed)
@@ -109,7 +138,7 @@ def _search(
         print_results(results / plan.name)
         return False
     confirming = plan.confirmation(found.winners)
-    well = run_with_progress(confirming, confirming.runs, results, device, jobs=jobs)
+    well = run_with_progress(confirming, confirming.runs, results, lambda: engine)
     if export is not None:
         from eibench.search.export import write_tuned_suite
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class SearchProgress(ProgressDisplay):
     """Listener that shows a search, with the time of its confirming runs in what is left."""
 
-    def __init__(self, plan: SearchPlan, total: int, jobs: int) -> None:
-        super().__init__(plan.name, total, "trial", jobs)
+    def __init__(self, plan: SearchPlan, total: int) -> None:
+        super().__init__(plan.name, total, "trial")
         self.confirming = len(plan.seeds)
         self.costs: Mapping[Any, float] = {}
         """Seconds of an epoch by kind of run, from records."""

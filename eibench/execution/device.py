@@ -16,6 +16,8 @@ MIB = 2**20
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt(3)."""
 LARGEST_BLOCK = 2**31 - 1
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Variable that names the GPUs which a process may see."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,6 +43,18 @@ def device_name(device: torch.device, jobs: int = 1) -> str:
 def threads_of_job(jobs: int) -> int:
     """Return the CPU threads of each of `jobs` processes."""
     return max(1, torch.get_num_threads() // jobs)
+
+
+def gpus_of_jobs(device: torch.device, jobs: int) -> list[str | None]:
+    """Return for each of `jobs` processes the GPU that it may see, in turn; None on a CPU.
+
+    GPUs are named as `CUDA_VISIBLE_DEVICES` does, where this process has it.
+    """
+    if device.type != "cuda":
+        return [None] * jobs
+    count, listed = torch.cuda.device_count(), os.environ.get(VISIBLE)
+    names = listed.split(",")[:count] if listed else [str(i) for i in range(count)]
+    return [names[i % len(names)].strip() for i in range(jobs)]
 
 
 def keep_freed_memory() -> None:

@@ -6,10 +6,12 @@ It does without torch, so that `doctor` can say when torch is missing.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -28,6 +30,7 @@ def environment() -> dict[str, Any]:
         **source_commit(),
         "python": platform.python_version(),
         **{name: package_version(name) for name in PACKAGES},
+        "host": host_label(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
         "cores": available_cores(),
@@ -116,6 +119,20 @@ def cpu_name() -> str:
         lines = []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()
+
+
+@functools.cache
+def host_label() -> str:
+    """Return a label that is the same for all records of this machine and does not tell its name.
+
+    It is a hash of the machine's id, which is not to be published, and of its name, since
+    containers of one image share the id.
+    """
+    ids = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+    known = [path.read_text().strip() for path in ids if os.access(path, os.R_OK)]
+    secret = known[0] if known and known[0] else f"{uuid.getnode():x}"
+    text = f"eibench {secret} {platform.node()}"
+    return f"host-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def available_cores() -> int:

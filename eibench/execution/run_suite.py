@@ -7,16 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from eibench.errors import UserError
 from eibench.execution.data_paths import local_data
 from eibench.execution.dataset_cache import DatasetCache, check_buildable
 from eibench.execution.device import keep_freed_memory
+from eibench.execution.engine import Engine
 from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.lock import locked
 from eibench.execution.slots import Slots
-from eibench.execution.workers import open_slots
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import member
 from eibench.results.plan_file import write_plan
@@ -55,12 +53,11 @@ def run_plan(
     plan: Plan,
     runs: Iterable[PlannedRun],
     root: Path,
-    device: torch.device,
+    engine: Engine,
     listener: SuiteListener,
     fail_fast: bool = False,
-    jobs: int = 1,
 ) -> list[str]:
-    """Execute `runs` of `plan` under `root`, `jobs` at a time; return the status of each.
+    """Execute `runs` of `plan` under `root` on the slots of `engine`; return the status of each.
 
     Finished runs are skipped, interrupted ones go on, failed ones other than diverged are tried
     again. With `fail_fast` no run begins after the first failure.
@@ -71,10 +68,10 @@ def run_plan(
     """
     keep_freed_memory()
     runs = list(runs)
-    datasets = DatasetCache(device, plan.folder)
+    datasets = DatasetCache(engine.device, plan.folder)
     check_buildable(runs, datasets, listener.preparing)
     folder = member(root, plan.name)
-    with locked(folder), open_slots(jobs, datasets, plan.plugins) as slots:
+    with locked(folder), engine.open(datasets, plan.plugins, folder) as slots:
         write_plan(folder, plan)
         data = local_data((run.spec for run in runs), plan.folder)
         suite = suite_source(plan.name, [*plan.files, *data])

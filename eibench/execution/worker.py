@@ -1,4 +1,4 @@
-"""A worker process: it executes the runs that its parent sends; see `workers` for the messages."""
+"""A worker: it executes the runs that a command sends; see `conversation` for the messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -42,7 +42,7 @@ class RunRequest:
 
 
 class Settings(NamedTuple):
-    """Settings of a worker process."""
+    """Settings of a worker."""
 
     device: str
     threads: int
@@ -51,20 +51,35 @@ class Settings(NamedTuple):
     """The suite's, for paths of data sets."""
 
 
+class Pipe(Protocol):
+    """A worker's end of its connection to the command."""
+
+    def send(self, message: Any, /) -> None:
+        """Send a message."""
+
+    def recv(self) -> Any:
+        """Return the next message."""
+
+
 def serve(pipe: Connection, settings: Settings) -> None:
-    """Execute runs until the process is ended: the main function of a worker."""
+    """Execute runs until the process is ended: the main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError, EOFError):  # the parent is gone
+        serve_runs(pipe, settings)
+
+
+def serve_runs(pipe: Pipe, settings: Settings) -> None:
+    """Execute runs, one after another, until the pipe fails."""
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
     datasets = DatasetCache(torch.device(settings.device), settings.folder)
-    with contextlib.suppress(OSError, EOFError):  # the parent is gone
-        while True:
-            pipe.send(_served(pipe, datasets, settings.plugins, pipe.recv()))
+    while True:
+        pipe.send(_served(pipe, datasets, settings.plugins, pipe.recv()))
 
 
 def _served(
-    pipe: Connection, datasets: DatasetCache, plugins: list[str], job: RunRequest
+    pipe: Pipe, datasets: DatasetCache, plugins: list[str], job: RunRequest
 ) -> tuple[str, Any]:
     """Execute a run and return the last message about it."""
 

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-import torch
 
 from eibench.errors import AbsentData, UserError
 from eibench.execution.data_paths import local_data
 from eibench.execution.dataset_cache import DatasetCache, as_user_error, check_buildable
 from eibench.execution.device import keep_freed_memory
+from eibench.execution.engine import Engine
 from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.lock import locked
 from eibench.execution.slots import Slots, Stop
-from eibench.execution.workers import open_slots
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
 from eibench.results.paths import member
@@ -69,9 +68,7 @@ class SearchResult:
     """Number of trials that crashed."""
 
 
-def search(
-    plan: SearchPlan, root: Path, device: torch.device, listener: SearchListener, jobs: int = 1
-) -> SearchResult:
+def search(plan: SearchPlan, root: Path, engine: Engine, listener: SearchListener) -> SearchResult:
     """Run the trials of `plan` under `root` up to its budget, and write their record.
 
     Trials that have ended are not repeated; those that were interrupted go on.
@@ -82,14 +79,15 @@ def search(
     """
     keep_freed_memory()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    datasets = DatasetCache(device, plan.expansion.folder)
+    datasets = DatasetCache(engine.device, plan.expansion.folder)
     _check_buildable(plan, datasets, listener)
     chance = {}
     for study in plan.studies:
         with as_user_error(study.base.spec):
             chance[study.name] = 100 / len(datasets.get(study.base.spec).classes)
     folder = member(root, plan.name, SEARCH)
-    with locked(folder), open_slots(jobs, datasets, plan.expansion.plugins) as slots:
+    plugins = plan.expansion.plugins
+    with locked(folder), engine.open(datasets, plugins, folder) as slots:
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
         studies = [ResumableStudy(known, plan, storage) for known in plan.studies]

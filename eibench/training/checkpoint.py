@@ -96,7 +96,8 @@ def _restored(path: Path, experiment: Experiment) -> Progress:
     progress = Progress(**saved["progress"])
     torch.set_rng_state(saved["cpu_rng"])
     if torch.cuda.is_available() and saved["cuda_rng"]:
-        torch.cuda.set_rng_state_all(saved["cuda_rng"])
+        seen = torch.cuda.device_count()  # a worker sees fewer GPUs than a process that is alone
+        torch.cuda.set_rng_state_all(saved["cuda_rng"][:seen])
     return progress
 
 

@@ -8,9 +8,9 @@ import torch
 
 from eibench.execution import worker
 from eibench.execution.environment import SuiteSource
-from eibench.execution.slots import Stop
+from eibench.execution.slots import SlotLost, Stop
 from eibench.execution.worker import Settings
-from eibench.execution.workers import _WorkerProcess
+from eibench.execution.workers import WorkerProcess
 from eibench.plan import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import RunFolder
@@ -70,7 +70,7 @@ class Child:
 @pytest.fixture
 def execute(tmp_path):
     def call(pipe, child, on_epoch=lambda record: None):
-        process = _WorkerProcess(Settings("cpu", 1, [], None))
+        process = WorkerProcess(Settings("cpu", 1, [], None))
         process.pipe, process.process = pipe, child
         run = PlannedRun(SPEC.run_id, SPEC)
         try:
@@ -140,23 +140,30 @@ def test_what_failed_before_the_run_is_its_record(execute):
         (Pipe(EOFError()), Child(alive=True, stubborn=True), "it no longer answered"),
     ],
 )
-def test_a_death_is_the_record_of_one_run(execute, pipe, child, cause):
-    record = execute(pipe, child)
-    assert record["reason"] == f"the process that ran it died ({cause})"
-    assert record["status"] == "error"
+def test_a_death_is_the_loss_of_the_slot(execute, pipe, child, cause):
+    with pytest.raises(SlotLost) as lost:
+        execute(pipe, child)
+    assert str(lost.value) == f"the process that ran it died ({cause})"
+    assert lost.value.again
     assert execute.process.process is None
     assert not child.alive
 
 
+def test_a_process_that_was_killed_is_not_tried_again(execute):
+    with pytest.raises(SlotLost, match="needs too much memory") as lost:
+        execute(Pipe(EOFError()), Child(alive=False, exitcode=-9))
+    assert not lost.value.again
+
+
 def test_it_is_ended_once_and_for_all(execute):
     child = Child()
-    process = _WorkerProcess(Settings("cpu", 1, [], None))
+    process = WorkerProcess(Settings("cpu", 1, [], None))
     process.process = child
     process.end()
     process.end()
     assert child.calls == ["terminate", "join"]
     with pytest.raises(KeyboardInterrupt):
-        process._start()
+        process._start_process()
 
 
 def served(project_job, datasets=None):

@@ -1,54 +1,203 @@
-"""The contract of slots: whatever computes runs gives records, hears `Stop` and can be closed."""
+"""The contract of slots: whatever computes runs gives the same records, hears `Stop`, loses no run
+and goes on after failures. Ray runs on a cluster of this machine, each node with room for one run.
+"""
+
+import contextlib
+import os
+import threading
 
 import pytest
-import torch
+from slot_kinds import (
+    CPU,
+    VALUES,
+    Kind,
+    add_node,
+    local,
+    lose,
+    on_cluster,
+    planned,
+    ray_cluster,
+    reference,
+    remove_node_of,
+    unseen,
+)
 
+from eibench.execution import ray_engine
 from eibench.execution.dataset_cache import DatasetCache
-from eibench.execution.environment import SuiteSource
 from eibench.execution.slots import Stop
-from eibench.execution.workers import open_slots
-from eibench.plan import RunSpec
-from eibench.plan.suite import PlannedRun
-from eibench.results.store import RunFolder
+from eibench.plan.plugins import load_plugin
 
-SUITE = SuiteSource("tiny")
+CLUSTER = ("ray", "ray, nothing shared")
+LOSABLE = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("worker", *CLUSTER)]
+KINDS = ("process", *LOSABLE)
+PLUGIN = """
+from dataclasses import dataclass
+from eibench.methods.norms import BatchNorm, BatchNormOptions
+from eibench.plugins import add_method
+
+class MineOptions(BatchNormOptions):
+    \"\"\"A method of this file.\"\"\"
+
+    name = "mine"
+    fails: bool = False
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(BatchNorm):
+    options: MineOptions
+
+    def norm(self, channels, branches):
+        if self.options.fails:
+            raise ValueError("it fails")
+        return super().norm(channels, branches)
+
+add_method(MineOptions, Mine)
+"""
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
-def run(seed):
-    spec = RunSpec.parse(
-        {
-            "method": "batchnorm",
-            "model": {"name": "plain", "depth": 1, "width": 4, "pools": 1},
-            "data": "digits",
-            "seed": seed,
-            "timesteps": 1,
-            "train": {"epochs": 2, "batch_size": 512},
-        }
-    )
-    return PlannedRun(spec.run_id, spec)
+@pytest.fixture(scope="module")
+def cluster():
+    pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with ray_cluster() as found:
+        yield found
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_slots(jobs, tmp_path):
-    heard = []
+@pytest.fixture(scope="module")
+def kind(request, tmp_path_factory):
+    """Slots of a kind, two of them unless they are this process, with a folder for results."""
+    name, folder = request.param, tmp_path_factory.mktemp("slots")
+    (folder / "mine.py").write_text(PLUGIN)
+    plugin, results = load_plugin("mine.py", folder), folder / "results"
+    results.mkdir()
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setenv("EIBENCH_DATA", str(folder / "data"))
+        (folder / "data").mkdir()
+        if name == CLUSTER[1]:
+            patch.setattr(ray_engine, "_write_shared", unseen)
+        if name in CLUSTER:
+            engine = stack.enter_context(on_cluster(request.getfixturevalue("cluster")))
+        else:
+            engine = local(1 if name == "process" else 2)
+        slots = stack.enter_context(engine.open(DatasetCache(CPU), [plugin], results))
+        assert slots.count == engine.jobs
+        yield Kind(name, slots, results, folder / "mine.py")
+    assert not list(results.glob(".*"))
 
-    def work(planned):
-        folder = RunFolder(tmp_path / planned.run_id)
-        return slots.execute(planned, SUITE, folder, lambda epoch: heard.append(epoch["epoch"]))
 
-    def stop(epoch):
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_records_are_those_of_a_local_run(kind, tmp_path):
+    runs = [planned(seed, train={**VALUES["train"], "keep": "best"}) for seed in range(3)]
+    heard, left = [], list(runs)
+
+    def work(run):
+        return kind.execute(run, lambda record: heard.append(record["epoch"]))
+
+    records = dict(kind.slots.each(work, lambda: left.pop() if left else None))
+    assert sorted(heard) == [1, 1, 1, 2, 2, 2]
+    for run in runs:
+        assert kind.written(run) == reference(run, tmp_path)
+        assert kind.files(run).record() == records[run]
+        place = records[run]["environment"]
+        assert place["slot"].split()[0] == kind.name.split(",")[0]
+        assert place["host"].startswith("host-")
+        assert "requeued" not in place
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_a_run_that_is_stopped_goes_on_later(kind, tmp_path):
+    def stop(record):
         raise Stop
 
-    left = [run(0), run(1), run(2)]
-    with open_slots(jobs, DatasetCache(torch.device("cpu"))) as slots:
-        assert slots.count == jobs
-        records = dict(slots.each(work, lambda: left.pop() if left else None))
-        assert {planned.spec.seed for planned in records} == {0, 1, 2}
-        for planned, record in records.items():
-            assert record["status"] == "ok"
-            assert RunFolder(tmp_path / planned.run_id).record() == record
-        assert sorted(heard) == [1, 1, 1, 2, 2, 2]
-        stopped = run(3)
-        with pytest.raises(Stop):
-            slots.execute(stopped, SUITE, RunFolder(tmp_path / stopped.run_id), stop)
-        assert RunFolder(tmp_path / stopped.run_id).record() is None
+    run, heard = planned(3), []
+    files = kind.files(run)
+    with pytest.raises(Stop):
+        kind.execute(run, stop)
+    assert files.record() is None
+    assert [record["epoch"] for record in files.epochs()] == [1]
+    assert files.checkpoint.exists()
+    kind.execute(run, lambda record: heard.append(record["epoch"]))
+    assert heard == [1, 2]  # the one before is told again
+    assert kind.written(run) == reference(run, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_what_fails_in_a_run_is_its_record(kind, tmp_path):
+    """A data set that is not there, and a plugin's error; the slot goes on with the next run."""
+    load_plugin(str(kind.plugin))
+    for run, words in (
+        (planned(data="cifar10"), "cifar10"),
+        (planned(method={"name": "mine", "fails": True}), "it fails"),
+    ):
+        record = kind.execute(run)
+        assert record["status"] == "error"
+        assert words in record["reason"]
+        assert record == kind.files(run).record()
+    assert kind.execute(planned(4))["status"] == "ok"
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_plugins_travel(kind, tmp_path):
+    load_plugin(str(kind.plugin))
+    run = planned(method="mine")
+    record = kind.execute(run)
+    assert (record["status"], record["reason"]) == ("ok", None)
+    assert list(record["environment"]["plugins"]) == ["method"]
+    assert kind.written(run) == reference(run, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_an_error_of_the_listener_passes(kind):
+    def fail(record):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        kind.execute(planned(5), fail)
+    assert kind.execute(planned(5))["status"] == "ok"
+
+
+@pytest.mark.parametrize("kind", LOSABLE, indirect=True)
+def test_a_run_whose_slot_is_lost_goes_on_elsewhere(kind, tmp_path):
+    run, heard = planned(6), []
+
+    def lose_once(record):
+        heard.append(record["epoch"])
+        if len(heard) == 1:
+            lose(kind.slot_of(run))
+
+    record = kind.execute(run, lose_once)
+    assert heard == [1, 1, 2]  # the second attempt starts from the first one's checkpoint
+    assert record["environment"]["requeued"] == 1
+    assert kind.written(run) == reference(run, tmp_path)
+
+
+@pytest.mark.parametrize("kind", LOSABLE, indirect=True)
+def test_a_run_that_loses_every_slot_has_a_record(kind):
+    run = planned(7)
+    record = kind.execute(run, lambda record: lose(kind.slot_of(run)))
+    assert record["status"] == "error"
+    assert record["reason"].endswith(", in each of 3 attempts")
+    assert record["environment"]["requeued"] == 2
+    assert kind.files(run).record() == record
+    assert kind.execute(run)["status"] == "ok"  # from its checkpoint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CLUSTER, indirect=True)
+def test_a_node_that_dies_loses_nothing_and_a_new_one_takes_work(kind, cluster, tmp_path):
+    runs, lock, removed = [planned(seed) for seed in (8, 9, 10)], threading.Lock(), []
+    left = list(runs)
+
+    def work(run):
+        def remove_one(record):
+            with lock:
+                if not removed:
+                    removed.append(run)
+                    remove_node_of(kind.slot_of(run), cluster)
+                    add_node(cluster)
+
+        return kind.execute(run, remove_one)
+
+    records = dict(kind.slots.each(work, lambda: left.pop() if left else None))
+    assert [records[run]["environment"].get("requeued") for run in removed] == [1]
+    assert [kind.written(run) for run in runs] == [reference(run, tmp_path) for run in runs]
