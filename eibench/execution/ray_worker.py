@@ -76,7 +76,7 @@ class ClusterSettings(NamedTuple):
     """Without plugins."""
     plugins: Sequence[PluginSource]
     arguments: Sequence[str]
-    """Of the command, for records."""
+    """Those of the command line, for records."""
     folder: str
     """The command's current folder, which counts where it exists: suites name files from it."""
     data_folder: str | None

@@ -48,6 +48,11 @@ class Metric:
         """Label and unit: `test accuracy (%)`."""
         return with_unit(self.label, self.unit)
 
+    @property
+    def by_machine(self) -> bool:
+        """True if the number depends on the machine: a time, a speed, or memory."""
+        return self.unit in ("s", "images/s", "MiB")
+
     def clip(self, number: float) -> float:
         """Return `number`, or the possible number next to it."""
         return min(max(number, 0.0), self.greatest)

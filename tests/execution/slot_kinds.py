@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,15 +136,16 @@ def add_node(cluster: Any) -> None:
     cluster.wait_for_nodes()
 
 
-def remove_node_of(slot: Slot, cluster: Any) -> None:
-    """Kill the node on which an actor runs."""
+def remove_node(cluster: Any) -> None:
+    """Kill a node, and wait until the cluster knows."""
     import ray
-    from ray.util.state import get_actor
 
-    assert isinstance(slot.actor, ray.actor.ActorHandle)
-    node = get_actor(slot.actor._actor_id.hex()).node_id
-    (found,) = [one for one in cluster.list_all_nodes() if one.node_id == node]
-    cluster.remove_node(found, allow_graceful=False)
+    (victim, *_) = cluster.worker_nodes
+    cluster.remove_node(victim, allow_graceful=False)
+    deadline = time.monotonic() + 60
+    while any(node["NodeID"] == victim.node_id and node["Alive"] for node in ray.nodes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def local(jobs: int) -> Engine:

@@ -4,8 +4,10 @@ import pytest
 
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
+from eibench.report.model.pivot import build_pivot, choose_layout
 from eibench.report.model.provenance import provenance
 from eibench.report.model.suite_results import read_suite
+from eibench.results.metrics import find_metric
 
 
 def notes_of(suite, metric="test_accuracy", **layout):
@@ -193,6 +195,25 @@ def test_mixed_provenance(suite):
         " changes).",
         "Commands: `eibench run depth_scaling`, `eibench run depth_scaling --only method=no_norm`.",
     ]
+
+
+@pytest.mark.parametrize("device", ["cpu, 2 threads", "NVIDIA H100"])
+def test_times_of_unlike_machines_are_labelled_and_not_ranked(suite, device):
+    """Two methods and two seeds; the second method's runs may be of another machine."""
+    for seed in (0, 1):
+        suite.run(90, "batchnorm", seed=seed)
+        run = suite.run(91, "ei", seed=seed, environment={"device": device})
+        run.finish({**run.record(), "cost": {"seconds": 5.0 + seed}})
+    found = read_suite(suite.folder)
+    alike = device.startswith("cpu")
+    for name, by_machine in (("seconds", True), ("test_accuracy", False)):
+        metric = find_metric(name)
+        table = build_pivot(found, metric, choose_layout(found))
+        compared = alike or not by_machine
+        assert any(cell.best for cell in table.cells.values()) == compared
+        assert bool(table.differences) == compared
+        assert table.heading.endswith(", on unlike machines") != compared
+        assert any(note.startswith("Computed on unlike") for note in footnotes(table)) != compared
 
 
 def test_installed_package_has_no_commit(suite):

@@ -112,7 +112,7 @@ def draw_table(table: Pivot, x: str | None) -> Figure:
         _draw_panel(axes, table, series, facet, x)
     if x is not None:
         for axes in grid[:, 0]:
-            axes.set_ylabel(table.metric.heading)
+            axes.set_ylabel(table.metric_heading)
         add_legend(grid)
     return figure
 
@@ -201,7 +201,7 @@ def draw_dots(axes: Axes, table: Pivot, series: Sequence[Series], column: Key) -
         axes.scatter(list(cell.values.values()), [y] * cell.n, s=26, color=one.colour,
                      marker=one.marker, edgecolors="white", linewidths=0.6, zorder=4)  # fmt: skip
     name_rows(axes, [one.label for one in series])
-    axes.set_xlabel(table.metric.heading)
+    axes.set_xlabel(table.metric_heading)
     end_at_percent(axes, "x", table.metric)
 
 

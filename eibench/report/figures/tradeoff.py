@@ -65,7 +65,7 @@ def draw_tradeoff(suite: SuiteResults, by: Sequence[str] | None = None) -> Figur
         for one in series:
             _draw_point(axes, one, accuracy, cost, facet)
         axes.set_xlim(left=0)
-        axes.set_xlabel(cost.metric.heading)
+        axes.set_xlabel(cost.metric_heading)
         axes.set_title(facet_words(accuracy, facet))
     for axes in grid[:, 0]:
         axes.set_ylabel(accuracy.metric.heading)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Set
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD, SEED
 from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.document import BEST, code
-from eibench.report.model.pivot import Pivot, best_scope
+from eibench.report.model.pivot import UNCOMPARED, Pivot, best_scope
 from eibench.report.model.provenance import provenance
 from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
 from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
@@ -63,7 +63,9 @@ def _spread(table: Pivot) -> Iterator[str]:
 
 
 def _best(table: Pivot) -> Iterator[str]:
-    if any(cell.best for cell in table.cells.values()):
+    if table.mixed:
+        yield UNCOMPARED
+    elif any(cell.best for cell in table.cells.values()):
         yield f"{BEST}best mean of {best_scope(table)}; it need not differ from the next one."
 
 

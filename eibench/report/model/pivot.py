@@ -19,12 +19,14 @@ from eibench.report.model.suite_results import (
     varies,
 )
 from eibench.results.cells import Aggregate, Run, Value, aggregate
+from eibench.results.labels import machine_label
 from eibench.results.metrics import Metric
 from eibench.results.statistics import Difference, Pairing, Verdict, differences, pairing
 
 Key = tuple[Value, ...]
 """Values of the row fields, or of the column fields."""
 Place = tuple[Key, Key]
+UNCOMPARED = "Computed on unlike machines: none is marked as best, and none compared with another."
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,18 @@ class Pivot:
     """Correlation over shared seeds with the control; None where it cannot be told."""
     pooled: bool = False
     """True if all samples that are compared with one control share their variance."""
+    mixed: bool = False
+    """True if the numbers depend on the machine and are of unlike ones; none is compared."""
 
     @property
     def heading(self) -> str:
         """The suite's title and the metric with its unit."""
-        return f"{self.suite.title}: {self.metric.heading}"
+        return f"{self.suite.title}: {self.metric_heading}"
+
+    @property
+    def metric_heading(self) -> str:
+        """The metric with its unit, and whether it is of unlike machines."""
+        return self.metric.heading + ", on unlike machines" * self.mixed
 
     @property
     def margin(self) -> float | None:
@@ -178,6 +187,8 @@ class Pivot:
 def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: bool = False) -> Pivot:
     """Fill the cells of `layout`, mark the best and compare all with the control.
 
+    Times, speeds and memory of unlike machines are neither ranked nor compared.
+
     Raises:
         UserError: runs of one seed fall into one cell, so that a mean would mix unlike runs.
     """
@@ -186,7 +197,9 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
         groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
     _refuse_mixtures(suite, layout, groups.values())
     cells = {place: aggregate(runs, metric) for place, runs in groups.items()}
-    best = _best(cells, metric, layout)
+    mixed = metric.by_machine and _unlike_machines(suite.runs)
+    layout = replace(layout, reference=None) if mixed else layout
+    best = set() if mixed else _best(cells, metric, layout)
     pairs = ((cells[place].values, cells[base].values)
              for base, places in _compared(cells, layout).items() for place in places)  # fmt: skip
     found = pairing(pairs)
@@ -201,7 +214,13 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
         _differences(cells, layout, pooled, paired),
         found,
         pooled,
+        mixed,
     )
+
+
+def _unlike_machines(runs: Iterable[Run]) -> bool:
+    """Return whether processor, cores or device differ between runs."""
+    return len({machine_label(run.environment) for run in runs if run.environment}) > 1
 
 
 def _sorted_columns(

@@ -113,12 +113,12 @@ def _heads(pivot: Pivot, column: Key) -> Iterator[Column]:
     texts = [suite.named(*pair) for pair in zip(fields, column, strict=True)]
     last = [field_words(fields[-1]), suite.name_of(fields[-1], column[-1])] if fields else []
     levels = [*texts[:-1], *last]
-    name = ", ".join(texts) or pivot.metric.heading
+    name = ", ".join(texts) or pivot.metric_heading
     if pivot.layout.reference is None:
         yield Column(name, tuple(levels))
         return
     difference = f"difference to {suite.name_of(*pivot.layout.reference)},\n95 % CI"
-    yield Column(name, (*levels, "mean" if fields else pivot.metric.heading))
+    yield Column(name, (*levels, "mean" if fields else pivot.metric_heading))
     yield Column(difference, (*levels, difference))
 
 

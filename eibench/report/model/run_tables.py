@@ -82,7 +82,7 @@ def cost_table(suite: SuiteResults) -> Table | None:
     if not known:
         return None
     heads = [field_words(field) for field in layout.fields] or ["suite"]
-    columns = (*(Column(h, stub=True) for h in heads), *(Column(t.metric.heading) for t in known))
+    columns = (*(Column(h, stub=True) for h in heads), *(Column(t.metric_heading) for t in known))
     rows = []
     for place in known[0].cells:
         values = zip(layout.fields, (*place[0], *place[1]), strict=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from eibench.plan.suite import METHOD
 from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.document import BEST
-from eibench.report.model.pivot import Pivot, Place, best_scope
+from eibench.report.model.pivot import UNCOMPARED, Pivot, Place, best_scope
 from eibench.report.model.provenance import machine_note, mixed_data
 from eibench.report.model.suite_results import SuiteResults, varies
 from eibench.report.model.tuning import RATE, short_tuning_notes
@@ -19,8 +19,6 @@ from eibench.results.store import INTERRUPTED, MISSING
 
 UP, DOWN, SAME, EQUAL, FAILED = "\u2191", "\u2193", "\u2248", "=", "\u2020"
 """Marks of a difference: above 0, below, within the margin, the same numbers, runs failed."""
-MEASURED = ("s", "images/s", "MiB")
-"""Units of metrics that depend on the machine."""
 
 
 def sign_of(pivot: Pivot, place: Place) -> str:
@@ -69,7 +67,7 @@ def short_notes(pivot: Pivot) -> Iterator[str]:
         yield from short_tuning_notes(suite)
     yield from _unfinished(suite)
     yield from mixed_data(suite.runs)
-    if pivot.metric.unit in MEASURED:
+    if pivot.metric.by_machine:
         yield from machine_note(suite.runs)
 
 
@@ -81,7 +79,9 @@ def _spread(pivot: Pivot) -> Iterator[str]:
 
 
 def _best(pivot: Pivot) -> Iterator[str]:
-    if any(cell.best for cell in pivot.cells.values()):
+    if pivot.mixed:
+        yield UNCOMPARED
+    elif any(cell.best for cell in pivot.cells.values()):
         yield f"{BEST}best mean of {best_scope(pivot)}."
 
 
