@@ -26,7 +26,7 @@ class Silent:
 
 
 class Formula(Slot):
-    """A slot that scores a run by its values, epoch by epoch; by chance it is slow, or lost."""
+    """A slot that scores a run by its values; by chance it is slow, or loses a run once."""
 
     def __init__(self, name, kill_after=None, chance=None):
         self.name, self.kill_after, self.chance = name, kill_after, chance
@@ -40,7 +40,7 @@ class Formula(Slot):
         for epoch in range(len(done) + 1, EPOCHS + 1):
             if self.chance:
                 time.sleep(self.chance.random() / 100)
-                if self.chance.random() < 0.1:
+                if self.chance.random() < 0.1 and "requeued" not in suite.state:
                     raise SlotLost("a node died")
             if self.kill_after is not None:
                 self.kill_after -= 1
