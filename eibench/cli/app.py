@@ -38,6 +38,8 @@ from eibench.cli.run import probe, run
 from eibench.cli.search import search
 from eibench.cli.show import show
 from eibench.cli.speed import speed
+from eibench.cli.status import status
+from eibench.cli.submit import submit
 from eibench.cli.tables import tables
 from eibench.cli.verify import verify
 from eibench.errors import UserError, printable, remark_listeners, shorten
@@ -132,7 +134,7 @@ def _print_remark(text: str) -> None:
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(run, init, probe, search, evaluate, report, plot, tables, verify),
+    *(run, init, probe, search, submit, status, evaluate, report, plot, tables, verify),
     *(show, check, profile, doctor),
 )
 for command in COMMANDS:

@@ -24,6 +24,11 @@ EXAMPLES = {
         "eibench search ei_init_search --trials 8",
         "eibench search mine.yaml --jobs 2 --export tuned.yaml",
     ],
+    "submit": [
+        "eibench submit quickstart --slurm --tasks 4 --time 1:00:00 --cpus 4",
+        "eibench submit depth_scaling --ray --tasks 2 --gpus 4 --extra --account=lab",
+    ],
+    "status": ["eibench status", "eibench status results/depth_scaling --watch"],
     "evaluate": [
         "eibench run quickstart --keep best",
         "eibench evaluate results/quickstart/RUN --timesteps 8",

@@ -14,10 +14,12 @@ import typer
 from eibench.cli.console import say
 from eibench.errors import UserError
 from eibench.files import check_path
+from eibench.limits import LARGEST, LARGEST_SEED
 
 if TYPE_CHECKING:
     from eibench.plan.layers import Override
     from eibench.plan.options.base import Choice
+    from eibench.plan.shard import Shard
 
 Paths = TypeVar("Paths", Path, list[Path], None)
 AnyChoice = TypeVar("AnyChoice", bound="Choice")
@@ -91,6 +93,21 @@ def whole_numbers(
     return numbers
 
 
+_LISTS = {"--seeds": ("a seed", LARGEST_SEED), "--steps": ("a number of steps", LARGEST)}
+"""For each option: the name of an item in messages, and its largest value."""
+
+
+def read_numbers(option: str, text: str | None) -> list[int] | None:
+    """Return the distinct integers in a list such as `0,1,2`."""
+    if text is None:
+        return None
+    item, largest = _LISTS[option]
+    numbers = whole_numbers(option, text, item, 0, largest, "0,1,2")
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{option} {text}: {item} is listed twice")
+    return numbers
+
+
 def field_names(text: str | None) -> list[str] | None:
     """Return the names in a list such as `a,b`; an empty text gives an empty list."""
     return None if text is None else [name.strip() for name in text.split(",") if name]
@@ -112,6 +129,13 @@ def validate_settings(cls: type[AnyChoice], name: str, values: dict[str, Any]) -
     except Invalid as invalid:
         texts = [f"{name}: {'.'.join(map(str, p.keys))} {p.text}" for p in invalid.problems]
         raise UserError("\n".join(f"{text}; --set gives options" for text in texts)) from None
+
+
+def read_shard(text: str | None) -> Shard:
+    """Return the part of a plan that `--shard K/N` means; the whole without the option."""
+    from eibench.plan.shard import Shard
+
+    return Shard.read("--shard", text) if text is not None else Shard()
 
 
 def _set_data_folder(folder: Path | None) -> Path | None:
@@ -159,6 +183,15 @@ KeepOption = Annotated[
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the plan and an estimate of time; run nothing.")
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Only the K-th of N parts of the runs, for N commands on one results folder.",
+        show_default=False,
+    ),
 ]
 SkipAbsent = Annotated[
     bool,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from eibench.cli.console import make_console, say
+from eibench.cli.job_status import Job, Status, title_of
 from eibench.cli.report import print_results
-from eibench.cli.status import Job, Status, title_of
-from eibench.errors import printable, shorten
+from eibench.errors import printable, shorten, shorten_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from eibench.execution.engine import Engine
+    from eibench.execution.holder import Holder
     from eibench.execution.remaining import RemainingWork
     from eibench.execution.run_suite import StepReport
     from eibench.plan.suite import Plan, PlannedRun
@@ -111,6 +113,12 @@ class ProgressDisplay:
         """Show the outcome of a run."""
         seconds = record["cost"]["seconds"]
         self._done(run, record, f"{seconds:.1f} s" if seconds is not None else "")
+
+    def elsewhere(self, holders: Sequence[Holder]) -> None:
+        """Show how many runs other commands compute, and where."""
+        count = Counter(holder.where for holder in holders)
+        words = shorten_list(f"{number} on {where}" for where, number in count.items())
+        self._print(f"other commands compute {len(holders)} of these runs: {words}")
 
     def _done(self, run: PlannedRun, record: dict[str, Any], note: str) -> None:
         job, seconds = self.forget(run), record["cost"]["seconds"]

@@ -29,15 +29,15 @@ from eibench.cli.options import (
     Results,
     Seeds,
     Settings,
+    ShardOption,
     SkipAbsent,
     Suite,
+    read_numbers,
     read_overrides,
-    whole_numbers,
+    read_shard,
 )
 from eibench.cli.progress import run_with_progress
 from eibench.cli.report import print_results
-from eibench.errors import UserError
-from eibench.limits import LARGEST, LARGEST_SEED
 from eibench.results.labels import format_duration
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def run(
     address: Address = None,
     gpus_per_run: GpusPerRun = None,
     cpus_per_run: CpusPerRun = 1,
+    shard: ShardOption = None,
     skip_absent: SkipAbsent = False,
     keep: KeepOption = None,
     data_dir: DataDir = None,
@@ -69,10 +70,10 @@ def run(
     from eibench.plan import find_suite, load_plan
 
     choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
-    plan = load_plan(find_suite(suite), read_overrides(settings), _numbers("--seeds", seeds))
+    plan = load_plan(find_suite(suite), read_overrides(settings), read_numbers("--seeds", seeds))
     if keep is not None:
         plan = plan.keeping(keep.value)
-    _perform(plan, only, choice, results, dry_run, fail_fast, skip_absent)
+    _perform(plan, only, choice, results, dry_run, fail_fast, shard, skip_absent)
 
 
 def probe(
@@ -97,6 +98,7 @@ def probe(
     address: Address = None,
     gpus_per_run: GpusPerRun = None,
     cpus_per_run: CpusPerRun = 1,
+    shard: ShardOption = None,
     skip_absent: SkipAbsent = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -108,10 +110,10 @@ def probe(
     from eibench.plan import find_suite, load_probe
 
     choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
-    counts = _numbers("--steps", steps)
-    seed_list = _numbers("--seeds", seeds)
+    counts = read_numbers("--steps", steps)
+    seed_list = read_numbers("--seeds", seeds)
     plan = load_probe(find_suite(suite), read_overrides(settings), seed_list, counts)
-    _perform(plan, only, choice, results, dry_run, fail_fast, skip_absent)
+    _perform(plan, only, choice, results, dry_run, fail_fast, shard, skip_absent)
 
 
 def _perform(
@@ -121,6 +123,7 @@ def _perform(
     results: Path,
     dry_run: bool,
     fail_fast: bool,
+    shard: str | None,
     skip_absent: bool,
 ) -> None:
     """Run the chosen runs of `plan`, or show them."""
@@ -128,7 +131,11 @@ def _perform(
 
     for plugin in plan.plugins:
         say(f"plugin: {plugin}")
-    chosen = select(plan, read_overrides(only, "--only"))
+    part = read_shard(shard)
+    chosen = part.of(select(plan, read_overrides(only, "--only")))
+    if not chosen:
+        say(f"{plan.name}: no run is in shard {part}; another number of shards divides them anew")
+        return
     if dry_run:
         _show_plan(plan, chosen, results, choice.device)
         return
@@ -153,21 +160,6 @@ def _evaluate_sweeps(
         say(f"{failed} evaluations failed or not run" * bool(failed) or f"eibench report {folder}")
         print_results(folder)
     return not any(failed for _, failed in found)
-
-
-_LISTS = {"--seeds": ("a seed", LARGEST_SEED), "--steps": ("a number of steps", LARGEST)}
-"""For each option: the name of an item in messages, and its largest value."""
-
-
-def _numbers(option: str, text: str | None) -> list[int] | None:
-    """Return the distinct integers in a list such as `0,1,2`."""
-    if text is None:
-        return None
-    item, largest = _LISTS[option]
-    numbers = whole_numbers(option, text, item, 0, largest, "0,1,2")
-    if len(set(numbers)) < len(numbers):
-        raise UserError(f"{option} {text}: {item} is listed twice")
-    return numbers
 
 
 def _show_plan(plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: Device) -> None:

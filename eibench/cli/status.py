@@ -1,140 +1,144 @@
-"""State of a suite's or search's runs, as text: what runs, how far it is, and how long it takes."""
+"""`eibench status`: what runs where, has ended, failed or was lost, and how long the rest takes."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from eibench.errors import printable, shorten
+import typer
+
+from eibench.cli.console import say, write
+from eibench.cli.job_status import clock
+from eibench.cli.options import ResultsFolders
+from eibench.errors import UserError, printable, shorten
+from eibench.results.labels import LONGEST_REASON
 
 if TYPE_CHECKING:
-    from eibench.execution.remaining import RemainingWork
-    from eibench.execution.run_suite import StepReport
-    from eibench.plan.suite import PlannedRun
+    from eibench.execution.suite_state import RunState, SuiteState
 
-LONGEST_TITLE = 60
-VALIDATING = "validating"
-SHOWN_JOBS = 4
-"""Runs at a time that a line of text names."""
+MOST_RUNS = 20
+"""Runs of one state that are named."""
+CLEAR = "\x1b[H\x1b[2J"
+INTERRUPTED = 130
 
 
-def clock(seconds: float) -> str:
-    """Return a duration as 0:42, 12:05 or 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+class StatusFormat(StrEnum):
+    """Output formats."""
+
+    text = "text"
+    json = "json"
 
 
-@dataclass
-class Job:
-    """A run under way."""
+def status(
+    paths: ResultsFolders = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again and again, until all runs have ended.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")
+    ] = 5.0,
+    form: Annotated[
+        StatusFormat, typer.Option("--format", help="How to write it.")
+    ] = StatusFormat.text,
+) -> None:
+    """Show how far the runs of suites are: done, failed, running and where, lost, to do.
 
-    title: str
-    kind: Hashable
-    epochs: int
-    todo: float
-    """Epochs that are left."""
-    epoch: int = 0
-    """Epochs that are done."""
-    part: float = 0.0
-    """Part of the next epoch that is done, and the seconds that it took."""
-    part_seconds: float = 0.0
-    heard: float = field(default_factory=time.monotonic)
-    report: StepReport | None = None
-    """The last report within the epoch under way."""
-    loss: float | None = None
-    validation: float | None = None
+    Runs of all commands count, on all machines that write to the results folder. A run is lost if
+    the process that computed it has died; the next command goes on with it.
+    """
+    import sys
 
-    def step(self, report: StepReport) -> tuple[float, float]:
-        """Note a report; return the epochs, and seconds, since the last news."""
-        now, part = time.monotonic(), report.step / report.steps
-        epochs, seconds = part - self.part, now - self.heard
-        self.epoch, self.part, self.report = report.epoch - 1, part, report
-        self.part_seconds, self.heard = self.part_seconds + seconds, now
-        self.loss = report.loss
-        self.todo -= epochs
-        return epochs, seconds
+    from eibench.execution.suite_state import StateReader, all_ended
 
-    def end_epoch(self, record: dict[str, Any]) -> tuple[float, float]:
-        """Note an epoch's record; return the epochs, and seconds, since the last news."""
-        cost = record["cost"]["train_seconds"] + record["cost"]["evaluation_seconds"]
-        epochs, seconds = 1 - self.part, max(cost - self.part_seconds, 0.0)
-        self.epoch, self.todo = record["epoch"], self.epochs - record["epoch"]
-        self.part, self.part_seconds, self.heard = 0.0, 0.0, time.monotonic()
-        self.report, self.loss = None, record["train_loss"]
-        self.validation = record["validation_accuracy"]
-        return epochs, seconds
-
-    def cells(self) -> tuple[str, str, str, str, str, str]:
-        """Return title, epoch, step, images per second, loss and validation accuracy."""
-        report = self.report
-        step = f"{report.step}/{report.steps}" if report else ""
-        return (
-            self.title,
-            f"{min(self.epoch + 1, self.epochs)}/{self.epochs}" if self.epochs else "",
-            VALIDATING if report and report.step == report.steps else step,
-            f"{report.images_per_second:,.0f}" if report else "",
-            "" if self.loss is None else f"{self.loss:.3f}",
-            "" if self.validation is None else f"{self.validation:.1f} %",
-        )
-
-    def words(self) -> str:
-        """Return the same in a line."""
-        title, epoch, step, speed, loss, validation = self.cells()
-        step = step if step == VALIDATING else f"step {step}"
-        said = {"epoch {}": epoch, step: speed, "{} images/s": speed}
-        said |= {"loss {}": loss, "validation {}": validation}
-        words = [form.format(value) for form, value in said.items() if value]
-        return f"{title}: {', '.join(words)}" if words else title
+    reader = StateReader()
+    clear = CLEAR if watch and form is StatusFormat.text and sys.stdout.isatty() else ""
+    try:
+        while True:
+            suites = [reader.read(folder) for folder in _folders(paths or [Path("results")])]
+            text = (
+                _text(suites) if form is StatusFormat.text else _json(suites, None if watch else 2)
+            )
+            write(f"{clear}{text}\n")
+            sys.stdout.flush()
+            if not watch or all_ended(suites):
+                return
+            time.sleep(every)
+    except KeyboardInterrupt:
+        say("no longer watching; the runs go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
-def title_of(run: PlannedRun) -> str:
-    """Return a short name of a run."""
-    spec = run.spec
-    names = [run.ablation, run.method, spec.model.label, f"seed {spec.seed}"]
-    return printable(", ".join(shorten(name, LONGEST_TITLE) for name in names if name))
+def _folders(paths: list[Path]) -> list[Path]:
+    """Return the folders of the live suites in `paths`."""
+    from eibench.results.paths import is_packed, suite_folders
+
+    found = [
+        folder
+        for path in paths
+        for folder in suite_folders(path)
+        if not is_packed(folder) and not is_packed(folder.parent)
+    ]
+    if not found:
+        names = ", ".join(map(str, paths))
+        raise UserError(f"{names}: no live runs here; `eibench run SUITE` makes some")
+    return list(dict.fromkeys(found))
 
 
-class Status:
-    """Numbers of ended runs, the runs under way, and the time that is left."""
+def _text(suites: list[SuiteState]) -> str:
+    return "\n".join(printable(line) for suite in suites for line in _lines(suite))
 
-    def __init__(self, name: str, total: int, unit: str = "run", jobs: int = 1) -> None:
-        self.name, self.total, self.parallel = printable(name), total, jobs
-        self.units = unit + "s" * (total != 1)
-        self.began = time.monotonic()
-        self.phase: str | None = "importing torch"
-        """Work before the first run; None from then on."""
-        self.done = 0
-        self.jobs: dict[str, Job] = {}
-        self.work: RemainingWork | None = None
-        self.best: dict[str, float] = {}
-        """Best score of each study of a search."""
 
-    def counts(self) -> str:
-        """Return the number of ended runs, the time since the start, and the time left."""
-        words = [f"{self.done} of {self.total} {self.units}", clock(time.monotonic() - self.began)]
-        left = self.work.seconds(self.parallel) if self.work else None
-        words += [] if left is None or self.phase else [f"about {clock(left)} left"]
-        return ", ".join(words)
+def _lines(suite: SuiteState) -> Iterator[str]:
+    """Yield the numbers of a suite, then the runs that are worth a line."""
+    from eibench.execution.suite_state import STATES
 
-    def bests(self) -> str:
-        """Return the best score of each study, or an empty text."""
-        scores = [f"{name}: {score:.1f} %" for name, score in self.best.items()]
-        return f"best so far: {'; '.join(scores)}" if scores else ""
+    count, left = suite.count(), suite.seconds_left()
+    numbers = [f"{count[state]} {state}" for state in STATES if count[state]]
+    planned = f"{len(suite.runs)} {'begun' if suite.kind == 'search' else 'planned'}"
+    words = [f"{suite.folder}: {planned}", *numbers]
+    if count["running"] + count["lost"] + count["to do"]:
+        words += ["time left unknown" if left is None else f"about {clock(left)} left"]
+    yield ", ".join(words)
+    for state in ("running", "lost", "failed"):
+        runs = suite.of(state)
+        yield from (f"  {state:<8}{run.run_id}  {_note(run)}" for run in runs[:MOST_RUNS])
+        if len(runs) > MOST_RUNS:
+            yield f"  {state:<8}and {len(runs) - MOST_RUNS} more; --format json names them all"
 
-    def line(self) -> str:
-        """Return all of it in one line."""
-        return f"{self.name}: {'; '.join(self._parts())}"
 
-    def _parts(self) -> Iterator[str]:
-        yield self.counts()
-        if self.phase:
-            yield self.phase
-        if self.bests():
-            yield self.bests()
-        if self.jobs:
-            shown = [job.words() for job in self.jobs.values()][:SHOWN_JOBS]
-            more = len(self.jobs) - len(shown)
-            yield "; ".join([*shown, *([f"and {more} more"] if more else [])])
+def _note(run: RunState) -> str:
+    if run.holder is None:
+        return shorten(run.reason or "", LONGEST_REASON)
+    since = shorten(run.holder.since.removesuffix("+00:00").replace("T", " "), LONGEST_REASON)
+    epoch = f", epoch {run.epoch} of {run.epochs}" if run.epochs > 1 else ""
+    return f"{run.holder.where}, since {since} UTC{epoch}"
+
+
+def _json(suites: list[SuiteState], indent: int | None) -> str:
+    return json.dumps({"suites": [_suite(suite) for suite in suites]}, indent=indent)
+
+
+def _suite(suite: SuiteState) -> dict[str, Any]:
+    from eibench.execution.suite_state import STATES
+
+    count = suite.count()
+    return {
+        "folder": str(suite.folder),
+        "suite": suite.suite,
+        "kind": suite.kind,
+        "planned": len(suite.runs),
+        **{state.replace(" ", "_"): count[state] for state in STATES},
+        "seconds_left": suite.seconds_left(),
+        "runs": [_run(run) for run in suite.runs if run.state != "done"],
+    }
+
+
+def _run(run: RunState) -> dict[str, Any]:
+    found = {key: getattr(run, key) for key in ("run_id", "state", "epoch", "epochs", "reason")}
+    if run.holder is not None:
+        found |= {key: getattr(run.holder, key) for key in ("host", "pid", "job", "since")}
+    return found

@@ -6,6 +6,7 @@ condition, so that missing ones show. A row of a run that failed has the same st
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from eibench.execution.evaluate_network import (
     plan_content,
     row_id,
 )
-from eibench.execution.lock import locked
+from eibench.execution.lock import shared
 from eibench.plan.conditions import Conditions, fields_of
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.plan.sweeps import Sweep
@@ -46,7 +47,7 @@ def evaluate_sweeps(
     Rows whose weights have not changed are not computed again. `tell` hears what is being done.
 
     Raises:
-        UserError: results are damaged, or another process works on them.
+        UserError: results are damaged, or cannot be written.
     """
     runs = list(runs)
     datasets = DatasetCache(device, plan.folder)
@@ -54,13 +55,15 @@ def evaluate_sweeps(
     done = []
     for sweep in plan.sweeps:
         folder = member(root, sweep.folder(plan.name))
-        with locked(folder):
-            _write_plan(folder, read_plan(suite), sweep)
+        with shared(folder) as locks:
+            with locks.holding("plan"):
+                _write_plan(folder, read_plan(suite), sweep)
             rows = _SweepRows(suite, RecordWriter(folder, device), sweep, datasets)
             failed = 0
             for i, run in enumerate(runs, start=1):
                 tell(f"{folder.name}: evaluating {run.title} ({i} of {len(runs)})")
-                failed += rows.write(run)
+                with locks.holding(run.run_id, patience=math.inf):
+                    failed += rows.write(run)
             done.append((folder, failed))
     return done
 

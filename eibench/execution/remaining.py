@@ -12,15 +12,16 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from eibench.errors import UserError
-from eibench.execution.device import device_name
-from eibench.execution.estimate import Kind, epochs_of, kind_of_run, recorded_costs
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.store import RunFolder
+
+if TYPE_CHECKING:
+    import torch
+
+    from eibench.execution.estimate import Kind
 
 
 class RemainingWork:
@@ -73,6 +74,8 @@ def work_of(
     plan: Plan, runs: Iterable[PlannedRun], root: Path, device: torch.device, jobs: int
 ) -> RemainingWork:
     """Return what is left of `runs` of `plan` under `root`, with costs from records."""
+    from eibench.execution.estimate import kind_of_run
+
     left: Counter[Hashable] = Counter()
     for run in runs:
         left[kind_of_run(run.spec)] += _epochs_left(run, RunFolder(root / plan.name / run.run_id))
@@ -83,12 +86,17 @@ def known_costs(
     plan: Plan, root: Path, device: torch.device, jobs: int, seeds: Iterable[int] = ()
 ) -> dict[Kind, float]:
     """Return the costs that records have, with `jobs` at a time; none where they are damaged."""
+    from eibench.execution.device import device_name
+    from eibench.execution.estimate import recorded_costs
+
     with contextlib.suppress(UserError):
         return recorded_costs(plan, root, device_name(device, jobs), tuple(seeds))
     return {}
 
 
 def _epochs_left(run: PlannedRun, files: RunFolder) -> int:
+    from eibench.execution.estimate import epochs_of
+
     with contextlib.suppress(UserError):  # damaged files are the run's own affair
         if files.final_record() is not None:
             return 0

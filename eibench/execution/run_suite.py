@@ -1,8 +1,13 @@
-"""The runs of a plan, one after another or several at a time."""
+"""The runs of a plan, one after another or several at a time.
+
+Several commands may work on one folder of results, on several machines too. Each run has a lock.
+A command passes over the runs that others compute, and looks at them once more at its end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,12 +18,13 @@ from eibench.execution.dataset_cache import DatasetCache, check_buildable
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.engine import Engine
 from eibench.execution.environment import SuiteSource, suite_source
-from eibench.execution.lock import locked
-from eibench.execution.slots import Slots
+from eibench.execution.holder import Holder
+from eibench.execution.lock import Locks, shared
+from eibench.execution.slots import Slots, Stop
 from eibench.plan.suite import Plan, PlannedRun
-from eibench.results.paths import member
-from eibench.results.plan_file import write_plan
-from eibench.results.store import OK, RunFolder
+from eibench.results.paths import PLAN, member
+from eibench.results.plan_file import plan_content
+from eibench.results.store import OK, RECORD, RunFolder, write_atomic
 from eibench.training.steps import StepReport
 
 __all__ = ["StepReport", "SuiteListener", "run_plan"]
@@ -48,6 +54,9 @@ class SuiteListener(Protocol):
     def finished(self, run: PlannedRun, record: dict[str, Any]) -> None:
         """Note that `run` has its record."""
 
+    def elsewhere(self, holders: Sequence[Holder]) -> None:
+        """Note at the end who computes the other runs."""
+
 
 def run_plan(
     plan: Plan,
@@ -60,32 +69,52 @@ def run_plan(
     """Execute `runs` of `plan` under `root` on the slots of `engine`; return the status of each.
 
     Finished runs are skipped, interrupted ones go on, failed ones other than diverged are tried
-    again. With `fail_fast` no run begins after the first failure.
+    again. With `fail_fast` no run begins after the first failure. Runs that another command
+    computes have no status.
 
     Raises:
-        UserError: before anything is written, when data or a network is unusable, or when another
-            process works on the same results.
+        UserError: before anything is written, when data or a network is unusable, or when the
+            results cannot be written.
     """
     keep_freed_memory()
     runs = list(runs)
     datasets = DatasetCache(engine.device, plan.folder)
     check_buildable(runs, datasets, listener.preparing)
     folder = member(root, plan.name)
-    with locked(folder), engine.open(datasets, plan.plugins, folder) as slots:
-        write_plan(folder, plan)
+    with shared(folder) as locks, engine.open(datasets, plan.plugins, folder) as slots:
+        written = _write_plan(folder, plan, locks)
         data = local_data((run.spec for run in runs), plan.folder)
         suite = suite_source(plan.name, [*plan.files, *data])
-        statuses = _run_all(suite, runs, folder, slots, listener, fail_fast)
+        work = _SuiteWork(suite, folder, locks, slots, listener)
+        statuses = work.run(runs, fail_fast)
+        if written != _content(folder):  # another command has written its own, with fewer runs
+            _write_plan(folder, plan, locks)
         if len(statuses) == len(runs):
-            _check_kept(folder, plan, runs)
+            _check_kept(folder, runs)
         return statuses
 
 
-def _check_kept(folder: Path, plan: Plan, runs: list[PlannedRun]) -> None:
+def _content(folder: Path) -> bytes | None:
+    """Return the content of the plan's file; None where it cannot be read."""
+    try:
+        return (folder / PLAN).read_bytes()
+    except OSError:
+        return None
+
+
+def _write_plan(folder: Path, plan: Plan, locks: Locks) -> bytes:
+    """Write `plan` beside those of earlier commands, unless the file says the same; return it."""
+    content = plan_content(folder, plan)
+    if content != _content(folder):
+        with locks.holding("plan"):
+            content = plan_content(folder, plan)
+            write_atomic(member(folder, PLAN), content)
+    return content
+
+
+def _check_kept(folder: Path, runs: list[PlannedRun]) -> None:
     """Raise `UserError` when records of `runs` are gone, since the folder was deleted meanwhile."""
-    if not (folder / "plan.json").exists():
-        write_plan(folder, plan)
-    gone = [run for run in runs if RunFolder(folder / run.run_id).record() is None]
+    gone = [run for run in runs if not (folder / run.run_id / RECORD).exists()]
     if gone:
         raise UserError(
             f"{folder}: {len(gone)} of the records were deleted while the suite ran; the same"
@@ -93,38 +122,95 @@ def _check_kept(folder: Path, plan: Plan, runs: list[PlannedRun]) -> None:
         )
 
 
-def _run_all(
-    suite: SuiteSource,
-    runs: list[PlannedRun],
-    folder: Path,
-    slots: Slots,
-    listener: SuiteListener,
-    fail_fast: bool,
-) -> list[str]:
-    """Return the statuses of `runs`, in the order in which they ended."""
-    statuses: list[str] = []
-    left = iter(runs)
+class _SuiteWork:
+    """The loop that gives runs to slots, as far as other commands leave them."""
 
-    def following() -> PlannedRun | None:
-        """Return the next run that is due; those before it that have ended are passed over."""
-        for run in left:
-            earlier = RunFolder(folder / run.run_id).final_record()
-            if earlier is None:
+    def __init__(
+        self,
+        suite: SuiteSource,
+        folder: Path,
+        locks: Locks,
+        slots: Slots,
+        listener: SuiteListener,
+    ) -> None:
+        self.suite, self.folder, self.locks = suite, folder, locks
+        self.slots, self.listener = slots, listener
+        self.statuses: list[str] = []
+        self.left: deque[PlannedRun] = deque()
+        self.elsewhere: dict[str, tuple[PlannedRun, Holder]] = {}
+        """Runs that other commands compute."""
+
+    def run(self, runs: list[PlannedRun], fail_fast: bool) -> list[str]:
+        """Return the statuses of `runs`, in the order in which they ended."""
+        self.left.extend(runs)
+        for run, record in self.slots.each(self._work, self._following):
+            if record is None:
+                continue
+            self.listener.finished(run, record)
+            self.statuses.append(record["status"])
+            if fail_fast and record["status"] != OK:
+                self.left.clear()
+                self.elsewhere.clear()
+        if self.elsewhere:
+            self.listener.elsewhere([holder for _, holder in self.elsewhere.values()])
+        return self.statuses
+
+    def _following(self) -> PlannedRun | None:
+        """Return the next run that is due, locked; those before it that have ended are noted."""
+        while self.left:
+            if self._take(run := self.left.popleft()):
                 return run
-            listener.skipped(run, earlier)
-            statuses.append(earlier["status"])
+        for run, _ in list(self.elsewhere.values()):
+            if self._take(run):
+                return run
         return None
 
-    def work(run: PlannedRun) -> dict[str, Any]:
-        listener.started(run)
-        files = RunFolder(folder / run.run_id)
-        return slots.execute(
-            run, suite, files, partial(listener.epoch, run), partial(listener.step, run)
-        )
+    def _take(self, run: PlannedRun) -> bool:
+        """Lock `run` if it is due; return whether it is."""
+        if self._has_ended(run):
+            return False
+        if (holder := self.locks.take(run.run_id)) is not None:
+            self.elsewhere[run.run_id] = run, holder
+            return False
+        if self._has_ended(run):  # before it was locked
+            self.locks.release(run.run_id)
+            return False
+        self.elsewhere.pop(run.run_id, None)
+        return True
 
-    for run, record in slots.each(work, following):
-        listener.finished(run, record)
-        statuses.append(record["status"])
-        if fail_fast and record["status"] != OK:
-            left = iter(())
-    return statuses
+    def _has_ended(self, run: PlannedRun) -> bool:
+        """Note the record of `run` if another attempt is not due; return whether that is so."""
+        files = RunFolder(self.folder / run.run_id)
+        record = files.final_record() or self._failed_elsewhere(files)
+        if record is None:
+            return False
+        self.elsewhere.pop(run.run_id, None)
+        self.listener.skipped(run, record)
+        self.statuses.append(record["status"])
+        return True
+
+    def _failed_elsewhere(self, files: RunFolder) -> dict[str, Any] | None:
+        """Return the record of an attempt that another command has made since this one began."""
+        try:
+            written = files.file(RECORD).stat().st_mtime
+        except OSError:
+            return None
+        return files.record() if written > self.locks.began else None
+
+    def _work(self, run: PlannedRun) -> dict[str, Any] | None:
+        """Return the record of `run`; None if another command has taken it over."""
+
+        def on_epoch(record: dict[str, Any]) -> None:
+            self.listener.epoch(run, record)
+            if self.locks.is_lost(run.run_id):
+                raise Stop
+
+        self.listener.started(run)
+        files = RunFolder(self.folder / run.run_id)
+        on_step = partial(self.listener.step, run)
+        try:
+            return self.slots.execute(run, self.suite, files, on_epoch, on_step)
+        except Stop:
+            return None
+        finally:
+            self.locks.release(run.run_id)

@@ -19,7 +19,7 @@ from eibench.errors import describe_error
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource
-from eibench.execution.lock import attend
+from eibench.execution.lock import attending
 from eibench.execution.run_one import execute
 from eibench.execution.slots import Stop
 from eibench.plan.plugins import load_plugin
@@ -92,15 +92,15 @@ def _served(
         pipe.send(("step", report))
 
     try:
-        attend(job.folder.parent)
-        for entry in plugins:
-            load_plugin(entry)
-        spec = RunSpec.parse(job.spec)
-        if spec.run_id != job.run_id:
-            return "failed", "a plugin's code has changed since the command began"
-        run = PlannedRun(spec.run_id, spec, job.ablation, job.called)
-        folder = RunFolder(job.folder)
-        return "record", execute(run, job.suite, folder, datasets, on_epoch, on_step)
+        with attending(job.folder):
+            for entry in plugins:
+                load_plugin(entry)
+            spec = RunSpec.parse(job.spec)
+            if spec.run_id != job.run_id:
+                return "failed", "a plugin's code has changed since the command began"
+            run = PlannedRun(spec.run_id, spec, job.ablation, job.called)
+            folder = RunFolder(job.folder)
+            return "record", execute(run, job.suite, folder, datasets, on_epoch, on_step)
     except Stop:
         return "stopped", None
     except OSError as error:  # of the record

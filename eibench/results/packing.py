@@ -28,10 +28,7 @@ from eibench.results.paths import (
     read,
     suite_folders,
 )
-from eibench.results.store import read_plan, write_atomic
-
-RECORD = "record.json"
-
+from eibench.results.store import RECORD, read_plan, write_atomic
 
 Treatment = Literal["refuse", "merge", "replace"]
 """Treatment of packed runs that the live results lack."""

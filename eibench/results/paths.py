@@ -26,6 +26,8 @@ EVIDENCE = "evidence"
 SEARCH = "search"
 """The folder of a search's trials within its suite's, and the kind of its plan."""
 PLAN = "plan.json"
+RUNNING = ".running"
+"""The folder of locks of runs under way, within a suite's; see `execution.lock`."""
 
 
 def member(folder: Path, *names: str) -> Path:
@@ -96,10 +98,12 @@ def folders(folder: Path) -> list[Path]:
 
 
 def _folders_on_disk(folder: Path) -> list[str]:
-    """Return the names of the folders in `folder`; none where it cannot be read."""
+    """Return the names of the folders of results in `folder`; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            return [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+            return [
+                e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name != RUNNING
+            ]
     except OSError:
         return []
 

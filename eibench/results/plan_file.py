@@ -22,6 +22,7 @@ from eibench.plan.expand import load_plan, load_probe
 from eibench.plan.layers import Override
 from eibench.plan.spec import PROBE
 from eibench.plan.suite import Flags, Plan, PlannedRun
+from eibench.results.paths import PLAN
 from eibench.results.plan_schema import PlanFile
 from eibench.results.schema import SCHEMA
 from eibench.results.store import read_json, to_json, write_atomic
@@ -29,6 +30,11 @@ from eibench.results.store import read_json, to_json, write_atomic
 
 def write_plan(folder: Path, plan: Plan) -> None:
     """Write `plan`, and the runs of earlier commands beside it, to its suite's results folder."""
+    write_atomic(folder / PLAN, plan_content(folder, plan))
+
+
+def plan_content(folder: Path, plan: Plan) -> bytes:
+    """Return the file of `plan` and the runs of earlier commands in `folder` beside it."""
     plans = _with_earlier(folder, plan)
     runs = {run.run_id: run for each in plans for run in each.runs}
     merged = dataclasses.replace(plan, runs=tuple(runs.values()))
@@ -50,7 +56,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
         content["references"] = references
     if any(each.flags != Flags() for each in plans):
         content["flags"] = [dataclasses.asdict(each.flags) for each in plans]
-    write_atomic(folder / "plan.json", to_json(content))
+    return to_json(content)
 
 
 def _with_earlier(folder: Path, plan: Plan) -> list[Plan]:
@@ -84,7 +90,7 @@ def _load_again(plan: Plan, flags: Flags) -> Plan:
 def _earlier_flags(folder: Path) -> Iterator[Flags]:
     """Yield the flags of the commands recorded in the file; none if it is damaged."""
     try:
-        found = read_json(folder / "plan.json", PlanFile)
+        found = read_json(folder / PLAN, PlanFile)
     except UserError:
         return
     if found is None:

@@ -45,6 +45,7 @@ ERROR = "error"
 INTERRUPTED = "interrupted"
 MISSING = "missing"
 
+RECORD = "record.json"
 SEARCH = paths.SEARCH
 """The kind of a folder that holds a search's trials, and its name within the suite's results."""
 
@@ -102,7 +103,7 @@ class RunFolder:
         Raises:
             UserError: the record is damaged, of another version, or another run's.
         """
-        path = self.file("record.json")
+        path = self.file(RECORD)
         record = read_json(path, RecordFile)
         if record is not None:
             check_record(record, self.run_id, path)
@@ -165,7 +166,7 @@ class RunFolder:
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write the record; drop the checkpoint unless another attempt could go on from it."""
-        write_atomic(self.file("record.json"), to_json(record))
+        write_atomic(self.file(RECORD), to_json(record))
         if record["status"] in FINAL:
             self.checkpoint.unlink(missing_ok=True)
 
@@ -176,7 +177,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 def recorded_runs(folder: Path) -> list[RunFolder]:
     """Return the runs in a suite's results `folder` that have a record, sorted."""
-    return [RunFolder(p) for p in folders(folder) if exists(p / "record.json")]
+    return [RunFolder(p) for p in folders(folder) if exists(p / RECORD)]
 
 
 def read_lines(cls: type[BaseModel], path: Path, hint: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from eibench.execution.dataset_cache import DatasetCache, as_user_error, check_b
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.engine import Engine
 from eibench.execution.environment import SuiteSource, suite_source
-from eibench.execution.lock import locked
+from eibench.execution.lock import Locks, locked
 from eibench.execution.slots import Slots, Stop
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
@@ -87,7 +87,7 @@ def search(plan: SearchPlan, root: Path, engine: Engine, listener: SearchListene
             chance[study.name] = 100 / len(datasets.get(study.base.spec).classes)
     folder = member(root, plan.name, SEARCH)
     plugins = plan.expansion.plugins
-    with locked(folder), engine.open(datasets, plugins, folder) as slots:
+    with locked(folder) as locks, engine.open(datasets, plugins, folder) as slots:
         storage = open_journal(folder)
         refuse_other_trials(plan, storage, folder)
         studies = [ResumableStudy(known, plan, storage) for known in plan.studies]
@@ -95,7 +95,7 @@ def search(plan: SearchPlan, root: Path, engine: Engine, listener: SearchListene
         data = local_data((study.base.spec for study in plan.arms), plan.expansion.folder)
         suite = suite_source(plan.name, [*plan.expansion.files(), *data])
         record = SearchRecord(plan, folder, chance)
-        _Driver(suite, studies, record, slots, listener).run()
+        _Driver(suite, studies, record, locks, slots, listener).run()
     best = [(study, study.winner()) for study in studies]
     ended = [trial for study in studies for trial in study.told]
     return SearchResult(
@@ -145,11 +145,12 @@ class _Driver:
         suite: SuiteSource,
         studies: list[ResumableStudy],
         record: SearchRecord,
+        locks: Locks,
         slots: Slots,
         listener: SearchListener,
     ) -> None:
         self.suite, self.studies, self.record = suite, studies, record
-        self.slots, self.listener = slots, listener
+        self.locks, self.slots, self.listener = locks, slots, listener
 
     def run(self) -> None:
         """Run trials until every study has its number."""
@@ -215,7 +216,8 @@ class _Driver:
                 raise Stop
             self.listener.started(run, study)
             on_step = partial(self.listener.step, run)
-            return self.slots.execute(run, self.suite, files, on_epoch, on_step)
+            with self.locks.holding(run.run_id):
+                return self.slots.execute(run, self.suite, files, on_epoch, on_step)
         except Stop:
             files.checkpoint.unlink(missing_ok=True)
             return None

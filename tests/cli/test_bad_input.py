@@ -1,12 +1,13 @@
 """Every kind of user error: exit code 2, one `error:` line per problem, nothing written."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from other_process import other_process
+
+from eibench.plan import load_plan
 
 
 @pytest.fixture
@@ -294,33 +295,17 @@ def test_a_plan_over_an_unusable_folder_is_no_traceback(project, cli, tiny, obst
     assert project.files() == before
 
 
-HOLD = """
-import fcntl, sys
-file = open(sys.argv[1], "w")
-fcntl.flock(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_another_process_at_work(cli, tiny, project):
-    pytest.importorskip("fcntl")
-    lock = project.path / "results/tiny/.lock"
-    lock.parent.mkdir(parents=True)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert holder.stdout and holder.stdin
-    try:
-        assert holder.stdout.readline() == b"held\n"
-        before = project.files()
+def test_runs_that_another_command_computes(cli, tiny, project):
+    """The rest is done; the end says who has the others, and that not all are done."""
+    taken, free = (run.run_id for run in load_plan(tiny, []).runs)
+    with other_process(Path("results/tiny"), taken) as other:
         done = cli("run", tiny)
-        assert done.code == 2
-        assert done.errors == ["results/tiny: another eibench run is working here"]
-        assert project.files() == before
-    finally:
-        holder.communicate()
-    assert cli("run", tiny, "--only", "model.depth=1").code == 0
+    assert done.code == 1
+    assert f"other commands compute 1 of these runs: 1 on {other}" in done.out
+    assert "1 of 2 runs ok, 1 not run" in done.out
+    assert set(project.records()) == {free}
+    assert cli("run", tiny).code == 0
+    assert set(project.records()) == {taken, free}
 
 
 # --------------------------------------------------------------------- damaged results

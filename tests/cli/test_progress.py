@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from eibench.cli import progress as module
+from eibench.cli.job_status import Job, Status, clock
 from eibench.cli.progress import ProgressDisplay
 from eibench.cli.search_progress import SearchProgress
-from eibench.cli.status import Job, Status, clock
 from eibench.execution.remaining import RemainingWork
 from eibench.plan import load_plan
 from eibench.training.fit import fit as real_fit

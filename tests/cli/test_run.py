@@ -37,7 +37,7 @@ def test_a_suite_runs(cli, project, tiny):
     for run_id in ids(tiny):
         names = {p.name for p in Path("results/tiny", run_id).iterdir()}
         assert names == {"spec.yaml", "epochs.jsonl", "record.json"}
-    assert {p.name for p in Path("results/tiny").iterdir()} == {*ids(tiny), "plan.json", ".lock"}
+    assert {p.name for p in Path("results/tiny").iterdir()} == {*ids(tiny), "plan.json"}
 
 
 def test_a_run_on_all_the_digits(cli, project, monkeypatch):

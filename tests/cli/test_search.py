@@ -1,6 +1,5 @@
 """`eibench search` through the real command line: trials, winners and confirmation."""
 
-import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from other_process import other_process
 
 from eibench.data.digits import digits
 from eibench.plan.options import DATASETS
@@ -466,12 +466,11 @@ def test_references_are_read_before_the_search(cli, project, suite):
 
 def test_results_that_another_process_works_on(cli, project, suite):
     folder = Path("results/tiny/search")
-    folder.mkdir(parents=True)
-    with (folder / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with other_process(folder, "driver") as other:
         done = cli("search", suite())
     assert done.code == 2
-    assert done.errors == [f"{folder}: another eibench run is working here"]
+    (error,) = done.errors
+    assert error.startswith(f"{folder}: another eibench run is working here ({other}, since 20")
 
 
 def test_results_that_cannot_be_written(cli, project, suite):

@@ -105,14 +105,16 @@ def test_links_are_refused(suite, tmp_path, name):
         (run.record(), run.epochs(), run.checkpoint.exists())
 
 
-def test_a_lock_that_is_a_link_truncates_nothing(suite, tmp_path):
+@pytest.mark.parametrize("name", [".running", ".running/driver"])
+def test_locks_go_through_no_link(suite, tmp_path, name):
     suite.run(90.0)
     victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (suite.folder / ".lock").symlink_to(victim)
+    victim.mkdir()
+    (suite.folder / name).parent.mkdir(exist_ok=True)
+    (suite.folder / name).symlink_to(victim)
     with pytest.raises(UserError, match="is a link"), locked(suite.folder):
         pass
-    assert victim.read_text() == "precious"
+    assert list(victim.iterdir()) == []
 
 
 def test_figures_go_through_no_link(suite, tmp_path):
