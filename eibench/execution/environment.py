@@ -38,6 +38,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def package_version(name: str) -> str | None:
     """Return the installed version of a package, or None."""
     try:
