@@ -104,7 +104,6 @@ def main() -> None:
     """Print a row for each size of campaign."""
     import optuna  # noqa: F401
     import pandas  # noqa: F401
-    import torch._dynamo
 
     heads = (*(f"{step} (s)" for step in STEPS), "files", "MiB on disk", "MiB of the driver")
     print(f"| runs | {' | '.join(heads)} |\n|{'---:|' * (len(heads) + 1)}")
