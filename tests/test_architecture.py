@@ -39,7 +39,7 @@ MAY_IMPORT = {
         "models",
         "nn",
     },
-    "interop": {"errors", "files", "plan", "models", "nn", "training"},
+    "interop": {"errors", "files", "version", "plan", "results", "models", "nn", "training"},
     "probe": {"plan", "results", "data", "training", "nn"},
     "execution": {"errors", "files", "version", "plan", "results", "data", "training", "probe"},
     "profile": {"errors", "plan", "data", "nn", "training", "probe", "execution"},

@@ -26,6 +26,7 @@ from eibench.cli.console import (
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
 from eibench.cli.evaluate import evaluate
+from eibench.cli.export import export
 from eibench.cli.help import HelpGroup, epilog
 from eibench.cli.importing import import_app
 from eibench.cli.init import init
@@ -134,7 +135,8 @@ def _print_remark(text: str) -> None:
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(run, init, probe, search, submit, status, evaluate, report, plot, tables, verify),
+    *(run, init, probe, search, submit, status),
+    *(evaluate, export, report, plot, tables, verify),
     *(show, check, profile, doctor),
 )
 for command in COMMANDS:

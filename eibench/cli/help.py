@@ -32,6 +32,11 @@ EXAMPLES = {
     "evaluate": [
         "eibench run quickstart --keep best",
         "eibench evaluate results/quickstart/RUN --timesteps 8",
+        "eibench evaluate results/quickstart/RUN --under contrast=0.3,0.6,1",
+    ],
+    "export": [
+        "eibench export results/quickstart/RUN --to onnx",
+        "eibench export results/quickstart/RUN --to nir --out network.nir",
     ],
     "import": ["eibench import deepeisnn CIFAR10-VGG8 --out runs/authors-vgg8"],
     "report": [

@@ -21,6 +21,7 @@ from eibench.nn.ei import EIConv2d, EILinear
 from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.explicit import explicit_inhibition
+from eibench.nn.fold import affine_synapse, fold_batchnorm
 from eibench.nn.model import before_first_use, first_input, initialize, project_
 from eibench.nn.neurons import LIF, MPBNLIF, KWinners
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
@@ -56,9 +57,11 @@ __all__ = [
     "TEBatchNorm2d",
     "TimeDistributed",
     "WSConv2d",
+    "affine_synapse",
     "before_first_use",
     "explicit_inhibition",
     "first_input",
+    "fold_batchnorm",
     "functional",
     "initialize",
     "project_",
