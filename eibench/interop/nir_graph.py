@@ -51,12 +51,12 @@ def nir_graph(network: nn.Module, image: tuple[int, ...], about: dict[str, str])
     """Return the `nir.NIRGraph` of `network`, from an image at each step to logits at each step."""
     import nir
 
-    builder = _Builder(image)
+    builder = _GraphBuilder(image)
     builder.add("output", builder.walk(fold_batchnorm(network), "", ["input"]), "Output")
     return nir.NIRGraph(builder.nodes, builder.edges, metadata=dict(about))
 
 
-class _Builder:
+class _GraphBuilder:
     """Nodes and edges so far, and the shape of the last activity."""
 
     def __init__(self, image: tuple[int, ...]) -> None:
