@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from eibench.errors import AbsentData, printable
+from eibench.execution.torchrun import prints
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,8 +45,12 @@ def skip_if_absent(skip: bool, suite: str) -> Iterator[None]:
 
 
 def write(text: str, err: bool = False) -> None:
-    """Print text that is printable already, without a line end."""
-    typer.echo(text, nl=False, err=err)
+    """Print text that is printable already, without a line end.
+
+    Of the processes of `torchrun` one prints on each machine.
+    """
+    if prints():
+        typer.echo(text, nl=False, err=err)
 
 
 def make_console() -> Console:

@@ -13,6 +13,7 @@ import typer
 
 from eibench.cli.options import Device, finite
 from eibench.errors import UserError
+from eibench.execution.torchrun import refuse_torchrun, torchrun
 
 if TYPE_CHECKING:
     from eibench.execution.engine import Engine
@@ -118,6 +119,10 @@ class EngineChoice:
             raise UserError("--gpus-per-run: runs with --device cpu use none")
         if name is EngineName.ray and device is Device.cuda and gpus_per_run == 0:
             raise UserError("--gpus-per-run 0: runs with --device cuda need a GPU, or a part of it")
+        if name is EngineName.ray:
+            refuse_torchrun("--engine ray")
+        if jobs is not None and number != 1:
+            refuse_torchrun("--jobs")
         if name is EngineName.local and jobs is None:
             number = 1
         return cls(name, device, number, address, gpus_per_run, cpus_per_run)
@@ -137,4 +142,8 @@ class EngineChoice:
         from eibench.execution.device import choose_device
         from eibench.execution.engine import LocalEngine
 
+        if (place := torchrun()) is not None:
+            from eibench.execution.distributed import TorchrunEngine
+
+            return TorchrunEngine(place, choose_device(self.device))
         return LocalEngine(choose_device(self.device), self.jobs, runs)

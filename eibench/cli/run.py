@@ -38,6 +38,7 @@ from eibench.cli.options import (
 )
 from eibench.cli.progress import run_with_progress
 from eibench.cli.report import print_results
+from eibench.execution.torchrun import Torchrun, refuse_torchrun, torchrun
 from eibench.results.labels import format_duration
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def probe(
     """
     from eibench.plan import find_suite, load_probe
 
+    refuse_torchrun("eibench probe")
     choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
     counts = read_numbers("--steps", steps)
     seed_list = read_numbers("--seeds", seeds)
@@ -136,6 +138,11 @@ def _perform(
     if not chosen:
         say(f"{plan.name}: no run is in shard {part}; another number of shards divides them anew")
         return
+    place = torchrun()
+    if place is not None and place.rank:  # the first process does all but train
+        if not dry_run:
+            _follow(place, choice.device, plan)
+        return
     if dry_run:
         _show_plan(plan, chosen, results, choice.device)
         return
@@ -160,6 +167,15 @@ def _evaluate_sweeps(
         say(f"{failed} evaluations failed or not run" * bool(failed) or f"eibench report {folder}")
         print_results(folder)
     return not any(failed for _, failed in found)
+
+
+def _follow(place: Torchrun, device: Device, plan: Plan) -> None:
+    """Train along with the first process, which runs the plan."""
+    from eibench.execution.device import choose_device
+    from eibench.execution.distributed import follow, join
+
+    where = choose_device(device)
+    follow(join(place, where), where, plan.folder)
 
 
 def _show_plan(plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: Device) -> None:

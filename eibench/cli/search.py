@@ -80,10 +80,12 @@ def search(
     Trials that have ended are kept: the same command goes on up to the number of trials in all.
     Exit code: 0 all well, 1 trials or confirming runs failed, 2 bad input, 130 interrupted.
     """
+    from eibench.execution.torchrun import refuse_torchrun
     from eibench.plan.find import find_suite
     from eibench.plan.protocol import own_keys, space_rule
     from eibench.plan.read_search import load_search
 
+    refuse_torchrun("eibench search")
     choice = EngineChoice.read(engine, device, jobs, address, gpus_per_run, cpus_per_run)
     plan = load_search(find_suite(suite), read_overrides(settings), trials)
     for plugin in plan.expansion.plugins:

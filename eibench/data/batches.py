@@ -8,7 +8,7 @@ black pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,8 @@ LEAST = 1e-12
 """Ratio of variance to mean square below which the variance is rounding error."""
 Change = Callable[[Tensor, int], Tensor]
 """A change of the images of a batch, which is given with its number."""
+Part = Callable[[Tensor], Tensor]
+"""From the numbers of a batch's images [B] to those that this process holds."""
 RECORDING = 5
 """Number of dimensions of a batch of recordings; a batch of images has one less."""
 
@@ -75,16 +77,18 @@ def training_batches(
     order: Generator,
     draws: Draws | None = None,
     normalization: Normalization | None = None,
+    part: Part | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield shuffled images [B, C, H, W] and labels [B]; the last batch may be smaller.
 
-    Images are float32, in [0, 1] unless normalized; `draws` augment them.
+    Images are float32, in [0, 1] unless normalized; `draws` augment them. Of each batch only its
+    `part` is read.
     """
     device, index = split.labels.device, torch.randperm(len(split), generator=order)
-    batches = index.to(device).split(batch_size)
+    batches = _parts(index.to(device), batch_size, part)
     draws = draws and draws.to(device)
     held = isinstance(split.images, Tensor)
-    stored = select_batches(split.images, batches if held else index.split(batch_size))
+    stored = select_batches(split.images, batches if held else _parts(index, batch_size, part))
     for chosen, images in zip(batches, stored, strict=True):
         floats = draws.apply(images, chosen, split.unit) if draws else as_float(images, split.unit)
         yield _normalized(floats, normalization), split.labels[chosen]
@@ -102,6 +106,23 @@ def evaluation_batches(
     for i, (images, labels) in enumerate(zip(*batches, strict=True)):
         floats = as_float(images, split.unit)
         yield _normalized(floats if change is None else change(floats, i), normalization), labels
+
+
+def evaluation_parts(
+    split: Split, batch_size: int, normalization: Normalization | None, part: Part
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the `part` of each batch of `evaluation_batches`, where it is not empty."""
+    index = torch.arange(len(split))
+    batches = [chosen for chosen in _parts(index, batch_size, part) if len(chosen)]
+    stored = select_batches(split.images, batches)
+    for chosen, images in zip(batches, stored, strict=True):
+        yield _normalized(as_float(images, split.unit), normalization), split.labels[chosen]
+
+
+def _parts(index: Tensor, batch_size: int, part: Part | None) -> Sequence[Tensor]:
+    """Return the part of each batch of `index`."""
+    batches: Sequence[Tensor] = index.split(batch_size)
+    return batches if part is None else [part(batch) for batch in batches]
 
 
 def over_time(images: Tensor, timesteps: int) -> Tensor:

@@ -151,8 +151,9 @@ def kind_of_run(spec: RunSpec) -> Kind:
 def _shape(spec: RunSpec) -> str:
     """Return a key of all that a step's duration depends on."""
     train = (spec.train.batch_size, spec.train.optimizer, spec.train.precision)
+    pieces = spec.train.accumulate
     parts = (spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, spec.input, train)
-    return repr(parts)
+    return repr(parts if pieces == 1 else (*parts, pieces))
 
 
 def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:

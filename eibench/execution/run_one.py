@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -32,9 +33,10 @@ from eibench.results.store import (
     RunFolder,
 )
 from eibench.training import checkpoint
-from eibench.training.batch_of_one import check_batches
+from eibench.training.batch_of_one import check_batches, check_shares
 from eibench.training.build import Experiment, build
 from eibench.training.fit import Diverged, Progress, final_result, fit
+from eibench.training.ranks import Ranks
 from eibench.training.start import set_first_weights
 from eibench.training.steps import StepListener, ignore_steps
 from eibench.training.weights import chosen_weights, save_weights
@@ -60,8 +62,11 @@ def execute(
     datasets: DatasetCache,
     on_epoch: EpochListener,
     on_step: StepListener = ignore_steps,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Train or probe `run` and write its record, which is returned.
+
+    Of several `ranks` this is the first, which alone writes; an error of any is the run's.
 
     A failure is a record with a reason. An interrupt (Ctrl-C) and an error of a listener pass
     through: the checkpoint of the last finished epoch stays, and the next call goes on from there.
@@ -73,14 +78,14 @@ def execute(
     outcome: dict[str, Any] = {}
     trace: str | None = None
     try:
-        data = datasets.get(run.spec)
-        images = len(data.train)
-        if run.spec.probe is not None:
-            outcome = _probe(run.spec, folder, data)
-        else:
-            outcome["result"] = _train(
-                run, folder, data, progress, _mark_errors(on_epoch), _mark_errors(on_step)
-            )
+        with ranks.together() if ranks else contextlib.nullcontext():
+            data = datasets.get(run.spec)
+            images = len(data.train)
+            if run.spec.probe is not None:
+                outcome = _probe(run.spec, folder, data)
+            else:
+                listeners = _mark_errors(on_epoch), _mark_errors(on_step)
+                outcome["result"] = _train(run, folder, data, progress, *listeners, ranks)
         status, reason = OK, None
     except Diverged as error:
         status, reason = DIVERGED, error_text(error)
@@ -170,11 +175,15 @@ def _train(
     progress: Progress,
     on_epoch: EpochListener,
     on_step: StepListener,
+    ranks: Ranks | None,
 ) -> dict[str, Any]:
     """Train to the end, saving after every epoch; fills `progress` and returns the result."""
     peak = PeakMemory(data.train.labels.device)
     check_batches(run.spec, data)
-    experiment = _resumed(run.spec, data, folder, progress) or _fresh(run.spec, data)
+    if ranks is not None:
+        check_shares(run.spec, data, ranks.size)
+    experiment = _resumed(run.spec, data, folder, progress, ranks) or _fresh(run.spec, data, ranks)
+    checkpoint.share(experiment, progress)
     spec = {**run.spec.to_dict(), **run.spec.sources()}
     folder.begin(spec)
     folder.begin_epochs(progress.history)
@@ -202,21 +211,21 @@ def _probe(spec: RunSpec, folder: RunFolder, data: ImageData) -> dict[str, Any]:
     return outcome
 
 
-def _fresh(spec: RunSpec, data: ImageData) -> Experiment:
+def _fresh(spec: RunSpec, data: ImageData, ranks: Ranks | None) -> Experiment:
     """Return an experiment that has not begun."""
-    experiment = build(spec, data)
+    experiment = build(spec, data, ranks)
     torch.manual_seed(spec.seed)
     set_first_weights(experiment)
     return experiment
 
 
 def _resumed(
-    spec: RunSpec, data: ImageData, folder: RunFolder, progress: Progress
+    spec: RunSpec, data: ImageData, folder: RunFolder, progress: Progress, ranks: Ranks | None
 ) -> Experiment | None:
     """Return the experiment of the checkpoint and update `progress`; None without a checkpoint."""
     if not os.path.lexists(folder.checkpoint):
         return None
-    experiment = build(spec, data)
+    experiment = build(spec, data, ranks)
     try:
         saved = checkpoint.restore(folder.checkpoint, experiment)
     except checkpoint.Unusable as error:

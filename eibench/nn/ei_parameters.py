@@ -12,6 +12,7 @@ from eibench.nn import functional as F
 from eibench.nn.circuit import Balance, Circuit, EIInit
 from eibench.nn.ei_init import DrawnWeights, calibrate_, draw_lateral, draw_synapses
 from eibench.nn.readiness import DrawnFromData
+from eibench.nn.shared_batch import batch_mean
 from eibench.nn.time import merge_time
 
 
@@ -106,7 +107,7 @@ class EIParameters(DrawnFromData):
     def _follow(self, x: Tensor, weight: float) -> None:
         """Move the mean input towards that of activity `x` [N, C, ...] by a share `weight`."""
         axes = (0, *range(2, x.dim()))
-        self.mean_input.lerp_(x.mean(axes).to(self.mean_input), weight)
+        self.mean_input.lerp_(batch_mean(x, axes).to(self.mean_input), weight)
 
     def _direct(self) -> Tensor:
         """Return the synapse whose product with the activity is I_EE, or the net current."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from eibench.nn.checks import require_maps
+from eibench.nn.shared_batch import batch_total
 from eibench.nn.time import merge_time, split_time
 
 
@@ -138,11 +139,12 @@ def normalize_once(norm: nn.BatchNorm2d, x: Tensor, times: int) -> Tensor:
     Copies leave mean and variance as they are, but not the factor n / (n - 1) of the unbiased
     variance that goes into the running one.
     """
-    running, n = norm.running_var, x.numel() // x.shape[2]
+    running = norm.running_var
     y: Tensor
     if not norm.training or running is None or norm.num_batches_tracked is None:
         y = norm(x)
         return y
+    n = batch_total(x.numel() // x.shape[2])
     if n == 1:  # has no unbiased variance, and its copies have
         y = norm(x.expand(times, *x.shape[1:]))
         return y[:1]

@@ -112,8 +112,13 @@ def stated(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def machine_label(environment: Mapping[str, Any]) -> str:
-    """Return the processor and the device of a record."""
+    """Return the processor and the device of a record, and the processes that shared its run."""
     known = stated(environment)
     cores = known.get("cores")
     plural = "" if cores == 1 else "s"
-    return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}"
+    several = (
+        f", {known['world_size']} processes ({known.get('backend')})"
+        if "world_size" in known
+        else ""
+    )
+    return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}{several}"

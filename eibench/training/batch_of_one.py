@@ -19,6 +19,7 @@ from eibench.errors import UserError, error_line
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.build import make_method, make_network
+from eibench.training.pieces import smallest_piece
 
 
 def check_batches(spec: RunSpec, data: ImageData) -> None:
@@ -28,6 +29,13 @@ def check_batches(spec: RunSpec, data: ImageData) -> None:
         count = len(getattr(data, name))
         if not has_batch_of_one(spec, name, count) or not (why := _too_few(spec, data, training)):
             continue
+        smallest = smallest_batch(spec, len(data.train))
+        if training and smallest > 1 and spec.train.accumulate > 1:
+            raise UserError(
+                f"train.accumulate {spec.train.accumulate} makes a piece of one image of a batch of"
+                f" {smallest}, which method {spec.method.label} in model {spec.model.label} cannot"
+                f" process ({why}); it may be at most {smallest // 2}"
+            )
         left = count % size == 1 and size > 1
         what = (
             f"leaves one image of the {count} in {name} for the last batch"
@@ -48,8 +56,28 @@ def has_batch_of_one(spec: RunSpec, split: str, count: int) -> bool:
     if split != "train":
         return last == 1 and spec.probe is None
     first = min(spec.train.init_batch_size or size, count)
+    return first == 1 or smallest_piece(smallest_batch(spec, count), spec.train.accumulate) == 1
+
+
+def smallest_batch(spec: RunSpec, count: int) -> int:
+    """Return the number of images in the smallest batch that is trained on, of `count` images."""
+    size = spec.train.batch_size
     whole_epoch = spec.probe is None or spec.probe.steps * size >= count
-    return 1 in (first, min(size, count)) or (last == 1 and whole_epoch)
+    return min(size, count, (count % size or size) if whole_epoch else size)
+
+
+def check_shares(spec: RunSpec, data: ImageData, processes: int) -> None:
+    """Raise `UserError` if one of several processes would have no image of a batch or a split."""
+    for name, split in data.splits.items():
+        if len(split) < processes:
+            raise UserError(f"{name} has {len(split)} images for {processes} processes")
+    batch, pieces = smallest_batch(spec, len(data.train)), spec.train.accumulate
+    if smallest_piece(batch, pieces) < processes:
+        cut = f" in {pieces} pieces (train.accumulate)" if pieces > 1 else ""
+        raise UserError(
+            f"train.batch_size {spec.train.batch_size} leaves a batch of {batch} images of train"
+            f"{cut} for {processes} processes; each needs one image of each piece"
+        )
 
 
 def sizes_that_leave_one(data: ImageData, among: Callable[[int], bool]) -> list[int]:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from eibench.data import DataError, ImageData, load, redraw
 from eibench.data.augment import Augmentation
-from eibench.data.batches import Normalization, normalization, over_time, training_batches
+from eibench.data.batches import Normalization, Part, normalization, over_time, training_batches
 from eibench.errors import AbsentData, AbsentDataError, UserError
 from eibench.methods import Method
 from eibench.plan.options import METHODS, MODELS, DataOptions, DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.optim import AnyOptimizer, make_optimizer
+from eibench.training.ranks import Ranks
 from eibench.training.seeds import generator, stream_seed
 
 
@@ -31,6 +32,8 @@ class Experiment:
     optimizer: AnyOptimizer
     augmentation: Augmentation
     normalization: Normalization | None
+    ranks: Ranks | None = None
+    """The processes that train the network together; None: this one alone."""
 
 
 def load_data(options: DataOptions, timesteps: int) -> ImageData:
@@ -101,13 +104,13 @@ def make_network(spec: RunSpec, method: Method, shape: DataShape) -> nn.Module:
     return network
 
 
-def build(spec: RunSpec, data: ImageData) -> Experiment:
+def build(spec: RunSpec, data: ImageData, ranks: Ranks | None = None) -> Experiment:
     """Build the experiment of `spec` on the device of `data`, without the method's preparation."""
     method = make_method(spec)
     model = make_model(spec, method, data).to(data.train.labels.device)
     groups = method.param_groups(model, spec.train.weight_decay)
     optimizer = make_optimizer(groups, spec.train)
-    return Experiment(spec, data, method, model, optimizer, *make_input(spec, data))
+    return Experiment(spec, data, method, model, optimizer, *make_input(spec, data), ranks)
 
 
 def make_input(spec: RunSpec, data: ImageData) -> tuple[Augmentation, Normalization | None]:
@@ -116,16 +119,19 @@ def make_input(spec: RunSpec, data: ImageData) -> tuple[Augmentation, Normalizat
     return augmentation, normalization(data.train) if spec.input.normalize else None
 
 
-def epoch_batches(experiment: Experiment, size: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def epoch_batches(
+    experiment: Experiment, size: int, epoch: int, part: Part | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield training images and labels in batches of `size`, as the first layer receives them.
 
-    Order and augmentation depend on seed and epoch (from 0) alone.
+    Order and augmentation depend on seed and epoch (from 0) alone. Of each batch there is only its
+    `part`.
     """
     seed, split = experiment.spec.seed, experiment.data.train
     chance = generator(seed, "augment", epoch)
     draws = experiment.augmentation.draw(len(split), experiment.data.image, chance)
     order = generator(seed, "order", epoch)
-    return training_batches(split, size, order, draws, experiment.normalization)
+    return training_batches(split, size, order, draws, experiment.normalization, part)
 
 
 def first_batch(experiment: Experiment, size: int) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from eibench.errors import error_line
 from eibench.results.store import write_atomic
 from eibench.training.build import Experiment
 from eibench.training.fit import Progress
+from eibench.training.seeds import stream_seed
 
 VERSION = 2
 """Version of the file format; older versions do not list their dependencies."""
@@ -51,15 +52,46 @@ def save(path: Path, experiment: Experiment, progress: Progress) -> None:
     """Write the state after an epoch, atomically."""
     state: dict[str, Any] = {
         "depends": dependencies(experiment),
-        "model": experiment.model.state_dict(),
-        "optimizer": experiment.optimizer.state_dict(),
-        "progress": vars(progress),
+        **_trained(experiment, progress),
         "cpu_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     buffer = io.BytesIO()
     torch.save({**state, "digest": _digest(state)}, buffer)
     write_atomic(path, buffer.getvalue())
+
+
+def _trained(experiment: Experiment, progress: Progress) -> dict[str, Any]:
+    """Return what training has changed."""
+    return {
+        "model": experiment.model.state_dict(),
+        "optimizer": experiment.optimizer.state_dict(),
+        "progress": vars(progress),
+    }
+
+
+def share(experiment: Experiment, progress: Progress) -> None:
+    """Give all processes of an experiment the state of the first, prepared or restored.
+
+    Draws of a network from torch's global generators differ between processes, as their images do.
+    """
+    ranks, buffer = experiment.ranks, io.BytesIO()
+    if ranks is None:
+        return
+    torch.save({} if ranks.rank else _trained(experiment, progress), buffer)
+    content = ranks.from_first(buffer.getvalue())
+    if ranks.rank:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        vars(progress).update(_restore_trained(saved, experiment))
+        epoch = len(progress.history)
+        torch.manual_seed(stream_seed(experiment.spec.seed, "rank", ranks.rank, epoch))
+
+
+def _restore_trained(saved: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """Load the state of network and optimizer; return the progress."""
+    experiment.model.load_state_dict(saved["model"])
+    experiment.optimizer.load_state_dict(saved["optimizer"])
+    return dict(saved["progress"])
 
 
 def restore(path: Path, experiment: Experiment) -> Progress:
@@ -91,9 +123,7 @@ def _restored(path: Path, experiment: Experiment) -> Progress:
     for key, words in CHANGED.items():
         if known.get(key) != now[key]:
             raise ValueError(words)
-    experiment.model.load_state_dict(saved["model"])
-    experiment.optimizer.load_state_dict(saved["optimizer"])
-    progress = Progress(**saved["progress"])
+    progress = Progress(**_restore_trained(saved, experiment))
     torch.set_rng_state(saved["cpu_rng"])
     if torch.cuda.is_available() and saved["cuda_rng"]:
         seen = torch.cuda.device_count()  # a worker sees fewer GPUs than a process that is alone

@@ -9,9 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from eibench.data.base import Split
-from eibench.data.batches import Change, Normalization, evaluation_batches, over_time
+from eibench.data.batches import (
+    Change,
+    Normalization,
+    evaluation_batches,
+    evaluation_parts,
+    over_time,
+)
 from eibench.nn import LIF, EILayer
 from eibench.nn.autograd import autocast_disabled
+from eibench.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -36,18 +43,30 @@ def evaluate(
     batch_size: int,
     normalization: Normalization | None = None,
     change: Change | None = None,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
-    """Evaluate `model` on `split`, under a `change` of its images; restore its training mode."""
+    """Evaluate `model` on `split`, under a `change` of its images; restore its training mode.
+
+    Each of `ranks` computes its part of every batch, without a change, and all return the sum.
+    """
     was_training = model.training
     model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    if ranks is None:
+        batches = evaluation_batches(split, batch_size, normalization, change)
+    else:
+        batches = evaluation_parts(split, batch_size, normalization, ranks.part())
     with FiringProbe(model) as probe:
-        for images, labels in evaluation_batches(split, batch_size, normalization, change):
+        for images, labels in batches:
             logits = model(over_time(images, timesteps)).float().mean(0)
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
     model.train(was_training)
+    if ranks is not None:
+        ranks.sum_(loss)
+        ranks.sum_(correct)
+        probe.sum_over(ranks)
     return Evaluation(
         loss=loss.item() / len(split),
         accuracy=100 * correct.item() / len(split),
@@ -85,6 +104,11 @@ class FiringProbe:
             self.steps[i] += spikes.shape[0] * spikes.shape[1]
 
         return count
+
+    def sum_over(self, ranks: Ranks) -> None:
+        """Add up the counts of all processes."""
+        self.spikes = [ranks.sum_(spikes.contiguous()) for spikes in self.spikes]
+        self.steps = [ranks.total(steps) for steps in self.steps]
 
     def rates(self) -> list[float]:
         """Return the mean firing rate by layer, in forward order."""

@@ -7,7 +7,9 @@ It writes no files; the caller stores records and checkpoints. The test split is
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import operator
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,10 +20,12 @@ from torch import Tensor, nn
 
 from eibench.data.base import ImageData
 from eibench.data.batches import over_time
+from eibench.nn.shared_batch import shared_batch
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
 from eibench.training.evaluate import Evaluation, evaluate, negative_weights
 from eibench.training.optim import autocast, learning_rate
+from eibench.training.pieces import slices
 from eibench.training.steps import StepListener, StepReporter, ignore_steps
 
 
@@ -95,16 +99,22 @@ def train_epoch(
 
     Sums stay on the device until the end, so that no step synchronizes with it but for a report.
     """
-    data = experiment.data.train
+    data, ranks = experiment.data.train, experiment.ranks
     experiment.model.train()
     loss = torch.zeros((), dtype=torch.float64, device=data.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)
-    reporter = StepReporter(on_step, epoch, steps_per_epoch(experiment.spec, experiment.data))
-    for batch, lr in scheduled(experiment, epoch):
-        batch_loss, batch_correct = train_step(experiment, batch, lr)
-        loss += batch_loss * len(batch[1])
-        correct += batch_correct
-        reporter.count(len(batch[1]), loss)
+    steps = steps_per_epoch(experiment.spec, experiment.data)
+    reporter = StepReporter(on_step, epoch, steps, ranks.size if ranks else 1)
+    with shared_batch(ranks):
+        for batch, lr in scheduled(experiment, epoch):
+            batch_loss, batch_correct = train_step(experiment, batch, lr)
+            loss += batch_loss * len(batch[1])
+            correct += batch_correct
+            reporter.count(len(batch[1]), loss)
+    if ranks is not None:
+        ranks.sum_(loss)
+        ranks.sum_(correct)
+        ranks.copy_first(experiment.model)  # statistics that a plugin takes in another way
     return loss.item() / len(data), 100 * correct.item() / len(data), lr
 
 
@@ -121,8 +131,9 @@ def total_steps(spec: RunSpec, data: ImageData) -> int:
 def scheduled(experiment: Experiment, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
     """Yield the batches of an epoch (from 1), each with its learning rate."""
     spec = experiment.spec
-    steps = steps_per_epoch(spec, experiment.data)
-    for i, batch in enumerate(epoch_batches(experiment, spec.train.batch_size, epoch - 1)):
+    steps, ranks = steps_per_epoch(spec, experiment.data), experiment.ranks
+    part = ranks.part(spec.train.accumulate) if ranks else None
+    for i, batch in enumerate(epoch_batches(experiment, spec.train.batch_size, epoch - 1, part)):
         yield batch, learning_rate((epoch - 1) * steps + i, steps, spec.train)
 
 
@@ -130,19 +141,46 @@ def train_step(
     experiment: Experiment, batch: tuple[Tensor, Tensor], lr: float
 ) -> tuple[Tensor, Tensor]:
     """Take one optimizer step on the cross-entropy of time-averaged logits; return loss and
-    hits."""
+    hits.
+
+    Of a batch that several processes share both are those of the own part.
+    """
     spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
     for group in optimizer.param_groups:
         group["lr"] = lr
-    with autocast(spec.train.precision, batch[1].device):
-        loss, logits = loss_on(model, batch, spec.timesteps)
-    optimizer.zero_grad()
-    loss.backward()
+    loss, hits = _compute_gradients(experiment, batch)
     if spec.train.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)
     optimizer.step()
     experiment.method.project(model)
-    return loss.detach(), (logits.argmax(1) == batch[1]).sum()
+    return loss, hits
+
+
+def _compute_gradients(
+    experiment: Experiment, batch: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of the mean loss over all pieces of a batch, and all parts of it.
+
+    Return loss and hits of this part.
+    """
+    spec, model, ranks = experiment.spec, experiment.model, experiment.ranks
+    images, labels = batch
+    rank, size = (ranks.rank, ranks.size) if ranks else (0, 1)
+    total = ranks.total(len(labels)) if ranks else len(labels)
+    cuts = slices(total, spec.train.accumulate, rank, size)
+    lengths = [stop - start for start, stop in cuts]
+    losses, hits = [], []
+    for piece in zip(images.split(lengths), labels.split(lengths), strict=True):
+        with autocast(spec.train.precision, labels.device):
+            loss, logits = loss_on(model, piece, spec.timesteps)
+        if not losses:
+            experiment.optimizer.zero_grad()
+        (loss * (len(piece[1]) / total)).backward()
+        losses.append(loss.detach() * (len(piece[1]) / len(labels)))
+        hits.append((logits.argmax(1) == piece[1]).sum())
+    if ranks is not None:
+        ranks.sum_gradients(model.parameters())
+    return functools.reduce(operator.add, losses), functools.reduce(operator.add, hits)
 
 
 def loss_on(
@@ -191,4 +229,11 @@ def _evaluate(experiment: Experiment, split: str) -> Evaluation:
     spec = experiment.spec
     part, size = getattr(experiment.data, split), spec.train.batch_size
     with autocast(spec.train.precision, part.labels.device):
-        return evaluate(experiment.model, part, spec.timesteps, size, experiment.normalization)
+        return evaluate(
+            experiment.model,
+            part,
+            spec.timesteps,
+            size,
+            experiment.normalization,
+            ranks=experiment.ranks,
+        )

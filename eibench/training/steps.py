@@ -38,11 +38,14 @@ def ignore_steps(report: StepReport) -> None:
 class StepReporter:
     """Counter of an epoch's steps that reports to a listener.
 
+    Each of `processes` counts its own images.
+
     An epoch that is shorter than `INTERVAL` has no report, a longer one has its last step reported.
     """
 
-    def __init__(self, listener: StepListener, epoch: int, steps: int) -> None:
+    def __init__(self, listener: StepListener, epoch: int, steps: int, processes: int = 1) -> None:
         self.listener, self.epoch, self.steps = listener, epoch, steps
+        self.processes = processes
         self.step = self.images = self.reported = 0
         self.last = time.perf_counter()
 
@@ -56,6 +59,6 @@ class StepReporter:
 
     def _report(self, loss: float) -> None:
         now = time.perf_counter()  # again: the device was waited for
-        speed = (self.images - self.reported) / (now - self.last)
+        speed = self.processes * (self.images - self.reported) / (now - self.last)
         self.last, self.reported = now, self.images
         self.listener(StepReport(self.epoch, self.step, self.steps, speed, loss))

@@ -104,6 +104,7 @@ PINNED = {
         "train": {
             "epochs": 30,
             "batch_size": 64,
+            "accumulate": 1,
             "init_batch_size": None,
             "optimizer": "sgd",
             "lr": 0.1,

@@ -317,6 +317,7 @@ def test_fields_are_flat_and_complete():
         "neuron.detach_reset": True,
         "train.epochs": 5,
         "train.batch_size": 64,
+        "train.accumulate": 1,
         "train.init_batch_size": None,
         "train.optimizer": "sgd",
         "train.lr": 0.03,

@@ -28,6 +28,8 @@ class TrainOptions(Options):
 
     epochs: Count = 30
     batch_size: Count = 64
+    accumulate: Count = 1
+    """Pieces of a batch whose gradients are added up before a step."""
     init_batch_size: int | None = Field(None, ge=1, le=LARGEST)
     """Number of images for data-dependent initialisation; null: batch_size."""
     optimizer: Literal["sgd", "adamw", "muon", "eg"] = "sgd"
@@ -47,6 +49,14 @@ class TrainOptions(Options):
 
     def changed(self) -> dict[str, Any]:
         return {key: value for key, value in super().changed().items() if key != KEEP}
+
+    @model_validator(mode="after")
+    def _pieces_have_images(self) -> Self:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) must be at most batch_size ({self.batch_size})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:
