@@ -6,8 +6,8 @@ that will not come.
 
 Each process differentiates its share of the whole batch's mean loss, and the gradients are summed
 once after the backward pass. That is exact, since every backward pass in eibench is linear in the
-gradients of the images. `DistributedDataParallel` gives all parts equal weights, however many images
-they have, and would have to be told of pieces and unused parameters.
+gradients of the images. `DistributedDataParallel` gives all parts equal weights, however many
+images they have, and would have to be told of pieces and unused parameters.
 """
 
 from __future__ import annotations

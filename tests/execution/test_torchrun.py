@@ -1,4 +1,4 @@
-"""`torchrun ... -m eibench run`: two real commands train each run together, the first one writes."""
+"""Two real commands under `torchrun` train each run together; the first one writes."""
 
 import json
 import socket
@@ -136,8 +136,10 @@ def test_an_error_in_one_process_is_one_record_and_the_next_run_goes_on(
     project, commands, monkeypatch
 ):
     project.write(PLUGIN, "fragile.py")
-    suite = project.suite(plugins=["fragile.py"], grid={"method": ["fragile", "ei"]})
-    (out, errors, code), (_, _, other) = both(commands, monkeypatch, suite)
+    base = {"train": {"epochs": 3, "batch_size": 128}}
+    grid = {"method": ["fragile", "ei"]}
+    suite = project.suite(plugins=["fragile.py"], base=base, grid=grid)
+    (_out, errors, code), (_, _, other) = both(commands, monkeypatch, suite)
     assert (code, other) == (1, 0), errors
     failed, fine = sorted(project.records().values(), key=lambda record: record["status"])
     assert (failed["status"], fine["status"]) == ("error", "ok")

@@ -1,4 +1,4 @@
-"""Several processes train one network: the numbers are those of one process with the whole batch."""
+"""Several processes train one network: the numbers are those of one with the whole batch."""
 
 import pytest
 import rank_pair
