@@ -131,15 +131,17 @@ class FiringProbe:
 
 
 def _counted(spikes: Tensor) -> Tensor:
-    """Return the number of spikes of each neuron of `spikes` [T, B, ...], in memory order.
+    """Return the number of spikes of each neuron of `spikes` [T, B, ...].
 
     A product with ones is ten times as fast as a sum over two axes with channels last. It is exact
     up to 2^24 spikes.
     """
-    inner = sorted(range(2, spikes.dim()), key=spikes.stride, reverse=True)
+    inner = sorted(range(2, spikes.dim()), key=spikes.stride, reverse=True)  # order in memory
     flat = spikes.permute(0, 1, *inner).flatten(0, 1).flatten(1)
     with autocast_disabled(spikes):
-        return torch.ones(1, len(flat), device=flat.device) @ flat.float()
+        counts = torch.ones(1, len(flat), device=flat.device) @ flat.float()
+    back = sorted(range(len(inner)), key=inner.__getitem__)  # batches may differ in that order
+    return counts.view([spikes.shape[axis] for axis in inner]).permute(back).flatten()
 
 
 def negative_weights(model: nn.Module) -> int | None:

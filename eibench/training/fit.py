@@ -169,7 +169,8 @@ def _compute_gradients(
     total = ranks.total(len(labels)) if ranks else len(labels)
     cuts = slices(total, spec.train.accumulate, rank, size)
     lengths = [stop - start for start, stop in cuts]
-    losses, hits = [], []
+    losses: list[Tensor] = []
+    hits: list[Tensor] = []
     for piece in zip(images.split(lengths), labels.split(lengths), strict=True):
         with autocast(spec.train.precision, labels.device):
             loss, logits = loss_on(model, piece, spec.timesteps)

@@ -16,7 +16,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -24,8 +24,6 @@ from torch import Tensor, nn
 
 from eibench.errors import ControlFlow, UserError, describe_error, reraise_interrupt
 from eibench.training.pieces import take
-
-T = TypeVar("T")
 
 
 class RankError(RuntimeError):
@@ -78,7 +76,7 @@ class Ranks:
         _answered(lambda: dist.all_reduce(x, group=self.tensors))
         return x
 
-    def from_first(self, value: T) -> T:
+    def from_first(self, value: Any) -> Any:
         """Return the first process's plain `value`."""
         self._meet()
         return self.hear(value)
@@ -105,7 +103,7 @@ class Ranks:
         self._meet()
         for value in model.state_dict().values():
             whole = value.contiguous()
-            _answered(lambda x=whole: dist.broadcast(x, 0, self.tensors))
+            _answered(partial(dist.broadcast, whole, 0, self.tensors))
             value.copy_(whole)
 
     def _meet(self, number: int = 0, failed: bool = False) -> int:
@@ -149,9 +147,10 @@ class Ranks:
         rank = next(i for i, failure in enumerate(found) if failure)
         if own is not None and rank == self.rank:
             raise own
-        error = found[rank].kind(f"process {rank}: {found[rank].text}")
-        error.add_note(f"process {rank}:\n{found[rank].trace}")
-        raise error
+        theirs: _Failure = found[rank]
+        remote = theirs.kind(f"process {rank}: {theirs.text}")
+        remote.add_note(f"process {rank}:\n{theirs.trace}")
+        raise remote
 
 
 def _failure(error: BaseException) -> _Failure:

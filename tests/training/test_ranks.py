@@ -24,10 +24,10 @@ def pair(tmp_path_factory):
     made.close()
 
 
-def same(states, wanted, within=1e-9):
+def same(states, wanted, within=1e-8):
     """Both processes have equal states, and those of the one process.
 
-    In float64 but for the loss, differences after 20 steps were at most 1e-10.
+    In float64 but for the loss, differences were at most 1e-10 under SGD, and 2e-9 under Muon.
     """
     first, second = states
     assert first.keys() == second.keys() == wanted.keys()

@@ -247,6 +247,18 @@ def test_evaluation_by_hand():
     assert seen.silent_share == 1.0
 
 
+def test_spikes_are_counted_in_one_order():
+    """A batch of one image lies otherwise in memory than the batches before it."""
+    spikes = (torch.rand(2, 3, 5, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+    last = spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(spikes)
+    model, wanted = nn.Sequential(LIF()), (spikes.sum((0, 1)) == 0).double().mean().item()
+    for second in (spikes, last):
+        with FiringProbe(model) as probe:
+            for part in (spikes, second):
+                probe._counter(0)(model[0], (), part)
+        assert probe.silent_share() == wanted
+
+
 def test_firing_probe_by_hand():
     """Constant current 1 fires at each step; 0.5 with tau 2 reaches 0.75, 0.875: never."""
     model = nn.Sequential(LIF())

@@ -26,6 +26,7 @@ def provenance(runs: Sequence[Run]) -> list[str]:
         *_note(done, versions, "With", "MIXED VERSIONS"),
         *_note(done, commit, "Source:", "MIXED COMMITS"),
         *_plugins(done),
+        *_batch_statistics(done),
         *mixed_data(done),
         _commands(done),
     ]
@@ -82,6 +83,20 @@ def _plugins(runs: Sequence[Run]) -> Iterator[str]:
     found = list(dict.fromkeys(code(text) for known in sources for text in known.values()))
     if found:
         yield f"Plugin{'s' * (len(found) > 1)}: {', '.join(found)}."
+
+
+def _batch_statistics(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield notes on what a statistic over a batch is, where it is not over all of it."""
+    if any(run.fields.get("train.accumulate", 1) != 1 for run in runs):
+        yield (
+            f"Batches in pieces ({code('train.accumulate')}): statistics over a batch, as of batch"
+            " norm, are those of each piece."
+        )
+    if any("world_size" in run.environment and run.environment.get("plugins") for run in runs):
+        yield (
+            "Runs by several processes: statistics over a batch that a plugin takes by other means"
+            " than torch's batch norm are those of each process."
+        )
 
 
 def mixed_data(runs: Sequence[Run]) -> Iterator[str]:
