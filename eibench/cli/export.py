@@ -25,20 +25,30 @@ class Target(StrEnum):
     onnx = "onnx"
     torch = "torch"
     nir = "nir"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    trackio = "trackio"
 
 
 SUFFIXES = {Target.onnx: "onnx", Target.torch: "pt2", Target.nir: "nir"}
+"""Of files of networks; the other targets are trackers of results."""
 
 
 def export(
     source: Annotated[
-        Path, typer.Argument(callback=valid_paths, help="A run's folder with weights.")
+        Path,
+        typer.Argument(
+            callback=valid_paths,
+            help="A run's folder with weights; for trackers, results or a suite in them.",
+        ),
     ],
-    to: Annotated[Target, typer.Option(help="The format.")],
+    to: Annotated[Target, typer.Option(help="The format or tracker.")],
     out: Annotated[
         Path | None,
         typer.Option(
-            callback=valid_paths, help="The file to write.", show_default="model.* in the run"
+            callback=valid_paths,
+            help="The file to write, or the tracker's folder.",
+            show_default="model.* in the run, or the tracker's name",
         ),
     ] = None,
     timesteps: Annotated[
@@ -46,17 +56,21 @@ def export(
         typer.Option(
             min=1,
             max=NUMBERS["timesteps"][2],
-            help="Time steps T of the graph.",
+            help="Time steps T of a network's graph.",
             show_default="those of training",
         ),
     ] = None,
+    project: Annotated[str, typer.Option(help="Project of wandb and trackio.")] = "eibench",
     plugin: Plugins = None,
 ) -> None:
-    """Export a run's network: ONNX, a program of torch.export, or NIR.
+    """Export a run's network, or the numbers of runs to a tracker, offline.
 
     ONNX and torch: images [B, C, H, W] to mean logits over T steps. NIR: one step, for networks of
-    affine maps and hard-reset neurons.
+    affine maps and hard-reset neurons. Trackers: a second export adds what is new.
     """
+    if to not in SUFFIXES:
+        _export_results(source, to, out or Path(to.value), project)
+        return
     from eibench.plan.plugins import load_plugins
 
     load_plugins(plugin or [])
@@ -70,6 +84,20 @@ def export(
     with working(f"exporting {run.spec.run_id}"):
         _writer(to)(run, path)
     say(f"{path}: {run.spec.method.label} {run.spec.model.label}, T = {run.spec.timesteps}")
+
+
+def _export_results(source: Path, to: Target, out: Path, project: str) -> None:
+    """Export the numbers of all runs at or below `source`."""
+    from eibench.cli.options import chosen_results
+    from eibench.interop.tracked import tracked_runs
+    from eibench.interop.trackers import export_tensorboard, export_tracker
+
+    runs = tracked_runs(*chosen_results([source]))
+    if to is Target.tensorboard:
+        changed = export_tensorboard(runs, out)
+    else:
+        changed = export_tracker(to.value, runs, out, project)
+    say(f"{out}: {len(runs)} runs, {changed} new or changed")
 
 
 def _writer(to: Target) -> Callable[[LoadedRun, Path], None]:

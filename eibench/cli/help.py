@@ -37,6 +37,7 @@ EXAMPLES = {
     "export": [
         "eibench export results/quickstart/RUN --to onnx",
         "eibench export results/quickstart/RUN --to nir --out network.nir",
+        "eibench export results --to tensorboard",
     ],
     "import": ["eibench import deepeisnn CIFAR10-VGG8 --out runs/authors-vgg8"],
     "report": [

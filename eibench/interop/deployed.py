@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from eibench.errors import UserError
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.weights import load_run
@@ -78,13 +76,3 @@ class LoadedRun:
             "timesteps": str(self.spec.timesteps),
             "normalized_input": json.dumps(self.spec.input.normalize),
         }
-
-
-def require(extra: str, *packages: str) -> None:
-    """Raise `UserError` where libraries of an extra are not installed."""
-    lacking = [name for name in packages if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise UserError(
-            f"this needs {' and '.join(lacking)}, which is not installed;"
-            f" `pip install 'eibench[{extra}]'` installs what is needed"
-        )

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from eibench.errors import UserError
-from eibench.interop.deployed import LoadedRun, require
+from eibench.interop.deployed import LoadedRun
+from eibench.interop.extras import require
 from eibench.nn import LIF, TimeDistributed, affine_synapse, fold_batchnorm
 from eibench.nn.residual import CurrentsAdded, SpikesJoined
 from eibench.results.store import write_atomic

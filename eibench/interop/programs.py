@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from eibench.errors import UserError, error_line, shorten
-from eibench.interop.deployed import INPUT, OUTPUT, LoadedRun, require
+from eibench.interop.deployed import INPUT, OUTPUT, LoadedRun
+from eibench.interop.extras import require
 from eibench.results.store import write_atomic
 
 OPSET = 18
