@@ -31,7 +31,7 @@ class Target(StrEnum):
 
 
 SUFFIXES = {Target.onnx: "onnx", Target.torch: "pt2", Target.nir: "nir"}
-"""Of files of networks; the other targets are trackers of results."""
+"""Suffixes of files of networks; the other targets are trackers of results."""
 
 
 def export(

@@ -54,7 +54,7 @@ def test_every_method(method, tmp_path):
     [
         {"preset": "blanket"},
         {"inhibitory_cell": "lif"},
-        {"divisive": False, "plasticity": 0.1},
+        {"preset": "blanket", "plasticity": 0.1},
     ],
 )
 def test_circuits(options, tmp_path):
