@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ CUDA = torch.device("cuda")
 SHARED = ".shared-"
 """Prefix of the file by which workers tell whether they see the results folder."""
 DAY = 86400.0
+CONNECTING = 10.0
+"""Seconds in which a cluster has to answer."""
+LARGEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class RayEngine(Engine):
             import ray
         except ImportError:
             raise UserError(f"--engine ray needs the package ray: {INSTALL}") from None
+        _check_address(self.request.address or os.environ.get("RAY_ADDRESS") or "auto")
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             ray.init(self.request.address, configure_logging=False, **options)
@@ -120,6 +125,20 @@ class RayEngine(Engine):
         import ray
 
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise `UserError` where nothing answers: Ray would try for minutes."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or int(port) > LARGEST_PORT:
+        raise UserError(f"--address {address}: must be HOST:PORT, auto or local")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECTING).close()
+    except OSError as error:
+        text = f"no cluster at {address}: {error_line(error)}"
+        raise UserError(f"--engine ray: {text}") from None
 
 
 def _room(node: dict[str, float], needs: dict[str, float]) -> int:

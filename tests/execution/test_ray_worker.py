@@ -3,6 +3,7 @@ None of it needs the package."""
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from slot_kinds import CPU, SUITE, planned
@@ -160,6 +161,27 @@ def test_without_ray(cli, project, monkeypatch, command):
     done = cli(command, project.suite(), "--engine", "ray")
     assert done.code == 2
     assert done.errors == ["--engine ray needs the package ray: pip install 'eibench[ray]'"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1:1", "--engine ray: no cluster at 127.0.0.1:1: "),
+        ("ray://127.0.0.1:1", "--engine ray: no cluster at ray://127.0.0.1:1: "),
+        ("here", "--address here: must be HOST:PORT, auto or local"),
+        ("here:70000", "--address here:70000: must be HOST:PORT, auto or local"),
+    ],
+)
+def test_no_cluster_at_the_address(cli, project, monkeypatch, address, words):
+    """Found out without Ray, which would try for minutes."""
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    done = cli("run", project.suite(), "--engine", "ray", "--address", address)
+    assert done.code == 2
+    (error,) = done.errors
+    assert error.startswith(words)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert cli("run", project.suite(), "--engine", "ray").errors == [error]
+    assert not Path("results").exists()
 
 
 @pytest.mark.parametrize(
