@@ -87,13 +87,31 @@ def test_a_search_and_its_confirmation(commands, words):
     assert not list(Path("cluster").rglob(".shared-*"))
 
 
-def test_a_command_that_was_killed_goes_on(commands, words):
-    suite(epochs=30)
+def started(commands, words):
+    """A command whose runs train."""
     process = commands.start(*words("run", "cluster"))
     deadline = time.monotonic() + 120
     while not list(Path("cluster").rglob("checkpoint.pt")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    return process
+
+
+def test_another_command_passes_over_runs_under_way(commands, words):
+    suite(epochs=60)
+    process = started(commands, words)
+    code, out, errors = commands.run(*words("run", "cluster"))
+    assert (code, errors) == (1, "")
+    assert "other commands compute 2 of these runs" in out
+    out, errors = process.communicate(300)
+    assert (process.returncode, errors) == (0, "")
+    assert "2 of 2 runs ok" in out
+    assert [status for _, status, _ in results("cluster")] == ["ok", "ok"]
+
+
+def test_a_command_that_was_killed_goes_on(commands, words):
+    suite(epochs=30)
+    process = started(commands, words)
     process.kill()
     process.wait()
     code, out, errors = commands.run(*words("run", "cluster"))
