@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from eibench.data import Split
-from eibench.data.batches import as_float, evaluation_batches, over_time, training_batches
+from eibench.data.batches import (
+    as_float,
+    evaluation_batches,
+    evaluation_parts,
+    over_time,
+    training_batches,
+)
 
 
 def numbered(n=10, dtype=torch.float32):
@@ -27,6 +33,26 @@ def test_every_image_comes_once(size):
     assert sorted(labels(batches)) == list(range(10))
     assert [len(y) for _, y in batches[:-1]] == [size] * (len(batches) - 1)
     assert len(batches) == -(-10 // size)
+
+
+def test_parts_of_batches_have_each_image_once():
+    """10 images in batches of 4, 4 and 2; the second part of each begins at its half."""
+    halves = [lambda batch: batch[: len(batch) // 2], lambda batch: batch[len(batch) // 2 :]]
+    ways = [
+        (training_batches(numbered(), 4, order(1)),
+         [training_batches(numbered(), 4, order(1), part=half) for half in halves]),
+        (evaluation_batches(numbered(), 4),
+         [evaluation_parts(numbered(), 4, None, half) for half in halves]),
+    ]  # fmt: skip
+    for whole, parts in ways:
+        for batch, *own in zip(whole, *parts, strict=True):
+            for i in range(2):
+                assert torch.equal(torch.cat([part[i] for part in own]), batch[i])
+
+
+def test_a_part_may_be_empty_in_evaluation():
+    parts = evaluation_parts(numbered(), 3, None, lambda batch: batch[1:])
+    assert labels(parts) == [1, 2, 4, 5, 7, 8]
 
 
 def test_images_go_with_their_labels():

@@ -197,6 +197,24 @@ def test_mixed_provenance(suite):
     ]
 
 
+def test_runs_by_several_processes(suite):
+    together = {"world_size": 2, "backend": "gloo", "plugins": {"method": "mine (a.py)"}}
+    suite.run(90, "ei", 4)
+    assert not any("several processes" in note for note in notes_of(suite))
+    suite.run(91, "no_norm", 4, environment=together)
+    notes = notes_of(suite)
+    machines = only(notes, "MIXED MACHINES")
+    assert machines.endswith("device: cpu, 2 threads, 2 processes (gloo).")
+    assert "a plugin takes by other means" in only(notes, "Runs by several processes")
+
+
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_batches_in_pieces(suite, pieces):
+    suite.run(90, train={"accumulate": pieces})
+    found = [note for note in notes_of(suite) if note.startswith("Batches in pieces")]
+    assert len(found) == (pieces > 1)
+
+
 @pytest.mark.parametrize("device", ["cpu, 2 threads", "NVIDIA H100"])
 def test_times_of_unlike_machines_are_labelled_and_not_ranked(suite, device):
     """Two methods and two seeds; the second method's runs may be of another machine."""
