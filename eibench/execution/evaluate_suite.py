@@ -125,12 +125,12 @@ class _SweepRows:
             fields = _fields(run.fields(), conditions, run.run_id)
             if trained:
                 fields[f"{FROM}.sha256"] = trained.digest
-            outcome = self._known(run_id, fields) if trained else None
-            if outcome is None:
+            record = self._known(run_id, fields) if trained else None
+            if record is None:
                 outcome = self._outcome(trained, conditions) if trained else failure
                 spec = trained.under(None, conditions) if trained else run.spec
-                self.writer.write(run_id, fields, spec, outcome, start)
-            failed += outcome["status"] != OK
+                record = self.writer.write(run_id, fields, spec, outcome, start)
+            failed += record["status"] != OK
         return failed
 
     def _known(self, run_id: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -198,4 +198,5 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _pair(value: Any) -> tuple[int, int]:
     """Return a size of a convolution or pooling along both axes."""
-    return tuple(value) if isinstance(value, tuple | list) else (int(value), int(value))  # type: ignore[return-value]
+    first, second = value if isinstance(value, tuple | list) else (value, value)
+    return int(first), int(second)

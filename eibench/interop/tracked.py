@@ -70,7 +70,9 @@ def _runs(folder: Path) -> Iterator[TrackedRun]:
     plan = read_plan(folder)
     suite = plan["suite"] + f"/{SEARCH}" * (kind_of(plan) == SEARCH)
     planned = {run["run_id"]: run["fields"] for run in plan["runs"]}
-    others = {run.run_id: {} for run in recorded_runs(folder) if run.run_id not in planned}
+    others: dict[str, dict[str, Any]] = {
+        run.run_id: {} for run in recorded_runs(folder) if run.run_id not in planned
+    }
     for run_id, fields in {**planned, **others}.items():
         files = RunFolder(folder / run_id)
         record, lines = files.outcome(), files.epochs()

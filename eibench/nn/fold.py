@@ -38,7 +38,9 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
         names = list(module._modules)
         for name, following in pairwise(names):
             conv, norm = _convolution(module._modules.get(name)), module._modules[following]
-            if conv is not None and type(norm) in FOLDABLE and norm.running_var is not None:
+            if conv is None or not isinstance(norm, nn.BatchNorm2d):
+                continue
+            if type(norm) in FOLDABLE and norm.running_var is not None:
                 _fold_into(conv, norm)
                 del module._modules[following]
     return out

@@ -135,9 +135,10 @@ def _about(header: Mapping[str, str], path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: damaged (its header)") from None
     if about.get("format") != FORMAT:
         raise UserError(f"{path}: is not a file of eibench's weights")
-    if about.get("version") != VERSION:
-        found = show(about.get("version"))
-        raise UserError(f"{path}: has version {found} of the format, this eibench reads {VERSION}")
+    found = about.get("version")
+    if found != VERSION or type(found) is not int:
+        text = f"has version {show(found)} of the format, this eibench reads {VERSION}"
+        raise UserError(f"{path}: {text}")
     return about
 
 
@@ -197,9 +198,11 @@ def copy_weights(
     """
     wanted = network.state_dict()
     parts = tuple(f"{name}." for name in without)
-    chosen = ({k: v for k, v in s.items() if not k.startswith(parts)} for s in (wanted, state))
-    fitted = _fitted(*chosen, {})
-    network.load_state_dict({**wanted, **fitted})
+
+    def rest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {key: value for key, value in tensors.items() if not key.startswith(parts)}
+
+    network.load_state_dict({**wanted, **_fitted(rest(wanted), rest(state), {})})
 
 
 def _fitted(
