@@ -117,6 +117,6 @@ def _cause(error: RayError) -> tuple[str, bool]:
         return "Ray ended the worker that ran it, since its node ran out of memory", False
     if isinstance(error, RayActorError) and error.preempted:
         return "the node that ran it was taken back", True
-    if isinstance(error, ActorDiedError) and "node" in str(error) and "died" in str(error):
+    if isinstance(error, ActorDiedError) and "node has died" in str(error):
         return "the node that ran it died", True
     return f"the worker that ran it was lost ({type(error).__name__})", True

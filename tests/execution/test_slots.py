@@ -186,7 +186,7 @@ def test_a_run_that_loses_every_slot_has_a_record(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CLUSTER[1:], indirect=True)
-def test_a_node_that_dies_loses_nothing_and_a_new_one_takes_work(kind, cluster, tmp_path):
+def test_a_node_that_dies_loses_nothing_and_a_new_one_takes_work(kind, cluster, tmp_path, caplog):
     runs, begun = [planned(seed) for seed in (8, 9, 10)], threading.Semaphore(0)
     left, killed = list(runs), threading.Event()
 
@@ -206,4 +206,5 @@ def test_a_node_that_dies_loses_nothing_and_a_new_one_takes_work(kind, cluster, 
         killed.set()
         records = ended.result()
     assert sum(record["environment"].get("requeued", 0) for record in records.values()) == 1
+    assert "the node that ran it died; it is tried again" in caplog.text
     assert [kind.written(run) for run in runs] == [reference(run, tmp_path) for run in runs]
