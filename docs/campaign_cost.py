@@ -26,7 +26,8 @@ from eibench.execution import run_one
 from eibench.plan import load_plan
 from eibench.results.store import RunFolder
 
-CELLS = {"method": ["ei", "batchnorm"], "model.depth": [1, 2, 3, 4, 5]}
+GRID = {"method": ["ei", "batchnorm"], "model.depth": [1, 2, 3, 4, 5]}
+SEEDS = [0, 1, 2, 3, 4]
 STEPS = ("plan", "run", "resume", "status", "report", "pack")
 COMMANDS = {
     "run": ["run", "campaign.yaml"],
@@ -38,12 +39,13 @@ COMMANDS = {
 
 
 def write_suite(runs: int) -> None:
-    """Write a suite of `runs` runs: ten cells, and as many seeds as that takes."""
+    """Write a suite of `runs` runs: five seeds, and as many learning rates as that takes."""
     model = {"name": "plain", "depth": 1, "width": 4, "pools": 1}
     train = {"epochs": 1, "batch_size": 256}
     base = {"model": model, "data": "digits", "train": train, "timesteps": 2}
-    suite = {"name": "campaign", "title": "Campaign", "base": base, "grid": CELLS}
-    suite["seeds"] = list(range(runs // 10))
+    rates = [round(0.001 * (i + 1), 4) for i in range(runs // 50)]
+    grid = {**GRID, "train.lr": rates}
+    suite = {"name": "campaign", "title": "Campaign", "base": base, "grid": grid, "seeds": SEEDS}
     Path("campaign.yaml").write_text(yaml.safe_dump(suite))
 
 
@@ -66,50 +68,51 @@ def do(step: str) -> None:
             app(COMMANDS[step])
 
 
-def measured(work: Callable[..., None], *words: str) -> tuple[float, float]:
-    """Return seconds and MiB of `work` in a process of its own."""
+def measured(work: Callable[..., None], *words: str) -> tuple[float, float, float]:
+    """Return processor time, time and MiB of `work` in a process of its own."""
     ours, theirs = multiprocessing.Pipe()
 
     def child() -> None:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         work(*words)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        theirs.send((time.perf_counter() - start, peak))
+        theirs.send((time.process_time() - cpu, time.perf_counter() - start, peak))
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    found: tuple[float, float] = ours.recv()
+    found: tuple[float, float, float] = ours.recv()
     process.join()
     return found
 
 
 def campaign(runs: int, steps: Sequence[str] = STEPS) -> dict[str, float]:
-    """Return the seconds of each step of a campaign, its files, MiB on disk and of the driver."""
+    """Return the processor time of each step of a campaign in seconds, and what else it costs."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
             write_suite(runs)
-            found, peaks = {}, {}
-            for step in steps:
-                found[step], peaks[step] = measured(do, step)
+            costs = {step: measured(do, step) for step in steps}
             files = [p for p in Path("results/campaign").rglob("*") if p.is_file()]
-            sizes = {"files": len(files), "disk": sum(p.stat().st_size for p in files) / 2**20}
-            return found | sizes | {"memory": peaks.get("run", 0.0)}
+            size = sum(p.stat().st_size for p in files) / 2**20
         finally:
             os.chdir(before)
+    seconds = {step: cpu for step, (cpu, _, _) in costs.items()}
+    others = {"time of run": costs["run"][1], "files": len(files), "MiB on disk": size}
+    return {**seconds, **others, "MiB of memory": max(peak for _, _, peak in costs.values())}
 
 
 def main() -> None:
     """Print a row for each size of campaign."""
     import optuna  # noqa: F401
     import pandas  # noqa: F401
+    import torch._dynamo  # noqa: F401
 
-    heads = (*(f"{step} (s)" for step in STEPS), "files", "MiB on disk", "MiB of the driver")
-    print(f"| runs | {' | '.join(heads)} |\n|{'---:|' * (len(heads) + 1)}")
-    for runs in map(int, sys.argv[1:] or ["1000"]):
-        cells = campaign(runs).values()
-        numbers = (f"{v:,.1f}" if isinstance(v, float) else f"{v:,}" for v in cells)
+    for i, runs in enumerate(map(int, sys.argv[1:] or ["1000"])):
+        costs = campaign(runs)
+        if i == 0:
+            print(f"| runs | {' | '.join(costs)} |\n|{'---:|' * (len(costs) + 1)}")
+        numbers = (f"{v:,.1f}" if isinstance(v, float) else f"{v:,}" for v in costs.values())
         print(f"| {runs:,} | {' | '.join(numbers)} |", flush=True)
 
 

@@ -26,7 +26,7 @@ from eibench.execution.device import device_name, keep_freed_memory
 from eibench.execution.environment import cpu_name
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
-from eibench.results.paths import RESULTS, SEARCH, evidence_of
+from eibench.results.paths import RESULTS, SEARCH, evidence_of, is_packed
 from eibench.results.store import OK, RunFolder
 from eibench.training.build import Experiment, build, epoch_batches, prepare
 from eibench.training.fit import total_steps, train_step
@@ -38,6 +38,8 @@ EVALUATION_SHARE = 1.2
 """A run's time over that of its training steps: validation, checkpoint and records."""
 PROBE_STEPS = 3
 """Building, preparing and measuring a network, in optimizer steps."""
+MOST_RECORDS = 25
+"""Records of each kind of run that are read."""
 Clock = Callable[[], float]
 Kind = tuple[str, Any]
 
@@ -106,15 +108,19 @@ def recorded_costs(
     machine = cpu_name(), device
     own = root / plan.name
     places = dict.fromkeys([own, evidence_of(own), evidence_of(RESULTS / plan.name)])
-    folders = [folder / part for folder in places for part in ("", SEARCH)]
+    there = [folder for folder in places if folder.is_dir() or is_packed(folder)]
+    folders = [folder / part for folder in there for part in ("", SEARCH)]
     for spec in {
         spec.run_id: spec for run in plan.runs for spec in _seeded(run.spec, seeds)
     }.values():
+        known = found.setdefault(kind_of_run(spec), [])
         for folder in folders:
+            if len(known) >= MOST_RECORDS:
+                break
             record = RunFolder(folder / spec.run_id).record()
             if record is not None and (seconds := _cost(record, machine)) is not None:
-                found.setdefault(kind_of_run(spec), []).append(seconds / epochs_of(spec))
-    return {key: statistics.median(seconds) for key, seconds in found.items()}
+                known.append(seconds / epochs_of(spec))
+    return {key: statistics.median(seconds) for key, seconds in found.items() if seconds}
 
 
 def _seeded(spec: RunSpec, seeds: tuple[int, ...]) -> Iterator[RunSpec]:

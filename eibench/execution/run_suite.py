@@ -104,10 +104,12 @@ def _content(folder: Path) -> bytes | None:
 
 def _write_plan(folder: Path, plan: Plan, locks: Locks) -> bytes:
     """Write `plan` beside those of earlier commands, unless the file says the same; return it."""
+    earlier = _content(folder)
     content = plan_content(folder, plan)
-    if content != _content(folder):
+    if content != earlier:
         with locks.holding("plan"):
-            content = plan_content(folder, plan)
+            if earlier != _content(folder):  # by another command
+                content = plan_content(folder, plan)
             write_atomic(member(folder, PLAN), content)
     return content
 

@@ -49,10 +49,10 @@ def result_document(pivot: Pivot) -> Document:
 
 def _numbers(pivot: Pivot) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield every number of every cell as the table rounds it, with what names it."""
-    layout, metric = pivot.layout, pivot.metric
+    layout, metric, label = pivot.layout, pivot.metric, _label(pivot)
     for place, cell in pivot.cells.items():
         values = zip(layout.fields, (*place[0], *place[1]), strict=True)
-        words = (_label(pivot), *(show_field(*pair) for pair in values))
+        words = (label, *(show_field(*pair) for pair in values))
         found = pivot.differences.get(place)
         low, high = (found.interval if found else None) or (None, None)
         differences = {"difference": found.mean if found else None, "low": low, "high": high}
