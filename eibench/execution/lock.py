@@ -18,7 +18,7 @@ from typing import Self
 
 from eibench.errors import UserError
 from eibench.execution.holder import Holder, this_process
-from eibench.execution.lock_file import EXPIRY, fcntl, make_lock, read_chain, write_temporary
+from eibench.execution.lock_file import EXPIRY, make_lock, read_chain, write_temporary
 from eibench.results.paths import RUNNING, is_packed, member
 
 RENEWAL = 30.0
@@ -75,9 +75,13 @@ class Locks:
         held = self.held.get(name)
         return held is None or (held.expired() and not self._is_ours(name, held))
 
-    def _is_ours(self, name: str, held: _HeldLock) -> bool:
+    def holder(self, name: str) -> Holder | None:
+        """Return the present holder of the lock `name`, alive or not."""
         chain = read_chain(self.folder / name)
-        return bool(chain) and chain[-1].holder.nonce == held.holder.nonce
+        return chain[-1].holder if chain else None
+
+    def _is_ours(self, name: str, held: _HeldLock) -> bool:
+        return self.holder(name) == held.holder
 
     def _renew(self) -> None:
         while not self.closed.wait(RENEWAL):
@@ -113,22 +117,6 @@ class Locks:
             for name in list(self.held):
                 self.release(name)
             self.folder.rmdir()
-
-
-@contextmanager
-def attending(folder: Path) -> Iterator[None]:
-    """Make known, until the block ends, that this worker computes the run in `folder` for the
-    command that holds its lock: a command that is killed leaves such processes for a moment."""
-    handle = None
-    if fcntl is not None:
-        with contextlib.suppress(OSError):
-            handle = os.open(folder.parent / RUNNING / folder.name, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_SH)
-    try:
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,7 +163,7 @@ def _workers_ended(chain: list[LockFile]) -> bool:
 
 
 def _has_worker(path: Path) -> bool:
-    """Return whether a process attends to the lock file; see `lock.attending`."""
+    """Return whether a process attends to the lock file; see `attending`."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -175,3 +177,19 @@ def _has_worker(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+@contextmanager
+def attending(folder: Path) -> Iterator[None]:
+    """Make known, until the block ends, that this worker computes the run in `folder` for the
+    command that holds its lock: a command that is killed leaves such processes for a moment."""
+    handle = None
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder.parent / RUNNING / folder.name, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

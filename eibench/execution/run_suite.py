@@ -213,6 +213,8 @@ class _SuiteWork:
         try:
             return self.slots.execute(run, self.suite, files, on_epoch, on_step)
         except Stop:
+            if (holder := self.locks.holder(run.run_id)) is not None:
+                self.elsewhere[run.run_id] = run, holder
             return None
         finally:
             self.locks.release(run.run_id)

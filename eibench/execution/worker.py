@@ -19,7 +19,7 @@ from eibench.errors import describe_error
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import keep_freed_memory
 from eibench.execution.environment import SuiteSource
-from eibench.execution.lock import attending
+from eibench.execution.lock_file import attending
 from eibench.execution.run_one import execute
 from eibench.execution.slots import Stop
 from eibench.plan.plugins import load_plugin

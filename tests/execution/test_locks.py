@@ -14,8 +14,8 @@ from other_process import other_process
 from eibench.errors import UserError
 from eibench.execution import lock, lock_file
 from eibench.execution.holder import Holder, parse_holder, this_process
-from eibench.execution.lock import Locks, attending, locked, shared
-from eibench.execution.lock_file import EXPIRY, lock_files
+from eibench.execution.lock import Locks, locked, shared
+from eibench.execution.lock_file import EXPIRY, attending, lock_files
 
 RUN = "ei_plain-depth1_s0_0123abcd"
 FOLDER = Path("suite")

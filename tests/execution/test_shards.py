@@ -1,5 +1,6 @@
 """Several commands on one folder of results compute each run once, and together what one would."""
 
+import dataclasses
 import json
 import re
 import time
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from eibench.errors import UserError
+from eibench.execution.holder import this_process
+from eibench.execution.lock import Locks
+from eibench.execution.lock_file import EXPIRY
 from eibench.plan import load_plan
 from eibench.plan.shard import Shard
 
@@ -148,3 +152,26 @@ def test_what_fails_elsewhere_is_not_tried_again_by_this_command(cli, tiny, proj
     assert "0 of 2 runs ok, 2 failed" in done.out
     assert len(computed(done.out)) <= 1
     assert cli("run", tiny).code == 0
+
+
+def test_a_command_leaves_a_run_that_it_has_lost(cli, tiny, project, monkeypatch):
+    """It was suspended for so long that a command on another machine has taken the run over."""
+    other = dataclasses.replace(this_process(), host="node7", pid=7)
+    real = Locks.is_lost
+
+    def is_lost(locks, name):
+        if not project.records():
+            (locks.folder / name).write_bytes(other.to_json())
+            locks.held[name].renewed -= 2 * EXPIRY
+        return real(locks, name)
+
+    monkeypatch.setattr(Locks, "is_lost", is_lost)
+    train = {"epochs": 2}
+    suite = project.suite(base={"train": train}, grid={}, seeds=[0])
+    done = cli("run", suite)
+    assert done.code == 1
+    assert "other commands compute 1 of these runs: 1 on node7, process 7" in done.out
+    assert "0 of 1 runs ok, 1 not run" in done.out
+    assert project.records() == {}
+    (run,) = Path("results/tiny").glob("ei*")
+    assert (run / "checkpoint.pt").exists()
