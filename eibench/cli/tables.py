@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eibench.cli.console import say
 from eibench.cli.options import valid_paths
 from eibench.errors import UserError
+
+if TYPE_CHECKING:
+    from eibench.plan.sweeps import Sweep
 
 
 def tables(
@@ -28,15 +31,16 @@ def tables(
 ) -> None:
     """Make the tables and figures that each suite's `report` section asks for.
 
-    They go beside the evidence, in results/evidence/NAME, or with --live beside the live runs. Made
-    again is only what has new results, another section, or another version of eibench.
+    Of a suite's sweeps (`evaluate`) they are a table and a figure each. They go beside the
+    evidence, in results/evidence/NAME, or with --live beside the live runs. Made again is only what
+    has new results, another section, or another version of eibench.
     """
     from eibench.report.make import SuiteReport
 
     reports = 0
-    for path, folder in _with_results(suites, results, live):
+    for path, folder, sweep in _with_results(suites, results, live):
         reports += 1
-        for made in SuiteReport(path, folder).make(again):
+        for made in SuiteReport(path, folder, sweep).make(again):
             say(str(made))
     if not reports:
         raise UserError(f"{results}: no results of {'these' if suites else 'any'} suites here")
@@ -44,17 +48,26 @@ def tables(
 
 def _with_results(
     suites: list[str] | None, results: Path, live: bool
-) -> Iterator[tuple[Path, Path]]:
-    """Yield file and results folder of each suite; without names, of those that have results."""
+) -> Iterator[tuple[Path, Path, Sweep | None]]:
+    """Yield file and results folder of each suite and of its sweeps; without names, of those that
+    have results."""
     from eibench.plan.find import find_suite, known_suites
     from eibench.plan.suite import read_suite
+    from eibench.plan.sweeps import Sweep
     from eibench.results.paths import SEARCH, evidence_of, has_plan
 
+    def place(name: str) -> Path:
+        return results / name if live else evidence_of(results / name)
+
     for path in map(find_suite, suites) if suites else known_suites().values():
-        folder = results / read_suite(path)[1].name
-        folder = folder if live else evidence_of(folder)
+        suite = read_suite(path)[1]
+        folder = place(suite.name)
         if has_plan(folder) or has_plan(folder / SEARCH):
-            yield path, folder
+            yield path, folder, None
         elif suites:
             kind = "live runs" if live else "packed results"
             raise UserError(f"{path}: no {kind} in {folder}")
+        for name, axes in suite.evaluate.items():
+            sweep = Sweep(name, axes)
+            if has_plan(folder := place(sweep.folder(suite.name))):
+                yield path, folder, sweep

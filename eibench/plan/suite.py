@@ -171,6 +171,14 @@ class SuiteFile(Options):
     references: str | None = Field(None, min_length=1)
     stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    def reporting(self, sweep: Sweep) -> SuiteFile:
+        """Return the suite with the tables and figures of a sweep: lines over its first axis."""
+        first, *others = sweep.fields
+        table = TableSection(columns=sweep.fields, formats=["markdown", "latex"])
+        figure = FigureSection(x=first, by=[METHOD, *others])
+        report = ReportSection(tables=[table], figures=[figure])
+        return self.model_copy(update={"report": report})
+
 
 @dataclass(frozen=True)
 class PlannedRun:

@@ -17,6 +17,7 @@ from eibench.plan.find import known_suites
 from eibench.plan.layers import Origin
 from eibench.plan.lengths import points
 from eibench.plan.suite import FigureSection, NoteLevel, SuiteFile, read_suite
+from eibench.plan.sweeps import Sweep
 from eibench.plan.yaml_source import Keys
 from eibench.report.model.document import Document, Page
 from eibench.report.model.layers import make_pivots
@@ -142,10 +143,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 class SuiteReport:
-    """The tables and figures of one suite, from its results in `folder`."""
+    """The tables and figures of one suite or of its sweep, from its results in `folder`."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
-        self.document, self.suite = read_suite(path)
+    def __init__(self, path: Path, folder: Path, sweep: Sweep | None = None) -> None:
+        self.document, suite = read_suite(path)
+        self.suite = suite.reporting(sweep) if sweep else suite
         self.folder = folder
 
     def make(self, always: bool = False) -> Iterator[Path]:

@@ -42,6 +42,12 @@ def test_a_suite_trains_keeps_and_evaluates(cli, project):
     done = cli("report", "results/tiny-both", "--columns", "contrast,timesteps")
     assert done.code == 0 and "A tiny suite: both" in done.out and "batchnorm" in done.out
 
+    done = cli("tables", path, "--live")
+    made = {Path(line) for line in done.out.splitlines()}
+    assert done.code == 0 and made >= {Path("results/tiny-both/table.md"),
+        Path("results/tiny-steps/figures/tiny-steps_test_accuracy.png")}  # fmt: skip
+    assert "contrast 0.5" in Path("results/tiny-both/table.md").read_text()
+
     before = project.files()
     assert cli("run", path, "--only", "method=batchnorm").code == 0
     assert {k for k, v in project.files().items() if v != before[k]} <= {
