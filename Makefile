@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
 .NOTPARALLEL:  # the runs of a suite are parallel already
-.PHONY: quickstart test test-fast fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs site figures clean
+.PHONY: quickstart test test-fast test-ray fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs site figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
 	$(BIN)/eibench run suites/quickstart.yaml --results build
@@ -22,6 +22,9 @@ test: .venv/.test  ## the whole test suite
 
 test-fast: .venv/.test  ## without the slow tests
 	$(PYTEST) -m "not slow"
+
+test-ray: .venv/.ray  ## runs on Ray clusters of this machine, which `make test` skips
+	$(BIN)/python -m pytest tests/execution/test_slots.py tests/execution/test_ray_commands.py
 
 fuzz: .venv/.test  ## 20,000 damaged suites and results: planned, read or refused, never a traceback
 	EIBENCH_FUZZ=20000 $(PYTEST) tests/fuzz
@@ -98,6 +101,10 @@ clean:  ## everything that was installed or built
 
 .venv/.conformance: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[test,conformance]"
+	touch $@ .venv/.run .venv/.test
+
+.venv/.ray: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[test,ray]"
 	touch $@ .venv/.run .venv/.test
 
 .venv/.dev: pyproject.toml | .venv/bin/python
