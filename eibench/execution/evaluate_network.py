@@ -24,7 +24,7 @@ from eibench.errors import UserError, error_line
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
-from eibench.plan.conditions import TIMESTEPS, Conditions, effective, misfits
+from eibench.plan.conditions import FROM, TIMESTEPS, Conditions, effective, misfits
 from eibench.plan.options import DataOptions, DataShape
 from eibench.plan.options.init_from import WEIGHTS
 from eibench.plan.spec import RunSpec
@@ -37,9 +37,6 @@ from eibench.training.evaluate import evaluate, negative_weights
 from eibench.training.optim import autocast
 from eibench.training.seeds import generator
 from eibench.training.weights import load_run
-
-FROM = "weights"
-"""Begins the fields that name the weights; no option of a run has this name."""
 
 
 @dataclass(frozen=True)

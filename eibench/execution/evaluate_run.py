@@ -11,14 +11,13 @@ import torch
 
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.evaluate_network import (
-    FROM,
     RecordWriter,
     TrainedNetwork,
     plan_content,
     row_id,
 )
 from eibench.execution.lock import locked
-from eibench.plan.conditions import CONDITIONS, PREFIX, Conditions, effective, fields_of
+from eibench.plan.conditions import CONDITIONS, FROM, PREFIX, Conditions, effective, fields_of
 from eibench.plan.options import CHOICES, DataOptions
 from eibench.plan.suite import DEFAULT_CONTROL
 from eibench.results.paths import member

@@ -17,14 +17,13 @@ import torch
 from eibench.errors import UserError, describe_error, reraise_interrupt
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.evaluate_network import (
-    FROM,
     RecordWriter,
     TrainedNetwork,
     plan_content,
     row_id,
 )
 from eibench.execution.lock import shared
-from eibench.plan.conditions import Conditions, fields_of
+from eibench.plan.conditions import FROM, Conditions, fields_of
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.plan.sweeps import Sweep
 from eibench.results.paths import member

@@ -21,6 +21,8 @@ TIMESTEPS = "timesteps"
 """The condition that is an option of every run; its neutral value is that of training."""
 PREFIX = "evaluate."
 """Begins the fields of other conditions in records: `evaluate.contrast`."""
+FROM = "weights"
+"""Begins the fields of records that name the weights; no option of a run has this name."""
 MOST_CONDITIONS = 10_000
 """Maximal number of combinations in one grid of conditions."""
 Value = float | int

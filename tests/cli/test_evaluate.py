@@ -124,11 +124,11 @@ def test_every_combination_of_conditions_is_a_row(cli, trained, tmp_path):
     assert set(frame["evaluate.contrast"]) == {0.2, 1.0}
     for name, folder in (("ei", both[0]), ("bntt", both[1])):
         assert found[name, 1.0, 0.0] == record(folder)["result"]["test_accuracy"]
-    before = sorted(p.name for p in (tmp_path / "evaluations").iterdir())
+    before = sorted((tmp_path / "evaluations").glob("*/record.json"))
     cli("evaluate", *both, *words, "--results", tmp_path)  # the same rows
     cli("evaluate", both[0], "--results", tmp_path)  # neutral values are no values
-    assert before == sorted(p.name for p in (tmp_path / "evaluations").iterdir())
-    done = cli("report", tmp_path / "evaluations", "--columns", "contrast")
+    assert before == sorted((tmp_path / "evaluations").glob("*/record.json"))
+    done = cli("report", tmp_path / "evaluations", "--columns", "contrast,gaussian_noise")
     assert done.code == 0 and "contrast 0.2" in done.out
 
 

@@ -46,7 +46,8 @@ def test_a_suite_trains_keeps_and_evaluates(cli, project):
     made = {Path(line) for line in done.out.splitlines()}
     assert done.code == 0 and made >= {Path("results/tiny-both/table.md"),
         Path("results/tiny-steps/figures/tiny-steps_test_accuracy.png")}  # fmt: skip
-    assert "contrast 0.5" in Path("results/tiny-both/table.md").read_text()
+    table = Path("results/tiny-both/table.md").read_text()
+    assert "contrast 0.5" in table and "weights.run" not in table
 
     before = project.files()
     assert cli("run", path, "--only", "method=batchnorm").code == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Set
 
+from eibench.plan.conditions import FROM
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD, SEED
 from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.document import BEST, code
@@ -97,7 +98,7 @@ def _per_method(table: Pivot, told: Set[str]) -> Iterator[str]:
     """
     runs = table.suite.unchanged
     for field in dict.fromkeys(field for run in runs for field in run.fields):
-        if field.partition(".")[0] == METHOD or field in (*table.layout.fields, *told):
+        if field.partition(".")[0] in (METHOD, FROM) or field in (*table.layout.fields, *told):
             continue
         if not varies(runs, field):
             continue
