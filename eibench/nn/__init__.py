@@ -22,6 +22,7 @@ from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.explicit import explicit_inhibition
 from eibench.nn.fold import affine_synapse, fold_batchnorm
+from eibench.nn.inference import fold, spell_out
 from eibench.nn.model import before_first_use, first_input, initialize, project_
 from eibench.nn.neurons import LIF, MPBNLIF, KWinners
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
@@ -62,7 +63,9 @@ __all__ = [
     "explicit_inhibition",
     "first_input",
     "fold_batchnorm",
+    "fold",
     "functional",
     "initialize",
     "project_",
+    "spell_out",
 ]

@@ -129,8 +129,8 @@ class EILayer(EIParameters):
             i_sub, i_div = F.inhibit(s_i, weight_ei, self.gain_i)
         else:
             i_div = F.mix_channels(s_i, weight_ei * self.gain_i)
-        rule, straight = self.circuit.stabilize, self.circuit.straight
-        return integrate(i_ee, i_sub, i_div, self.gain_e, self.bias, rule, straight)
+        rule = self.circuit.stabilize
+        return integrate(i_ee, i_sub, i_div, self.gain_e, self.bias, rule, self.straight)
 
     def _scale_shift(self, net: Tensor) -> Tensor:
         return net if self.readout else F.scale_shift(net, self.gain_e, self.bias)

@@ -61,7 +61,9 @@ class EIParameters(DrawnFromData):
         self.circuit, self.init, self.balance = circuit, init, balance
         self.subtracts = circuit.subtractive
         self.divides = circuit.divisive and not self.readout
-        self.fires = self.divides and circuit.straight and circuit.inhibitory_cell == "rectifier"
+        self.straight = circuit.straight
+        """True where S is the identity in the backward pass."""
+        self.fires = self.divides and self.straight and circuit.inhibitory_cell == "rectifier"
         """True where the circuit is one function, which can have the neuron in it as well."""
         self.nets = balance.of_net or (balance.plasticity > 0 and not self.divides)
         """True where the net synapse is computed before the product with the activity."""

@@ -32,10 +32,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 @torch.no_grad()
-def explicit_inhibition(model: M) -> M:
+def explicit_inhibition(model: M, where_possible: bool = False) -> M:
     """Return a copy of `model` whose blanket inhibition is cells: equal outputs, to rounding.
 
-    Its layers are for use, not for training: they follow the paper's rules of learning.
+    Its layers are for use, not for training: they follow the paper's rules of learning. With
+    `where_possible` layers made without Dale's law stay as they are.
 
     Raises:
         ValueError: a layer is made without Dale's law, or not initialised.
@@ -43,7 +44,8 @@ def explicit_inhibition(model: M) -> M:
     out = copy.deepcopy(model)
     for layer in out.modules():
         if isinstance(layer, EILayer) and layer.nets:
-            _spell_out(layer)
+            if layer.circuit.dale or not where_possible:
+                _spell_out(layer)
     return out
 
 

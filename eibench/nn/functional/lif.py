@@ -79,6 +79,8 @@ def fire(x: Tensor, surrogate: str = "sigmoid") -> Tensor:
 def fire_exponential(x: Tensor, sharpness: Tensor | float) -> Tensor:
     """Return H(x), whose derivative going backward is a exp(-2 a |x|), a being the `sharpness`."""
     fires = x >= 0
+    if not (x.requires_grad or tracing()):
+        return fires.to(x.dtype)
     below = (2 * sharpness * torch.where(fires, 0.0, x)).exp() / 2
     above = 1 - (-2 * sharpness * torch.where(fires, x, 0.0)).exp() / 2
     return with_gradient_of(fires.to(x.dtype), torch.where(fires, above, below))
