@@ -43,6 +43,9 @@ MAY_IMPORT = {
     "probe": {"plan", "results", "data", "training", "nn"},
     "execution": {"errors", "files", "version", "plan", "results", "data", "training", "probe"},
     "profile": {"errors", "plan", "data", "nn", "training", "probe", "execution"},
+    "cost": {
+        *("errors", "plan", "results", "data", "nn", "training", "execution", "profile"),
+    },
     "plugins": {"errors", "files", "plan", "data", "methods"},
     "contracts": {"errors", "plan", "data", "methods", "models", "nn"},
     "search": {"errors", "files", "plan", "results", "training", "execution"},
@@ -59,6 +62,7 @@ MAY_IMPORT = {
             "profile",
             "search",
             "contracts",
+            "cost",
             "interop",
         ),
         "nn",

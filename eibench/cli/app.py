@@ -23,6 +23,7 @@ from eibench.cli.console import (
     print_warnings,
     say,
 )
+from eibench.cli.cost import cost
 from eibench.cli.data import data_app
 from eibench.cli.doctor import doctor
 from eibench.cli.evaluate import evaluate
@@ -137,7 +138,7 @@ def _print_remark(text: str) -> None:
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(run, init, probe, search, submit, status),
     *(evaluate, export, report, plot, tables, verify),
-    *(show, check, profile, doctor),
+    *(show, check, cost, profile, doctor),
 )
 for command in COMMANDS:
     app.command(epilog=epilog(command.__name__))(command)

@@ -62,6 +62,11 @@ EXAMPLES = {
     "check": ["eibench check my_norm.py --set eps=0.001"],
     "init": ["eibench init quickstart mine", "eibench run mine"],
     "profile": ["eibench profile --model vgg8 --methods ei,batchnorm --steps 10"],
+    "cost": [
+        "eibench cost quickstart --initialised",
+        "eibench cost results/robustness/RUN --images 64",
+        "eibench cost robustness --train-steps 10 --format latex --out cost.tex",
+    ],
     "doctor": ["eibench doctor"],
 }
 START = [

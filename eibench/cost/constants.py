@@ -39,7 +39,7 @@ class Arithmetic:
     """Also of a comparison, which is a subtraction."""
     weight_bytes: int
     sum_bytes: int
-    """Of membrane potentials and sums."""
+    """Bytes of a membrane potential or a sum."""
     memories: tuple[Memory, ...]
     """From small to large; the last is outside the chip."""
     source: str

@@ -7,9 +7,14 @@ bit, or one multiply-accumulate if that is less:
 
 so that a spike costs one addition. Other operations have the price of their kind.
 
-Memory, with reuse: each weight is read once per step, each membrane potential is read and written
-once per step, activity is read and written once. Without reuse every operation reads its weight,
-and reads and writes its sum, in addition to potentials and activity.
+Memory, in three orders of work. Activity is read and written once in all of them.
+
+    layerwise  all steps of a layer before the next layer: each weight is read once, potentials
+               stay in registers
+    stepwise   all layers of a step before the next step: each weight is read, each potential read
+               and written, once per step
+    events     no reuse: every operation reads its weight, and reads and writes its sum; potentials
+               are read and written once per step
 
 The quantised ANN is the same folded network in one pass, its activity in ceil(log2(T + 1)) bits,
 which hold as many levels as T spikes: all of its inputs count (none is known to be zero), a neuron
@@ -26,7 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from eibench.cost.constants import ARITHMETIC, BASE, DIVISIONS, Arithmetic, Memory
 
@@ -76,21 +81,19 @@ class Work:
         return [product for product in self.products[1:] if product.bits is not None]
 
 
+Use = Literal["compute", "layerwise", "stepwise", "events"]
+USES: tuple[Use, ...] = ("compute", "layerwise", "stepwise", "events")
+"""Arithmetic alone, and the orders of work."""
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Constants and use of memory under which energy is computed."""
+    """Constants and order of work under which energy is computed."""
 
+    use: Use
     arithmetic: Arithmetic
-    memory: Memory | None = None
-    """None: arithmetic alone."""
-    reuse: bool = True
-
-    @property
-    def name(self) -> str:
-        """Words for tables and files."""
-        words = "arithmetic alone" if self.memory is None else self.memory.name
-        reuse = "" if self.reuse else ", no reuse"
-        return f"{self.arithmetic.name}, {words}{reuse}, division {self.arithmetic.division:g}"
+    memory: Memory
+    """It does not matter to arithmetic alone."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,12 @@ def price(arithmetic: Arithmetic, bits: int | None) -> float:
 def energy(work: Work, setting: Setting) -> Energy:
     """Return the energy of an image under `setting`."""
     known, steps, bits = setting.arithmetic, work.timesteps, ann_bits(work.timesteps)
-    access = setting.memory.picojoules if setting.memory else 0.0
-    of_sum = access * known.sum_bytes
-    reading = access * known.weight_bytes
-    fetch = 0.0 if setting.reuse else reading + 2 * of_sum
-    held = reading * work.weights if setting.reuse else 0.0
+    access = 0.0 if setting.use == "compute" else setting.memory.picojoules
+    of_sum, reading = access * known.sum_bytes, access * known.weight_bytes
+    fetch = reading + 2 * of_sum if setting.use == "events" else 0.0
+    held = 0.0 if setting.use == "events" else reading * work.weights
+    passes = 1 if setting.use == "layerwise" else steps
+    moves = 0 if setting.use == "layerwise" else 2 * steps
 
     first, rest = work.products[0], work.products[1:]
     active = sum(p.effective * (price(known, p.bits) + fetch) for p in work.spiking)
@@ -145,7 +149,7 @@ def energy(work: Work, setting: Setting) -> Energy:
     real = sum(p.effective * (price(known, None) + fetch) for p in rest if p.bits is None)
     other = _elementwise(work.other_operations, known)
     snn = active + image + real + other + _elementwise(work.neuron_operations, known)
-    snn += steps * (held + 2 * of_sum * work.potentials)
+    snn += passes * held + moves * of_sum * work.potentials
     snn += access * _activity_bytes(work, known, None)
 
     levels = price(known, bits) + fetch
@@ -186,23 +190,20 @@ def _ann_width(product: ProductWork, known: Arithmetic, bits: int) -> int:
     return 8 * known.sum_bytes if product.bits is None else max(bits, product.bits)
 
 
-def base_settings(work: Work) -> dict[str, Setting]:
-    """Return the settings that tables show: arithmetic alone, and with memory, reused or not."""
+def base_settings(work: Work) -> dict[Use, Setting]:
+    """Return the settings that tables show: the base constants, in the memory of that size."""
     memory = BASE.memory_for(work.weights * BASE.weight_bytes)
-    return {
-        "compute": Setting(BASE),
-        "memory": Setting(BASE, memory),
-        "events": Setting(BASE, memory, reuse=False),
-    }
+    return {use: Setting(use, BASE, memory) for use in USES}
 
 
-def settings(work: Work) -> Iterator[tuple[str, Setting]]:
-    """Yield the use of memory and the setting, over all constants: the range of the model."""
+def settings(work: Work) -> Iterator[Setting]:
+    """Yield a setting for each use, over all constants: the range of the model.
+
+    Their number and order are the same for every network.
+    """
     for known in ARITHMETIC:
         near = known.memory_for(work.weights * known.weight_bytes)
         for division in DIVISIONS:
             own = known.with_division(division)
-            yield "compute", Setting(own)
-            for memory in dict.fromkeys((near, known.memories[-1])):
-                yield "memory", Setting(own, memory)
-                yield "events", Setting(own, memory, reuse=False)
+            for memory in (near, known.memories[-1]):
+                yield from (Setting(use, own, memory) for use in USES)

@@ -30,7 +30,7 @@ LIF_CELLS = "lif"
 
 
 @dataclass(frozen=True)
-class _Product:
+class _MergedProduct:
     """A product over all batches; operations are summed, and per image where a method says so."""
 
     module: str
@@ -57,7 +57,7 @@ class _Form:
     """Counts of a form of the network."""
 
     network: nn.Module
-    products: list[_Product]
+    products: list[_MergedProduct]
     elementwise: Mapping[str, Mapping[str, int]]
     outputs: Mapping[str, tuple[int, ...]]
 
@@ -95,9 +95,7 @@ def count_network(network: nn.Module, batches: Iterable[Tensor], timesteps: int)
             x = over_time(batch, timesteps)
             network(x)
             parts.append([_count(counter, x.contiguous()) for counter in counters])
-    forms = [
-        _merge(form, [part[i] for part in parts]) for i, form in enumerate((written, folded))
-    ]
+    forms = [_merge(form, [part[i] for part in parts]) for i, form in enumerate((written, folded))]
     neurons = [int(spikes.numel()) for spikes in probe.spikes]
     work = _work(forms[1], images, timesteps, sum(neurons))
     return {
@@ -135,7 +133,7 @@ def _merge(network: nn.Module, parts: list[Counts]) -> _Form:
     return _Form(network, [_sum(calls) for calls in same], elementwise, parts[0].outputs)
 
 
-def _sum(calls: Iterable[CountedProduct]) -> _Product:
+def _sum(calls: Iterable[CountedProduct]) -> _MergedProduct:
     """Return one product of the network over all batches.
 
     Each call is binary or not by itself, as NeuroBench has it.
@@ -156,7 +154,7 @@ def _sum(calls: Iterable[CountedProduct]) -> _Product:
         weights=counts[0].weights,
         biased=counts[0].biased,
     )
-    return _Product(
+    return _MergedProduct(
         calls[0].module,
         calls[0].synapse,
         macs=total("effective", binary=False),
@@ -266,7 +264,7 @@ def _densities(network: nn.Module) -> dict[str, float]:
     return {key: there[key] / total[key] for key in total}
 
 
-def _layer(product: _Product, images: int) -> dict[str, Any]:
+def _layer(product: _MergedProduct, images: int) -> dict[str, Any]:
     known = product.counts
     return {
         "name": product.module,

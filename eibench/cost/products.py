@@ -53,10 +53,8 @@ class ProductCount:
 def few_bits(x: Tensor) -> int | None:
     """Return the bits of the integers that `x` holds in multiples of a power of 1/2, if few do."""
     flat = x.flatten()
-    for part in (flat[:SAMPLE], flat):
-        scale = _finest(part)
-        if scale is None:
-            return None
+    if _finest(flat[:SAMPLE]) is None or (scale := _finest(flat)) is None:
+        return None
     most = round(float(flat.abs().max()) * scale) if len(flat) else 0
     bits = most.bit_length()
     return max(1, bits) if bits <= MOST_BITS else None
@@ -80,13 +78,14 @@ def _convolution(
         raise ValueError("a transposed convolution, or one of weights with activity")
 
     def total(samples: Tensor, kernels: Tensor) -> int:
-        by_group = kernels.unflatten(0, (groups, -1)).sum(1)
         reach = (stride, padding, dilation, False, [0] * len(stride), groups)
-        made = torch.ops.aten.convolution(samples[None], by_group, None, *reach)
+        made = torch.ops.aten.convolution(samples[None], kernels, None, *reach)
         return round(float(made.sum()))
 
-    entries = (x != 0).sum(0).double(), torch.full_like(x[0], len(x), dtype=torch.double)
-    return _count(x, weight, out, bias is not None, entries, total)
+    samples = (x != 0).sum(0), torch.full_like(x[0], len(x), dtype=torch.double)
+    there = (weight != 0).unflatten(0, (groups, -1)).sum(1)
+    kernels = there, torch.full_like(there, len(weight) // groups)
+    return _count(x, weight, out, bias is not None, samples, kernels, total)
 
 
 def _matrices(
@@ -96,12 +95,14 @@ def _matrices(
     if not is_activity(x):
         x, weight = weight.mT, x.mT
 
-    def total(samples: Tensor, kernels: Tensor) -> int:
-        return round(float((samples * kernels.sum(-1)).sum()))
+    def total(samples: Tensor, columns: Tensor) -> int:
+        return round(float((samples * columns).sum()))
 
     every = torch.full_like(x.select(-2, 0), x.shape[-2], dtype=torch.double)
-    entries = (x != 0).sum(-2).double(), every
-    return _count(x, weight, out, biased, entries, total)
+    samples = (x != 0).sum(-2), every
+    there = (weight != 0).sum(-1)
+    columns = there, torch.full_like(there, weight.shape[-1])
+    return _count(x, weight, out, biased, samples, columns, total)
 
 
 def _count(
@@ -109,16 +110,16 @@ def _count(
     weight: Tensor,
     out: Tensor,
     biased: bool,
-    entries: tuple[Tensor, Tensor],
+    samples: tuple[Tensor, Tensor],
+    kernels: tuple[Tensor, Tensor],
     total: Callable[[Tensor, Tensor], int],
 ) -> ProductCount:
-    """Count with `entries`, the sums of b(x) and of 1(x) over samples, and the linear `total`."""
-    nonzero, every = entries
-    there, all_of_them = (weight != 0).double(), torch.ones_like(weight, dtype=torch.double)
+    """Count with sums of b(x) and 1(x) over samples, of b(w) and 1(w) over outputs, and `total`."""
+    nonzero, entries, there, weights = (part.double() for part in (*samples, *kernels))
     return ProductCount(
-        dense=total(every, all_of_them),
-        by_input=total(nonzero, all_of_them),
-        by_weight=total(every, there),
+        dense=total(entries, weights),
+        by_input=total(nonzero, weights),
+        by_weight=total(entries, there),
         effective=total(nonzero, there),
         binary=is_binary(x),
         bits=few_bits(x),
@@ -142,4 +143,3 @@ def count_product(
     if name in ("addmm", "baddbmm"):
         return _matrices(args[1], args[2], out, is_activity, biased=True)
     return None
-

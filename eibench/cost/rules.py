@@ -27,16 +27,15 @@ from torch import Tensor
 KINDS = ("mac", "ac", "multiply", "compare", "divide", "function")
 Cost = dict[str, int]
 
-FREE = frozenset(
-    """
+_FREE = """
     _reshape_alias _to_copy _unsafe_view abs alias as_strided cat chunk clone constant_pad_nd
     contiguous copy detach diagonal empty_like expand flatten flip full_like gather index
     index_select lift_fresh logical_and logical_not logical_or masked_fill neg new_empty
     new_empty_strided new_full new_ones new_zeros narrow ones_like permute repeat reshape roll
     scatter select slice split split_with_sizes squeeze stack t to transpose unbind unfold
     unsqueeze view view_as where zeros_like
-    """.split()
-)
+"""
+FREE = frozenset(_FREE.split())
 """Moves, views, selections and changes of sign."""
 
 
@@ -48,7 +47,7 @@ class Call:
     options: dict[str, Any]
     out: Any
     is_activity: Callable[[Any], bool]
-    """Whether a value depends on the network's input."""
+    """Tells whether a value depends on the network's input."""
 
     def argument(self, place: int, name: str, default: Any = None) -> Any:
         """Return an argument given by place or by name."""
@@ -77,7 +76,7 @@ def _selects(call: Call, values: Sequence[Any]) -> bool:
 
 
 def _add(call: Call) -> Cost:
-    """`a + alpha b`, and `b - alpha a` likewise."""
+    """Return the cost of `a + alpha b`, and of `b - alpha a`."""
     alpha = call.options.get("alpha", 1)
     scaled = call.args[1:2]
     plain = abs(alpha) == 1 or _selects(call, scaled)
@@ -89,7 +88,7 @@ def _multiply(call: Call) -> Cost:
 
 
 def _divide(call: Call) -> Cost:
-    """A constant divisor is a multiplication with what is computed once."""
+    """Return the cost of a quotient; a constant divisor is a factor that is computed once."""
     return {"divide" if call.is_activity(call.args[1]) else "multiply": call.results}
 
 
@@ -130,14 +129,14 @@ def _window(kind: str, scaled: bool = False) -> Callable[[Call], Cost]:
 
 
 def _batch_norm(call: Call) -> Cost:
-    """A scale and a shift for each channel, from stored statistics."""
+    """Return the cost of a scale and a shift for each channel, from stored statistics."""
     if True in [arg for arg in call.args[5:] if isinstance(arg, bool)]:
         raise ValueError("batch norm with statistics of the batch; count in evaluation")
     return {"mac": call.results}
 
 
 def _group_norm(call: Call) -> Cost:
-    """Sum and sum of squares of each group, then a scale and a shift for each channel of it."""
+    """Return the cost of sums and squares of groups, and of a scale and a shift by channel."""
     _, mean, _ = call.out
     n, samples, channels = call.results, int(call.args[3]), int(call.args[4])
     maps = samples * channels
@@ -150,7 +149,7 @@ def _group_norm(call: Call) -> Cost:
 
 
 def _variance(call: Call) -> Cost:
-    """Sum and sum of squares."""
+    """Return the cost of a sum and a sum of squares."""
     return {"ac": call.inputs, "mac": call.inputs + call.results, "multiply": 2 * call.results}
 
 

@@ -43,9 +43,10 @@ def explicit_inhibition(model: M, where_possible: bool = False) -> M:
     """
     out = copy.deepcopy(model)
     for layer in out.modules():
-        if isinstance(layer, EILayer) and layer.nets:
-            if layer.circuit.dale or not where_possible:
-                _spell_out(layer)
+        if not isinstance(layer, EILayer) or not layer.nets:
+            continue
+        if layer.circuit.dale or not where_possible:
+            _spell_out(layer)
     return out
 
 

@@ -11,7 +11,7 @@ layer's synapse, of which only the division is left:
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +61,7 @@ def fold(model: M) -> M:
     What does not fold stays: norms with statistics of the activity or of each step, inhibitory
     cells that are not linear. The result is not for training.
     """
-    folded: M = _folded(copy.deepcopy(model).eval(), {})
-    return folded
+    return cast("M", _folded(copy.deepcopy(model).eval(), {}))
 
 
 @torch.no_grad()

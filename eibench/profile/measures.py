@@ -1,4 +1,4 @@
-"""Time and peak memory of steps.
+"""Time, peak memory and operations of steps.
 
 Durations are taken in turns, so that a busy moment of the machine meets every subject. Peak memory
 is counted and not sampled: the same step gives the same number.
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as record
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from eibench.execution.device import MIB
 from eibench.profile.subjects import Subject
@@ -71,6 +73,32 @@ def fit(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
         "r_squared": float(1 - missed / spread) if spread > 0 else None,
         "residual": float(np.max(np.abs(np.asarray(y) - line) / np.abs(line))),
     }
+
+
+def macs(subject: Subject) -> int:
+    """Return the multiply-accumulates of a step's convolutions and products of matrices."""
+    with _Products() as counter:
+        subject.step()
+    return counter.flops // 2
+
+
+class _Products(TorchDispatchMode):
+    """Context that adds up the FLOPs of products.
+
+    It sets no hooks, as `FlopCounterMode` does: under them layers are not computed as in training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out: Any = func(*args, **(kwargs or {}))
+        if (rule := flop_registry.get(func.overloadpacket)) is not None:
+            self.flops += int(rule(*args, **(kwargs or {}), out_val=out))
+        return out
 
 
 def peak_mib(subject: Subject, device: torch.device) -> float:

@@ -15,7 +15,7 @@ from eibench.execution.environment import environment
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.profile.attribution import shares
-from eibench.profile.measures import durations, fit, peak_mib, ratio, summary
+from eibench.profile.measures import durations, fit, macs, peak_mib, ratio, summary
 from eibench.profile.peer import peer_subject
 from eibench.profile.subjects import (
     BARE,
@@ -109,6 +109,7 @@ def _row(
         "ratio": ratio(seconds, taken[REFERENCE]) if REFERENCE in taken else None,
         "ratio_to_bare": ratio(seconds, taken[BARE]) if BARE in taken else None,
         "peak_mib": peak_mib(subject, device) if network else None,
+        "macs_per_image": macs(subject) / subject.images if network else None,
         "shares": shares(subject, device) if network else None,
     }
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from eibench.errors import UserError, did_you_mean
 
-Scope = Literal["train", "probe", "layer"]
-"""Object that a metric is measured on."""
+Scope = Literal["train", "probe", "layer", "cost"]
+"""Object that a metric is measured on; `cost` is a count of `eibench cost`."""
 SCOPES: tuple[Scope, ...] = ("train", "probe", "layer")
 
 
@@ -82,6 +82,10 @@ def with_unit(label: str, unit: str) -> str:
 _of_probe = functools.partial(Metric, scopes=("probe",))
 _of_layer = functools.partial(Metric, scopes=("layer",))
 _of_run = functools.partial(Metric, scopes=("train", "probe"))
+_of_cost = functools.partial(Metric, digits=3, scopes=("cost",))
+_operations = functools.partial(_of_cost, unit="per image", scientific=True, better="lower")
+_bytes = functools.partial(_of_cost, unit="B", scientific=True, better="lower")
+_nanojoules = functools.partial(_of_cost, unit="nJ per image", scientific=True, better="lower")
 _percent = functools.partial(Metric, unit="%", digits=1, better="higher", greatest=100.0)
 _RATE = "spikes per neuron and time step"
 _NO_CIRCUIT = "no E-I layer"
@@ -90,11 +94,12 @@ _NO_SPREAD = "samples do not differ, or an older record"
 _NO_ROW = "no row varies, or an older record"
 _NO_UPDATE = "no update, no step left, or an older record"
 _UPDATE = "share of the synaptic update"
+_BREAK_EVEN = "break-even share of active inputs"
 _DRIFT = "drift of the E/I balance since initialisation"
 METRICS = {
     metric.name: metric
     for metric in (
-        _percent("test_accuracy", "test accuracy"),
+        _percent("test_accuracy", "test accuracy", scopes=("train", "cost")),
         Metric("test_loss", "test loss", "nats", 3, "lower"),
         _percent("test_accuracy_last", "test accuracy after the last epoch"),
         _percent("validation_accuracy", "validation accuracy"),
@@ -113,7 +118,9 @@ METRICS = {
         _of_probe("rate_min", "least firing rate of a layer", _RATE, 3, greatest=1.0),
         _of_probe("rate_last", "firing rate of the last layer", _RATE, 3, greatest=1.0),
         _of_probe("current_std_last", "deviation of the last layer's current", "", 3),
-        Metric("firing_rate", "firing rate", _RATE, 3, scopes=("train", "layer"), greatest=1.0),
+        Metric(
+            "firing_rate", "firing rate", _RATE, 3, scopes=("train", "layer", "cost"), greatest=1.0
+        ),
         Metric("silent_share", "share of silent neurons", "", 3, scopes=SCOPES, greatest=1.0),
         Metric("negative_weights", "negative weights among those held to Dale's law"),
         _of_layer("current_std", "deviation of the current", "", 3),
@@ -146,6 +153,32 @@ METRICS = {
         _of_run("seconds", "training and evaluation time", "s", 1, "lower"),
         Metric("images_per_second", "training throughput", "images/s", 0, "higher"),
         _of_run("peak_memory_mib", "peak memory", "MiB", 0, "lower"),
+        _operations("nb_dense", "synaptic operations, zeros included (NeuroBench)"),
+        _operations("nb_macs", "effective MACs (NeuroBench)"),
+        _operations("nb_acs", "effective ACs (NeuroBench)"),
+        _operations("first_layer_macs", "MACs of the first layer"),
+        _operations("full_macs", "MACs as written"),
+        _operations("full_acs", "ACs as written"),
+        _operations("full_divisions", "divisions as written"),
+        _operations("folded_macs", "MACs, folded"),
+        _operations("folded_acs", "ACs, folded"),
+        _operations("folded_divisions", "divisions, folded"),
+        _operations("neuron_updates", "neuron updates"),
+        _of_cost("input_density", "share of active synaptic inputs", greatest=1.0),
+        _of_cost("binary_inputs", "share of active inputs that are -1 or 1", greatest=1.0),
+        _bytes("nb_footprint", "parameters and buffers"),
+        _bytes("weight_bytes", "weights, folded"),
+        _bytes("state_bytes", "membrane potentials"),
+        _bytes("weight_traffic", "weight reads"),
+        _bytes("state_traffic", "state reads and writes"),
+        _nanojoules("energy_compute", "modelled energy of arithmetic"),
+        _nanojoules("energy_layerwise", "modelled energy with memory, layer by layer"),
+        _nanojoules("energy_stepwise", "modelled energy with memory, step by step"),
+        _nanojoules("energy_events", "modelled energy with memory, no reuse"),
+        _of_cost("break_even_compute", f"{_BREAK_EVEN}, arithmetic alone", greatest=1.0),
+        _of_cost("break_even_layerwise", f"{_BREAK_EVEN}, layer by layer", greatest=1.0),
+        _of_cost("break_even_stepwise", f"{_BREAK_EVEN}, step by step", greatest=1.0),
+        _of_cost("break_even_events", f"{_BREAK_EVEN}, no reuse", greatest=1.0),
     )
 }
 
@@ -161,7 +194,12 @@ PROBE_METRICS = measured_on("probe")
 """Numbers of a probe, over all layers."""
 LAYER_METRICS = measured_on("layer")
 """Numbers of each layer of a probe; older results may lack some."""
-METRICS_OF = {"train": TRAIN_METRICS, "probe": PROBE_METRICS, "search": TRAIN_METRICS}
+METRICS_OF = {
+    "train": TRAIN_METRICS,
+    "probe": PROBE_METRICS,
+    "search": TRAIN_METRICS,
+    "cost": measured_on("cost"),
+}
 """Numbers of a run, by the kind of its suite."""
 
 

@@ -147,7 +147,7 @@ class PlanFile(Part):
     schema_: Literal[1] = Field(alias="schema")
     suite: SuiteName
     title: Text
-    kind: Literal["train", "probe", "search"] = "train"
+    kind: Literal["train", "probe", "search", "cost"] = "train"
     axes: list[FieldName]
     tuned_by: SuiteName | None
     control: Text | None = None

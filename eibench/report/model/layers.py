@@ -15,7 +15,7 @@ from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_m
 
 LAYER = "layer"
 """The field: 1 is nearest to the input."""
-DEFAULTS = {"train": "test_accuracy", "probe": "gradient_decades"}
+DEFAULTS = {"train": "test_accuracy", "probe": "gradient_decades", "cost": "energy_stepwise"}
 """The metric of a suite where none is named, by kind."""
 PROBE = "probe"
 

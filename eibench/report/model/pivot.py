@@ -27,6 +27,8 @@ Key = tuple[Value, ...]
 """Values of the row fields, or of the column fields."""
 Place = tuple[Key, Key]
 UNCOMPARED = "Computed on unlike machines: none is marked as best, and none compared with another."
+COMPARED = ("train", "cost")
+"""Kinds of suites whose methods are compared with a control where none is named."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _reference(suite: SuiteResults, layout: Layout, name: str | None) -> tuple[s
             return ABLATION, BASE
         several = len(suite.methods) > 1 and len({run.seed for run in suite.runs}) > 1
         there = METHOD in layout.fields and suite.control in suite.methods
-        return (METHOD, suite.control) if several and there and suite.kind == "train" else None
+        return (METHOD, suite.control) if several and there and suite.kind in COMPARED else None
     if field not in layout.fields:
         raise UserError(f"--against {name}: neither rows nor columns are methods or ablations")
     known = list(dict.fromkeys(str(run.value(field)) for run in suite.runs))

@@ -1,0 +1,104 @@
+"""`eibench cost`: rows of a suite, tables of runs, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import eibench
+from eibench.results.metrics import METRICS_OF
+
+METHODS = {"grid": {"method": ["batchnorm", "ei"]}, "seeds": [0, 1]}
+
+
+@pytest.fixture
+def trained(cli, project):
+    path = project.suite(**METHODS, base={"train": {"keep": "last"}})
+    assert cli("run", path).code == 0
+    return path
+
+
+def test_rows_of_a_suite_are_results(cli, project, trained):
+    done = cli("cost", trained, "--images", 8, "--format", "json")
+    assert done.code == 0, done.err
+    (values,) = json.loads(done.out)
+    assert [row["name"] for row in values["rows"]] == ["batchnorm", "ei"]
+    assert [row["runs"] for row in values["rows"]] == [2, 2] and values["images"] == 8
+    assert values["constants"][0]["source"]
+    frame = eibench.load_results("results/tiny-cost")
+    assert list(frame.status) == ["ok"] * 4 and frame.planned.all()
+    assert set(METRICS_OF["cost"]) <= set(frame.columns)
+    assert frame[list(METRICS_OF["cost"])].notna().all(axis=None)
+    accuracies = {r["result"]["test_accuracy"] for r in project.records().values()}
+    assert set(frame.test_accuracy) == accuracies
+    mean = frame[frame.method == "ei"].full_divisions.mean()
+    assert values["rows"][1]["mean"]["full_divisions"] == mean > 0
+    assert (frame[frame.method == "batchnorm"].full_divisions == 0).all()
+    done = cli("report", "results/tiny-cost", "--metric", "folded_macs")
+    assert done.code == 0 and "MACs, folded (per image)" in done.out and "95 % CI" in done.out
+    assert "modelled energy" in cli("report", "results/tiny-cost").out
+
+    before = project.files()
+    assert cli("cost", trained, "--images", 8).code == 0  # nothing is counted again
+    changed = {key for key, value in project.files().items() if value != before[key]}
+    assert changed <= {"results/tiny-cost/.lock"}
+
+
+def test_tables_of_a_run(cli, trained):
+    run = next(Path("results/tiny").glob("ei_*_s0_*"))
+    done = cli("cost", run, "--images", 4)
+    assert done.code == 0, done.err
+    for words in ("Synaptic operations", "Energy, a model: memory, step by step", "Synapses of ei",
+                  "A model, not a measurement", "Horowitz", "ceil(log2(T + 1))"):  # fmt: skip
+        assert words in done.out, words
+    assert not Path("results/tiny-cost").exists()
+    both = cli("cost", *sorted(Path("results/tiny").glob("ei_*")), "--images", 4, "--format", "csv")
+    assert len(both.out.splitlines()) == 3 and both.out.startswith("name,runs,")
+
+
+def test_networks_before_training(cli, project):
+    path = project.suite(**METHODS)
+    done = cli(
+        "cost", path, "--initialised", "--images", 4, "--only", "seed=0", "--format", "markdown"
+    )
+    assert done.code == 0, done.err
+    assert "| batchnorm" in done.out and "x batchnorm" in done.out
+    frame = eibench.load_results("results/tiny-cost")
+    assert list(frame.status.value_counts().items()) == [("ok", 2), ("missing", 2)]
+    assert frame.test_accuracy.isna().all()
+
+
+def test_training_steps_stand_in_the_same_document(cli, project):
+    path = project.suite(**METHODS)
+    words = ["--initialised", "--images", 4, "--seeds", 0, "--train-steps", 3, "--device", "cpu"]
+    done = cli("cost", path, *words, "--format", "csv")
+    assert done.code == 0, done.err
+    head, *rows = (line.split(",") for line in done.out.splitlines())
+    macs = head.index("train_macs_per_image")
+    assert all(float(row[macs]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "nothing: no such suite or file"),
+        (["tiny.yaml", "tiny.yaml"], "name one suite, or folders of runs"),
+        (["tiny.yaml", "--only", "method=ei", "--images", 4], "no network could be counted"),
+        (["tiny.yaml", "--seeds", "a"], "must be whole numbers"),
+        (["tiny.yaml", "--images", "0"], "--images"),
+    ],
+)
+def test_bad_words_are_messages(words, message, cli, project):
+    project.suite(**METHODS)
+    done = cli("cost", *words)
+    assert done.code == 2 and message in done.err, done.err
+    if "no network" in message:
+        assert "not counted: the run has not ended; --initialised counts" in done.err
+
+
+def test_options_of_suites_are_refused_for_runs(cli, trained):
+    run = next(Path("results/tiny").glob("ei_*_s0_*"))
+    done = cli("cost", run, "--initialised")
+    assert done.code == 2 and "are for suites" in done.err
