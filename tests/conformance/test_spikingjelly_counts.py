@@ -1,9 +1,9 @@
 """Operations against SpikingJelly's counters, where the definitions agree.
 
-They differ on purpose, and are not compared, where weights are 0 (not discounted there), where taps
-fall into padding (MACs there), where inputs of -1 are (no spikes there), and in neurons, pooling
-and norms. There weights of 1 make a product one of spikes too: W_EI of a single inhibitory cell. So:
-no padding, no weight of 0, two cells at least, synaptic operations alone.
+They differ on purpose, and are not compared, where weights are 0 (not discounted there), where
+taps fall into padding (MACs there), where inputs of -1 are (no spikes there), and in neurons,
+pooling and norms. There weights of 1 make a product one of spikes too: W_EI of a single inhibitory
+cell. So: no padding, no weight of 0, two cells at least, synaptic operations alone.
 """
 
 from __future__ import annotations
