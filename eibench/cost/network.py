@@ -2,9 +2,9 @@
 
 Two forms of the network are counted. `full_*` is the network as its equations are written: norms
 are operations, E-I layers have their cells (`nn.spell_out`). `folded_*` is the one that inference
-would use (`nn.fold`). `nb_*` follows NeuroBench: products of each layer's input with its weights,
-in the written form, without biases; further products of a layer, as from inhibitory to excitatory
-cells, norms, divisions and neurons are in the other two alone.
+would use (`nn.fold_network`). `nb_*` follows NeuroBench: products of each layer's input with its
+weights, in the written form, without biases. Further products of a layer, as from inhibitory to
+excitatory cells, norms, divisions and neurons are in the other two alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eibench.cost.energy import Energy, ProductWork, Work, base_settings, energy
 from eibench.cost.products import ProductCount
 from eibench.cost.rules import KINDS
 from eibench.data.batches import over_time
-from eibench.nn import LIF, EILayer, fold, spell_out
+from eibench.nn import LIF, EILayer, fold_network, spell_out
 from eibench.training.evaluate import FiringProbe
 
 SPIKE_BYTES = 1 / 8
@@ -86,7 +86,7 @@ def count_network(network: nn.Module, batches: Iterable[Tensor], timesteps: int)
     Raises:
         UserError: the network has an operation of unknown cost.
     """
-    written, folded = spell_out(network), fold(network)
+    written, folded = spell_out(network), fold_network(network)
     counters = [OperationCounter(form) for form in (written, folded)]
     images, parts = 0, []
     with FiringProbe(network) as probe:

@@ -22,7 +22,7 @@ from eibench.nn.ei_init import InitializationError
 from eibench.nn.ei_layer import EILayer, NotInitializedError
 from eibench.nn.explicit import explicit_inhibition
 from eibench.nn.fold import affine_synapse, fold_batchnorm
-from eibench.nn.inference import fold, spell_out
+from eibench.nn.inference import fold_network, spell_out
 from eibench.nn.model import before_first_use, first_input, initialize, project_
 from eibench.nn.neurons import LIF, MPBNLIF, KWinners
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, GroupNorm2d, TDBatchNorm2d
@@ -63,7 +63,7 @@ __all__ = [
     "explicit_inhibition",
     "first_input",
     "fold_batchnorm",
-    "fold",
+    "fold_network",
     "functional",
     "initialize",
     "project_",

@@ -10,7 +10,6 @@ layer's synapse, of which only the division is left:
 
 from __future__ import annotations
 
-import copy
 from typing import TypeVar, cast
 
 import torch
@@ -19,15 +18,13 @@ from torch import Tensor, nn
 from eibench.nn import functional as F
 from eibench.nn.ei_layer import EILayer
 from eibench.nn.explicit import explicit_inhibition
+from eibench.nn.fold import affine_synapse, fold_batchnorm
 from eibench.nn.functional.ei import per_channel
-from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
 from eibench.nn.time import TimeDistributed, in_fast_order, merge_time, split_time
 from eibench.nn.weight_norm import WSConv2d
 
 M = TypeVar("M", bound=nn.Module)
 Synapse = nn.Conv2d | nn.Linear
-FOLDED = (BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d, nn.BatchNorm2d)
-"""Norms that are the same affine map at every step of an evaluation."""
 
 
 class DividedSynapse(nn.Module):
@@ -55,13 +52,13 @@ class DividedSynapse(nn.Module):
 
 
 @torch.no_grad()
-def fold(model: M) -> M:
+def fold_network(model: M) -> M:
     """Return a copy of `model` for evaluation, folded: equal outputs, to rounding.
 
     What does not fold stays: norms with statistics of the activity or of each step, inhibitory
     cells that are not linear. The result is not for training.
     """
-    return cast("M", _folded(copy.deepcopy(model).eval(), {}))
+    return cast("M", _folded(fold_batchnorm(model), {}))
 
 
 @torch.no_grad()
@@ -88,36 +85,36 @@ def _leave_kernels(layer: EILayer) -> EILayer:
 
 
 def _folded(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Return `module` with its parts folded, in place where it is no layer itself."""
+    """Return `module` with its layers folded, in place where it is none itself."""
     if module not in done:
         done[module] = _folded_layer(module)
         if done[module] is module:
-            for name, child in list(module._modules.items()):
+            for name, child in module._modules.items():
                 if child is not None:
                     module._modules[name] = _folded(child, done)
-            if isinstance(module, nn.Sequential):
-                _fold_norms(module)
     return done[module]
 
 
 def _folded_layer(module: nn.Module) -> nn.Module:
     """Return a layer's folded form; the layer itself where it has none."""
     if isinstance(module, WSConv2d):
-        return _synapse(module, module.standardized(), module.bias)
+        return _synapse(module, *affine_synapse(module))
     if not isinstance(module, EILayer):
         return module
-    inhibits = module.subtracts or module.divides
-    if inhibits and not (module.circuit.linear_cells or module.one_synapse):
+    if module.divides and module.circuit.linear_cells:
+        return _divided(module)
+    try:
+        return TimeDistributed(_synapse(module, *affine_synapse(module)))
+    except ValueError:  # no affine map
         return _leave_kernels(module)
-    net = module.net_synapse()
-    if module.readout:
-        return TimeDistributed(_synapse(module, net, None))
-    net = net * module.gain_e.view(-1, *[1] * (net.dim() - 1))
-    if not module.divides:
-        return TimeDistributed(_synapse(module, net, module.tonic(net)))
-    synapse = _synapse(module, torch.cat([net, module.weight_ie]), None)
-    lateral = module.weight_ei * module.gain_i
-    return DividedSynapse(synapse, lateral, module.bias.clone(), module.circuit.stabilize)
+
+
+def _divided(layer: EILayer) -> DividedSynapse:
+    """Return the folded form of a layer that divides."""
+    net = layer.net_synapse() * layer.gain_e.view(-1, *[1] * (layer.weight_ee.dim() - 1))
+    synapse = _synapse(layer, torch.cat([net, layer.weight_ie]), None)
+    lateral = layer.weight_ei * layer.gain_i
+    return DividedSynapse(synapse, lateral, layer.bias.clone(), layer.circuit.stabilize)
 
 
 def _synapse(like: nn.Module, weight: Tensor, bias: Tensor | None) -> Synapse:
@@ -134,33 +131,3 @@ def _synapse(like: nn.Module, weight: Tensor, bias: Tensor | None) -> Synapse:
     if bias is not None:
         made.bias = nn.Parameter(bias.clone())
     return made.eval()
-
-
-def _fold_norms(parts: nn.Sequential) -> None:
-    """Fold each norm in `parts` into the convolution right before it."""
-    before: str | None = None
-    for name, part in list(parts._modules.items()):
-        if before is not None and type(part) in FOLDED:
-            assert isinstance(part, nn.BatchNorm2d)
-            if folded := _with_norm(parts._modules[before], part):
-                parts._modules[before] = folded
-                del parts._modules[name]
-                continue
-        before = name
-
-
-def _with_norm(part: nn.Module | None, norm: nn.BatchNorm2d) -> nn.Module | None:
-    """Return the convolution `part` with `norm` behind it; None where it is no convolution."""
-    conv = part.module if type(part) is TimeDistributed else part
-    if type(conv) is not nn.Conv2d or norm.running_var is None:
-        return None
-    if (conv.groups, conv.dilation, conv.padding_mode) != (1, (1, 1), "zeros"):
-        return None
-    assert norm.running_mean is not None
-    scale = (norm.running_var + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight * getattr(norm, "scale", 1.0)
-    shift = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
-    bias = -shift * scale if norm.bias is None else norm.bias - shift * scale
-    folded = _synapse(conv, conv.weight * scale.view(-1, 1, 1, 1), bias)
-    return TimeDistributed(folded) if type(part) is TimeDistributed else folded

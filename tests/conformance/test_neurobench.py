@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from eibench.cost.network import count_network
-from eibench.nn import LIF, AvgPool2d, BatchNorm2d, Chain, Current, TimeDistributed, fold
+from eibench.nn import LIF, AvgPool2d, BatchNorm2d, Chain, Current, TimeDistributed, fold_network
 
 pytest.importorskip("neurobench", reason="needs NeuroBench 2.3")
 from neurobench.metrics.static import Footprint, ParameterCount
@@ -74,4 +74,4 @@ def test_footprint_and_parameters() -> None:
     ours = network(pools=True, zeros=False)
     found = count_network(ours, [torch.rand(2, 2, 8, 8)], T)
     assert found["nb_footprint"] == Footprint()(TorchModel(ours))
-    assert found["weight_bytes"] == 4 * ParameterCount()(TorchModel(fold(ours)))
+    assert found["weight_bytes"] == 4 * ParameterCount()(TorchModel(fold_network(ours)))

@@ -20,7 +20,7 @@ from eibench.nn import (
     EIConv2d,
     EILinear,
     TimeDistributed,
-    fold,
+    fold_network,
     spell_out,
 )
 
@@ -260,7 +260,7 @@ def test_hooks_are_gone_and_the_network_is_as_before():
     assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
 
 
-@pytest.mark.parametrize("form", [fold, spell_out])
+@pytest.mark.parametrize("form", [fold_network, spell_out])
 def test_forms_are_copies(form):
     network = ei_network()
     made = form(network)

