@@ -97,7 +97,7 @@ def test_odd_suites(refused, project, text):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("train.epoch=3", "--set train.epoch=3: unknown key; allowed here: batch_size, clip_norm"),
+        ("train.epoch=3", "--set train.epoch=3: unknown key; allowed here: accumulate, batch_size"),
         ("trian.lr=3", "--set trian.lr=3: unknown key; allowed here: data"),
         ("epochs", "--set epochs: must be KEY=VALUE, such as train.epochs=5"),
         ("=3", "--set =3: must be KEY=VALUE, such as train.epochs=5"),
