@@ -37,7 +37,7 @@ def evaluate(
         typer.Option(
             UNDER,
             metavar="NAME=VALUE,...",
-            help="A condition: contrast, gaussian_noise ...; of several, every combination.",
+            help="A condition: contrast, weight_bits ...; of several, every combination.",
         ),
     ] = None,
     results: Results = Path("results"),

@@ -82,6 +82,13 @@ def report(
             show_default="the suite's control, or the base of ablations",
         ),
     ] = None,
+    area: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="A number for each curve: the mean over this field, its area over its range.",
+        ),
+    ] = None,
     pooled: Annotated[
         bool,
         typer.Option("--pooled", help="Intervals as if all methods had one variance."),
@@ -142,7 +149,7 @@ def report(
     if form is not Format.latex and (width or starred or standalone):
         raise UserError("--width, --starred and --standalone belong to --format latex")
     shape = (metric, field_names(rows), field_names(columns), against)
-    asked = results or summary or any(option is not None for option in shape)
+    asked = results or summary or any(option is not None for option in (*shape, area))
     page = Page(points(width) if width else Page.width, starred) if width or starred else None
     level = cast("NoteLevel | None", notes and notes.value)
     documents = [] if asked else chosen_documents(form.value, level, page)
@@ -151,7 +158,8 @@ def report(
             f"{counted(len(documents), 'table')} of suites' `report`; name results for others", True
         )
     else:
-        found = make_documents(chosen_results(results), *shape, pooled, summary, form=form.value)
+        where = chosen_results(results)
+        found = make_documents(where, *shape, pooled, summary, form=form.value, area=area)
         documents = laid_out(found, form.value, level, page)
     styled = out is None and sys.stdout.isatty()
     line = shutil.get_terminal_size().columns if styled else WIDTH

@@ -24,7 +24,14 @@ from eibench.errors import UserError, error_line
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import device_name
 from eibench.execution.environment import environment
-from eibench.plan.conditions import FROM, TIMESTEPS, Conditions, effective, misfits
+from eibench.plan.conditions import (
+    FROM,
+    TIMESTEPS,
+    Conditions,
+    acting_on,
+    effective,
+    misfits,
+)
 from eibench.plan.options import DataOptions, DataShape
 from eibench.plan.options.init_from import WEIGHTS
 from eibench.plan.spec import RunSpec
@@ -35,6 +42,7 @@ from eibench.results.store import RunFolder
 from eibench.training.build import make_input
 from eibench.training.evaluate import evaluate, negative_weights
 from eibench.training.optim import autocast
+from eibench.training.perturbed import perturbed, refusal, words_of_form
 from eibench.training.seeds import generator
 from eibench.training.weights import load_run
 
@@ -61,6 +69,11 @@ class TrainedNetwork:
         steps = int(conditions.get(TIMESTEPS, self.spec.timesteps))
         return replace(self.spec, data=data or self.spec.data, timesteps=steps)
 
+    def refusal(self, conditions: Conditions) -> str:
+        """Return why conditions have nothing to act on in this network; else an empty text."""
+        text = refusal(self.network, effective(conditions))
+        return text and f"method {self.spec.method.label} {text}"
+
     def result(
         self, spec: RunSpec, conditions: Conditions, datasets: DatasetCache
     ) -> dict[str, Any]:
@@ -72,6 +85,8 @@ class TrainedNetwork:
         strengths = effective(conditions)
         if problem := next(misfits(strengths, spec.data), None):
             raise UserError(problem[1])
+        if text := self.refusal(conditions):
+            raise UserError(text)
         data = datasets.get(spec)
         found = DataShape(data.image, len(data.classes))
         if found != self.shape:
@@ -80,13 +95,15 @@ class TrainedNetwork:
                 f"for {_words(self.shape)}"
             )
         _, normalization = make_input(spec, data)
-        size, change = spec.train.batch_size, _change(strengths, spec.seed)
+        size = spec.train.batch_size
+        change = _change(acting_on("input", strengths), spec.seed)
+        network, of_network = self.network, acting_on("network", strengths)
         try:
+            if of_network:
+                network = perturbed(network, of_network, spec.seed)
             with autocast(spec.train.precision, data.test.labels.device):
-                measured = evaluate(
-                    self.network, data.test, spec.timesteps, size, normalization, change
-                )
-        except ValueError as error:  # layers that are made for another number of steps
+                measured = evaluate(network, data.test, spec.timesteps, size, normalization, change)
+        except ValueError as error:  # of layers made for another T, or that have no hardware form
             text = f"method {spec.method.label} at T = {spec.timesteps}: {error_line(error)}"
             raise UserError(text) from None
         return {
@@ -95,7 +112,8 @@ class TrainedNetwork:
             "firing_rate": measured.firing_rate,
             "firing_rate_by_layer": measured.firing_rate_by_layer,
             "silent_share": measured.silent_share,
-            "negative_weights": negative_weights(self.network),
+            "negative_weights": negative_weights(network),
+            "form": words_of_form(self.network, network),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "test_images": len(data.test),
             "classes": len(data.classes),

@@ -116,7 +116,11 @@ class _SweepRows:
     def _write_all(
         self, run: PlannedRun, trained: TrainedNetwork | None, failure: Mapping[str, Any]
     ) -> int:
-        """Write the row of every condition, with the same `failure` if there is no network."""
+        """Write the row of every condition, with the same `failure` if there is no network.
+
+        Return how many failed. A row without anything for its condition to act on has the reason,
+        and is no failure.
+        """
         failed = 0
         for conditions in self.sweep.conditions:
             start = time.perf_counter()
@@ -129,7 +133,8 @@ class _SweepRows:
                 outcome = self._outcome(trained, conditions) if trained else failure
                 spec = trained.under(None, conditions) if trained else run.spec
                 record = self.writer.write(run_id, fields, spec, outcome, start)
-            failed += record["status"] != OK
+            refused = trained is not None and trained.refusal(conditions)
+            failed += record["status"] != OK and not refused
         return failed
 
     def _known(self, run_id: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -21,6 +21,8 @@ class EIParameters(DrawnFromData):
 
     inhibitory_threshold: Tensor
     mean_input: Tensor
+    blanket_cells = 0
+    """Number of the last inhibitory cells that are blanket inhibition spelled out."""
 
     def __init__(
         self,
@@ -132,6 +134,16 @@ class EIParameters(DrawnFromData):
         own = dict(self.named_parameters(recurse=False))
         raised = self.balance.blanket == 1 and "weight_ee" in own
         return [own["weight_ee"]] if raised else []
+
+    @torch.no_grad()
+    def scale_cells_(self, strength: Tensor) -> None:
+        """Multiply the output of each inhibitory cell by `strength` [n_I]: 0 takes a cell away.
+
+        Where no cell is left that divides, the layer divides no more.
+        """
+        self.weight_ei.mul_(strength)
+        if self.divides and not (strength * self.gain_i).any():
+            self.rearrange(replace(self.circuit, divisive=False), self.init, self.balance)
 
     def _weight(self, name: str) -> Tensor:
         """Return the weight `ee`, `ie` or `ei`; subclasses change its gradient."""

@@ -75,5 +75,6 @@ def _spell_out(layer: EILayer) -> None:
     layer.weight_ei = nn.Parameter(torch.cat([ei, mean.clamp_min(0)], 1))
     if layer.divides:
         layer.gain_i = nn.Parameter(torch.cat([layer.gain_i, layer.gain_i.new_zeros(1)]))
+    layer.blanket_cells = 1
     layer.register_buffer("mean_input", None)
     layer.rearrange(replace(layer.circuit, subtractive=True), layer.init, PAPER_BALANCE)

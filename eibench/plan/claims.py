@@ -85,6 +85,8 @@ class Claim(Options):
     """Name of a file of `results/performance`; of `profile_ratio` alone, in place of a suite."""
     metric: str | None = None
     """Metric compared; None for the default of the suite's kind."""
+    area: str | None = None
+    """A field: numbers are areas under curves over it, divided by its range."""
     compare: Comparison = "difference"
     cells: dict[str, Fields] = Field(min_length=1, max_length=MOST_CELLS)
     control: Fields | None = None

@@ -1,8 +1,8 @@
-"""Conditions under which trained weights are evaluated: time steps, and changes of the input.
+"""Conditions under which trained weights are evaluated: time steps, changes of input and network.
 
 A condition has a name and a number, and one number leaves the network and its input as they were.
-Its code is found by name: changes of images are in `eibench.data.corruptions`. A change of another
-kind (of weights, of spikes) is one more entry here, with another `acts_on`.
+Its code is found by name: changes of images are in `eibench.data.corruptions`, those of the network
+in `eibench.nn.perturbations`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,15 @@ class Condition(NamedTuple):
     neutral: float
     least: float
     largest: float
-    acts_on: Literal["input"] = "input"
+    acts_on: Literal["input", "network"] = "input"
+    whole: bool = False
+    """True where the number must be whole."""
+
+
+def _of_network(
+    summary: str, neutral: float, least: float, largest: float, whole: bool = False
+) -> Condition:
+    return Condition(summary, neutral, least, largest, "network", whole)
 
 
 CONDITIONS: Mapping[str, Condition] = {
@@ -47,6 +55,23 @@ CONDITIONS: Mapping[str, Condition] = {
     "impulse_noise": Condition("share of values set to 0 or 1", 0.0, 0.0, 1.0),
     "gaussian_blur": Condition("standard deviation of the blur in pixels", 0.0, 0.0, 100.0),
     "occlusion": Condition("share of the area that a square of zeros covers", 0.0, 0.0, 1.0),
+    "fan_in": _of_network("share of each neuron's synapses kept, the largest", 1.0, 0.0, 1.0),
+    "random_fan_in": _of_network("share of each neuron's synapses kept, at random", 1.0, 0.0, 1.0),
+    "weight_bits": _of_network("bits of a weight, one scale for each tensor", 32, 2, 32, True),
+    "channel_bits": _of_network("bits of a weight, one scale for each neuron", 32, 2, 32, True),
+    "weight_noise": _of_network("relative deviation of noise on every weight", 0.0, 0.0, 10.0),
+    "additive_noise": _of_network(
+        "deviation of noise on every weight, over the root mean square of its tensor",
+        *(0.0, 0.0, 10.0),
+    ),
+    "stuck_at_zero": _of_network("share of weights set to 0", 0.0, 0.0, 1.0),
+    "stuck_at_largest": _of_network(
+        "share of weights set to the largest of their tensor", 0.0, 0.0, 1.0
+    ),
+    "lesion": _of_network("share of inhibitory cells that are missing", 0.0, 0.0, 1.0),
+    "threshold_noise": _of_network("relative deviation of neurons' thresholds", 0.0, 0.0, 10.0),
+    "spike_drop": _of_network("probability that a spike is lost", 0.0, 0.0, 1.0),
+    "spike_jitter": _of_network("probability that a spike is a step late", 0.0, 0.0, 1.0),
 }
 """By name, in the order in which they are applied. Images stay within [0, 1]."""
 
@@ -73,10 +98,10 @@ def check_values(name: str, values: Sequence[Any]) -> None:
 
 def _problem(name: str, value: Any) -> str:
     """Return what is wrong with a value, or an empty text."""
-    whole = name == TIMESTEPS
+    whole = name == TIMESTEPS or CONDITIONS[name].whole
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return f"must be a {'whole ' * whole}number, not {show(value)}"
-    least, largest = NUMBERS[TIMESTEPS][1:] if whole else CONDITIONS[name][2:4]
+    least, largest = NUMBERS[TIMESTEPS][1:] if name == TIMESTEPS else CONDITIONS[name][2:4]
     if not math.isfinite(value) or not least <= value <= largest:
         return f"must be from {least:g} to {largest:g}, not {show(value)}"
     return ""
@@ -102,6 +127,11 @@ def effective(conditions: Conditions) -> dict[str, float]:
         for name, known in CONDITIONS.items()
         if conditions.get(name, known.neutral) != known.neutral
     }
+
+
+def acting_on(part: str, strengths: Mapping[str, float]) -> dict[str, float]:
+    """Return those of `strengths` that change `part`: `input` or `network`."""
+    return {name: x for name, x in strengths.items() if CONDITIONS[name].acts_on == part}
 
 
 def fields_of(conditions: Conditions) -> dict[str, Value]:

@@ -71,6 +71,7 @@ def make_documents(
     summary: bool = False,
     form: Format = "table",
     labels: Mapping[str, str] | None = None,
+    area: str | None = None,
 ) -> list[Document]:
     """Return all that is reported of `results`; options and errors are those of `make_pivots`.
 
@@ -80,10 +81,10 @@ def make_documents(
     """
     if form == "html":
         check_extra()
-    pivots = make_pivots(results, metric, rows, columns, against, pooled, summary)
+    pivots = make_pivots(results, metric, rows, columns, against, pooled, summary, area)
     if labels is not None:
         pivots = [replace(p, suite=replace(p.suite, labels=labels)) for p in pivots]
-    shaped = any(asked is not None for asked in (metric, rows, columns, against))
+    shaped = any(asked is not None for asked in (metric, rows, columns, against, area))
     searches = [] if summary or (shaped and pivots) else read_searches(results)
     if form in ("latex", "html"):
         pivots, searches = _displayed(pivots, searches)

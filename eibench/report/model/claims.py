@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.claims import Claim, LocatedClaim
+from eibench.report.model.area import OPTION, area_over
 from eibench.report.model.claim_results import (
     ABSENT,
     AGREES,
@@ -91,6 +92,11 @@ class _SuiteDecision:
 
     def __init__(self, located: LocatedClaim, suite: SuiteResults) -> None:
         self.claim, self.origin = located.claim, located.origin
+        if self.claim.area is not None:
+            try:
+                suite = area_over(suite, self.claim.area)
+            except UserError as error:
+                raise self._error(str(error).removeprefix(f"{OPTION} "), "area") from None
         named = [*(self.claim.control or {}), *(k for f in self.claim.cells.values() for k in f)]
         layered = is_layered(suite, named)
         self.suite = by_layer(suite) if layered else suite

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, NOTHING
+from eibench.report.model.area import area_over
 from eibench.report.model.pivot import Layout, Pivot, build_pivot, choose_layout
 from eibench.report.model.suite_results import SuiteResults, check_fields, read_suites
 from eibench.results.cells import Run
@@ -46,13 +47,15 @@ def make_pivots(
     against: str | None = None,
     pooled: bool = False,
     summary: bool = False,
+    area: str | None = None,
 ) -> list[Pivot]:
     """Return the pivot of `metric` for each suite at or below `results`.
 
     The default metric is that of the suite's kind. `against` is a method or an ablation to which
     all others have their difference, in place of the suite's control, or `none`. With `pooled` all
     samples share one variance. Of a probe suite, the field `layer` among rows or columns makes a
-    pivot of layers. For a `summary` only suites count that compare methods.
+    pivot of layers. For a `summary` only suites count that compare methods. With `area`, a field, each
+    run's number is the area under its curve over that field.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
@@ -60,6 +63,8 @@ def make_pivots(
     suites = read_suites(results)
     if summary:
         suites = _comparing_methods(suites, against) or suites
+    if area is not None:
+        suites = [area_over(suite, area) for suite in suites]
     return [_make_pivot(suite, metric, rows, columns, against, pooled) for suite in suites]
 
 

@@ -1,0 +1,95 @@
+"""Networks as hardware would hold them: fixed weights, folded norms, inhibition as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from eibench.nn.ei_layer import EILayer
+from eibench.nn.explicit import explicit_inhibition
+from eibench.nn.fold import fold_batchnorm
+from eibench.nn.neurons import LIF
+from eibench.nn.weight_norm import WSConv2d
+
+NORMS = (_NormBase, nn.GroupNorm)
+
+
+class SynapticWeight(NamedTuple):
+    """A weight tensor [neurons, ...] of a network."""
+
+    name: str
+    tensor: Tensor
+    one_sign: bool
+    """True where Dale's law holds: every weight is >= 0, its sign is that of the cell."""
+
+
+@torch.no_grad()
+def hardware_form(model: nn.Module) -> nn.Module:
+    """Return a copy of `model` in evaluation mode as hardware would hold it, with equal outputs.
+
+    Batch norms are folded where they can be (`fold_batchnorm`), kernels are standardized once, and
+    blanket inhibition is a cell with weights of its own (`explicit_inhibition`).
+
+    Raises:
+        ValueError: blanket inhibition without Dale's law, which is no cell.
+    """
+    out = fold_batchnorm(explicit_inhibition(model))
+    for module in list(out.modules()):
+        for name, part in list(module.named_children()):
+            if type(part) is WSConv2d:
+                setattr(module, name, _standardized(part))
+    return out
+
+
+def _standardized(layer: WSConv2d) -> nn.Conv2d:
+    """Return the plain convolution that `layer` is."""
+    weight = layer.standardized()
+    sizes = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
+    conv = nn.utils.skip_init(nn.Conv2d, *sizes, dtype=weight.dtype, device=weight.device)
+    conv.weight, conv.bias = nn.Parameter(weight), layer.bias
+    return conv.eval()
+
+
+def form_words(trained: nn.Module, held: nn.Module) -> str:
+    """Return how `held`, the hardware's form of `trained`, differs from it."""
+    before, after = (sum(isinstance(m, NORMS) for m in n.modules()) for n in (trained, held))
+    cells = any(isinstance(m, EILayer) and m.blanket_cells for m in held.modules())
+    parts = [
+        f"{before - after} norms folded" if before > after else "",
+        f"{after} norms kept" if after else "",
+        "blanket inhibition as cells" if cells else "",
+    ]
+    return ", ".join(filter(None, parts)) or "as trained"
+
+
+def synaptic_weights(model: nn.Module) -> Iterator[SynapticWeight]:
+    """Yield the weights of every synapse of `model`, each once: parameters of two dimensions and
+    more, but for those of norms."""
+    seen: set[int] = set()
+    for prefix, module in model.named_modules():
+        if isinstance(module, NORMS):
+            continue
+        one_sign = isinstance(module, EILayer) and module.circuit.dale
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            if parameter.dim() > 1 and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield SynapticWeight(name, parameter.data, one_sign)
+
+
+def inhibited_layers(model: nn.Module) -> list[tuple[str, EILayer]]:
+    """Return the layers with inhibitory cells, blanket inhibition included, by name."""
+    return [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, EILayer)
+        and (layer.subtracts or layer.divides or layer.balance.blanket)
+    ]
+
+
+def neurons(model: nn.Module) -> list[tuple[str, LIF]]:
+    """Return the layers of neurons by name."""
+    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LIF)]

@@ -1,0 +1,96 @@
+"""Perturbations of trained networks on the command line and in suites."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import eibench
+from eibench.plan import load_plan
+from eibench.plan.conditions import CONDITIONS
+
+ROOT = Path(__file__).parents[2]
+SWEEPS = {
+    "bits": {"weight_bits": [2, 8, 32]},
+    "lesion": {"lesion": [0, 1.0]},
+    "both": {"weight_noise": [0.5], "spike_drop": [0.5], "contrast": [0.5]},
+}
+
+
+def results(name: str) -> list[dict]:
+    return [json.loads(p.read_text()) for p in Path("results").glob(f"{name}/*/record.json")]
+
+
+def test_a_suite_is_perturbed(cli, project):
+    grid = {"method": ["batchnorm", "ei"]}
+    path = project.suite(grid=grid, seeds=[0, 1], evaluate=SWEEPS)
+    done = cli("run", path)
+    assert done.code == 0, done.err  # nothing to lesion is a row with the reason, and no failure
+    bits = results("tiny-bits")
+    forms = {(r["fields"]["method"], r["fields"]["evaluate.weight_bits"]): r["result"]["form"]
+             for r in bits}  # fmt: skip
+    assert forms["batchnorm", 8] == "2 norms folded"
+    assert forms["batchnorm", 32] == forms["ei", 32] == forms["ei", 8] == "as trained"
+    trained = {key: r["result"]["test_accuracy"] for key, r in project.records().items()}
+    for row in bits:
+        if row["fields"]["evaluate.weight_bits"] == 32:
+            assert row["result"]["test_accuracy"] == trained[row["fields"]["weights.run"]]
+        assert row["result"]["negative_weights"] in (None, 0)
+    lesion = eibench.load_results("results/tiny-lesion")
+    found = set(zip(lesion.method, lesion["evaluate.lesion"], lesion.status, strict=True))
+    assert found == {("batchnorm", 0, "ok"), ("batchnorm", 1, "error"), ("ei", 0, "ok"),
+                     ("ei", 1, "ok")}  # fmt: skip
+    reason = "method batchnorm has no inhibitory cells: nothing to lesion"
+    assert lesion[lesion.status == "error"].reason.str.contains(reason).all()
+    assert len(results("tiny-both")) == 4
+
+    for words in (["report", "results/tiny-bits", "--area", "weight_bits"],
+                  ["plot", "results/tiny-bits", "--x", "weight_bits", "--by", "method"]):  # fmt: skip
+        done = cli(*words)
+        assert done.code == 0, done.err
+        if words[0] == "report":
+            assert "mean over weight bits from 2 to 32" in done.out
+    done = cli("report", "results/tiny-bits", "--area", "weight_bit")
+    assert done.code == 2 and "did you mean" in done.err
+    before = {r["run_id"]: r["result"] for r in bits}
+    reordered = project.suite(grid={"method": ["ei", "batchnorm"]}, seeds=[1, 0], evaluate=SWEEPS)
+    assert cli("run", reordered, "--results", "again").code == 0
+    again = [json.loads(p.read_text()) for p in Path("again").glob("tiny-bits/*/record.json")]
+    assert {r["run_id"]: r["result"] for r in again} == before
+
+
+def test_one_network_is_perturbed(cli, project):
+    assert cli("run", project.suite(grid=..., base={"method": "batchnorm"}), "--keep", "best")
+    (folder,) = Path("results/tiny").glob("*/")
+    done = cli("evaluate", folder, "--under", "weight_bits=4,8", "--under", "spike_jitter=0,0.2")
+    assert (done.code, len(done.out.splitlines())) == (0, 4), done.err
+    done = cli("evaluate", folder, "--under", "lesion=0.5")
+    assert done.code == 2 and done.err == (
+        "error: method batchnorm has no inhibitory cells: nothing to lesion\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"weight_bits": [1]}, "evaluate.a.weight_bits[0]: must be from 2 to 32, not 1"),
+        ({"weight_bits": [4.5]}, "must be a whole number, not 4.5"),
+        ({"lesion": [1.5]}, "must be from 0 to 1, not 1.5"),
+        ({"weight_bitz": [4]}, "did you mean 'weight_bits'"),
+    ],
+)
+def test_bad_strengths_are_messages(condition, message, cli, project):
+    done = cli("run", project.suite(evaluate={"a": condition}))
+    assert done.code == 2 and message in done.err and "tiny.yaml:" in done.err, done.err
+
+
+def test_the_suite_of_hardware_is_planned():
+    plan = load_plan(ROOT / "suites" / "hardware.yaml", [])
+    assert len(plan.runs) == 20 and len(plan.sweeps) == 7
+
+
+def test_every_condition_is_documented():
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("weights.md", "hardware.md"))
+    assert [name for name in CONDITIONS if f"| `{name}` |" not in text] == []
