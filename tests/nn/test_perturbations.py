@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -36,15 +37,17 @@ METHODS = {
     "no_norm": {"name": "no_norm", "init": "fluctuation"},
     "spikeinit": "spikeinit",
     "weight_standardization": "weight_standardization",
+    "wta": "wta",
 }
 INHIBITED = ("dann", "ei", "blanket", "divisive blanket", "spiking cells")
-IMAGES = torch.rand(6, 1, 8, 8, generator=torch.manual_seed(3)).double().expand(4, 6, 1, 8, 8)
+IMAGES = torch.rand(3, 1, 8, 8, generator=torch.manual_seed(3)).double().expand(4, 3, 1, 8, 8)
 
 
 def chance(name: str = "") -> torch.Generator:
     return torch.Generator().manual_seed(sum(map(ord, name)))
 
 
+@cache
 def network(name: str) -> nn.Module:
     """A network with weights and statistics as a run has them, in double precision."""
     model = {"name": "plain", "depth": 2, "width": 8, "pools": 1}
@@ -103,9 +106,7 @@ def changed(name: str, strength: float, weight: Tensor) -> Tensor:
 
 def test_weights_by_hand():
     w = torch.tensor([[1.0, -4.0, 3.0, 2.0], [0.5, 0.0, -0.1, 0.2]])
-    assert torch.equal(
-        changed("fan_in", 0.5, w), torch.tensor([[0, -4.0, 3, 0], [0.5, 0, 0, 0.2]])
-    )
+    assert torch.equal(changed("fan_in", 0.5, w), torch.tensor([[0, -4.0, 3, 0], [0.5, 0, 0, 0.2]]))
     assert (changed("fan_in", 0.0, w) != 0).sum(1).tolist() == [1, 1]
     full = torch.ones(3, 10)
     assert (changed("random_fan_in", 0.3, full) != 0).sum(1).tolist() == [3, 3, 3]
@@ -195,7 +196,7 @@ def test_many_bits_change_little(name):
         assert torch.allclose(logits(out), logits(trained), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["batchnorm", "blanket", "dann", "ei", "mpbn", "spikeinit"])
 @pytest.mark.parametrize("condition", PERTURBATIONS)
 def test_equal_seeds_equal_results_and_signs_stay(name, condition):
     trained = network(name)
@@ -204,10 +205,12 @@ def test_equal_seeds_equal_results_and_signs_stay(name, condition):
         with pytest.raises(ValueError, match="no inhibitory cells"):
             perturbed(trained, {condition: strength}, seed=1)
         return
-    before = logits(trained)
+    before = {key: value.clone() for key, value in trained.state_dict().items()}
     first, second, other = (perturbed(trained, {condition: strength}, s) for s in (1, 1, 2))
     assert torch.equal(logits(first), logits(second))
-    assert torch.equal(logits(trained), before)  # the network itself is as it was
+    after = trained.state_dict()  # the network itself is as it was
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
     drawn = condition not in ("weight_bits", "channel_bits", "fan_in")
     if drawn and not (condition == "lesion" and name == "blanket"):
         states = [{**tensors(m), "logits": logits(m)} for m in (first, other)]
@@ -276,4 +279,4 @@ def test_blanket_inhibition_without_dales_law_is_no_cell():
 
 
 def test_neurons_are_found_in_sequences():
-    assert [name for name, _ in neurons(network("mpbn"))] == ["neuron0", "neuron1"]
+    assert [name for name, _ in neurons(network("wta"))] == ["neuron1.1", "neuron3.1"]
