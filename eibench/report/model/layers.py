@@ -54,8 +54,8 @@ def make_pivots(
     The default metric is that of the suite's kind. `against` is a method or an ablation to which
     all others have their difference, in place of the suite's control, or `none`. With `pooled` all
     samples share one variance. Of a probe suite, the field `layer` among rows or columns makes a
-    pivot of layers. For a `summary` only suites count that compare methods. With `area`, a field, each
-    run's number is the area under its curve over that field.
+    pivot of layers. For a `summary` only suites count that compare methods. With `area`,
+    a field, each run's number is the area under its curve over that field.
 
     Raises:
         UserError: no results, an unknown metric or field, or cells that would mix unlike runs.
