@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from eibench.nn.ei_layer import EILayer
 from eibench.nn.explicit import explicit_inhibition
 from eibench.nn.fold import fold_batchnorm
+from eibench.nn.inference import plain_synapse
 from eibench.nn.neurons import LIF
+from eibench.nn.time import TimeDistributed
 from eibench.nn.weight_norm import WSConv2d
 
 NORMS = (_NormBase, nn.GroupNorm)
@@ -41,27 +44,30 @@ def hardware_form(model: nn.Module) -> nn.Module:
     for module in list(out.modules()):
         for name, part in list(module.named_children()):
             if type(part) is WSConv2d:
-                setattr(module, name, _standardized(part))
+                setattr(module, name, plain_synapse(part))
     return out
 
 
-def _standardized(layer: WSConv2d) -> nn.Conv2d:
-    """Return the plain convolution that `layer` is."""
-    weight = layer.standardized()
-    sizes = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
-    conv = nn.utils.skip_init(nn.Conv2d, *sizes, dtype=weight.dtype, device=weight.device)
-    conv.weight, conv.bias = nn.Parameter(weight), layer.bias
-    return conv.eval()
+@torch.no_grad()
+def fold_inhibition_(model: nn.Module) -> None:
+    """Replace the E-I layers of `model` that only subtract by signed synapses, in place."""
+    for module in list(model.modules()):
+        for name, part in list(module.named_children()):
+            if isinstance(part, EILayer):
+                with contextlib.suppress(ValueError):  # no affine map
+                    setattr(module, name, TimeDistributed(plain_synapse(part)))
 
 
 def form_words(trained: nn.Module, held: nn.Module) -> str:
     """Return how `held`, the hardware's form of `trained`, differs from it."""
     before, after = (sum(isinstance(m, NORMS) for m in n.modules()) for n in (trained, held))
-    cells = any(isinstance(m, EILayer) and m.blanket_cells for m in held.modules())
+    layers = [m for m in held.modules() if isinstance(m, EILayer)]
+    before_ei = sum(isinstance(m, EILayer) for m in trained.modules())
     parts = [
         f"{before - after} norms folded" if before > after else "",
         f"{after} norms kept" if after else "",
-        "blanket inhibition as cells" if cells else "",
+        "blanket inhibition as cells" if any(m.blanket_cells for m in layers) else "",
+        "inhibition in signed synapses" if len(layers) < before_ei else "",
     ]
     return ", ".join(filter(None, parts)) or "as trained"
 

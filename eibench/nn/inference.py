@@ -98,13 +98,13 @@ def _folded(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
 def _folded_layer(module: nn.Module) -> nn.Module:
     """Return a layer's folded form; the layer itself where it has none."""
     if isinstance(module, WSConv2d):
-        return _synapse(module, *affine_synapse(module))
+        return plain_synapse(module)
     if not isinstance(module, EILayer):
         return module
     if module.divides and module.circuit.linear_cells:
         return _divided(module)
     try:
-        return TimeDistributed(_synapse(module, *affine_synapse(module)))
+        return TimeDistributed(plain_synapse(module))
     except ValueError:  # no affine map
         return _leave_kernels(module)
 
@@ -115,6 +115,11 @@ def _divided(layer: EILayer) -> DividedSynapse:
     synapse = _synapse(layer, torch.cat([net, layer.weight_ie]), None)
     lateral = layer.weight_ei * layer.gain_i
     return DividedSynapse(synapse, lateral, layer.bias.clone(), layer.circuit.stabilize)
+
+
+def plain_synapse(layer: nn.Module) -> Synapse:
+    """Return the plain convolution or dense layer that `layer` is; raises as `affine_synapse`."""
+    return _synapse(layer, *affine_synapse(layer))
 
 
 def _synapse(like: nn.Module, weight: Tensor, bias: Tensor | None) -> Synapse:

@@ -2,6 +2,7 @@
 
 Each acts on a network in its hardware form (`hardware_form`), in place, with a number for strength:
 
+    folded            1: an E-I layer that only subtracts becomes one signed synapse
     fan_in            of every row the share with the largest |w| is kept, at least one; others 0
     random_fan_in     the same, kept at random
     weight_bits       w -> round(w / q) q, q = max |w| over a tensor / levels
@@ -30,7 +31,13 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from eibench.nn.hardware import SynapticWeight, inhibited_layers, neurons, synaptic_weights
+from eibench.nn.hardware import (
+    SynapticWeight,
+    fold_inhibition_,
+    inhibited_layers,
+    neurons,
+    synaptic_weights,
+)
 from eibench.nn.neurons import LIF
 
 Chance = Callable[[str], Generator]
@@ -116,6 +123,11 @@ def _of_weights(
 # --- Inhibitory cells, neurons and spikes --------------------------------------------------------
 
 
+def _folded(model: nn.Module, strength: float, chance: Chance) -> None:
+    if strength:
+        fold_inhibition_(model)
+
+
 def _lesion(model: nn.Module, share: float, chance: Chance) -> None:
     """Take inhibitory cells away; the blanket cell, which stands for many, is weakened by `share`.
 
@@ -189,6 +201,7 @@ def _late(spikes: Tensor, hit: Tensor) -> Tensor:
 
 
 PERTURBATIONS: Mapping[str, Callable[[nn.Module, float, Chance], None]] = {
+    "folded": _folded,
     "fan_in": _of_weights(_fan_in),
     "random_fan_in": _of_weights(_random_fan_in),
     "weight_bits": _of_weights(_weight_bits),

@@ -200,7 +200,7 @@ def test_many_bits_change_little(name):
 @pytest.mark.parametrize("condition", PERTURBATIONS)
 def test_equal_seeds_equal_results_and_signs_stay(name, condition):
     trained = network(name)
-    strength = 3 if CONDITIONS[condition].whole else 0.4
+    strength = {"folded": 1, "weight_bits": 3, "channel_bits": 3}.get(condition, 0.4)
     if refusal(trained, {condition: strength}):
         with pytest.raises(ValueError, match="no inhibitory cells"):
             perturbed(trained, {condition: strength}, seed=1)
@@ -211,12 +211,22 @@ def test_equal_seeds_equal_results_and_signs_stay(name, condition):
     after = trained.state_dict()  # the network itself is as it was
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    drawn = condition not in ("weight_bits", "channel_bits", "fan_in")
+    drawn = condition not in ("folded", "weight_bits", "channel_bits", "fan_in")
     if drawn and not (condition == "lesion" and name == "blanket"):
         states = [{**tensors(m), "logits": logits(m)} for m in (first, other)]
         assert not all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert negative_weights(first) in (None, 0)
     assert logits(first).isfinite().all()
+
+
+def test_folded_inhibition_is_in_signed_weights():
+    trained = network("blanket")
+    out = perturbed(trained, {"folded": 1}, seed=0)
+    assert torch.allclose(logits(out), logits(trained), atol=1e-9)
+    assert not any(weight.one_sign for weight in synaptic_weights(out))
+    assert form_words(trained, out) == "inhibition in signed synapses"
+    divides = perturbed(network("ei"), {"folded": 1}, seed=0)  # in all layers but the readout
+    assert [weight.one_sign for weight in synaptic_weights(divides)] == [True] * 6 + [False]
 
 
 # --- Inhibitory cells ----------------------------------------------------------------------------
