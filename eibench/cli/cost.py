@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,12 +35,13 @@ from eibench.limits import LARGEST, LARGEST_SEED
 
 if TYPE_CHECKING:
     from eibench.cost.run import CostRequest
-    from eibench.cost.summary import CountedRun
-    from eibench.plan import PlannedRun
+    from eibench.plan import Plan, PlannedRun
     from eibench.plan.spec import RunSpec
 
-Named = list[tuple[str, "RunSpec"]]
 RUN_FILE = "spec.yaml"
+HEADING = "Cost of an image"
+OF_A_RUN = ("layers", "weight_density", "firing_rate_by_layer")
+"""Parts of a count that are shown of single runs."""
 
 
 class CostFormat(StrEnum):
@@ -99,25 +102,34 @@ def cost(
     if all(_is_run(Path(target)) for target in targets):
         if initialised or settings or only or seeds:
             raise UserError("--initialised, --set, --only and --seeds are for suites, not for runs")
-        values, title, specs = _of_runs([Path(target) for target in targets], request)
+        counted = [_of_runs([Path(target) for target in targets], request)]
     elif len(targets) == 1:
-        chosen = (settings, only, seeds, results)
-        values, title, specs = _of_suite(targets[0], request, *chosen)
+        paper = form in (CostFormat.latex, CostFormat.html)
+        counted = _of_suite(targets[0], request, settings, only, seeds, results, paper)
     else:
         raise UserError(f"{' '.join(targets)}: name one suite, or folders of runs with {RUN_FILE}")
     if train_steps:
-        values["training"] = _train(specs, train_steps, device)
-    _write(values, title, form, out)
-    if values.get("failed"):
+        _train(counted, train_steps, device)
+    _write(counted, form, out)
+    if any(one.values.get("failed") for one in counted):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Networks under one condition: the values of their tables, and their specs by row."""
+
+    title: str
+    values: dict[str, Any]
+    specs: list[tuple[str, RunSpec]]
 
 
 def _is_run(path: Path) -> bool:
     return (path / RUN_FILE).is_file()
 
 
-def _of_runs(paths: list[Path], request: CostRequest) -> tuple[dict[str, Any], str, Named]:
-    """Return the values of the runs in `paths`, with a table of synapses for each."""
+def _of_runs(paths: list[Path], request: CostRequest) -> _Counted:
+    """Return the costs of the runs in `paths`, with a table of synapses for each."""
     from eibench.cost.run import cost_of_run
     from eibench.cost.summary import CountedRun, summarize
 
@@ -131,11 +143,9 @@ def _of_runs(paths: list[Path], request: CostRequest) -> tuple[dict[str, Any], s
         specs.append((name, spec))
     values = summarize(runs)
     for row, run in zip(values["rows"], runs, strict=True):
-        row["layers"] = run.result["layers"]
-        row["weight_density"] = run.result["weight_density"]
-        row["firing_rate_by_layer"] = run.result["firing_rate_by_layer"]
+        row |= {key: run.result[key] for key in OF_A_RUN}
     spec = specs[0][1]
-    return values, f"Cost of {spec.model.label} on {spec.data.name}", specs
+    return _Counted(f"{HEADING}: {spec.model.label}, {spec.data.label}", values, specs)
 
 
 def _of_suite(
@@ -145,76 +155,96 @@ def _of_suite(
     only: list[str] | None,
     seeds: str | None,
     results: Path,
-) -> tuple[dict[str, Any], str, Named]:
-    """Return the values of the suite's networks; a row that could not be counted is said."""
+    paper: bool,
+) -> list[_Counted]:
+    """Return the costs of the suite's networks, by condition; name those that were not counted.
+
+    With `paper` methods have the names of a paper.
+    """
     from eibench.cost.run import cost_of_suite
-    from eibench.cost.summary import CountedRun, summarize
     from eibench.plan import find_suite, load_plan, select
-    from eibench.results.store import OK
 
     numbers = seeds and whole_numbers("--seeds", seeds, "a seed", 0, LARGEST_SEED, "0,1")
     plan = load_plan(find_suite(name), read_overrides(settings), numbers or None)
     runs = select(plan, read_overrides(only, "--only"))
     folder, records = cost_of_suite(plan, runs, results, request, lambda text: say(text, err=True))
-    names = _names(runs, plan.axes, plan.control)
-    counted: list[CountedRun] = []
-    failed = []
-    for run, record in zip(runs, records, strict=True):
-        if record["status"] == OK:
-            own, control = names[run.run_id]
-            counted.append(CountedRun(own, record["result"], control))
-        else:
-            failed.append({"run_id": run.run_id, "reason": record["reason"]})
-            say(f"{run.run_id}: not counted: {record['reason']}", err=True)
-    if not counted:
-        raise UserError(f"{name}: no network could be counted")
     say(f"rows: {folder}", err=True)
-    specs = [(names[run.run_id][0], run.spec) for run in runs]
-    values = {**summarize(counted, plan.control), "failed": failed}
-    return values, f"{plan.title}: cost", specs
+    found: dict[str, list[tuple[PlannedRun, dict[str, Any]]]] = {}
+    for run, record in zip(runs, records, strict=True):
+        found.setdefault(_condition(run, runs, plan.axes), []).append((run, record))
+        if record["reason"]:
+            say(f"{run.run_id}: not counted: {record['reason']}", err=True)
+    counted = [_under(key, pairs, plan, paper) for key, pairs in found.items()]
+    if not any(one.values["rows"] for one in counted):
+        raise UserError(f"{name}: no network could be counted")
+    return [one for one in counted if one.values["rows"]]
 
 
-def _names(
-    runs: Sequence[PlannedRun], axes: Sequence[str], control: str | None
-) -> dict[str, tuple[str, str]]:
-    """Return the name of each run's row, and that of its control's.
+def _condition(run: PlannedRun, runs: Sequence[PlannedRun], axes: Sequence[str]) -> str:
+    """Return the values of axes that vary, other than the method and how it is trained."""
+    fields = {**run.fields(), "model": run.spec.model.label, "data": run.spec.data.label}
+    listed = [axis for axis in axes if not f"{axis}.".startswith(("method.", "train."))]
+    varied = [a for a in listed if len({repr(_value(one, a)) for one in runs}) > 1]
+    return ", ".join(f"{axis.rpartition('.')[2]} {fields.get(axis)}" for axis in varied)
 
-    A name is the method's, and the values of other axes that vary.
-    """
-    fields = {run.run_id: run.fields() for run in runs}
-    varied = [
-        axis
-        for axis in axes
-        if axis != "method"
-        and not axis.startswith(("method.", "train"))
-        and len({repr(known.get(axis)) for known in fields.values()}) > 1
+
+def _value(run: PlannedRun, axis: str) -> Any:
+    """Return what a run has on an axis, which may be a whole part of it."""
+    return [value for key, value in run.fields().items() if f"{key}.".startswith(f"{axis}.")]
+
+
+def _under(
+    condition: str, pairs: list[tuple[PlannedRun, dict[str, Any]]], plan: Plan, paper: bool
+) -> _Counted:
+    """Return the costs of the networks under one condition."""
+    from eibench.cost.summary import CountedRun, summarize
+    from eibench.results.display import shown
+    from eibench.results.store import OK
+
+    def name(run: PlannedRun, method: str) -> str:
+        text = shown("method", method, plan.labels) if paper else method
+        return ", ".join([text, *([run.ablation] if run.ablation else [])])
+
+    control = plan.control or ""
+    networks = [
+        CountedRun(name(run, run.method), record["result"], name(run, control))
+        for run, record in pairs
+        if record["status"] == OK
     ]
-    named = {}
-    for run in runs:
-        values = {**fields[run.run_id], "model": run.spec.model.label, "data": run.spec.data.label}
-        parts = [f"{axis.rpartition('.')[2]} {values.get(axis)}" for axis in varied]
-        parts += [run.ablation] if run.ablation else []
-        own, other = (", ".join([str(method), *parts]) for method in (run.method, control))
-        named[run.run_id] = own, other
-    return named
+    failed = [
+        {"run_id": run.run_id, "reason": record["reason"]}
+        for run, record in pairs
+        if record["status"] != OK
+    ]
+    word = name(pairs[0][0], control).partition(", ")[0]
+    values = {**summarize(networks, word), "failed": failed}
+    title = f"{HEADING}: {plan.title}" + (f", {condition}" if condition else "")
+    return _Counted(title, values, [(name(run, run.method), run.spec) for run, _ in pairs])
 
 
-def _train(specs: Named, steps: int, device: Device) -> dict[str, Any]:
+def _train(counted: list[_Counted], steps: int, device: Device) -> None:
+    """Time training steps of the networks, and add them to the values."""
     from eibench.cost.training import training_costs
     from eibench.execution.device import choose_device, keep_freed_memory
 
     keep_freed_memory()
-    return training_costs(specs, steps, choose_device(device), lambda text: say(text, err=True))
+    where = choose_device(device)
+    for one in counted:
+        there = {row["name"] for row in one.values["rows"]}
+        specs = {name: spec for name, spec in one.specs if name in there}
+        tell = functools.partial(say, err=True)
+        one.values["training"] = training_costs(specs, steps, where, tell)
 
 
-def _write(values: dict[str, Any], title: str, form: CostFormat, out: Path | None) -> None:
+def _write(counted: list[_Counted], form: CostFormat, out: Path | None) -> None:
     from eibench.report import writers
     from eibench.report.make import write_text
     from eibench.report.model.cost import cost_document
 
     styled = out is None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if styled else writers.WIDTH
-    text = writers.write([cost_document(values, title)], form.value, width, styled)
+    documents = [cost_document(one.values, one.title) for one in counted]
+    text = writers.write(documents, form.value, width, styled)
     if out is None:
         show(text)
     else:

@@ -13,28 +13,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from eibench.cost.network import count_network
 from eibench.data import ImageData
-from eibench.data.batches import evaluation_batches
+from eibench.data.batches import evaluation_batches, over_time
 from eibench.errors import UserError, describe_error, reraise_interrupt
 from eibench.execution.dataset_cache import DatasetCache, as_user_error
 from eibench.execution.evaluate_network import (
-    FROM,
     RecordWriter,
     TrainedNetwork,
     plan_content,
     row_id,
 )
 from eibench.execution.lock import locked
+from eibench.plan.conditions import FROM
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import member
 from eibench.results.store import ERROR, OK, RunFolder, to_json, write_atomic
-from eibench.training.build import build, make_input, prepare
+from eibench.training.build import build, first_batch, make_input, prepare
 
 BATCH = 64
 """Images of a forward pass."""
+STATISTICS = 256
+"""Training images behind the running statistics of networks before training."""
 COST = "cost"
 """Ends the name of a suite's folder of costs, and is the kind of its plan."""
 KEPT = ("control", "margin", "labels")
@@ -155,10 +158,16 @@ class _CostRows:
 
 
 def _initialised(spec: RunSpec, data: ImageData) -> nn.Module:
-    """Return the network of `spec` as training would start."""
+    """Return the network of `spec` as training would start.
+
+    Running statistics are those of training images: batch norm is then calibrated in evaluation
+    too, as it is in the first training step.
+    """
     with as_user_error(spec):
         experiment = build(spec, data)
         prepare(experiment)
+        images, _ = first_batch(experiment, STATISTICS)
+        update_bn([over_time(images, spec.timesteps)], experiment.model)
     return experiment.model.eval()
 
 

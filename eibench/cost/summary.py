@@ -31,13 +31,19 @@ class _Modelled:
     uses: Sequence[str]
     energies: Sequence[Sequence[Energy]]
     """For each setting, those of the runs."""
+    base: Mapping[str, float]
+    """Mean energy of the spiking network under the base constants, by use."""
 
     @classmethod
     def of(cls, works: Sequence[Work]) -> _Modelled:
         """Return the energies under all settings of the first run's size."""
         listed = list(settings(works[0]))
         found = [[energy(work, setting) for work in works] for setting in listed]
-        return cls([setting.use for setting in listed], found)
+        base: dict[str, float] = {
+            use: statistics.fmean(energy(work, base_settings(work)[use]).snn for work in works)
+            for use in USES
+        }
+        return cls([setting.use for setting in listed], found, base)
 
     def means(self, use: str, part: str) -> list[float]:
         """Return the mean over runs of a part of the energy, in each setting of a use."""
@@ -70,9 +76,9 @@ def summarize(runs: Iterable[CountedRun], control: str | None = None) -> dict[st
     works = {n: [Work.from_values(r["work"]) for r in found] for n, found in groups.items()}
     modelled = {name: _Modelled.of(found) for name, found in works.items()}
     bases = {name: modelled.get(controls[name] or "") for name in groups}
-    first = next(iter(groups.values()))[0]
+    first = next((found[0] for found in groups.values()), {})
     return {
-        "images": first["images"],
+        "images": first.get("images"),
         "control": control if any(bases.values()) else None,
         "constants": constants(),
         "rows": [
@@ -125,6 +131,7 @@ def _use(
     }
     if base is not None and base is not own:
         others = base.means(use, "snn")
+        values["to_control"] = means[0] / base.base[use]
         values["to_control_range"] = _range(s / o for s, o in zip(snn, others, strict=True))
     return values
 

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from eibench.cost.constants import BASE
 from eibench.execution.dataset_cache import DatasetCache
-from eibench.execution.environment import environment
 from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.profile.step_cost import ProfileRequest, profile
 
 
 def training_costs(
-    specs: Sequence[tuple[str, RunSpec]],
+    specs: Mapping[str, RunSpec],
     steps: int,
     device: torch.device,
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Time `steps` training steps of each row's network, as `eibench profile` does.
 
-    The proxy of energy is that of the multiply-accumulates, forward and backward, at the base
-    constants: no memory, no elementwise operation, no optimizer.
+    The networks share model, data, T and batch size. The proxy of energy is that of the
+    multiply-accumulates, forward and backward, at the base constants: no memory, no elementwise
+    operation, no optimizer.
     """
-    groups: dict[tuple[Any, ...], dict[str, RunSpec]] = {}
-    for name, spec in specs:
-        key = spec.model.label, spec.data.label, spec.timesteps, spec.train.batch_size
-        groups.setdefault(key, {}).setdefault(name, spec)
-    rows: list[dict[str, Any]] = []
-    for group in groups.values():
-        request = ProfileRequest(group, _shape(next(iter(group.values()))), device, steps)
-        rows += [_row(row) for row in profile(request, tell)["rows"] if row["name"] in group]
-    return {"steps": steps, "environment": environment(), "device": str(device), "rows": rows}
+    request = ProfileRequest(specs, _shape(next(iter(specs.values()))), device, steps)
+    measured = profile(request, tell)
+    rows = [_row(row) for row in measured["rows"] if row["name"] in specs]
+    known = {key: measured[key] for key in ("environment", "device", "batch_size")}
+    return {"steps": steps, **known, "rows": rows}
 
 
 def _shape(spec: RunSpec) -> DataShape:

@@ -79,7 +79,7 @@ def macs(subject: Subject) -> int:
     """Return the multiply-accumulates of a step's convolutions and products of matrices."""
     with _Products() as counter:
         subject.step()
-    return counter.flops // 2
+    return int(counter.flops) // 2
 
 
 class _Products(TorchDispatchMode):

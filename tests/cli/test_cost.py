@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import eibench
 from eibench.results.metrics import METRICS_OF
@@ -55,7 +56,7 @@ def test_tables_of_a_run(cli, trained):
         assert words in done.out, words
     assert not Path("results/tiny-cost").exists()
     both = cli("cost", *sorted(Path("results/tiny").glob("ei_*")), "--images", 4, "--format", "csv")
-    assert len(both.out.splitlines()) == 3 and both.out.startswith("name,runs,")
+    assert len(both.out.splitlines()) == 3 and both.out.startswith("title,name,runs,")
 
 
 def test_networks_before_training(cli, project):
@@ -68,6 +69,19 @@ def test_networks_before_training(cli, project):
     frame = eibench.load_results("results/tiny-cost")
     assert list(frame.status.value_counts().items()) == [("ok", 2), ("missing", 2)]
     assert frame.test_accuracy.isna().all()
+
+
+def test_batch_norm_before_training_is_calibrated(few_digits):
+    """Its current has mean 0 and deviation 1 over channels in evaluation: neurons fire."""
+    from eibench.cost.run import _initialised
+    from eibench.plan.spec import RunSpec
+
+    model = {"name": "plain", "depth": 4, "width": 8, "pools": 0}
+    spec = RunSpec.parse({"method": "batchnorm", "model": model, "data": "digits"})
+    network = _initialised(spec, few_digits)
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(norm.running_mean.abs().max() > 0.05 and norm.momentum == 0.1 for norm in norms)
+    assert not network.training
 
 
 def test_training_steps_stand_in_the_same_document(cli, project):
@@ -102,3 +116,21 @@ def test_options_of_suites_are_refused_for_runs(cli, trained):
     run = next(Path("results/tiny").glob("ei_*_s0_*"))
     done = cli("cost", run, "--initialised")
     assert done.code == 2 and "are for suites" in done.err
+
+
+def test_conditions_have_tables_of_their_own(cli, project):
+    """Each with its own control; LaTeX has the names of a paper."""
+    labels = {"ei": "E-I (ours) & more"}
+    path = project.suite(
+        **{**METHODS, "grid": {**METHODS["grid"], "model.depth": [1, 2]}}, labels=labels
+    )
+    words = ["cost", path, "--initialised", "--images", 4, "--seeds", 0]
+    done = cli(*words, "--format", "json")
+    shallow, deep = json.loads(done.out)
+    assert [row["name"] for row in (*shallow["rows"], *deep["rows"])] == ["batchnorm", "ei"] * 2
+    for values in (shallow, deep):
+        assert "to_control_range" in values["rows"][1]["energy"]["compute"]
+    assert shallow["rows"][0]["mean"]["nb_dense"] < deep["rows"][0]["mean"]["nb_dense"]
+    latex = cli(*words, "--format", "latex").out
+    assert r"E-I (ours) \& more" in latex and "depth 2. All operations" in latex
+    assert cli(*words, "--format", "html").out.count("E-I (ours) &amp; more") > 2
