@@ -164,6 +164,10 @@ def _of_suite(
     from eibench.cost.run import cost_of_suite
     from eibench.plan import find_suite, load_plan, select
 
+    if Path(name).is_dir():
+        raise UserError(
+            f"{name}: a folder without {RUN_FILE}; name a suite, or folders of its runs"
+        )
     numbers = seeds and whole_numbers("--seeds", seeds, "a seed", 0, LARGEST_SEED, "0,1")
     plan = load_plan(find_suite(name), read_overrides(settings), numbers or None)
     runs = select(plan, read_overrides(only, "--only"))

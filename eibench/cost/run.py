@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from eibench.cost.network import count_network
+from eibench.cost.summary import is_whole
 from eibench.data import ImageData
 from eibench.data.batches import evaluation_batches, over_time
 from eibench.errors import UserError, describe_error, reraise_interrupt
@@ -154,7 +155,9 @@ class _CostRows:
         record = RunFolder(member(self.writer.folder, run_id)).record()
         if record is None or record["fields"] != fields or record["status"] != OK:
             return None
-        return record if record["result"].get("asked_images") == self.request.images else None
+        result = record["result"]
+        same = result.get("asked_images") == self.request.images and is_whole(result)
+        return record if same else None
 
 
 def _initialised(spec: RunSpec, data: ImageData) -> nn.Module:

@@ -96,6 +96,15 @@ def summarize(runs: Iterable[CountedRun], control: str | None = None) -> dict[st
     }
 
 
+def is_whole(result: Mapping[str, Any]) -> bool:
+    """Return whether a count that was read has all that a summary needs."""
+    try:
+        summarize([CountedRun("", result)])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError):
+        return False
+    return True
+
+
 def _numbers(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return mean and deviation of every number of the runs."""
     numbers = (name for name, value in found[0].items() if isinstance(value, int | float))

@@ -109,6 +109,32 @@ class Result(Open):
     rate_last: Share | None = None
     current_std_last: Size | None = None
     loss: Number | None = None
+    nb_dense: Size | None = None
+    nb_macs: Size | None = None
+    nb_acs: Size | None = None
+    first_layer_macs: Size | None = None
+    full_macs: Size | None = None
+    full_acs: Size | None = None
+    full_divisions: Size | None = None
+    folded_macs: Size | None = None
+    folded_acs: Size | None = None
+    folded_divisions: Size | None = None
+    neuron_updates: Size | None = None
+    nb_footprint: Size | None = None
+    weight_bytes: Size | None = None
+    state_bytes: Size | None = None
+    weight_traffic: Size | None = None
+    state_traffic: Size | None = None
+    energy_compute: Size | None = None
+    energy_layerwise: Size | None = None
+    energy_stepwise: Size | None = None
+    energy_events: Size | None = None
+    input_density: Share | None = None
+    binary_inputs: Share | None = None
+    break_even_compute: Share | None = None
+    break_even_layerwise: Share | None = None
+    break_even_stepwise: Share | None = None
+    break_even_events: Share | None = None
 
 
 class Cost(Open):

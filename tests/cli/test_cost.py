@@ -43,16 +43,28 @@ def test_rows_of_a_suite_are_results(cli, project, trained):
 
     before = project.files()
     assert cli("cost", trained, "--images", 8).code == 0  # nothing is counted again
-    changed = {key for key, value in project.files().items() if value != before[key]}
+    changed = {key for key, value in project.files().items() if value != before.get(key)}
     assert changed <= {"results/tiny-cost/.lock"}
+
+
+def test_a_damaged_count_is_made_again(cli, trained):
+    words = ["cost", trained, "--images", 4, "--seeds", 0, "--format", "csv"]
+    first = cli(*words)
+    path = next(Path("results/tiny-cost").glob("ei_*/record.json"))
+    record = json.loads(path.read_text())
+    for work in ({}, "many", {**record["result"]["work"], "products": [{"bits": "one"}]}):
+        path.write_text(json.dumps({**record, "result": {**record["result"], "work": work}}))
+        again = cli(*words)
+        assert (again.code, again.out) == (0, first.out)
 
 
 def test_tables_of_a_run(cli, trained):
     run = next(Path("results/tiny").glob("ei_*_s0_*"))
     done = cli("cost", run, "--images", 4)
     assert done.code == 0, done.err
-    for words in ("Synaptic operations", "Energy, a model: memory, step by step", "Synapses of ei",
-                  "A model, not a measurement", "Horowitz", "ceil(log2(T + 1))"):  # fmt: skip
+    titles = ("Synaptic operations", "Energy, a model: memory, step by step", "Synapses of ei")
+    notes = ("A model, not a measurement", "Horowitz", "ceil(log2(T + 1))")
+    for words in (*titles, "Spikes of ei by layer", *notes):
         assert words in done.out, words
     assert not Path("results/tiny-cost").exists()
     both = cli("cost", *sorted(Path("results/tiny").glob("ei_*")), "--images", 4, "--format", "csv")
@@ -100,6 +112,7 @@ def test_training_steps_stand_in_the_same_document(cli, project):
         (["nothing"], "nothing: no such suite or file"),
         (["tiny.yaml", "tiny.yaml"], "name one suite, or folders of runs"),
         (["tiny.yaml", "--only", "method=ei", "--images", 4], "no network could be counted"),
+        (["."], ".: a folder without spec.yaml; name a suite, or folders of its runs"),
         (["tiny.yaml", "--seeds", "a"], "must be whole numbers"),
         (["tiny.yaml", "--images", "0"], "--images"),
     ],

@@ -15,6 +15,7 @@ RANGES = {
     "train": Result.model_fields | Cost.model_fields,
     "probe": Result.model_fields | Cost.model_fields,
     "layer": Layer.model_fields,
+    "cost": Result.model_fields,
 }
 METRIC_IDS = pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 
@@ -28,8 +29,10 @@ def test_each_metric_is_validated_where_it_is_read(metric):
 
 @METRIC_IDS
 def test_each_metric_is_a_table_a_column_and_a_json_object(metric, make_suite):
-    suite = make_suite("one", kind="train" if "train" in metric.scopes else "probe")
-    probe = {} if "train" in metric.scopes else {"probe": {}}
+    kind = next(kind for kind in ("train", "cost", "probe", "layer") if kind in metric.scopes)
+    kind = "probe" if kind == "layer" else kind
+    suite = make_suite("one", kind=kind)
+    probe = {"probe": {}} if kind == "probe" else {}
     value = 1 if metric.digits in (0, 1) else 0.5
     layer = {"layer": 1, "name": "neuron1", "neurons": 8, "non_finite": [], metric.name: value}
     numbers = {metric.name: value}

@@ -49,6 +49,10 @@ def cost_document(values: Values, title: str) -> Document:
         if layers := row.get("layers"):
             heading = f"Synapses of {row['name']}"
             tables.append(_table("synapses", LAYERS, layers, heading, notes.layer_notes()))
+        if rates := row.get("firing_rate_by_layer"):
+            listed = [{"name": i, "rate": rate} for i, rate in enumerate(rates, start=1)]
+            heading = f"Spikes of {row['name']} by layer"
+            tables.append(_table("spikes", RATES, listed, heading, iter(())))
     captioned = tuple(replace(one, caption=f"{title}. {one.title}") for one in tables)
     return Document(title, captioned, title, values, list(_records(values, title)), KEYS)
 
@@ -202,6 +206,10 @@ LAYERS: list[Shown] = [
     _Show("binary inputs", lambda row: _share(row["binary_inputs"])),
     _Show("bits of inputs", lambda row: "real" if row["bits"] is None else str(row["bits"])),
     _Show("weights that are not 0", lambda row: _share(row["weight_density"])),
+]
+RATES: list[Shown] = [
+    _Show("layer of neurons", lambda row: str(row["name"])),
+    _Show("spikes per neuron and step", lambda row: _share(row["rate"])),
 ]
 
 
