@@ -11,6 +11,7 @@ from eibench.cli.console import say
 from eibench.cli.data import DataSettings, data_options
 from eibench.cli.options import DataDir, Device, DeviceOption, Plugins, Results, valid_paths
 from eibench.errors import UserError
+from eibench.execution.torchrun import refuse_torchrun
 
 UNDER = "--under"
 
@@ -52,6 +53,7 @@ def evaluate(
     from eibench.plan.conditions import combinations
     from eibench.plan.plugins import load_plugins
 
+    refuse_torchrun("eibench evaluate")
     axes = _axes([*([f"timesteps={timesteps}"] if timesteps else []), *(under or [])])
     load_plugins(plugin or [])
     if data is None and settings:
@@ -69,7 +71,7 @@ def evaluate(
 
 def _axes(texts: list[str]) -> dict[str, list[Any]]:
     """Return the values of each condition in texts such as `contrast=0.3,1`."""
-    from eibench.plan.conditions import check_values
+    from eibench.plan.conditions import check_count, check_values
     from eibench.plan.layers import Override
     from eibench.plan.validate import Invalid
     from eibench.plan.yaml_source import parse
@@ -86,4 +88,8 @@ def _axes(texts: list[str]) -> dict[str, list[Any]]:
         if given.key in axes:
             raise UserError(f"{given}: {given.key} is given twice")
         axes[given.key] = values
+    try:
+        check_count(axes)
+    except Invalid as invalid:
+        raise UserError(f"{UNDER}: {invalid.problems[0].text}") from None
     return axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import say, working
-from eibench.cli.options import Plugins, valid_paths
+from eibench.cli.options import Plugins, valid_paths, writable_file
 from eibench.errors import UserError
 from eibench.limits import NUMBERS
 
@@ -30,6 +30,7 @@ class Target(StrEnum):
     trackio = "trackio"
 
 
+PROJECT = "eibench"
 SUFFIXES = {Target.onnx: "onnx", Target.torch: "pt2", Target.nir: "nir"}
 """Suffixes of files of networks; the other targets are trackers of results."""
 
@@ -60,7 +61,9 @@ def export(
             show_default="those of training",
         ),
     ] = None,
-    project: Annotated[str, typer.Option(help="Project of wandb and trackio.")] = "eibench",
+    project: Annotated[
+        str | None, typer.Option(help="Project of wandb and trackio.", show_default=PROJECT)
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Export a run's network, or the numbers of runs to a tracker, offline.
@@ -68,9 +71,16 @@ def export(
     ONNX and torch: images [B, C, H, W] to mean logits over T steps. NIR: one step, for networks of
     affine maps and hard-reset neurons. Trackers: a second export adds what is new.
     """
-    if to not in SUFFIXES:
-        _export_results(source, to, out or Path(to.value), project)
+    is_network = to in SUFFIXES
+    if project is not None and (is_network or to is Target.tensorboard):
+        raise UserError(f"--project: only of wandb and trackio, not of {to.value}")
+    if timesteps is not None and not is_network:
+        raise UserError(f"--timesteps: only of networks, not of results in {to.value}")
+    if not is_network:
+        _export_results(source, to, out or Path(to.value), project or PROJECT)
         return
+    path = out or source / f"model.{SUFFIXES[to]}"
+    writable_file(path)
     from eibench.plan.plugins import load_plugins
 
     load_plugins(plugin or [])
@@ -79,7 +89,6 @@ def export(
 
     if to is Target.nir and timesteps is not None:
         raise UserError("--timesteps: a NIR graph is one step, run as often as you like")
-    path = out or source / f"model.{SUFFIXES[to]}"
     run = LoadedRun.load(source, timesteps)
     with working(f"exporting {run.spec.run_id}"):
         _writer(to)(run, path)

@@ -66,7 +66,7 @@ def submit(
     All tasks write to one results folder, which every node must see. Submitting again goes on with
     what is left. `eibench status` says how far the runs are.
     """
-    from eibench.execution.batch_script import BatchJob, array_script, ray_script, sbatch
+    from eibench.execution.batch_script import BatchJob, array_script, quote, ray_script, sbatch
     from eibench.plan import find_suite, load_plan, select
 
     if slurm == ray:
@@ -84,7 +84,8 @@ def submit(
         "--data-dir": data_dir,
     }
     options += [f"{option}={value}" for option, value in single.items() if value is not None]
-    command = [sys.executable, "-m", "eibench", "run", suite, *options]
+    suite_file = f"./{suite}" if suite.startswith("-") else suite  # or it would be an option
+    command = [sys.executable, "-m", "eibench", "run", suite_file, *options]
     script = (
         ray_script(job, sys.executable, command, Path.cwd())
         if ray
@@ -94,4 +95,4 @@ def submit(
         write(script)
         return
     say(f"{plan.name}: {len(runs)} runs, {tasks} {'nodes' if ray else 'tasks'}; {sbatch(script)}")
-    say(f"eibench status {results / plan.name} --watch")
+    say(f"once a task has begun: eibench status {quote(str(results / plan.name))} --watch")

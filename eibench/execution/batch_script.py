@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -20,6 +21,8 @@ FORMS = {
 }
 """Form of each option's value, as a regular expression and by example."""
 LONGEST_EXTRA = 1000
+QUOTED = b"'\\"
+"""Bytes that need an escape within $'...'."""
 RAY_PORTS = 20_000
 """The first of 10,000 ports, of which each job has its own: jobs may share a node."""
 
@@ -77,8 +80,23 @@ class BatchJob:
         """Yield the commands before the run, which is in `folder`."""
         yield "# Submitted again, it goes on: finished runs are skipped."
         yield "set -euo pipefail"
-        yield f"cd {shlex.quote(str(folder))}"
+        yield f"cd {quote(str(folder))}"
         yield from (line for line in self.extra if not line.lstrip().startswith("-"))
+
+
+def quote(word: str) -> str:
+    """Return `word` as bash reads it, printable: names may have any byte."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = (
+        chr(byte) if 32 <= byte < 127 and byte not in QUOTED else f"\\x{byte:02x}"
+        for byte in os.fsencode(word)
+    )
+    return f"$'{''.join(escaped)}'"
+
+
+def _join(command: Sequence[str]) -> str:
+    return " ".join(map(quote, command))
 
 
 def array_script(job: BatchJob, command: Sequence[str], folder: Path) -> str:
@@ -89,7 +107,7 @@ def array_script(job: BatchJob, command: Sequence[str], folder: Path) -> str:
         *job.directives(f"--array=1-{job.tasks}"),
         *job.setup(folder),
         *threads,
-        f'exec {shlex.join(command)} --shard "$SLURM_ARRAY_TASK_ID/{job.tasks}"',
+        f'exec {_join(command)} --shard "$SLURM_ARRAY_TASK_ID/{job.tasks}"',
     ]
     return "\n".join(lines) + "\n"
 
@@ -105,12 +123,12 @@ def ray_script(job: BatchJob, python: str, command: Sequence[str], folder: Path)
         *job.directives(f"--nodes={job.tasks}", "--ntasks-per-node=1"),
         *job.setup(folder),
         "export RAY_USAGE_STATS_ENABLED=0",
-        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)',
         f'address="$head:$(({RAY_PORTS} + SLURM_JOB_ID % 10000))"',
         f"exec srun --nodes={job.tasks} --ntasks={job.tasks} \\",
-        f'    {shlex.join(ray)} --address "$address" --min-nodes {job.tasks}'
+        f'    {_join(ray)} --address "$address" --min-nodes {job.tasks}'
         f"{''.join(f' {word}' for word in options)} -- \\",
-        f'    {shlex.join(command)} --engine ray --address "$address"',
+        f'    {_join(command)} --engine ray --address "$address"',
     ]
     return "\n".join(lines) + "\n"
 
@@ -122,7 +140,14 @@ def sbatch(script: str) -> str:
         UserError: there is no `sbatch` here, or it refuses the script.
     """
     try:
-        done = subprocess.run(["sbatch"], input=script, text=True, capture_output=True, check=False)
+        done = subprocess.run(
+            ["sbatch"],
+            input=script,
+            encoding="utf-8",
+            errors="backslashreplace",
+            capture_output=True,
+            check=False,
+        )
     except OSError as error:
         raise UserError(
             f"sbatch: cannot be run here: {error.strerror}; without --go the script is printed"

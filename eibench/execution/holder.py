@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import uuid
@@ -13,6 +14,10 @@ from pathlib import Path
 
 from eibench.errors import printable, shorten
 
+NONCE = "[0-9a-f]{16}"
+"""Form of a nonce, which is part of a file's name."""
+DAMAGED = "damaged"
+"""In place of a nonce."""
 LONGEST_NAME = 60
 """Characters of a host's name in messages."""
 
@@ -74,10 +79,10 @@ def parse_holder(content: bytes) -> Holder:
         found = json.loads(content.decode())
         values = {f.name: found[f.name] for f in fields(Holder)}
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Holder("damaged")
+        return Holder(DAMAGED)
     types = {"namespace": int, "pid": int, "started": int}
     right = all(type(value) is types.get(name, str) for name, value in values.items())
-    return Holder(**values) if right and values["nonce"].isalnum() else Holder("damaged")
+    return Holder(**values) if right and re.fullmatch(NONCE, values["nonce"]) else Holder(DAMAGED)
 
 
 def this_process() -> Holder:

@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from eibench.execution.holder import Holder, parse_holder
+from eibench.errors import UserError
+from eibench.execution.holder import DAMAGED, NONCE, Holder, parse_holder
 from eibench.files import read_bytes
 from eibench.results.paths import RUNNING, member
 
@@ -38,10 +39,9 @@ PATIENCE = 10.0
 """Seconds that workers of a killed command have to notice it."""
 LARGEST = 2**16
 """Bytes of a lock file."""
-LONGEST_CHAIN = 100
 NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK)
 """Errors of file systems without hard links."""
-OF_SUCCESSOR = re.compile(r"\.(?:[0-9a-f]{16}|damaged)$")
+OF_SUCCESSOR = re.compile(rf"\.(?:{NONCE}|{DAMAGED})$")
 
 
 class LockFile(NamedTuple):
@@ -74,13 +74,16 @@ def lock_files(folder: Path) -> dict[str, LockFile]:
 
 
 def read_chain(path: Path) -> list[LockFile]:
-    """Return the lock file at `path` and those that take over from it; empty without any."""
-    found: list[LockFile] = []
+    """Return the lock file at `path` and those that take over from it; empty without any.
+
+    A chain ends where a nonce comes again: of two damaged files, say.
+    """
+    found: dict[str, LockFile] = {}
     file = _read(path)
-    while file is not None and len(found) < LONGEST_CHAIN:
-        found.append(file)
+    while file is not None and file.holder.nonce not in found:
+        found[file.holder.nonce] = file
         file = _read(_successor(path, file.holder))
-    return found
+    return list(found.values())
 
 
 def _read(path: Path) -> LockFile | None:
@@ -121,6 +124,9 @@ def make_lock(temporary: Path, path: Path, holder: Holder) -> Holder | None:
             return last
         successor = _successor(path, last)
         if not _publish(temporary, successor):
+            there = _read(successor)
+            if there and there.holder.nonce in (file.holder.nonce for file in chain):
+                raise UserError(f"{path}: damaged, as is its successor; delete {path.name}*")
             continue  # another process was faster
         expected = [*(file.holder for file in chain), holder]
         if [file.holder for file in read_chain(path)] != expected:

@@ -21,7 +21,9 @@ from eibench.execution.environment import SuiteSource, suite_source
 from eibench.execution.holder import Holder
 from eibench.execution.lock import Locks, shared
 from eibench.execution.slots import Slots, Stop
+from eibench.files import read_bytes
 from eibench.plan.suite import Plan, PlannedRun
+from eibench.results.archive import LARGEST
 from eibench.results.paths import PLAN, member
 from eibench.results.plan_file import plan_content
 from eibench.results.store import OK, RECORD, RunFolder, write_atomic
@@ -97,8 +99,8 @@ def run_plan(
 def _content(folder: Path) -> bytes | None:
     """Return the content of the plan's file; None where it cannot be read."""
     try:
-        return (folder / PLAN).read_bytes()
-    except OSError:
+        return read_bytes(folder / PLAN, LARGEST, follow_links=False)
+    except (OSError, UserError):
         return None
 
 

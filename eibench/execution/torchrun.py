@@ -26,7 +26,7 @@ def torchrun() -> Torchrun | None:
     Raises:
         UserError: the variables are incomplete.
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if os.environ.get("WORLD_SIZE", "") in ("", "1"):
         return None
     missing = [name for name in (*VARIABLES, *NEEDED) if not os.environ.get(name)]
     if not missing:
@@ -53,6 +53,9 @@ def refuse_torchrun(what: str) -> None:
 
 
 def prints() -> bool:
-    """Return whether this process prints: the first on its machine."""
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    return alone or os.environ.get("LOCAL_RANK", "0") == "0"
+    """Return whether this process prints: the first on its machine, or one that is not placed."""
+    try:
+        place = torchrun()
+    except UserError:
+        return True
+    return place is None or place.local_rank == 0

@@ -11,6 +11,7 @@ from typing import Any
 from eibench.errors import UserError
 from eibench.results.metrics import METRICS
 from eibench.results.paths import suite_folders
+from eibench.results.schema import EpochLine
 from eibench.results.store import (
     INTERRUPTED,
     MISSING,
@@ -93,7 +94,7 @@ def _run(
         suite,
         run_id,
         record["status"],
-        {key: _setting(value) for key, value in fields.items()},
+        {_encodable(key): _setting(value) for key, value in fields.items()},
         tuple(_epoch(line) for line in lines),
         {key: float(numbers[key]) for key in METRICS if numbers.get(key) is not None},
         _unix_time(record.get("finished")),
@@ -106,7 +107,8 @@ def _epoch(line: Mapping[str, Any]) -> dict[str, float]:
     rates = line.get("firing_rate_by_layer") or []
     width = len(str(len(rates)))
     found = {f"firing_rate/layer{i:0{width}}": rate for i, rate in enumerate(rates, start=1)}
-    flat = {k: v for k, v in line.items() if k != "epoch" and isinstance(v, int | float)}
+    known = EpochLine.model_fields.keys() - {"epoch"}
+    flat = {k: v for k, v in line.items() if k in known and isinstance(v, int | float)}
     return {key: float(value) for key, value in {**flat, **found}.items()}
 
 
@@ -114,7 +116,12 @@ def _setting(value: Any) -> Setting:
     """Return a field's value as a tracker takes it."""
     if value is None:
         return "none"
-    return value if isinstance(value, str | int | float) else str(value)
+    return value if isinstance(value, int | float) else _encodable(str(value))
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with lone surrogates, which JSON may have, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _unix_time(text: Any) -> float:

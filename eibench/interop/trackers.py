@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eibench.errors import UserError
+from eibench.errors import UserError, error_line, shorten
+from eibench.files import read_bytes
 from eibench.interop.extras import require
 from eibench.interop.tracked import TrackedRun
 from eibench.results.paths import member, parse_object, read
@@ -21,6 +22,8 @@ from eibench.results.store import OK, to_json, write_atomic
 
 EVENTS = "events.out.tfevents.0.eibench"
 """Name of a run's file for TensorBoard."""
+LONGEST = 300
+"""Characters of a tracker's error in a message."""
 LEDGER = "eibench-exported.json"
 """File that says which epochs of which runs were sent to a tracker."""
 
@@ -32,10 +35,19 @@ def export_tensorboard(runs: Sequence[TrackedRun], out: Path) -> int:
     for run in runs:
         path = member(out, *run.suite.split("/"), run.run_id, EVENTS)
         content = _event_file(run)
-        if not path.is_file() or path.read_bytes() != content:
+        if _content(path, len(content)) != content:
             write_atomic(path, content)
             changed += 1
     return changed
+
+
+def _content(path: Path, largest: int) -> bytes | None:
+    """Return the content of a file; None where there is none, or one of more than `largest`
+    bytes."""
+    try:
+        return read_bytes(path, largest, follow_links=False)
+    except (FileNotFoundError, UserError):
+        return None
 
 
 def _event_file(run: TrackedRun) -> bytes:
@@ -142,7 +154,11 @@ def export_tracker(name: str, runs: Sequence[TrackedRun], out: Path, project: st
         if known != now:
             by_id = {"id": run.run_id, "group": run.suite} if name in NAMES_RUNS else {}
             arguments = {"project": project, "name": run.run_id, **by_id, **ARGUMENTS[name]}
-            _log(tracker, arguments, run, min(known["epochs"], len(run.epochs)))
+            try:
+                _log(tracker, arguments, run, min(known["epochs"], len(run.epochs)))
+            except Exception as error:  # a project's name that it refuses, say
+                text = shorten(error_line(error), LONGEST)
+                raise UserError(f"{name}, project {project!r}: {text}") from None
             ledger[key] = now
             write_atomic(path, to_json(ledger))
             changed += 1

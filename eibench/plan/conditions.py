@@ -97,6 +97,13 @@ def check_values(name: str, values: Sequence[Any]) -> None:
         raise Invalid(problems)
 
 
+def check_count(axes: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `Invalid` if the values of `axes` have too many combinations."""
+    count = math.prod(map(len, axes.values()))
+    if count > MOST_CONDITIONS:
+        raise Invalid([Problem((), f"has {count:,} combinations; at most {MOST_CONDITIONS:,}")])
+
+
 def _problem(name: str, value: Any) -> str:
     """Return what is wrong with a value, or an empty text."""
     whole = name == TIMESTEPS or CONDITIONS[name].whole

@@ -11,13 +11,14 @@ combination: `report` and `plot` read it as they read any suite.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from eibench.plan.conditions import (
-    MOST_CONDITIONS,
     Value,
+    check_count,
     check_values,
     combinations,
     fields_of,
@@ -27,6 +28,8 @@ from eibench.plan.options import DataOptions
 from eibench.plan.validate import Invalid
 
 SECTION = "evaluate"
+PROBE = "probe"
+"""Name that a sweep cannot have: SUITE-probe has the results of `eibench probe SUITE`."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,22 @@ def read_sweeps(
 
 def _check(sweep: Sweep, note: Note) -> None:
     """Tell `note` of unknown conditions, values out of range, and too many combinations."""
-    count = 1
     if not sweep.axes:
         note("must name a condition", SECTION, sweep.name)
     for key, values in sweep.axes.items():
-        count *= len(values)
-        try:
+        with _noting(note, SECTION, sweep.name, key):
             check_values(key, values)
-        except Invalid as invalid:
-            for problem in invalid.problems:
-                note(problem.text, SECTION, sweep.name, key, *problem.keys)
-    if count > MOST_CONDITIONS:
-        text = f"has {count:,} combinations; at most {MOST_CONDITIONS:,}"
-        note(text, SECTION, sweep.name)
+    with _noting(note, SECTION, sweep.name):
+        check_count(sweep.axes)
+    if sweep.name == PROBE:
+        note("is the name of the suite's probes; give it another", SECTION, sweep.name)
+
+
+@contextmanager
+def _noting(note: Note, *keys: str) -> Iterator[None]:
+    """Tell `note` of the problems that the block raises, at `keys`."""
+    try:
+        yield
+    except Invalid as invalid:
+        for problem in invalid.problems:
+            note(problem.text, *keys, *problem.keys)

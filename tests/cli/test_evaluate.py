@@ -157,6 +157,10 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     assert "timesteps=1.5: must be a whole number" in error(folder, "--timesteps", "1.5")
     assert "is given twice" in error(folder, "--timesteps", "1", "--under", "timesteps=2")
     assert "must be KEY=VALUE" in error(folder, "--under", "contrast")
+    hundred = ",".join(f"0.{i:02}" for i in range(100))
+    names = ("contrast", "brightness", "gaussian_noise", "impulse_noise", "occlusion")
+    text = error(folder, *(word for name in names for word in ("--under", f"{name}={hundred}")))
+    assert text == "error: --under: has 10,000,000,000 combinations; at most 10,000\n"
     assert not list((tmp_path / "evaluations").glob("*/record.json"))
 
 

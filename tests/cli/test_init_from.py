@@ -119,6 +119,9 @@ def test_what_does_not_fit_is_said_before_any_run(cli, project, first):
     assert "conv4.0.module.weight: is missing" in text and "readout: new" not in text
     pinned = {"run": first, "sha256": "0" * 64}
     assert "has other weights than 00000000..." in error(pinned)
+    text = error({**pinned, "sha256": "0"})
+    assert "init_from.sha256: must be the 64 hexadecimal digits of a SHA-256, not '0'" in text
+    assert "no file can have this name" in error("a\0b")
     Path("linked").mkdir()
     Path("linked/model.safetensors").symlink_to(Path(first).absolute() / "model.safetensors")
     assert "is a link" in error("linked")

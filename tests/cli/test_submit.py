@@ -12,7 +12,20 @@ import pytest
 from eibench.errors import UserError
 from eibench.execution.batch_script import BatchJob, array_script
 
-ODD = ["it's", "a b", "$HOME `id` $(id)", '"', "*", "~", "-n", "", "é", ";", "a\nb"]
+ODD = [
+    "it's",
+    "a b",
+    "$HOME `id` $(id)",
+    '"',
+    "*",
+    "~",
+    "-n",
+    "",
+    "é",
+    ";",
+    "a\nb",
+    "\x1b[2J'\\é\udcff",
+]
 
 
 @pytest.fixture
@@ -92,6 +105,7 @@ def test_odd_words_reach_the_command_as_they_are(tmp_path):
     folder.mkdir()
     program = "import json, os, sys; print(json.dumps([os.getcwd(), sys.argv[1:]]))"
     script = array_script(BatchJob("odd", 5), [sys.executable, "-c", program, *ODD], folder)
+    assert all(line.isprintable() for line in script.splitlines())
     bash(script, check=True)
     found = json.loads(bash(script, SLURM_ARRAY_TASK_ID="2"))
     assert found == [str(folder), [*ODD, "--shard", "2/5"]]

@@ -85,6 +85,7 @@ def test_rows_of_runs_that_diverged(cli, project, monkeypatch):
         ({"evaluate": {"a": {"timesteps": [0]}}}, "must be from 1 to 100000, not 0"),
         ({"evaluate": {"a": {}}}, "evaluate.a: must name a condition"),
         ({"evaluate": {"a": {"contrast": []}}}, "must not be empty"),
+        ({"evaluate": {"probe": {"contrast": [1]}}}, "evaluate.probe: is the name of"),
         ({"evaluate": {"a/b": {"contrast": [1]}}}, "evaluate.a/b"),
         ({"evaluate": {"a": {"contrast": [1]}}, "kind": "probe"}, "belongs to suites that train"),
         ({"evaluate": {"a": {"contrast": [1]}}, "base": {"data": "digits_dvs"}},

@@ -226,3 +226,19 @@ def test_one_command_alone():
         locked(FOLDER).__enter__()
     with locked(FOLDER):
         pass
+
+
+@pytest.mark.parametrize("holder", [Holder("damaged"), DEAD])
+def test_a_lock_that_is_its_own_successor_is_named(holder):
+    for path in (FILE, FILE.with_name(f"{RUN}.{holder.nonce}")):
+        leave(holder, 2 * EXPIRY, path)
+    assert lock_files(FOLDER)[RUN].holder == holder
+    with shared(FOLDER) as locks, pytest.raises(UserError, match=rf"{RUN}: damaged.*delete {RUN}"):
+        locks.take(RUN)
+
+
+@pytest.mark.parametrize("nonce", ["a" * 5000, "../x", "é" * 16, ""])
+def test_a_nonce_is_part_of_a_file_name(nonce):
+    leave(dataclasses.replace(DEAD, nonce=nonce), 2 * EXPIRY)
+    with shared(FOLDER) as locks:
+        assert locks.take(RUN) is None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -175,3 +176,11 @@ def test_a_command_leaves_a_run_that_it_has_lost(cli, tiny, project, monkeypatch
     assert project.records() == {}
     (run,) = Path("results/tiny").glob("ei*")
     assert (run / "checkpoint.pt").exists()
+
+
+def test_a_plan_that_is_no_file_is_replaced(cli, project):
+    folder = Path("results/tiny")
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "plan.json")
+    assert cli("run", project.suite()).code == 0
+    assert (folder / "plan.json").is_file()

@@ -65,11 +65,14 @@ def test_where_a_process_stands(monkeypatch):
     assert torchrun() == Torchrun(4, 3, 1, 2) and not prints()
     place(monkeypatch, WORLD_SIZE="1", RANK="0")
     assert torchrun() is None and prints()
+    place(monkeypatch, WORLD_SIZE="", LOCAL_RANK="1")
+    assert torchrun() is None and prints()
 
 
 @pytest.mark.parametrize("changes", [{"RANK": None}, {"RANK": "2"}, {"LOCAL_RANK": "x"}])
 def test_an_incomplete_environment(monkeypatch, changes):
     place(monkeypatch, **changes)
+    assert prints()
     with pytest.raises(UserError, match="start with torchrun --nproc-per-node N -m eibench run"):
         torchrun()
 

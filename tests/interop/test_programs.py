@@ -72,6 +72,22 @@ def test_hard_reset_and_other_steps(tmp_path):
     check(loaded("no_norm", neuron={"reset": "hard", "tau": 1.5}, timesteps=3), tmp_path)
 
 
+def test_a_place_where_no_file_can_be_is_said_at_once(cli, tmp_path):
+    for place, kind in ((tmp_path, "a folder"), ("/dev/null", "not a regular file")):
+        done = cli("export", "nowhere", "--to", "torch", "--out", place)
+        assert done.code == 2 and f"{place}: cannot be written: it is {kind}" in done.err
+
+
+def test_options_of_other_targets_are_refused(cli):
+    done = cli("export", "run", "--to", "torch", "--project", "a")
+    assert (done.code, done.err) == (
+        2,
+        "error: --project: only of wandb and trackio, not of torch\n",
+    )
+    done = cli("export", "run", "--to", "wandb", "--timesteps", 2)
+    assert done.code == 2 and "--timesteps: only of networks" in done.err
+
+
 def test_the_file_says_what_it_is(cli, tmp_path):
     run = loaded("batchnorm")
     save_weights(tmp_path / "run", run.network.state_dict(), run.spec, SHAPE)

@@ -148,3 +148,26 @@ def test_bad_input_is_a_message(cli, results, tracker, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = cli("export", results, "--to", name)
     assert done.code == 2 and f"pip install 'eibench[{name}]'" in done.err
+
+
+def test_text_and_numbers_of_strangers(cli, results):
+    path = next(results.glob("tiny/*_s0_*/epochs.jsonl"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**line, "\ud800": 10**400}) + "\n" for line in lines))
+    plan = results / "tiny" / "plan.json"
+    content = json.loads(plan.read_text())
+    for run in content["runs"]:
+        run["fields"]["note"] = "\ud800"
+    plan.write_text(json.dumps(content))
+    done = cli("export", results, *WORDS)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_what_a_tracker_refuses_is_a_message(cli, results, tracker, monkeypatch):
+    def refuse(**arguments):
+        raise RuntimeError("Invalid project name")
+
+    monkeypatch.setattr(tracker, "init", refuse)
+    done = cli("export", results, "--to", tracker.__name__, "--project", "a/b")
+    text = f"error: {tracker.__name__}, project 'a/b': Invalid project name\n"
+    assert (done.code, done.err) == (2, text)
