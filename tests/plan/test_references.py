@@ -118,7 +118,7 @@ BAD = [
     (
         {"protocol": {"train": {"epoch": 4}}},
         "epoch: 4",
-        "published[0].protocol.train.epoch: unknown key; allowed here: batch_size, clip_norm, ",
+        "published[0].protocol.train.epoch: unknown key; allowed here: accumulate, batch_size, ",
     ),
     (
         {"protocol": {"train.epochs": "many"}},
