@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORE := quickstart propagation depth_scaling ei_components ei_init_search
-ALL := $(notdir $(patsubst %/runs.tar.xz,%,$(wildcard results/evidence/*/runs.tar.xz)))
+PACKED := $(notdir $(patsubst %/runs.tar.xz,%,$(wildcard results/evidence/*/runs.tar.xz)))
+ALL := $(filter $(basename $(notdir $(wildcard suites/*.yaml))),$(PACKED))
 SUITES ?= $(CORE)
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 FRESH := build/reproduce
@@ -42,7 +43,7 @@ fix: .venv/.dev  ## what ruff can mend by itself
 	$(BIN)/ruff format .
 
 reproduce: $(SUITES:%=reproduce-%)  ## run SUITES again (without: the core tier) and check claims by what they give; UPDATE=1 makes it the evidence
-	@ran=$$(cd $(FRESH) && ls -d $(SUITES) 2>/dev/null); test -n "$$ran" || exit 0; \
+	@ran=$$(cd $(FRESH) && ls -d $(SUITES) $(SUITES:%=%-*) 2>/dev/null); test -n "$$ran" || exit 0; \
 	$(BIN)/eibench tables $$ran --live --results $(FRESH) || exit; \
 	code=0; $(BIN)/eibench verify $$ran --results $(FRESH) --compare results/evidence || code=$$?; \
 	$(if $(filter 1,$(UPDATE)),$(PACK) && $(BIN)/eibench tables $$ran &&) exit $$code

@@ -119,8 +119,8 @@ def test_the_page_on_data_has_every_data_set():
 
 
 def test_every_suite_with_results_is_in_suites():
-    """So that `make tables` makes its tables."""
-    assert {folder.name for folder in REPORTED} <= {path.stem for path in SUITES}
+    """So that `make tables` makes its tables; SUITE-NAME is an evaluation of SUITE."""
+    assert {folder.name.partition("-")[0] for folder in REPORTED} <= {path.stem for path in SUITES}
 
 
 def test_the_quickstart_trains_although_results_are_committed():
