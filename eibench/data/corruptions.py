@@ -5,7 +5,7 @@
     gaussian_noise  x + sigma n, n standard normal
     impulse_noise   a share p of all values set to 0 or 1, half each
     gaussian_blur   convolution with a Gaussian of sigma pixels, borders repeated
-    occlusion       a square of zeros over a share p of the area, anywhere within the image
+    occlusion       a rectangle of zeros over a share p of the area, anywhere within the image
 
 All are clipped to [0, 1]. Chance is drawn on the CPU, so it is the same on every device.
 """

@@ -36,9 +36,10 @@ from eibench.plan.options import DataOptions, DataShape
 from eibench.plan.options.init_from import WEIGHTS
 from eibench.plan.spec import RunSpec
 from eibench.plan.sweeps import SECTION
-from eibench.results.paths import member
+from eibench.results.paths import PLAN, member
+from eibench.results.plan_schema import PlanFile
 from eibench.results.schema import SCHEMA
-from eibench.results.store import RunFolder
+from eibench.results.store import RunFolder, read_json
 from eibench.training.build import make_input
 from eibench.training.evaluate import evaluate, negative_weights
 from eibench.training.optim import autocast
@@ -143,6 +144,16 @@ def row_id(stem: str, *seen: object) -> str:
     """Return the name of a record: that of the run `stem`, with a hash of what it saw."""
     digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:8]
     return f"{stem.rpartition('_')[0]}_{digest}"
+
+
+def check_own(folder: Path) -> None:
+    """Raise `UserError` where `folder` has a damaged plan, or runs of a suite of this name."""
+    plan = read_json(member(folder, PLAN), PlanFile) or {"runs": []}
+    if any(f"{FROM}.run" not in run["fields"] for run in plan["runs"]):
+        raise UserError(
+            f"{folder}: holds the runs of a suite called {folder.name}, so no evaluations go there;"
+            " move it, or name another folder by --results"
+        )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
+    check_own,
     plan_content,
     row_id,
 )
@@ -50,7 +51,7 @@ def evaluate_runs(
     """
     folder, datasets = member(root, NAME), DatasetCache(device)
     with locked(folder):
-        read_json(member(folder, "plan.json"), PlanFile)  # damaged: said before the work
+        check_own(folder)
         writer = RecordWriter(folder, device)
         for run in runs:
             trained = TrainedNetwork.load(run, device)

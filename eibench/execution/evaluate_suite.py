@@ -19,6 +19,7 @@ from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
+    check_own,
     plan_content,
     row_id,
 )
@@ -55,6 +56,7 @@ def evaluate_sweeps(
     for sweep in plan.sweeps:
         folder = member(root, sweep.folder(plan.name))
         with shared(folder) as locks:
+            check_own(folder)
             with locks.holding("plan"):
                 _write_plan(folder, read_plan(suite), sweep)
             rows = _SweepRows(suite, RecordWriter(folder, device), sweep, datasets)

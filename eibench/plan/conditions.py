@@ -54,7 +54,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "gaussian_noise": Condition("standard deviation of noise on every pixel", 0.0, 0.0, 10.0),
     "impulse_noise": Condition("share of values set to 0 or 1", 0.0, 0.0, 1.0),
     "gaussian_blur": Condition("standard deviation of the blur in pixels", 0.0, 0.0, 100.0),
-    "occlusion": Condition("share of the area that a square of zeros covers", 0.0, 0.0, 1.0),
+    "occlusion": Condition("share of the area that a rectangle of zeros covers", 0.0, 0.0, 1.0),
     "folded": _of_network("1: inhibition that only subtracts is in signed weights", 0, 0, 1, True),
     "fan_in": _of_network("share of each neuron's synapses kept, the largest", 1.0, 0.0, 1.0),
     "random_fan_in": _of_network("share of each neuron's synapses kept, at random", 1.0, 0.0, 1.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,8 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     text = error(folder, *(word for name in names for word in ("--under", f"{name}={hundred}")))
     assert text == "error: --under: has 10,000,000,000 combinations; at most 10,000\n"
     assert not list((tmp_path / "evaluations").glob("*/record.json"))
+    shutil.copy(trained / "best/kept/plan.json", tmp_path / "evaluations/plan.json")
+    assert "holds the runs of a suite called" in error(folder)
 
 
 def test_an_imported_network_is_evaluated(cli, tmp_path, few_digits):
