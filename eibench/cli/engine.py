@@ -127,6 +127,12 @@ class EngineChoice:
             number = 1
         return cls(name, device, number, address, gpus_per_run, cpus_per_run)
 
+    @property
+    def device_here(self) -> Device:
+        """The device for what this process computes itself; a cluster's GPUs are elsewhere."""
+        is_elsewhere = self.name is EngineName.ray and self.device is Device.cuda
+        return Device.auto if is_elsewhere else self.device
+
     def opener(self, runs: int, stack: ExitStack) -> Callable[[], Engine]:
         """Return what opens the engine for so many `runs`; `stack` closes it."""
         return lambda: stack.enter_context(self._engine(runs))

@@ -144,12 +144,12 @@ def _perform(
             _follow(place, choice.device, plan)
         return
     if dry_run:
-        _show_plan(plan, chosen, results, choice.device)
+        _show_plan(plan, chosen, results, choice.device_here)
         return
     with skip_if_absent(skip_absent, plan.name), ExitStack() as stack:
         engine = choice.opener(len(chosen), stack)
         well = run_with_progress(plan, chosen, results, engine, fail_fast)
-        if not (_evaluate_sweeps(plan, chosen, results, choice.device) and well):
+        if not (_evaluate_sweeps(plan, chosen, results, choice.device_here) and well):
             raise typer.Exit(1)
 
 

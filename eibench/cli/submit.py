@@ -72,6 +72,8 @@ def submit(
     if slurm == ray:
         raise UserError("name one kind of script: --slurm (a job array) or --ray (a Ray cluster)")
     plan = load_plan(find_suite(suite), read_overrides(settings), read_numbers("--seeds", seeds))
+    if keep is not None:
+        plan = plan.keeping(keep.value)
     runs = select(plan, read_overrides(only, "--only"))
     job = BatchJob(plan.name, tasks, time, cpus, gpus, memory, partition, extra or ())
     lists = {"--set": settings, "--only": only}

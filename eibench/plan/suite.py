@@ -36,7 +36,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from eibench.errors import BadSuite
+from eibench.errors import BadSuite, UserError
 from eibench.plan.layers import Origin
 from eibench.plan.lengths import Length
 from eibench.plan.matches import Match
@@ -252,7 +252,13 @@ class Plan:
     """Conditions under which trained runs are evaluated."""
 
     def keeping(self, weights: str) -> Plan:
-        """Return the plan whose runs keep the `weights` of their best or last epoch, or none."""
+        """Return the plan whose runs keep the `weights` of their best or last epoch, or none.
+
+        Raises:
+            UserError: none are kept, and sweeps need some.
+        """
+        if weights == "none" and self.sweeps:
+            raise UserError("--keep none: `evaluate` of this suite needs weights; best or last")
         return replace(self, runs=tuple(run.keeping(weights) for run in self.runs))
 
     def able_to_evaluate(self) -> Plan:

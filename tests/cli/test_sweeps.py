@@ -57,8 +57,8 @@ def test_a_suite_trains_keeps_and_evaluates(cli, project):
 
 
 def test_rows_of_runs_that_failed_or_have_no_weights(cli, project):
-    path = project.suite(grid=..., evaluate=STEPS)
-    assert cli("run", path, "--keep", "none").code == 1
+    assert cli("run", project.suite(grid=...)).code == 0  # before the suite had sweeps
+    assert cli("run", project.suite(grid=..., evaluate=STEPS)).code == 1
     reason = next(iter(rows("tiny-steps").values()))["reason"]
     assert "no model.safetensors here" in reason and "delete the run's folder" in reason
 
@@ -107,3 +107,11 @@ def test_sweeps_are_no_part_of_runs(cli, project):
     assert [r.run_id for r in plain.runs] == [r.run_id for r in swept.runs]
     assert {r.spec.train.keep for r in swept.runs} == {"best"}
     assert load_probe(project.suite(evaluate=STEPS), []).sweeps == ()
+
+
+def test_none_to_evaluate_is_said_before_training(cli, project):
+    suite = project.suite(evaluate={"a": {"contrast": [1]}})
+    for words in (["run", suite], ["submit", suite, "--slurm"]):
+        done = cli(*words, "--keep", "none")
+        assert done.code == 2 and "--keep none: `evaluate`" in done.err
+    assert not Path("results").exists()

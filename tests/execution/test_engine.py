@@ -7,6 +7,8 @@ import pytest
 import torch
 from slot_kinds import CPU, SUITE, planned
 
+from eibench.cli.engine import EngineChoice, EngineName
+from eibench.cli.options import Device
 from eibench.errors import UserError
 from eibench.execution import engine, slots
 from eibench.execution.dataset_cache import DatasetCache
@@ -172,3 +174,12 @@ def test_what_is_cleaned_up_last():
     with Slots([Stub("a")], clean_up=lambda: done.append("cleaned")):
         assert done == []
     assert done == ["cleaned"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "here"),
+    [("ray", "cuda", "auto"), ("ray", "cpu", "cpu"), ("local", "cuda", "cuda")],
+)
+def test_a_cluster_has_its_gpus_elsewhere(engine, device, here):
+    choice = EngineChoice.read(EngineName(engine), Device(device), None, None, None, 1)
+    assert choice.device_here is Device(here)
