@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from eibench.errors import UserError
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.evaluate_network import (
     RecordWriter,
@@ -18,6 +19,7 @@ from eibench.execution.evaluate_network import (
     row_id,
 )
 from eibench.execution.lock import locked
+from eibench.execution.run_one import is_out_of_memory
 from eibench.plan.conditions import CONDITIONS, FROM, PREFIX, Conditions, effective, fields_of
 from eibench.plan.options import CHOICES, DataOptions
 from eibench.plan.suite import DEFAULT_CONTROL
@@ -68,7 +70,14 @@ def _evaluate(
 ) -> dict[str, Any]:
     start = time.perf_counter()
     spec, strengths = trained.under(data, conditions), effective(conditions)
-    result = trained.result(spec, conditions, datasets)
+    try:
+        result = trained.result(spec, conditions, datasets)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = spec.train.batch_size
+        text = f"memory does not suffice for T = {spec.timesteps} and batches of {size}"
+        raise UserError(f"{trained.spec.run_id}: {text} on {writer.device}") from None
     seen = [trained.digest, spec.data.name, spec.data.changed(), spec.timesteps]
     run_id = row_id(spec.run_id, *seen, *([strengths] if strengths else []))
     fields = {

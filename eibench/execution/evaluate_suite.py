@@ -24,11 +24,21 @@ from eibench.execution.evaluate_network import (
     row_id,
 )
 from eibench.execution.lock import shared
+from eibench.execution.run_one import is_out_of_memory
 from eibench.plan.conditions import FROM, Conditions, fields_of
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.plan.sweeps import Sweep
 from eibench.results.paths import member
-from eibench.results.store import ERROR, FINAL, OK, RunFolder, read_plan, to_json, write_atomic
+from eibench.results.store import (
+    ERROR,
+    FINAL,
+    OK,
+    OUT_OF_MEMORY,
+    RunFolder,
+    read_plan,
+    to_json,
+    write_atomic,
+)
 
 KEPT = ("control", "margin", "labels", "tuned_by", "same")
 """Parts of a suite's plan that hold for its sweeps as well."""
@@ -153,4 +163,5 @@ class _SweepRows:
             return {"status": OK, "reason": None, "result": result}
         except BaseException as error:
             reraise_interrupt(error)
-            return {"status": ERROR, "reason": describe_error(error), "result": {}}
+            status = OUT_OF_MEMORY if is_out_of_memory(error) else ERROR
+            return {"status": status, "reason": describe_error(error), "result": {}}

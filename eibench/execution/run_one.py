@@ -93,7 +93,7 @@ def execute(
         raise failed.error from None
     except BaseException as error:  # whatever happened, the other runs of the suite go on
         reraise_interrupt(error)
-        status = OUT_OF_MEMORY if _is_out_of_memory(error) else ERROR
+        status = OUT_OF_MEMORY if is_out_of_memory(error) else ERROR
         reason = describe_error(error)
         trace = None if isinstance(error, UserError) else _trace()
     outcome = {"result": {}, "cost": _cost(progress, images), **outcome}
@@ -249,7 +249,7 @@ def _cost(progress: Progress, images: int) -> dict[str, float | None]:
     }
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out, on a GPU or on the host (for which torch has no class)."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

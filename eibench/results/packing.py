@@ -14,6 +14,7 @@ from typing import Literal
 
 from eibench.errors import UserError
 from eibench.files import read_bytes
+from eibench.plan.options.init_from import WEIGHTS
 from eibench.results.archive import LARGEST, PACK, Files, is_packable, pack_file, pack_in, to_pack
 from eibench.results.paths import (
     EVIDENCE,
@@ -138,7 +139,7 @@ def _in_short(name: str) -> str:
     *above, last = name.split("/")
     if last.startswith(".") and last.endswith(".tmp"):
         return "temporary files"
-    return last if last in (".lock", "checkpoint.pt") or not above else f"{above[0]}/"
+    return last if last in (".lock", "checkpoint.pt", WEIGHTS) or not above else f"{above[0]}/"
 
 
 def _runs(files: Iterable[str]) -> set[str]:

@@ -167,6 +167,21 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     assert "holds the runs of a suite called" in error(folder)
 
 
+def test_memory_that_does_not_suffice_is_a_message(cli, trained, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("eibench.execution.evaluate_network.evaluate", fail)
+    done = cli("evaluate", runs(trained / "best")["ei"], "--timesteps", 9, "--results", tmp_path)
+    assert done.code == 2
+    assert "memory does not suffice for T = 9 and batches of 64 on cpu" in done.err
+
+
+def test_weights_are_left_out_of_packs_by_name(cli, trained, tmp_path):
+    done = cli("results", "pack", trained / "best" / "kept", "--out", tmp_path)
+    assert done.code == 0 and "left out: model.safetensors x2" in done.err
+
+
 def test_an_imported_network_is_evaluated(cli, tmp_path, few_digits):
     """As kept ones are: the run has a spec and weights, and no record."""
     from eibench.plan.options import DataShape
