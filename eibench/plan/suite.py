@@ -252,11 +252,8 @@ class Plan:
     """Conditions under which trained runs are evaluated."""
 
     def keeping(self, weights: str) -> Plan:
-        """Return the plan whose runs keep the `weights` of their best or last epoch, or none.
-
-        Raises:
-            UserError: none are kept, and sweeps need some.
-        """
+        """Return the plan whose runs keep the `weights` of their best or last epoch, or none; raise
+        `UserError` for none where sweeps need some."""
         if weights == "none" and self.sweeps:
             raise UserError("--keep none: `evaluate` of this suite needs weights; best or last")
         return replace(self, runs=tuple(run.keeping(weights) for run in self.runs))
