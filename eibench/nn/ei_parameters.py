@@ -23,6 +23,8 @@ class EIParameters(DrawnFromData):
     mean_input: Tensor
     blanket_cells = 0
     """Number of the last inhibitory cells that are blanket inhibition spelled out."""
+    trained_sums: Tensor | None = None
+    """Excitation less inhibition, summed over each neuron's synapses, as it was trained [n_E]."""
 
     def __init__(
         self,
@@ -144,6 +146,13 @@ class EIParameters(DrawnFromData):
         self.weight_ei.mul_(strength)
         if self.divides and not (strength * self.gain_i).any():
             self.rearrange(replace(self.circuit, divisive=False), self.init, self.balance)
+
+    @torch.no_grad()
+    def balance_sums(self) -> tuple[Tensor, Tensor]:
+        """Return the sums of each neuron's excitatory synapses and of its inhibitory ones, as they
+        subtract; each [n_E]."""
+        inhibition = self.weight_ei @ self.weight_ie.flatten(1).sum(1)
+        return self.weight_ee.flatten(1).sum(1), inhibition
 
     def _weight(self, name: str) -> Tensor:
         """Return the weight `ee`, `ie` or `ei`; subclasses change its gradient."""

@@ -45,7 +45,26 @@ def hardware_form(model: nn.Module) -> nn.Module:
         for name, part in list(module.named_children()):
             if type(part) is WSConv2d:
                 setattr(module, name, plain_synapse(part))
+    for _, layer in inhibited_layers(out):
+        if layer.subtracts:
+            excitation, inhibition = layer.balance_sums()
+            layer.trained_sums = excitation - inhibition
     return out
+
+
+@torch.no_grad()
+def rebalance_(model: nn.Module) -> None:
+    """Scale the inhibitory synapses of each neuron of `model`, a hardware form, so that its net
+    sum of weights is again that of training; in place.
+
+    A neuron without inhibition, or with too little excitation, is left as near as it comes.
+    """
+    for _, layer in inhibited_layers(model):
+        if layer.trained_sums is None:
+            continue
+        excitation, inhibition = layer.balance_sums()
+        factor = ((excitation - layer.trained_sums) / inhibition).clamp_min(0)
+        layer.weight_ei.mul_(torch.where(inhibition > 0, factor, 1.0)[:, None])
 
 
 @torch.no_grad()

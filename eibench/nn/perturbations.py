@@ -12,6 +12,7 @@ Each acts on a network in its hardware form (`hardware_form`), in place, with a 
     stuck_at_zero     a share of weights becomes 0
     stuck_at_largest  a share of weights gets the tensor's largest |w|, with their own sign
     lesion            each inhibitory cell is missing with probability p
+    rebalanced        1: W_EI of each neuron is scaled until its net sum of weights is as trained
     threshold_noise   theta -> theta (1 + sigma n) for each neuron, at least a hundredth of theta
     spike_drop        each spike is lost with probability p
     spike_jitter      each spike arrives a step later with probability p; one past the end is lost
@@ -36,6 +37,7 @@ from eibench.nn.hardware import (
     fold_inhibition_,
     inhibited_layers,
     neurons,
+    rebalance_,
     synaptic_weights,
 )
 from eibench.nn.neurons import LIF
@@ -145,6 +147,11 @@ def _lesion(model: nn.Module, share: float, chance: Chance) -> None:
         layer.scale_cells_(alive.to(layer.weight_ei))
 
 
+def _rebalanced(model: nn.Module, strength: float, chance: Chance) -> None:
+    if strength:
+        rebalance_(model)
+
+
 class _UnequalThresholds:
     """Hook before a layer of neurons: each has its own threshold, the same for all images."""
 
@@ -211,6 +218,7 @@ PERTURBATIONS: Mapping[str, Callable[[nn.Module, float, Chance], None]] = {
     "stuck_at_zero": _of_weights(_stuck_at_zero),
     "stuck_at_largest": _of_weights(_stuck_at_largest),
     "lesion": _lesion,
+    "rebalanced": _rebalanced,
     "threshold_noise": _threshold_noise,
     "spike_drop": _of_spikes(_dropped),
     "spike_jitter": _of_spikes(_late),

@@ -70,6 +70,7 @@ CONDITIONS: Mapping[str, Condition] = {
         "share of weights set to the largest of their tensor", 0.0, 0.0, 1.0
     ),
     "lesion": _of_network("share of inhibitory cells that are missing", 0.0, 0.0, 1.0),
+    "rebalanced": _of_network("1: inhibition is scaled to restore each balance", 0, 0, 1, True),
     "threshold_noise": _of_network("relative deviation of neurons' thresholds", 0.0, 0.0, 10.0),
     "spike_drop": _of_network("probability that a spike is lost", 0.0, 0.0, 1.0),
     "spike_jitter": _of_network("probability that a spike is a step late", 0.0, 0.0, 1.0),

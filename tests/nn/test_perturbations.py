@@ -200,7 +200,9 @@ def test_many_bits_change_little(name):
 @pytest.mark.parametrize("condition", PERTURBATIONS)
 def test_equal_seeds_equal_results_and_signs_stay(name, condition):
     trained = network(name)
-    strength = {"folded": 1, "weight_bits": 3, "channel_bits": 3}.get(condition, 0.4)
+    strength = {"folded": 1, "rebalanced": 1, "weight_bits": 3, "channel_bits": 3}.get(
+        condition, 0.4
+    )
     if refusal(trained, {condition: strength}):
         with pytest.raises(ValueError, match="no inhibitory cells"):
             perturbed(trained, {condition: strength}, seed=1)
@@ -211,7 +213,7 @@ def test_equal_seeds_equal_results_and_signs_stay(name, condition):
     after = trained.state_dict()  # the network itself is as it was
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    drawn = condition not in ("folded", "weight_bits", "channel_bits", "fan_in")
+    drawn = condition not in ("folded", "rebalanced", "weight_bits", "channel_bits", "fan_in")
     if drawn and not (condition == "lesion" and name == "blanket"):
         states = [{**tensors(m), "logits": logits(m)} for m in (first, other)]
         assert not all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -268,6 +270,35 @@ def test_the_blanket_cell_stands_for_many():
     for _, layer in inhibited_layers(without):
         layer.rearrange(Circuit(subtractive=False, divisive=False), layer.init, layer.balance)
     assert torch.equal(logits(out), logits(without))
+
+
+@pytest.mark.parametrize("name", ["ei", "blanket"])
+def test_inhibition_restores_the_balance(name):
+    trained = network(name)
+    strengths = {"weight_noise": 0.2, "lesion": 0.3, "rebalanced": 1.0}
+    for (_, one), (_, other) in zip(
+        *(inhibited_layers(m) for m in (hardware_form(trained), perturbed(trained, strengths, 0))),
+        strict=True,
+    ):
+        before, after = (layer.balance_sums() for layer in (one, other))
+        assert not torch.allclose(before[0], after[0])
+        inhibited = after[1] > 0
+        net = [(e - i)[inhibited] for e, i in (before, after)]
+        assert inhibited.any() and torch.allclose(*net)
+    same = perturbed(trained, {"rebalanced": 1.0}, 0)  # where nothing else changed
+    assert torch.allclose(logits(same), logits(trained), atol=1e-9)
+
+
+def test_the_blanket_cell_by_hand():
+    layer = EILinear(2, 1, readout=True, circuit=Circuit(divisive=False))
+    layer.initialize(torch.rand(2, 4, 2), chance())
+    for name, value in {"ee": [[3.0, 1.0]], "ie": [[1.0, 1.0]], "ei": [[1.5]]}.items():
+        getattr(layer, f"weight_{name}").data = torch.tensor(value)
+    held = hardware_form(Chain(layer))
+    assert held[0].trained_sums.tolist() == [1.0]  # 3 + 1 - 1.5 * 2
+    held[0].weight_ee.data[0, 0] = 2.0
+    PERTURBATIONS["rebalanced"](held, 1.0, chance)
+    assert held[0].weight_ei.tolist() == [[1.0]]  # 2 + 1 - 1 * 2
 
 
 def test_methods_without_cells_have_none():
