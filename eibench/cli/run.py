@@ -44,6 +44,9 @@ from eibench.results.labels import format_duration
 if TYPE_CHECKING:
     from eibench.plan import Plan, PlannedRun
 
+PRINTED_SWEEPS = 3
+"""Sweeps up to which all their tables are printed."""
+
 
 def run(
     suite: Suite,
@@ -165,7 +168,8 @@ def _evaluate_sweeps(
     found = evaluate_sweeps(plan, runs, results, choose_device(device), say)
     for folder, failed in found:
         say(f"{failed} evaluations failed or not run" * bool(failed) or f"eibench report {folder}")
-        print_results(folder)
+        if len(found) <= PRINTED_SWEEPS:
+            print_results(folder)
     return not any(failed for _, failed in found)
 
 

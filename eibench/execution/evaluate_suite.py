@@ -88,7 +88,7 @@ def _write_plan(folder: Path, plan: Mapping[str, Any], sweep: Sweep) -> None:
         for run in plan["runs"]
         for conditions in sweep.conditions
     }
-    title = f"{plan['title']}: {sweep.name}"
+    title = f"{plan['title']}: {sweep.name.replace('_', ' ')}"
     content = plan_content(folder.name, title, [*plan["axes"], *sweep.fields], rows)
     kept = {key: plan[key] for key in KEPT if key in plan}
     write_atomic(member(folder, "plan.json"), to_json({**content, **kept}))

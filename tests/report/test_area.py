@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from eibench.errors import UserError
+from eibench.report.figures.axes import FieldAxis
 from eibench.report.model.area import area, area_over
 from eibench.report.model.layers import make_pivots
+from eibench.report.model.result_table import result_document
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Run
 
@@ -29,6 +31,13 @@ def test_areas_by_hand():
     assert area([2, 4], [10, 30]) == 20
     assert area([2, 3, 8], [10, 20, 80]) == pytest.approx((15 + 250) / 6)
     assert area([0, 1, 5], [7, 7, 7]) == 7
+
+
+def test_labels_of_close_values_do_not_overlap():
+    names = FieldAxis.of([(x,) for x in (0, 0.01, 0.02, 0.05, 0.1, 0.2, 1)], "lesion")._names()
+    assert names == ["0", "", "", "0.05", "", "0.2", "1"]
+    assert FieldAxis.of([(float(x),) for x in range(9)], "T")._names() == list("012345678")
+    assert FieldAxis.of([(4.0,)], "T")._names() == ["4"]
 
 
 def test_a_curve_becomes_a_run():
@@ -73,4 +82,5 @@ def test_areas_are_compared_like_any_number(monkeypatch):
     assert cells["batchnorm"].values == {0: 70, 1: 71, 2: 72}
     assert cells["ei"].values == {0: 77, 1: 78.5, 2: 80}
     ((_, found),) = [(p, d) for p, d in pivot.differences.items() if p[0] == ("ei",)]
+    assert result_document(pivot).tables[0].label == "s-area-evaluate.weight_bits"
     assert found.mean == pytest.approx(7.5) and found.interval is not None

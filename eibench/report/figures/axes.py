@@ -27,6 +27,9 @@ CHARACTERS = 20
 PERCENT = 102.0
 """End of an axis of percentages: a spread may reach beyond what can be."""
 
+CHARACTER = 0.018
+"""Width of a character of a tick's label, as a share of an axis."""
+
 
 def whole_ticks(axes: Axes, most: int | Literal["auto"] = "auto") -> None:
     """Give the x axis ticks at whole numbers only."""
@@ -64,9 +67,22 @@ class FieldAxis:
     def apply(self, axes: Axes) -> None:
         """Set ticks at the values, and half a step of air beside them."""
         places = list(self.positions.values())
-        axes.set_xticks(places, [show_value(value) for value in self.positions])
+        axes.set_xticks(places, self._names())
         axes.set_xlim(places[0] - self.step / 2, places[-1] + self.step / 2)
         axes.set_xlabel(self.heading)
+
+    def _names(self) -> list[str]:
+        """Return the values as text, but none of those that would overlap with one before it."""
+        places = list(self.positions.values())
+        span = (places[-1] - places[0]) or 1.0
+        names: list[str] = []
+        end = -math.inf
+        for value, place in self.positions.items():
+            name = show_value(value)
+            half = CHARACTER * len(name) * span / 2
+            names.append(name if place - half >= end else "")
+            end = place + half if names[-1] else end
+        return names
 
 
 def doubling(values: Sequence[float]) -> bool:

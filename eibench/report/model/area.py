@@ -43,6 +43,7 @@ def area_over(suite: SuiteResults, field: str) -> SuiteResults:
         suite,
         title=f"{suite.title}, mean over {field_words(field)} {span}",
         axes=tuple(axis for axis in suite.axes if axis != field),
+        area=field,
         runs=tuple(_merged(runs, field) for runs in groups.values()),
     )
 

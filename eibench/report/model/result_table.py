@@ -92,6 +92,8 @@ def _label(pivot: Pivot) -> str:
     parts = [suite.name]
     if pivot.metric.name not in DEFAULTS.values():
         parts.append(pivot.metric.name)
+    if suite.area is not None:
+        parts.append(f"area-{suite.area}")
     if usual is None or layout.fields != usual.fields:
         parts.append(f"{'.'.join(layout.rows)}-by-{'.'.join(layout.columns)}")
     if usual is not None and layout.reference != usual.reference:

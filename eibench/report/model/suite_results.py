@@ -70,6 +70,8 @@ class SuiteResults:
 
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Names to print in place of labels and other values, as the suite gives them."""
+    area: str | None = None
+    """Field over which each run's numbers are areas under curves."""
     displayed: bool = False
     """True where a paper's names are printed, False for the labels that commands take."""
 
