@@ -283,6 +283,8 @@ def test_layers_of_probes_are_fields(tmp_path):
             {"cells": {"cell": {"data": "digits"}}},
             "claims[0].cells.cell: selects runs that differ in method",
         ),
+        ({"area": "method"}, "claims[0].area: method: is not a number in every run"),
+        ({"area": "depht"}, "claims[0].area: depht: no run of depth_scaling has this field"),
     ],
 )
 def test_a_claim_that_does_not_fit_the_results_is_bad_input(pair, values, message):
@@ -291,6 +293,14 @@ def test_a_claim_that_does_not_fit_the_results_is_bad_input(pair, values, messag
     (found,) = caught.value.problems
     assert found.startswith("claims.yaml:1: ")
     assert message in found
+
+
+def test_areas_are_compared(fake):
+    for depth, by_method in {4: (90.0, 92.0), 8: (70.0, 80.0)}.items():
+        for method, mean in zip(("ei", "batchnorm"), by_method, strict=True):
+            fake.seeds([mean - 1, mean, mean + 1], method, depth=depth)
+    found = decide(area="depth", text="{mean} ± {std}, {control_mean}, {difference}")
+    assert (found.status, found.sentence) == (PASS, "80.0 ± 1.0, 86.0, -6.0")
 
 
 def test_a_suite_that_is_there_twice_is_bad_input(pair):
