@@ -15,6 +15,7 @@ from eibench.plan import DATASETS, load_plan, read_suite
 from eibench.plan.find import suite_files
 from eibench.plan.read_search import load_search
 from eibench.plan.references import read_references
+from eibench.plan.sweeps import Sweep
 from eibench.report.make import SuiteReport
 from eibench.report.model.search_results import Search, read_searches
 from eibench.results.paths import suite_folders
@@ -129,10 +130,18 @@ def test_the_quickstart_trains_although_results_are_committed():
     assert "run suites/quickstart.yaml --results build\n" in recipe
 
 
+def suite_of(folder: Path) -> tuple[Path, Sweep | None]:
+    """The suite of committed results, and its sweep if they are of one: SUITE-NAME."""
+    suite, _, name = folder.name.partition("-")
+    path = ROOT / "suites" / f"{suite}.yaml"
+    return path, Sweep(name, read_suite(path)[1].evaluate[name]) if name else None
+
+
 @pytest.mark.parametrize("folder", REPORTED, ids=lambda p: p.name)
 def test_tables_are_fresh(folder):
     """And all that the suite asks for is there, with nothing else beside it."""
-    report = SuiteReport(ROOT / "suites" / f"{folder.name}.yaml", folder)
+    path, sweep = suite_of(folder)
+    report = SuiteReport(path, folder, sweep)
     tables = dict(report.tables())
     found = {p.name: p.read_text() for p in folder.iterdir() if p.suffix in (".md", ".tex", ".csv")}
     assert found == tables, "`make tables` brings the tables up to date"
@@ -151,13 +160,18 @@ def test_results_are_few_files():
 def test_committed_results_are_those_of_the_suite(folder):
     """Every run that the suite plans today has its record, and says where it comes from."""
     frame = eibench.load_results(folder)
-    path = ROOT / "suites" / f"{folder.name}.yaml"
+    path, sweep = suite_of(folder)
     if folder in SEARCHED:
         (search,) = read_searches([folder])
         plan = load_search(path, []).confirmation(winners(search))
     else:
         plan = load_plan(path, [])
-    assert set(frame.run_id) == {run.run_id for run in plan.runs}
+    planned = {run.run_id for run in plan.runs}
+    if sweep:
+        rows = set(zip(frame["weights.run"], *(frame[f] for f in sweep.fields), strict=True))
+        assert rows == {(run, *one.values()) for run in planned for one in sweep.conditions}
+    else:
+        assert set(frame.run_id) == planned
     assert not frame.status.isin(["missing", "interrupted"]).any()
 
 
