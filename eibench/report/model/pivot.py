@@ -16,6 +16,7 @@ from eibench.report.model.suite_results import (
     axes,
     check_fields,
     is_numeric,
+    refuse_mixtures,
     varies,
 )
 from eibench.results.cells import Aggregate, Run, Value, aggregate
@@ -197,7 +198,7 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
     groups: dict[Place, list[Run]] = {}
     for run in suite.runs:
         groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
-    _refuse_mixtures(suite, layout, groups.values())
+    refuse_mixtures(suite, layout.rows, layout.columns, groups.values())
     cells = {place: aggregate(runs, metric) for place, runs in groups.items()}
     mixed = metric.by_machine and _unlike_machines(suite.runs)
     layout = replace(layout, reference=None) if mixed else layout
@@ -297,26 +298,3 @@ def best_scope(table: Pivot) -> str:
     if METHOD not in table.layout.fields or table.layout.rows == (METHOD,):
         return "each column"
     return "each row" if table.layout.columns == (METHOD,) else "all methods under like conditions"
-
-
-def _refuse_mixtures(suite: SuiteResults, layout: Layout, cells: Iterable[list[Run]]) -> None:
-    """Raise when two runs of a cell share a seed, naming what they differ in."""
-    differing: dict[str, None] = {}
-    for runs in cells:
-        first: dict[int, Run] = {}
-        for run in runs:
-            twin = first.setdefault(run.seed, run)
-            if twin is not run:
-                differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
-    if not differing:
-        return
-    named = [axis for axis in axes(suite) if axis in differing] or list(differing)
-    raise UserError(
-        f"{suite.name}: rows by {_listed(layout.rows)} and columns by {_listed(layout.columns)} put"
-        f" runs into one cell that differ in {_listed(named)}; a mean would mix them; try"
-        f" --columns {','.join((*layout.columns, *named))}"
-    )
-
-
-def _listed(fields: Iterable[str]) -> str:
-    return ", ".join(fields) or "nothing"

@@ -211,3 +211,28 @@ def read_run(folder: Path, fields: Mapping[str, Any]) -> Run:
         environment=record.get("environment", {}),
         layers=record.get("layers", ()),
     )
+
+
+def refuse_mixtures(
+    suite: SuiteResults, rows: Sequence[str], columns: Sequence[str], cells: Iterable[list[Run]]
+) -> None:
+    """Raise when two runs of a cell share a seed, naming what they differ in."""
+    differing: dict[str, None] = {}
+    for runs in cells:
+        first: dict[int, Run] = {}
+        for run in runs:
+            twin = first.setdefault(run.seed, run)
+            if twin is not run:
+                differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
+    if not differing:
+        return
+    named = [axis for axis in axes(suite) if axis in differing] or list(differing)
+    raise UserError(
+        f"{suite.name}: rows by {_listed(rows)} and columns by {_listed(columns)} put"
+        f" runs into one cell that differ in {_listed(named)}; a mean would mix them; try"
+        f" --columns {','.join((*columns, *named))}"
+    )
+
+
+def _listed(fields: Iterable[str]) -> str:
+    return ", ".join(fields) or "nothing"
