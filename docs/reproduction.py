@@ -70,7 +70,8 @@ def rows() -> Iterator[str]:
         for name, found in costs.items():
             ids = ", ".join(f"`{claim}`" for claim in claims.get(name, ()))
             cells = (tier, str(found.runs), _minutes(found), ", ".join(found.machines), ids)
-            yield f"| [{name}](../suites/{name}.yaml) | {' | '.join(cells)} |"
+            suite = name.partition("-")[0]  # of an evaluation, SUITE-NAME
+            yield f"| [{name}](../suites/{suite}.yaml) | {' | '.join(cells)} |"
         total = Cost(
             sum(c.runs for c in costs.values()), sum(c.core_minutes for c in costs.values()), ()
         )

@@ -8,7 +8,6 @@ import gc
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,10 @@ import typer.testing
 import yaml
 from command_server import CommandServer, in_environment
 from hypothesis import settings
+from plugin_state import plugins_taken_away
 from typer.testing import CliRunner
 
 from eibench.cli import app
-from eibench.plan import plugins
-from eibench.plan.options import CHOICES
 
 settings.register_profile("eibench", deadline=None, database=None, derandomize=True)
 settings.load_profile("eibench")
@@ -123,18 +121,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[Callable[[], None]]:
     """Takes away what plugins have added, as in a new process; done after every test."""
-    before = {kind: set(registry) for kind, registry in CHOICES.items()}
-
-    def take_away() -> None:
-        plugins._loaded.clear()
-        for name in [name for name in sys.modules if name.startswith(plugins.FILE_MODULE)]:
-            del sys.modules[name]
-        for kind, registry in CHOICES.items():
-            for name in registry.keys() - before[kind]:
-                registry.remove(name)
-
-    yield take_away
-    take_away()
+    with plugins_taken_away() as take_away:
+        yield take_away
 
 
 @pytest.fixture

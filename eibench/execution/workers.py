@@ -101,11 +101,10 @@ class WorkerProcess(Slot):
                 raise KeyboardInterrupt
             if self.process is not None:
                 return
-            _block_interrupts()
             context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
             self.pipe, other = context.Pipe()
             process = context.Process(target=serve, args=(other, self.settings), daemon=False)
-            with _seeing(self.gpu):
+            with _seeing(self.gpu), _interrupts_blocked():
                 process.start()
             other.close()
             self.process = process
@@ -165,11 +164,18 @@ def _seeing(gpu: str | None) -> Iterator[None]:
             os.environ[VISIBLE] = before
 
 
-def _block_interrupts() -> None:
-    """Block SIGINT for this thread and for processes that it starts.
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT for this thread, and for good in processes that it starts here.
 
     While such a process imports torch, an interrupt would end it with a traceback.
     """
-    if hasattr(signal, "pthread_sigmask"):  # POSIX
-        resource_tracker.ensure_running()  # starting it unblocks SIGINT
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

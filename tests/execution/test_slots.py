@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from plugin_state import plugins_taken_away
 from slot_kinds import (
     CPU,
     VALUES,
@@ -70,9 +71,11 @@ def kind(request, tmp_path_factory):
     """Slots of a kind, two of them unless they are this process, with a folder for results."""
     name, folder = request.param, tmp_path_factory.mktemp("slots")
     (folder / "mine.py").write_text(PLUGIN)
-    plugin, results = load_plugin("mine.py", folder), folder / "results"
+    results = folder / "results"
     results.mkdir()
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        stack.enter_context(plugins_taken_away())
+        plugin = load_plugin("mine.py", folder)
         patch.setenv("EIBENCH_DATA", str(folder / "data"))
         (folder / "data").mkdir()
         if name == CLUSTER[1]:
