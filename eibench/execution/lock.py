@@ -18,7 +18,13 @@ from typing import Self
 
 from eibench.errors import UserError
 from eibench.execution.holder import Holder, this_process
-from eibench.execution.lock_file import EXPIRY, make_lock, read_chain, write_temporary
+from eibench.execution.lock_file import (
+    EXPIRY,
+    lock_files,
+    make_lock,
+    read_chain,
+    write_temporary,
+)
 from eibench.results.paths import RUNNING, is_packed, member
 
 RENEWAL = 30.0
@@ -116,6 +122,9 @@ class Locks:
         with contextlib.suppress(OSError, UserError):  # the folder may be gone, or others be there
             for name in list(self.held):
                 self.release(name)
+            for name in lock_files(self.folder.parent):  # of commands that were killed
+                if self.take(name) is None:
+                    self.release(name)
             self.folder.rmdir()
 
 
