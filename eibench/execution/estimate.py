@@ -159,7 +159,8 @@ def _shape(spec: RunSpec) -> str:
     train = (spec.train.batch_size, spec.train.optimizer, spec.train.precision)
     pieces = spec.train.accumulate
     parts = (spec.method, spec.model, spec.data, spec.neuron, spec.timesteps, spec.input, train)
-    return repr(parts if pieces == 1 else (*parts, pieces))
+    rare = [*([pieces] if pieces > 1 else []), *spec.perturb.strengths().items()]
+    return repr((*parts, *rare))
 
 
 def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:

@@ -73,7 +73,8 @@ class ASLIF(LIF):
 
     def _adapted(self, membrane: Tensor) -> Tensor:
         """Return a [B, C, 1, 1] for membranes u [T, B, C, H, W]."""
-        spread = membrane.std((0, 3, 4)).clamp(min=self.threshold / RAREST)
+        threshold = torch.as_tensor(self.threshold).mean()  # a tensor under threshold noise
+        spread = membrane.std((0, 3, 4)).clamp(min=threshold / RAREST)
         return (self.sharpness * self.deviation / spread)[:, :, None, None]
 
     def _run(self, current: Tensor, sharpness: Tensor | float) -> tuple[Tensor, Tensor]:

@@ -26,11 +26,12 @@ shares include smaller ones, and noise grows in proportion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from eibench.nn.hardware import (
     SynapticWeight,
@@ -44,6 +45,8 @@ from eibench.nn.neurons import LIF
 
 Chance = Callable[[str], Generator]
 """From the name of a tensor or layer to its random stream."""
+Perturbation = Callable[[nn.Module, float, Chance], Iterable[RemovableHandle]]
+"""Changes a network in place by a strength; returns the hooks that it added."""
 LEAST_THRESHOLD = 0.01
 """Least factor on a threshold."""
 
@@ -111,13 +114,14 @@ def _stuck_at_largest(w: SynapticWeight, share: float, chance: Generator) -> Ten
 
 def _of_weights(
     change: Callable[[SynapticWeight, float, Generator], Tensor],
-) -> Callable[[nn.Module, float, Chance], None]:
+) -> Perturbation:
     """Return the perturbation that applies `change` to every weight tensor."""
 
-    def perturb(model: nn.Module, strength: float, chance: Chance) -> None:
+    def perturb(model: nn.Module, strength: float, chance: Chance) -> tuple[()]:
         for weight in list(synaptic_weights(model)):
             changed = change(weight, strength, chance(weight.name))
             weight.tensor.copy_(changed.clamp_min(0) if weight.one_sign else changed)
+        return ()
 
     return perturb
 
@@ -125,12 +129,13 @@ def _of_weights(
 # --- Inhibitory cells, neurons and spikes --------------------------------------------------------
 
 
-def _folded(model: nn.Module, strength: float, chance: Chance) -> None:
+def _folded(model: nn.Module, strength: float, chance: Chance) -> tuple[()]:
     if strength:
         fold_inhibition_(model)
+    return ()
 
 
-def _lesion(model: nn.Module, share: float, chance: Chance) -> None:
+def _lesion(model: nn.Module, share: float, chance: Chance) -> tuple[()]:
     """Take inhibitory cells away; the blanket cell, which stands for many, is weakened by `share`.
 
     Raises:
@@ -145,11 +150,13 @@ def _lesion(model: nn.Module, share: float, chance: Chance) -> None:
         if layer.blanket_cells:
             alive[-layer.blanket_cells :] = 1 - share
         layer.scale_cells_(alive.to(layer.weight_ei))
+    return ()
 
 
-def _rebalanced(model: nn.Module, strength: float, chance: Chance) -> None:
+def _rebalanced(model: nn.Module, strength: float, chance: Chance) -> tuple[()]:
     if strength:
         rebalance_(model)
+    return ()
 
 
 class _UnequalThresholds:
@@ -171,18 +178,21 @@ class _UnequalThresholds:
         return None
 
 
-def _threshold_noise(model: nn.Module, deviation: float, chance: Chance) -> None:
+def _threshold_noise(model: nn.Module, deviation: float, chance: Chance) -> list[RemovableHandle]:
+    handles = []
     for name, layer in neurons(model):
         hook: Any = _UnequalThresholds(deviation, chance(name))
-        layer.register_forward_pre_hook(hook)
+        handles.append(layer.register_forward_pre_hook(hook))
+    return handles
 
 
 def _of_spikes(
     change: Callable[[Tensor, Tensor], Tensor],
-) -> Callable[[nn.Module, float, Chance], None]:
+) -> Perturbation:
     """Return the perturbation that applies `change` to spikes, given which of them are hit."""
 
-    def perturb(model: nn.Module, share: float, chance: Chance) -> None:
+    def perturb(model: nn.Module, share: float, chance: Chance) -> list[RemovableHandle]:
+        handles = []
         for name, layer in neurons(model):
             stream = chance(name)
 
@@ -191,7 +201,8 @@ def _of_spikes(
             ) -> Tensor:
                 return change(spikes, _uniform(spikes, stream) < share)
 
-            layer.register_forward_hook(hook)
+            handles.append(layer.register_forward_hook(hook))
+        return handles
 
     return perturb
 
@@ -207,7 +218,7 @@ def _late(spikes: Tensor, hit: Tensor) -> Tensor:
     return out
 
 
-PERTURBATIONS: Mapping[str, Callable[[nn.Module, float, Chance], None]] = {
+PERTURBATIONS: Mapping[str, Perturbation] = {
     "folded": _folded,
     "fan_in": _of_weights(_fan_in),
     "random_fan_in": _of_weights(_random_fan_in),

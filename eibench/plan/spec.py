@@ -36,6 +36,7 @@ from eibench.plan.options import (
     TrainOptions,
 )
 from eibench.plan.options.run import KEEP
+from eibench.plan.perturb import PerturbOptions
 from eibench.plan.validate import Invalid, Problem, choose, show, unknown_key, validate
 
 SPEC_VERSION = 1
@@ -45,8 +46,9 @@ SECTIONS: dict[str, type[Options]] = {
     "neuron": NeuronOptions,
     "train": TrainOptions,
     "input": InputOptions,
+    "perturb": PerturbOptions,
 }
-LATER_SECTIONS = ("input",)
+LATER_SECTIONS = ("input", "perturb")
 """Sections that older results lack; with default values they are not part of the identity."""
 PROBE = "probe"
 """Section that makes a run a probe."""
@@ -66,6 +68,8 @@ class RunSpec:
     timesteps: int
     seed: int
     input: InputOptions
+    perturb: PerturbOptions
+    """Perturbations in training."""
     probe: ProbeOptions | None = None
     """Time of measurement; None for a run that trains."""
     init_from: InitOptions | None = None

@@ -40,7 +40,7 @@ from eibench.nn import EILayer, WSConv2d
 from eibench.training.build import Experiment
 from eibench.training.fit import train_step
 
-TrainingStep = tuple[tuple[Tensor, Tensor], float]
+TrainingStep = tuple[tuple[Tensor, Tensor], float, int]
 """A batch of images and labels, and the learning rate."""
 
 

@@ -58,8 +58,8 @@ def advance(experiment: Experiment, steps: int) -> TrainingStep | None:
     experiment.model.train()
     epochs = range(1, experiment.spec.train.epochs + 1)
     batches = itertools.chain.from_iterable(scheduled(experiment, epoch) for epoch in epochs)
-    for batch, lr in itertools.islice(batches, steps):
-        train_step(experiment, batch, lr)
+    for step in itertools.islice(batches, steps):
+        train_step(experiment, *step)
     return next(batches, None)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from eibench.results.metrics import with_unit
 
 LONGEST_REASON = 160
+TRAINING = "perturb"
+"""Section of fields that act in training, where others of the same name act afterwards."""
 
 _FIELDS = {
     "model": ("network", ""),
@@ -29,7 +31,9 @@ _FIELDS = {
 
 def field_words(field: str) -> str:
     """Return `learning rate` for `train.lr`."""
-    return _FIELDS.get(field, (field.rpartition(".")[2].replace("_", " "), ""))[0]
+    section, _, name = field.rpartition(".")
+    words = name.replace("_", " ")
+    return _FIELDS.get(field, (f"{words} in training" if section == TRAINING else words, ""))[0]
 
 
 def field_called(name: str, known: Iterable[str], preferred: Iterable[str] = ()) -> str | None:
@@ -39,8 +43,9 @@ def field_called(name: str, known: Iterable[str], preferred: Iterable[str] = ())
     """
     words = name.lower().replace("_", " ")
     found = [f for f in known if words in (field_words(f), f.rpartition(".")[2].replace("_", " "))]
+    exact = [field for field in found if field_words(field) == words]
     first = [field for field in found if field in preferred]
-    return next((some[0] for some in (found, first) if len(some) == 1), None)
+    return next((some[0] for some in (found, exact, first) if len(some) == 1), None)
 
 
 def field_heading(field: str) -> str:

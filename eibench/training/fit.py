@@ -25,6 +25,7 @@ from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
 from eibench.training.evaluate import Evaluation, evaluate, negative_weights
 from eibench.training.optim import autocast, learning_rate
+from eibench.training.perturbed import perturbed_step
 from eibench.training.pieces import slices
 from eibench.training.steps import StepListener, StepReporter, ignore_steps
 
@@ -106,8 +107,8 @@ def train_epoch(
     steps = steps_per_epoch(experiment.spec, experiment.data)
     reporter = StepReporter(on_step, epoch, steps, ranks.size if ranks else 1)
     with shared_batch(ranks):
-        for batch, lr in scheduled(experiment, epoch):
-            batch_loss, batch_correct = train_step(experiment, batch, lr)
+        for batch, lr, number in scheduled(experiment, epoch):
+            batch_loss, batch_correct = train_step(experiment, batch, lr, number)
             loss += batch_loss * len(batch[1])
             correct += batch_correct
             reporter.count(len(batch[1]), loss)
@@ -128,27 +129,32 @@ def total_steps(spec: RunSpec, data: ImageData) -> int:
     return spec.train.epochs * steps_per_epoch(spec, data)
 
 
-def scheduled(experiment: Experiment, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], float]]:
-    """Yield the batches of an epoch (from 1), each with its learning rate."""
+def scheduled(
+    experiment: Experiment, epoch: int
+) -> Iterator[tuple[tuple[Tensor, Tensor], float, int]]:
+    """Yield the batches of an epoch (from 1), with their learning rate and number in the run."""
     spec = experiment.spec
     steps, ranks = steps_per_epoch(spec, experiment.data), experiment.ranks
     part = ranks.part(spec.train.accumulate) if ranks else None
     for i, batch in enumerate(epoch_batches(experiment, spec.train.batch_size, epoch - 1, part)):
-        yield batch, learning_rate((epoch - 1) * steps + i, steps, spec.train)
+        number = (epoch - 1) * steps + i
+        yield batch, learning_rate(number, steps, spec.train), number
 
 
 def train_step(
-    experiment: Experiment, batch: tuple[Tensor, Tensor], lr: float
+    experiment: Experiment, batch: tuple[Tensor, Tensor], lr: float, number: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Take one optimizer step on the cross-entropy of time-averaged logits; return loss and
     hits.
 
-    Of a batch that several processes share both are those of the own part.
+    Of a batch that several processes share both are those of the own part. Perturbations depend on
+    the `number` of the step.
     """
     spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
     for group in optimizer.param_groups:
         group["lr"] = lr
-    loss, hits = _compute_gradients(experiment, batch)
+    with perturbed_step(model, spec.perturb.strengths(), spec.seed, number):
+        loss, hits = _compute_gradients(experiment, batch)
     if spec.train.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)
     optimizer.step()

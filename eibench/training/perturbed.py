@@ -1,19 +1,29 @@
-"""Trained networks under perturbations, with the random streams of a run's seed."""
+"""Networks under perturbations, trained ones and those in training, by streams of a run's seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Generator, nn
+from torch import nn
+from torch.utils.hooks import RemovableHandle
 
-from eibench.nn.hardware import form_words, hardware_form, inhibited_layers
+from eibench.nn.hardware import (
+    form_words,
+    hardware_form,
+    inhibited_layers,
+    neurons,
+    synaptic_weights,
+)
 from eibench.nn.perturbations import PERTURBATIONS
 from eibench.plan.sweeps import SECTION
 from eibench.training.seeds import generator
 
 LESION = "lesion"
+TRAINING = "perturb"
+"""Begins the names of random streams in training."""
 
 
 @torch.no_grad()
@@ -28,12 +38,38 @@ def perturbed(network: nn.Module, strengths: Mapping[str, float], seed: int) -> 
     """
     out = hardware_form(network)
     for name, strength in strengths.items():
-        PERTURBATIONS[name](out, strength, partial(_chance, seed, name))
+        PERTURBATIONS[name](out, strength, partial(generator, seed, SECTION, name))
     return out
 
 
-def _chance(seed: int, perturbation: str, place: str) -> Generator:
-    return generator(seed, SECTION, perturbation, place)
+@contextmanager
+def perturbed_step(
+    network: nn.Module, strengths: Mapping[str, float], seed: int, number: int
+) -> Iterator[None]:
+    """Perturb `network` as it is in training, for forward and backward of the step `number`.
+
+    The gradient is taken at the perturbed weights and changes those without perturbation, which are
+    back at the end: quantisation is straight-through.
+    """
+    if not strengths:
+        yield
+        return
+    kept = [(weight.tensor, weight.tensor.clone()) for weight in synaptic_weights(network)]
+    thresholds = [(layer, layer.threshold) for _, layer in neurons(network)]
+    handles: list[RemovableHandle] = []
+    try:
+        with torch.no_grad():
+            for name, strength in strengths.items():
+                chance = partial(generator, seed, TRAINING, number, name)
+                handles += PERTURBATIONS[name](network, strength, chance)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for tensor, values in kept:
+            tensor.copy_(values)
+        for layer, threshold in thresholds:
+            layer.threshold = threshold
 
 
 def refusal(network: nn.Module, strengths: Mapping[str, float]) -> str:
