@@ -128,6 +128,8 @@ def answers(*rows: tuple[str, str, str]) -> None:
         result = next(one for one in _decided(name) if one.claim.id == name)
         told = f"{answer}{' (undecided)' * (result.status == UNDECIDED)}"
         numbers = "; ".join(_numbers(cell, one.texts) for cell, one in result.cells.items())
+        if result.claim.relation != "any":
+            numbers += f"; claimed: {result.claim.relation_words}"
         counts = dict.fromkeys(one.texts.get("n", "-") for one in result.cells.values())
         cog.outl(f"| {question} | {told} | {numbers} | {', '.join(counts)} |")
     cog.outl()

@@ -107,6 +107,13 @@ def test_documents_are_fresh(capsys):
     assert code == 0, f"`make docs` brings them up to date: {capsys.readouterr()}"
 
 
+def test_the_readme_is_short():
+    page = (ROOT / "README.md").read_text()
+    shown = re.sub(r"<!--.*?-->", "", page, flags=re.S)
+    assert len(page.splitlines()) <= 120
+    assert sum(bool(re.search(r"\w", word)) for word in shown.split()) <= 900
+
+
 @pytest.mark.parametrize(
     "code", re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 )

@@ -54,7 +54,9 @@ def counts(results: Sequence[ClaimResult]) -> str:
     """Return the last line: how many claims have each status."""
     found = Counter(result.status for result in results)
     listed = ", ".join(f"{found[status]} {status}" for status in STATUSES)
-    return f"{counted(len(results), 'claim')}: {listed}."
+    shown = sum(result.claim.relation == "any" for result in results)
+    told = f" {shown} report numbers and claim no relation." if shown else ""
+    return f"{counted(len(results), 'claim')}: {listed}.{told}"
 
 
 def source(result: ClaimResult) -> str:
