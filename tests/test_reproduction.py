@@ -226,7 +226,7 @@ def test_eibench_commands_of_workflows_exist():
 
 
 def test_suites_go_from_job_to_job():
-    """The matrix is the plan's output; each job's results come back under the suite's name."""
+    """The matrix is the plan's output; each job's results, evaluations too, come back together."""
     found = jobs(ROOT / ".github" / "workflows" / "reproduce.yml")
     plan, run, verify = found["plan"], found["run"], found["verify"]
     assert plan["outputs"]["suites"] == "${{ steps.suites.outputs.suites }}"
@@ -236,9 +236,9 @@ def test_suites_go_from_job_to_job():
     upload = run["steps"][-1]
     assert upload["if"] == "always()"
     assert upload["with"]["name"] == "${{ matrix.suite }}"
-    assert upload["with"]["path"] == "build/reproduce/${{ matrix.suite }}"
+    assert upload["with"]["path"] == "build/reproduce"
     *_, download, check = verify["steps"]
-    assert download["with"] == {"path": "build/reproduce"}
+    assert download["with"] == {"path": "build/reproduce", "merge-multiple": True}
     assert check["run"].endswith('--format markdown >> "$GITHUB_STEP_SUMMARY"')
     assert "--results build/reproduce" in check["run"]
 
