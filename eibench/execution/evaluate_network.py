@@ -43,7 +43,7 @@ from eibench.results.store import RunFolder, read_json
 from eibench.training.build import make_input
 from eibench.training.evaluate import evaluate, negative_weights
 from eibench.training.optim import autocast
-from eibench.training.perturbed import perturbed, refusal, words_of_form
+from eibench.training.perturbed import perturbed, words_of_form
 from eibench.training.seeds import generator
 from eibench.training.weights import load_run
 
@@ -70,11 +70,6 @@ class TrainedNetwork:
         steps = int(conditions.get(TIMESTEPS, self.spec.timesteps))
         return replace(self.spec, data=data or self.spec.data, timesteps=steps)
 
-    def refusal(self, conditions: Conditions) -> str:
-        """Return why conditions have nothing to act on in this network; else an empty text."""
-        text = refusal(self.network, effective(conditions))
-        return text and f"method {self.spec.method.label} {text}"
-
     def result(
         self, spec: RunSpec, conditions: Conditions, datasets: DatasetCache
     ) -> dict[str, Any]:
@@ -86,8 +81,6 @@ class TrainedNetwork:
         strengths = effective(conditions)
         if problem := next(misfits(strengths, spec.data), None):
             raise UserError(problem[1])
-        if text := self.refusal(conditions):
-            raise UserError(text)
         data = datasets.get(spec)
         found = DataShape(data.image, len(data.classes))
         if found != self.shape:
@@ -114,7 +107,7 @@ class TrainedNetwork:
             "firing_rate_by_layer": measured.firing_rate_by_layer,
             "silent_share": measured.silent_share,
             "negative_weights": negative_weights(network),
-            "form": words_of_form(self.network, network),
+            "form": words_of_form(self.network, network, of_network),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "test_images": len(data.test),
             "classes": len(data.classes),

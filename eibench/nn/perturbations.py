@@ -138,13 +138,9 @@ def _folded(model: nn.Module, strength: float, chance: Chance) -> tuple[()]:
 def _lesion(model: nn.Module, share: float, chance: Chance) -> tuple[()]:
     """Take inhibitory cells away; the blanket cell, which stands for many, is weakened by `share`.
 
-    Raises:
-        ValueError: there are none.
+    A network without such cells is as it was.
     """
-    layers = inhibited_layers(model)
-    if not layers:
-        raise ValueError("there are no inhibitory cells to lesion")
-    for name, layer in layers:
+    for name, layer in inhibited_layers(model):
         count = layer.weight_ei.shape[1]
         alive = (torch.rand(count, generator=chance(name)) >= share).float()
         if layer.blanket_cells:

@@ -34,7 +34,7 @@ def perturbed(network: nn.Module, strengths: Mapping[str, float], seed: int) -> 
     batch.
 
     Raises:
-        ValueError: the network has no such form, or nothing for a perturbation to act on.
+        ValueError: the network has no such form.
     """
     out = hardware_form(network)
     for name, strength in strengths.items():
@@ -72,13 +72,8 @@ def perturbed_step(
             layer.threshold = threshold
 
 
-def refusal(network: nn.Module, strengths: Mapping[str, float]) -> str:
-    """Return why a perturbation has nothing to act on in `network`; else an empty text."""
-    if LESION in strengths and not inhibited_layers(network):
-        return "has no inhibitory cells: nothing to lesion"
-    return ""
-
-
-def words_of_form(network: nn.Module, evaluated: nn.Module) -> str:
-    """Return the form in which `network` was evaluated."""
-    return "as trained" if evaluated is network else form_words(network, evaluated)
+def words_of_form(network: nn.Module, evaluated: nn.Module, strengths: Mapping[str, float]) -> str:
+    """Return the form in which `network` was evaluated under perturbations."""
+    form = "as trained" if evaluated is network else form_words(network, evaluated)
+    idle = LESION in strengths and not inhibited_layers(network)
+    return f"{form}, no inhibitory cells" if idle else form

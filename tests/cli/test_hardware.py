@@ -29,7 +29,7 @@ def test_a_suite_is_perturbed(cli, project):
         grid=grid, seeds=[0, 1], evaluate={k: SWEEPS[k] for k in ("bits", "lesion")}
     )
     done = cli("run", path)
-    assert done.code == 0, done.err  # nothing to lesion is a row with the reason, and no failure
+    assert done.code == 0, done.err
     bits = results("tiny-bits")
     forms = {(r["fields"]["method"], r["fields"]["evaluate.weight_bits"]): r["result"]["form"]
              for r in bits}  # fmt: skip
@@ -42,10 +42,12 @@ def test_a_suite_is_perturbed(cli, project):
         assert row["result"]["negative_weights"] in (None, 0)
     lesion = eibench.load_results("results/tiny-lesion")
     found = set(zip(lesion.method, lesion["evaluate.lesion"], lesion.status, strict=True))
-    assert found == {("batchnorm", 0, "ok"), ("batchnorm", 1, "error"), ("ei", 0, "ok"),
-                     ("ei", 1, "ok")}  # fmt: skip
-    reason = "method batchnorm has no inhibitory cells: nothing to lesion"
-    assert lesion[lesion.status == "error"].reason.str.contains(reason).all()
+    assert found == {(method, share, "ok") for method in ("batchnorm", "ei") for share in (0, 1)}
+    kept = lesion[lesion.method == "batchnorm"]
+    assert kept.groupby("seed").test_accuracy.nunique().eq(1).all()  # no cells to lose
+    forms = {r["result"]["form"] for r in results("tiny-lesion")
+             if r["fields"]["method"] == "batchnorm" and r["fields"]["evaluate.lesion"]}  # fmt: skip
+    assert forms == {"2 norms folded, no inhibitory cells"}
 
     done = cli("report", "results/tiny-bits", "--area", "weight_bits")
     assert done.code == 0 and "mean over weight bits from 2 to 32" in done.out, done.err
@@ -71,10 +73,6 @@ def test_one_network_is_perturbed(cli, project):
     (folder,) = Path("results/tiny").glob("*/")
     done = cli("evaluate", folder, "--under", "weight_bits=4,8", "--under", "spike_jitter=0,0.2")
     assert (done.code, len(done.out.splitlines())) == (0, 4), done.err
-    done = cli("evaluate", folder, "--under", "lesion=0.5")
-    assert done.code == 2 and done.err == (
-        "error: method batchnorm has no inhibitory cells: nothing to lesion\n"
-    )
 
 
 @pytest.mark.parametrize(

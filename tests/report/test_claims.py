@@ -476,7 +476,9 @@ def test_json_has_the_numbers(pair):
 def test_markdown_into_a_file(pair):
     write({"relation": "any"}, {"id": "a|b<c".replace("|b<", "."), "text": "|<b>{mean}*"})
     done = eibench("--format", "markdown", "--out", "summary.md")
-    told = "2 claims: 2 PASS, 0 UNDECIDED, 0 MISSING, 0 FAIL. 2 report numbers and claim no relation."
+    told = (
+        "2 claims: 2 PASS, 0 UNDECIDED, 0 MISSING, 0 FAIL. 2 report numbers and claim no relation."
+    )
     assert done.stdout.splitlines()[-1] == told
     text = Path("summary.md").read_text()
     assert text.startswith("### Claims\n")
