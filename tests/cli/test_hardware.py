@@ -45,8 +45,8 @@ def test_a_suite_is_perturbed(cli, project):
     assert found == {(method, share, "ok") for method in ("batchnorm", "ei") for share in (0, 1)}
     kept = lesion[lesion.method == "batchnorm"]
     assert kept.groupby("seed").test_accuracy.nunique().eq(1).all()  # no cells to lose
-    forms = {r["result"]["form"] for r in results("tiny-lesion")
-             if r["fields"]["method"] == "batchnorm" and r["fields"]["evaluate.lesion"]}  # fmt: skip
+    rows = [r for r in results("tiny-lesion") if r["fields"]["evaluate.lesion"]]
+    forms = {r["result"]["form"] for r in rows if r["fields"]["method"] == "batchnorm"}
     assert forms == {"2 norms folded, no inhibitory cells"}
 
     done = cli("report", "results/tiny-bits", "--area", "weight_bits")
