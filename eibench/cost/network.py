@@ -23,7 +23,7 @@ from eibench.cost.products import ProductCount
 from eibench.cost.rules import KINDS
 from eibench.data.batches import over_time
 from eibench.nn import LIF, EILayer, fold_network, spell_out
-from eibench.training.evaluate import FiringProbe
+from eibench.training.evaluate import FiringProbe, input_dtype
 
 SPIKE_BYTES = 1 / 8
 LIF_CELLS = "lif"
@@ -88,11 +88,11 @@ def count_network(network: nn.Module, batches: Iterable[Tensor], timesteps: int)
     """
     written, folded = spell_out(network), fold_network(network)
     counters = [OperationCounter(form) for form in (written, folded)]
-    images, parts = 0, []
+    images, parts, precision = 0, [], input_dtype(network)
     with FiringProbe(network) as probe:
         for batch in batches:
             images += len(batch)
-            x = over_time(batch, timesteps)
+            x = over_time(batch.to(precision), timesteps)
             network(x)
             parts.append([_count(counter, x.contiguous()) for counter in counters])
     forms = [_merge(form, [part[i] for part in parts]) for i, form in enumerate((written, folded))]

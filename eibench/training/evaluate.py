@@ -57,9 +57,10 @@ def evaluate(
         batches = evaluation_batches(split, batch_size, normalization, change)
     else:
         batches = evaluation_parts(split, batch_size, normalization, ranks.part())
+    precision = input_dtype(model)
     with FiringProbe(model) as probe:
         for images, labels in batches:
-            logits = model(over_time(images, timesteps)).float().mean(0)
+            logits = model(over_time(images.to(precision), timesteps)).float().mean(0)
             loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
     model.train(was_training)
@@ -74,6 +75,15 @@ def evaluate(
         firing_rate_by_layer=probe.rates(),
         silent_share=probe.silent_share(),
     )
+
+
+def input_dtype(model: nn.Module) -> torch.dtype:
+    """Return the precision of a network's floating-point parameters: double in some imported ones.
+
+    It is single where parameters differ in precision, or there are none.
+    """
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    return kinds.pop() if len(kinds) == 1 else torch.float32
 
 
 class FiringProbe:
