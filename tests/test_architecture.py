@@ -152,11 +152,11 @@ def test_a_circle_is_found_and_floors_are_counted():
     assert structure.without_detours({"a": {"b", "c"}, "b": {"c"}, "c": set()})["a"] == {"b"}
 
 
-REPORT_IMPORTS, REPORT_FLOORS = 222, 7
+REPORT_IMPORTS, REPORT_FLOORS = 224, 7
 """LaTeX has a module each for widths, tabulars, floats and macros; short notes stand apart. Figures
 have one each for the look, colours, curves, maps and cost. A page stands on
 all of them: its charts have a module for each kind of figure, and one each for marks and axes. The
-tables of costs have a module, and one for their notes."""
+tables of costs have a module, and one for their notes; the summary one for its tasks."""
 
 
 def test_report_stays_a_house_of_few_floors():

@@ -11,6 +11,13 @@ from eibench.errors import UserError
 from eibench.report.make import make_documents
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.summary import standings
+from eibench.report.model.tasks import find_tasks
+
+
+def compared(*suites):
+    """Return each method's standing beside batch norm."""
+    pivots = make_pivots([suite.folder for suite in suites], None)
+    return standings(find_tasks(p.suite for p in pivots), pivots[0].metric, "batchnorm")
 
 
 @pytest.fixture
@@ -21,14 +28,14 @@ def two_suites(make_suite):
         first.seeds([90, 91, 92], "batchnorm", depth=depth)
         first.seeds([90 - below, 91 - below, 92 - below], "ei", depth=depth)
     second = make_suite("second", axes=["method"])
-    second.seeds([80, 82], "batchnorm")
-    second.seeds([82, 84], "ei")
-    second.seeds([70, 71], "groupnorm")
+    second.seeds([80, 82], "batchnorm", depth=16)
+    second.seeds([82, 84], "ei", depth=16)
+    second.seeds([70, 71], "groupnorm", depth=16)
     return first, second
 
 
 def test_means_over_tasks(two_suites):
-    ei, groupnorm = standings(make_pivots([s.folder for s in two_suites], None))
+    ei, groupnorm = compared(*two_suites)
     assert (ei.method, len(ei.tasks), ei.mean) == ("ei", 3, pytest.approx((-1 - 4 + 2) / 3))
     assert (groupnorm.method, len(groupnorm.tasks), groupnorm.mean) == ("groupnorm", 1, -10.5)
     assert ei.values()["least_difference"] == -4
@@ -37,7 +44,7 @@ def test_means_over_tasks(two_suites):
 
 def test_interval_is_that_of_the_stratified_bootstrap(two_suites):
     """The variance of a resampled mean is (n - 1)/n s^2 / n in each cell, here known."""
-    (ei, _) = standings(make_pivots([s.folder for s in two_suites], None))
+    (ei, _) = compared(*two_suites)
     cells = [2 / 3 / 3] * 4 + [1 / 2] * 2  # population variance over n
     deviation = np.sqrt(sum(cells)) / 3
     low, high = ei.interval
@@ -50,7 +57,7 @@ def test_cells_that_train(make_suite):
     known = {"test_images": 360, "classes": 10}
     suite.seeds([90, 91, 92], "batchnorm", result=known)
     suite.seeds([90, 91, 10], "ei", result=known)
-    (ei,) = standings(make_pivots([suite.folder], None))
+    (ei,) = compared(suite)
     assert ei.trained == (0, 1)
 
 
@@ -61,8 +68,138 @@ def test_a_cell_without_numbers_is_counted(make_suite):
     suite.seeds([90, 91], "ei", depth=4)
     for seed in (0, 1):
         suite.fail("diverged", "nan", "ei", depth=8, seed=seed)
-    (ei,) = standings(make_pivots([suite.folder], None))
+    (ei,) = compared(suite)
     assert (len(ei.tasks), ei.lacking) == (1, 1)
+
+
+def test_a_task_and_a_run_of_several_suites_count_once(two_suites, make_suite):
+    """The copies of the first suite's runs at depth 4 change nothing; new seeds join its cell."""
+    copy = make_suite("copy", axes=["method"])
+    copy.seeds([90, 91, 92], "batchnorm")
+    copy.seeds([89, 90, 91], "ei")
+    before, after = (compared(*suites)[0] for suites in (two_suites, (*two_suites, copy)))
+    assert before.values() == after.values()
+    assert before.interval == after.interval
+    for method, accuracy in (("batchnorm", 91), ("ei", 94)):
+        copy.run(accuracy, method, seed=3)  # means 91 and 91
+    ei = compared(*two_suites, copy)[0]
+    assert next((task.n, task.difference) for task in ei.tasks) == (4, 0)
+    assert ei.mean == pytest.approx((0 - 4 + 2) / 3)
+
+
+def test_other_epochs_time_steps_or_data_are_other_tasks(make_suite):
+    suite = make_suite("wide", axes=["method", "train.epochs", "timesteps", "data"])
+    for more in ({}, {"train": {"epochs": 5}}, {"timesteps": 8}, {"data": "digits_dvs"}):
+        for method in ("batchnorm", "ei"):
+            suite.seeds([90, 91], method, **more)
+    (ei,) = compared(suite)
+    assert len(ei.tasks) == 4
+
+
+@pytest.fixture
+def rates(make_suite):
+    """Two rates for each method. By validation batch norm is best at 0.3 and E-I at 0.1, which has
+    the lower test accuracy: a difference of 88 - 91."""
+    suite = make_suite("rates", axes=["method", "train.lr"])
+    known = {
+        ("batchnorm", 0.1): [(40, 40), (40, 40)],
+        ("batchnorm", 0.3): [(91, 95), (91, 93)],
+        ("ei", 0.1): [(88, 92), (88, 90)],
+        ("ei", 0.3): [(95, 99), (95, 80)],
+    }
+    for (method, rate), runs in known.items():
+        for seed, (test, validation) in enumerate(runs):
+            result = {"validation_accuracy": validation}
+            suite.run(test, method, seed=seed, train={"lr": rate}, result=result)
+    return suite
+
+
+def test_each_method_has_its_best_setting_by_validation(rates):
+    (found,) = make_documents([rates.folder], summary=True)
+    (ei,) = found.records
+    assert (ei["tasks"], ei["difference"]) == (1, -3)
+    notes = " ".join(found.tables[0].notes)
+    assert "with their best by validation accuracy, mean over seeds" in notes
+    assert "UNEQUAL CHOICE" not in notes
+
+
+def test_a_failed_run_counts_as_zero_in_the_choice(rates):
+    """99 % in one seed of two would win otherwise."""
+    rates.run(99, "ei", seed=0, train={"lr": 1.0}, result={"validation_accuracy": 99})
+    rates.fail("diverged", "nan", "ei", seed=1, train={"lr": 1.0})
+    (ei,) = compared(rates)
+    assert (ei.mean, ei.tasks[0].fails) == (-3, False)
+    (found,) = make_documents([rates.folder], summary=True)
+    notes = " ".join(found.tables[0].notes)
+    assert "UNEQUAL CHOICE: in 1 of 1 comparison a method had more settings" in notes
+
+
+def test_settings_without_validation_accuracy_are_not_chosen_from(make_suite):
+    suite = make_suite("rates", axes=["method", "train.lr"])
+    for method in ("batchnorm", "ei"):
+        for rate in (0.1, 0.3):
+            suite.seeds([90, 91], method, train={"lr": rate})
+    with pytest.raises(UserError, match="no method has a number beside the control"):
+        make_documents([suite.folder], summary=True)
+
+
+def test_both_choose_from_the_suites_that_have_both(rates, make_suite):
+    """Group norm meets batch norm of its own suite, not the better one at another rate."""
+    other = make_suite("other", axes=["method"])
+    for method, accuracy in (("batchnorm", 70), ("groupnorm", 75)):
+        other.seeds([accuracy, accuracy], method, train={"lr": 0.01})
+    groupnorm, ei = compared(rates, other)  # by folder
+    assert (ei.mean, groupnorm.mean) == (-3, 5)
+
+
+def test_a_newer_option_at_its_default_makes_no_other_task(two_suites, make_suite):
+    older = make_suite("older", axes=["method"])
+    older.seeds([80, 82], "batchnorm", depth=16)
+    older.seeds([60, 61], "tdbn", depth=16)
+    for run in older.content["runs"]:
+        fields = run["fields"]
+        dropped = [key for key in fields if key.startswith(("input.", "perturb.", "data."))]
+        for key in (*dropped, "train.accumulate"):
+            del fields[key]
+        fields["method.of_the_past"] = 3
+    older.write()
+    tasks = find_tasks(p.suite for p in make_pivots([s.folder for s in (*two_suites, older)], None))
+    assert [sorted(task.methods) for task in tasks][2:] == [
+        ["batchnorm", "ei", "groupnorm", "tdbn"]
+    ]
+    assert len(tasks) == 3
+
+
+def test_evaluations_of_trained_networks_are_left_out(two_suites, make_suite):
+    """Eight contrasts of the same networks are no eight tasks."""
+    swept = make_suite("first-contrast", axes=["method", "evaluate.contrast"])
+    for method, accuracy in (("batchnorm", 20), ("ei", 90)):
+        for contrast in (0.3, 0.6):
+            for seed in (0, 1):
+                run = swept.run(accuracy, method, seed=seed)
+                fields = swept.content["runs"][-1]["fields"]
+                fields |= {"evaluate.contrast": contrast, "weights.run": run.run_id}
+                swept.content["runs"][-1]["run_id"] = f"c{contrast * 10:.0f}_{run.run_id}"
+    swept.write()
+    folders = [suite.folder for suite in (*two_suites, swept)]
+    (found,) = make_documents(folders, summary=True)
+    (alone,) = make_documents(folders[:2], summary=True)
+    assert found.records == alone.records
+    assert found.values["left_out"] == ["first-contrast"]
+    assert (
+        "Left out, as evaluations of trained networks: `first-contrast`." in found.tables[0].notes
+    )
+    with pytest.raises(UserError, match="evaluations of trained networks are left out"):
+        make_documents([swept.folder], summary=True)
+
+
+def test_a_page_opens_with_the_same_table(two_suites, rates):
+    pytest.importorskip("altair")
+    folders = [suite.folder for suite in (*two_suites, rates)]
+    page = make_documents(folders, form="html")
+    (alone,) = make_documents(folders, summary=True, form="html")
+    (shown,) = (one for one in page if one.title == "Methods over all suites")
+    assert shown.tables == alone.tables
 
 
 def test_refusals(make_suite, two_suites):

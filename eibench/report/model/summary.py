@@ -1,8 +1,8 @@
-"""One table over several suites: each method against the control, averaged over all conditions.
+"""One table over several suites: each method against the control, averaged over tasks.
 
-A task is a suite under one combination of its other axes: a depth, a data set. Every task counts
-the same. The interval of a mean over tasks is a stratified bootstrap (Agarwal et al., NeurIPS
-2021): seeds are drawn again within each cell, the control's too.
+A task is a data set and a network, see `tasks`. Every task counts the same. The interval of a mean
+over tasks is a stratified bootstrap (Agarwal et al., NeurIPS 2021): seeds are drawn again within
+each cell, the control's too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from eibench.errors import UserError
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import Cell, Column, Document, Table, code, fixed
 from eibench.report.model.pivot import Pivot
-from eibench.results.cells import Aggregate
+from eibench.report.model.suite_results import SuiteResults
+from eibench.report.model.tasks import Comparison, Task, find_tasks, is_evaluation
+from eibench.results.labels import counted
 from eibench.results.metrics import Metric
 
 RESAMPLES = 5000
@@ -25,51 +27,11 @@ TITLE = "Summary over suites"
 
 
 @dataclass(frozen=True)
-class Task:
-    """A method and the control under the same conditions."""
-
-    suite: str
-    cell: Aggregate
-    control: Aggregate
-
-    @property
-    def difference(self) -> float:
-        """Mean of the method less that of the control."""
-        assert self.cell.mean is not None
-        assert self.control.mean is not None
-        return self.cell.mean - self.control.mean
-
-    def resampled(self, generator: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the difference under `RESAMPLES` draws of seeds with replacement."""
-        cell, control = (np.array(list(cell.values.values())) for cell in (self.cell, self.control))
-        drawn = [
-            values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-            for values in (cell, control)
-        ]
-        return np.asarray(drawn[0] - drawn[1])
-
-    @property
-    def n(self) -> int:
-        """Runs of the smaller sample."""
-        return min(self.cell.n, self.control.n)
-
-    @property
-    def fails(self) -> bool:
-        """True if a run of either failed, so that a mean is of those that are left."""
-        return bool(self.cell.failed or self.control.failed)
-
-    @property
-    def trains(self) -> bool | None:
-        """True if every planned run of the cell trains; None where that is not known."""
-        return None if self.cell.trained is None else not self.cell.untrained
-
-
-@dataclass(frozen=True)
 class Standing:
     """A method over all its tasks."""
 
     method: str
-    tasks: Sequence[Task]
+    tasks: Sequence[Comparison]
     lacking: int
     """Tasks without a number of the method or of the control."""
 
@@ -85,7 +47,7 @@ class Standing:
         if min(task.n for task in self.tasks) < 2:
             return None
         generator = np.random.default_rng(0)
-        drawn = np.mean([task.resampled(generator) for task in self.tasks], axis=0)
+        drawn = np.mean([_resampled(task, generator) for task in self.tasks], axis=0)
         low, high = np.quantile(drawn, [0.025, 0.975])
         return float(low), float(high)
 
@@ -115,25 +77,43 @@ class Standing:
         }
 
 
+def _resampled(
+    task: Comparison, generator: np.random.Generator
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the difference under `RESAMPLES` draws of seeds with replacement."""
+    cell, control = (np.array(list(one.values.values())) for one in (task.cell, task.control))
+    drawn = [
+        values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+        for values in (cell, control)
+    ]
+    return np.asarray(drawn[0] - drawn[1])
+
+
 def summary_document(pivots: Sequence[Pivot]) -> Document:
     """Return the summary of all `pivots` whose methods are compared with one control.
+
+    Evaluations of networks that a suite trained, and their costs, are left out.
 
     Raises:
         UserError: no suite has a control, they have several, or no method has a number.
     """
-    compared = [p for p in pivots if p.layout.reference and p.layout.reference[0] == METHOD]
+    having = [p for p in pivots if p.layout.reference and p.layout.reference[0] == METHOD]
+    compared = [p for p in having if not is_evaluation(p.suite)]
+    left_out = [p.suite for p in having if is_evaluation(p.suite)]
     controls = list(
         dict.fromkeys(str(p.layout.reference[1]) for p in compared if p.layout.reference)
     )
     if not compared:
-        raise UserError("--summary: no suite here compares methods with a control")
+        only = "; evaluations of trained networks are left out" if left_out else ""
+        raise UserError(f"--summary: no suite here compares methods with a control{only}")
     if len(controls) > 1:
         listed = ", ".join(controls)
         raise UserError(f"--summary: unlike controls ({listed}); --against NAME gives one for all")
     metrics = {p.metric.name: p.metric for p in compared}
     if len(metrics) > 1:
         raise UserError(f"--summary: unlike metrics: {', '.join(metrics)}")
-    found = standings(compared)
+    tasks = find_tasks(p.suite for p in compared)
+    found = standings(tasks, compared[0].metric, controls[0])
     if not found:
         raise UserError(
             f"--summary: {', '.join(metrics)}: no method has a number beside the control"
@@ -147,8 +127,8 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
             *map(Column, ("least and greatest", "cells that train")),
         ),
         tuple(_row(one, compared[0]) for one in found),
-        tuple(_notes(compared, controls[0], found)),
-        tuple(_notes(compared, controls[0], found, short=True)),
+        tuple(_notes(compared, controls[0], found, left_out)),
+        tuple(_notes(compared, controls[0], found, left_out, short=True)),
         caption=f"{TITLE}: {compared[0].metric.heading}",
         label="summary",
     )
@@ -161,6 +141,7 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
             "metric": compared[0].metric.name,
             "control": controls[0],
             "suites": [p.suite.name for p in compared],
+            "left_out": [suite.name for suite in left_out],
             "methods": rows,
         },
         records=rows,
@@ -169,25 +150,16 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
     )
 
 
-def standings(pivots: Sequence[Pivot]) -> list[Standing]:
+def standings(tasks: Sequence[Task], metric: Metric, control: str) -> list[Standing]:
     """Return each method that is no control, in the order of the suites."""
-    tasks: dict[str, list[Task]] = {}
-    lacking: dict[str, int] = {}
-    for pivot in pivots:
-        assert pivot.layout.reference is not None
-        fields = pivot.layout.fields
-        for place, cell in pivot.cells.items():
-            method = str(dict(zip(fields, (*place[0], *place[1]), strict=True))[METHOD])
-            base = pivot.cells.get(pivot.layout.base_of(*place))
-            if method == pivot.layout.reference[1]:
-                continue
-            if base is None or not base.n or not cell.n:
-                lacking[method] = lacking.get(method, 0) + 1
-                tasks.setdefault(method, [])
-            else:
-                task = Task(pivot.suite.name, cell, base)
-                tasks.setdefault(method, []).append(task)
-    return [Standing(m, known, lacking.get(m, 0)) for m, known in tasks.items() if known]
+    methods = dict.fromkeys(method for task in tasks for method in task.methods)
+    found = []
+    for method in methods:
+        known = [t.compare(method, control, metric) for t in tasks if method in t.methods]
+        compared = [one for one in known if one is not None]
+        if compared and method != control:
+            found.append(Standing(method, compared, len(known) - len(compared)))
+    return found
 
 
 def _row(one: Standing, pivot: Pivot) -> tuple[Cell, ...]:
@@ -218,29 +190,56 @@ def _numbers(found: Sequence[Standing], metric: Metric) -> Iterator[tuple[tuple[
 
 
 def _notes(
-    pivots: Sequence[Pivot], control: str, found: Sequence[Standing], short: bool = False
-) -> list[str]:
-    """Return all notes; `short` ones have titles of suites and the names of a paper."""
-    n = min((task.n for one in found for task in one.tasks if one.interval), default=0)
-    listed = ", ".join(code(pivot.suite.name) for pivot in pivots)
-    name = code(control)
-    if short:
-        listed = "; ".join(pivot.suite.title for pivot in pivots)
-        name = pivots[0].suite.name_of(METHOD, control)
+    pivots: Sequence[Pivot],
+    control: str,
+    found: Sequence[Standing],
+    left_out: Sequence[SuiteResults],
+    short: bool = False,
+) -> Iterator[str]:
+    """Yield all notes; `short` ones have titles of suites and the names of a paper."""
+    listed = _listed([pivot.suite for pivot in pivots], short)
+    name = pivots[0].suite.name_of(METHOD, control) if short else code(control)
     unit = f", in {pivots[0].metric.difference_unit}" if pivots[0].metric.difference_unit else ""
-    notes = [
-        f"Suites: {listed}. A task is a suite under one combination of its other axes; all count"
-        f" the same. Difference to {name}{unit}.",
+    yield (
+        f"Suites: {listed}. A task is a data set and a network, with its time steps and epochs; it"
+        f" counts once, in however many suites it is. Difference to {name}{unit}."
+    )
+    if left_out:
+        yield f"Left out, as evaluations of trained networks: {_listed(left_out, short)}."
+    yield from _choices(found)
+    yield (
         "Methods with unlike tasks do not compare with each other. A mean over tasks hides where a"
-        " method fails: read it with the least difference and the cells that train.",
-    ]
+        " method fails: read it with the least difference and the cells that train."
+    )
+    n = min((task.n for one in found for task in one.tasks if one.interval), default=0)
     if n:
-        notes.append(
+        yield (
             f"Interval: stratified bootstrap, {RESAMPLES} draws of the seeds of every cell (n = {n}"
             " at least). It covers these tasks only, and is too narrow where n is below 10."
         )
     if any(one.interval is None for one in found):
-        notes.append("No interval: a task has a single run, of which no spread is known.")
+        yield "No interval: a task has a single run, of which no spread is known."
     if any(task.fails for one in found for task in one.tasks):
-        notes.append("A mean beside failed runs is over the others alone, which flatters it.")
-    return notes
+        yield "A mean beside failed runs is over the others alone, which flatters it."
+
+
+def _listed(suites: Sequence[SuiteResults], short: bool) -> str:
+    """Return the titles of suites, or their names."""
+    return "; ".join(s.title for s in suites) if short else ", ".join(code(s.name) for s in suites)
+
+
+def _choices(found: Sequence[Standing]) -> Iterator[str]:
+    """Yield a note where methods or the control have several settings of training."""
+    choices = [task.settings for one in found for task in one.tasks]
+    if all(numbers == (1, 1) for numbers in choices):
+        return
+    yield (
+        "Of several settings of training in a task (learning rate, optimizer), each method and the"
+        " control enter with their best by validation accuracy, mean over seeds. Both choose from"
+        " the suites that have both."
+    )
+    if unlike := sum(own != other for own, other in choices):
+        yield (
+            f"UNEQUAL CHOICE: in {unlike} of {counted(len(choices), 'comparison')} a method had"
+            " more settings or fewer than the control."
+        )
