@@ -6,6 +6,8 @@ Both come from strangers: sizes are limited, and nothing in them is run.
 from __future__ import annotations
 
 import io
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,14 +25,25 @@ from eibench.training.weights import LARGEST, read_tensors
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STATE = "model_state_dict"
 RECONSTRUCT: Any = np.zeros(0).__reduce__()[0]
+SCALAR: Any = np.float64(0).__reduce__()[0]
 NUMPY: list[Any] = [
-    (RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
-    (RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
+    *((RECONSTRUCT, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *((SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     np.ndarray,
     np.dtype,
-    type(np.dtype(np.uint32)),
+    *(type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OSUVmM"),
 ]
-"""Classes in a random state of NumPy, under the names of NumPy 1 and 2."""
+"""NumPy's numbers and arrays of them, by the names of NumPy 1 and 2: a random state, a score."""
+ZIP = b"PK\x03\x04"
+"""First bytes of the files that torch reads as zip."""
+MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
+"""Mark at the beginning of the format that `torch.save` wrote before."""
+NAMED = (
+    r"GLOBAL (.+?) (?:was not an allowed|whose module)",
+    r"but got <class '(.+?)'>",
+    r"unrecognized function (.+?)(?: which belongs|\s*$)",
+)
+"""Messages of torch that name what it refuses."""
 
 
 def read_checkpoint(
@@ -77,15 +90,37 @@ def _load(path: Path) -> Mapping[Any, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file or folder") from None
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > LARGEST:
-            raise ValueError("it is too large when unpacked")
-        with torch.serialization.safe_globals(NUMPY):
+        _check_form(content)
+        with torch.serialization.safe_globals(NUMPY), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols than 2
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if not isinstance(saved, Mapping):
             raise ValueError(f"it holds a {type(saved).__name__}, not a mapping")
     except Exception as error:  # a damaged file fails in many ways; all mean the same here
-        reason = shorten(error_line(error), 300)
+        reason = _reason(error)
         raise UserError(f"{path}: is no checkpoint that can be read safely: {reason}") from None
     return saved
+
+
+def _check_form(content: bytes) -> None:
+    """Raise `ValueError` unless `content` is of `torch.save`, and of a limited size unpacked."""
+    if content.startswith(ZIP):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > LARGEST:
+            raise ValueError("it is too large when unpacked")
+    elif MAGIC not in content[:64]:
+        raise ValueError("it is no file of torch.save")
+
+
+def _reason(error: Exception) -> str:
+    """Return why torch does not load a file, without its advice to load the file all the same."""
+    text = str(error)
+    for pattern in NAMED:
+        if found := re.search(pattern, text):
+            return f"it holds `{shorten(found[1], 100)}`, which is not data"
+    if "Unsupported operand" in text:
+        return "its pickle protocol has instructions that torch refuses; save it with protocol 2"
+    if "weights_only" in text:
+        return "it holds more than data"
+    return shorten(error_line(error), 300)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from deepeisnn_fake import Fake, release
@@ -16,14 +19,22 @@ from eibench.interop.deepeisnn import load_checkpoint
 
 
 class Evil:
+    def __init__(self, function=print):
+        self.function = function
+
     def __reduce__(self):
-        return print, ("run",)
+        return self.function, ("run",)
 
 
-def saved(value: object) -> bytes:
+def saved(value: object, **form: object) -> bytes:
     file = io.BytesIO()
-    torch.save(value, file)
+    torch.save(value, file, **form)
     return file.getvalue()
+
+
+def as_os(content: bytes) -> bytes:
+    """The same old-format file, with `os.system` under the module's public name."""
+    return content.replace(b"c" + os.system.__module__.encode() + b"\n", b"cos\n")
 
 
 def bomb() -> bytes:
@@ -38,11 +49,27 @@ def bomb() -> bytes:
     return bytes(whole)
 
 
+def scripted() -> bytes:
+    """A file with the mark of TorchScript."""
+    file = io.BytesIO(saved({}))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("archive/constants.pkl", b"")
+    return file.getvalue()
+
+
+OLD = {"_use_new_zipfile_serialization": False}
+NOT_DATA = "read safely: it holds `{}[^`]*`, which is not data$"
 BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "is no checkpoint that can be read safely"),
-    "text": (lambda: b"hello" * 50, "is no checkpoint that can be read safely"),
-    "code": (lambda: saved({"config": Evil()}), "is no checkpoint that can be read safely"),
-    "pickle": (lambda: pickle.dumps(Evil()), "is no checkpoint that can be read safely"),
+    "empty": (lambda: b"", "it is no file of torch.save"),
+    "text": (lambda: b"hello" * 50, "it is no file of torch.save"),
+    "pickle": (lambda: pickle.dumps(Evil()), "it is no file of torch.save"),
+    "code": (lambda: saved({"config": Evil()}), NOT_DATA.format("print")),
+    "blocked": (lambda: saved({"a": Evil(os.system)}), NOT_DATA.format(r"\w+\.system")),
+    "old": (lambda: as_os(saved({"a": Evil(os.system)}, **OLD)), NOT_DATA.format(r"os\.system")),
+    "class": (lambda: saved({"config": argparse.Namespace()}), NOT_DATA.format("argparse.Namesp")),
+    "objects": (lambda: saved({"a": np.array([{}], object)}), NOT_DATA.format(r"numpy.*Object")),
+    "protocol": (lambda: saved({}, pickle_protocol=4), "refuses; save it with protocol 2"),
+    "script": (scripted, "it holds more than data"),
     "list": (lambda: saved([1]), "holds a list, not a mapping"),
     "bomb": (bomb, "too large when unpacked"),
     "other": (lambda: saved({"weights": 1}), "no model_state_dict; it holds weights"),
@@ -55,8 +82,10 @@ BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_bad_files(name, tmp_path, capsys):
     content, message = BAD_FILES[name]
     (tmp_path / "a.pth").write_bytes(content())
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         load_checkpoint(tmp_path / "a.pth", {})
+    text = str(caught.value)
+    assert "weights_only" not in text and "\\x1b" not in text and "\n" not in text
     assert capsys.readouterr().out == ""
 
 

@@ -115,19 +115,41 @@ def test_configuration_from_a_file_or_as_values(tmp_path):
     assert_equal(load_checkpoint(folder, tmp_path / "c.yaml"), fake)
 
 
-def test_random_state_under_the_names_of_numpy_1(tmp_path):
+FORMS: dict[str, dict[str, object]] = {
+    "zip": {},
+    "before zip": {"_use_new_zipfile_serialization": False},
+    "protocol 3": {"pickle_protocol": 3},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_torch_save(form, tmp_path, recwarn):
+    """From protocol 3 on, bytes (as in NumPy's state) have an instruction that torch refuses."""
     fake = Fake("EI-SNN", 8)
-    path = write(fake, tmp_path / "new.pth")
-    older = tmp_path / "old.pth"
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(older, "w") as target:
+    content = fake.checkpoint()
+    if form == "protocol 3":
+        del content["np_rng_state"]
+    torch.save(content, tmp_path / "a.pth", **FORMS[form])
+    recwarn.clear()
+    assert_equal(load_checkpoint(tmp_path / "a.pth"), fake)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_values_of_numpy_under_the_names_of_numpy_1_and_2(module, tmp_path):
+    fake = Fake("EI-SNN", 8)
+    scores = [np.float32(0.5), np.float64(12.5), np.int64(3), np.bool_(True), np.arange(3.0)]
+    path, renamed = tmp_path / "here.pth", tmp_path / "renamed.pth"
+    torch.save({**fake.checkpoint(), "scores": scores}, path)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(renamed, "w") as target:
         for member in source.infolist():
             content = source.read(member)
             if member.filename.endswith("data.pkl"):
                 now = np.zeros(0).__reduce__()[0].__module__.encode()
                 assert now in content
-                content = content.replace(now, b"numpy.core.multiarray")
+                content = content.replace(now, module.encode())
             target.writestr(member, content)
-    assert_equal(load_checkpoint(older), fake)
+    assert_equal(load_checkpoint(renamed), fake)
 
 
 # --- The command -----------------------------------------------------------------------------
