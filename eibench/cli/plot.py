@@ -91,19 +91,28 @@ def plot(
     from eibench.report.figures.look import Look, find_style, use_look
 
     look = Look(find_style(style) if style else {}, inches, title)
-    drawn = None
+    drawn: list[bool] = []
+    problems: list[str] = []
     with use_look(look):
-        for drawn in make_figures(
+        for one in make_figures(
             chosen_results(results), metric, x, field_names(by), out, names=names
         ):
-            if drawn.points:
-                say(f"{drawn.suite}: no numeric axis, so no lines but points by row", err=True)
-            for path in drawn.paths:
+            drawn.append(not one.problem)
+            if one.problem:
+                problems.append(one.problem)
+                continue
+            if one.points:
+                say(f"{one.suite}: no numeric axis, so no lines but points by row", err=True)
+            for path in one.paths:
                 say(str(path))
             if not title:
-                say(drawn.caption, err=True)
-    if names and drawn is None:
+                say(one.caption, err=True)
+    if names and not drawn:
         raise UserError(f"--{names[0]}: no run here has recorded any")
+    if problems and not any(drawn):
+        raise UserError("\n".join(problems))
+    for problem in problems:
+        say(f"skipped: {problem}", err=True)
 
 
 def _inches(size: str | None) -> tuple[float, float] | None:

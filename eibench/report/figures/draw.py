@@ -26,7 +26,7 @@ from eibench.report.figures.maps import draw_balance, draw_rates
 from eibench.report.figures.search_landscape import Pair, choose_pairs, draw_landscape
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
 from eibench.report.figures.search_trials import draw_confirmed, draw_history
-from eibench.report.figures.style import FORMATS, save
+from eibench.report.figures.style import FORMATS, FigureTooSmall, save
 from eibench.report.figures.tables import draw_results
 from eibench.report.figures.tradeoff import draw_tradeoff
 from eibench.report.model.layers import LAYER, PROBE, choose_metric
@@ -75,6 +75,8 @@ class NamedFigure:
     """True for a table drawn as points, for want of a numeric axis."""
     paths: Sequence[Path] = ()
     """Files, once it is saved."""
+    problem: str = ""
+    """Reason for which there are no files: the size that the user wants is too small."""
 
     @property
     def caption(self) -> str:
@@ -84,7 +86,12 @@ class NamedFigure:
     def save(self, folder: Path, formats: Iterable[str] = FORMATS) -> NamedFigure:
         """Write the files; raises `UserError` where they cannot be written."""
         stem = folder / f"{self.suite}_{self.name}"
-        return replace(self, paths=save(self.figure, stem, formats))
+        try:
+            return replace(self, paths=save(self.figure, stem, formats))
+        except FigureTooSmall as error:
+            if current_look().size is None:
+                raise
+            return replace(self, problem=str(error))
 
 
 def figures_of(
@@ -195,7 +202,8 @@ def make_figures(
     With `names` those of `TRAIN_FIGURES` alone that are called so, and have something to show. A
     search is drawn beside its confirmed runs, unless another metric or field is asked for; where
     `x` and `by` are what it searched, its landscape over them is drawn instead of its runs.
-    Without `out` a figure goes into its suite's folder.
+    Without `out` a figure goes into its suite's folder. One without room for its axes has a
+    `problem` in place of files.
 
     Raises:
         UserError: as `figures_of`; an `out` that cannot be written or would hold two figures of

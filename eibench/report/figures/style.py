@@ -6,6 +6,7 @@ goes through pyplot: no window and no state stays.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import io
 import itertools
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -62,16 +64,23 @@ LEGEND, LETTER, LEGEND_LINE = 0.7, 0.073, 1.55 / 72
 """Inches of a legend's signs, of a letter of its labels, and of a line's height for each point."""
 LEGEND_SHARE, BESIDE_LEGEND = 0.45, 1.2
 """Share of the width that a legend may take, and inches of the height that it leaves."""
+LEAST_SIDE, LARGEST_SIDE = 0.5, 20.0
+"""Inches of axes that can be read, and of the largest figure that is advised."""
 BORDER = 0.05
 """Inches around the axes of a figure without a title."""
 TITLE_LINES, CAPTION_SHARE = 4, 1 / 3
 """Lines of a title and share of the height for a caption: with more, no axes were left."""
 
 
+class FigureTooSmall(UserError):
+    """A figure of the size that the user wants has no room for its axes."""
+
+
 def save(figure: Figure, stem: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
     """Write `stem` with the suffix of each format; equal figures give equal bytes on every day.
 
     Raises:
+        FigureTooSmall: nothing is written.
         UserError: a file cannot be written.
     """
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
@@ -84,7 +93,8 @@ def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
     """Write a `png` or a `pdf`, whole or not at all, its texts printable and of bounded length.
 
     Raises:
-        UserError: `path` cannot be written, or the figure is too small for its axes.
+        FigureTooSmall: there is no room for its axes.
+        UserError: `path` cannot be written.
     """
     content = io.BytesIO()
     with style():
@@ -98,11 +108,34 @@ def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
                 figure.savefig(content, format=form, backend=backend, metadata=metadata, **options)
             except UserWarning:
                 inches = "{:g} x {:g} inches".format(*figure.get_size_inches())
-                raise UserError(f"{path.name}: {inches} leave no room for its axes") from None
+                text = f"{path.stem}: {inches} leave no room for its axes{_larger(figure)}"
+                raise FigureTooSmall(text) from None
     try:
         write_atomic(path, content.getvalue())
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _larger(figure: Figure) -> str:
+    """Return words on the smallest size of a figure's shape whose axes can be read, if any."""
+    width, height = figure.get_size_inches()
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+
+    def inches(tenth: int) -> tuple[float, float]:
+        return math.ceil(width * tenth) / 10, math.ceil(height * tenth) / 10
+
+    def is_readable(tenth: int) -> bool:
+        figure.set_size_inches(inches(tenth))
+        try:
+            figure.draw_without_rendering()
+        except UserWarning:
+            return False
+        least = np.min([axes.get_position().size for axes in panels], axis=0)
+        return bool(np.all(least * figure.get_size_inches() > LEAST_SIDE))
+
+    tenths = range(11, int(10 * LARGEST_SIDE / max(width, height)) + 1)
+    place = bisect.bisect_left(tenths, True, key=is_readable)
+    return "; try --size {:g},{:g}".format(*inches(tenths[place])) if tenths[place:] else ""
 
 
 def _make_printable(figure: Figure) -> None:
