@@ -6,23 +6,32 @@ A data set is a function `(options) -> ImageData` registered by `sources.dataset
 name. Options are in `plan.options.data`, because these files need torch.
 """
 
+from collections.abc import Collection
+from typing import Any
+
 from eibench.data.base import ImageData, Split, redraw, stratified
 from eibench.data.checks import check
 from eibench.data.sources import SOURCES, DataSource
 from eibench.errors import DataError
 from eibench.plan.options import DATASETS, DataOptions
+from eibench.plan.options.data import ImageFolderOptions
 
 
-def load(options: DataOptions, timesteps: int | None = None) -> ImageData:
+def load(
+    options: DataOptions, timesteps: int | None = None, needed: Collection[str] | None = None
+) -> ImageData:
     """Load and check the data set of `options`; event data are binned into `timesteps` frames.
 
-    The splits are the fixed ones; `redraw` gives those of a seed.
+    The splits are the fixed ones; `redraw` gives those of a seed. Of a folder of images only the
+    splits that are `needed` must be there, by default all.
 
     Raises:
         DataError: it is missing or damaged, or violates the requirements of `checks`.
     """
-    frames = {} if timesteps is None else {"timesteps": timesteps}
-    return check(DATASETS.build(options, **frames), timesteps)
+    asked: dict[str, Any] = {} if timesteps is None else {"timesteps": timesteps}
+    if needed is not None and isinstance(options, ImageFolderOptions):
+        asked["needed"] = needed
+    return check(DATASETS.build(options, **asked), timesteps)
 
 
 __all__ = [

@@ -118,13 +118,23 @@ def _bytes(tensor: Tensor) -> bytes:
 def stratified(
     labels: np.ndarray, held_out: int | float, seed: int = SPLIT_SEED
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split stratified by class under `seed`; return the sorted indices (kept, held out)."""
+    """Split stratified by class under `seed`; return the sorted indices (kept, held out).
+
+    Raises:
+        ValueError: there are too few images for every class to be in both parts.
+    """
     from sklearn.model_selection import train_test_split  # seconds, which not every command needs
 
     everything = np.arange(len(labels))
-    kept, held = train_test_split(
-        everything, test_size=held_out, random_state=seed % NUMPY_SEEDS, stratify=labels
-    )
+    try:
+        kept, held = train_test_split(
+            everything, test_size=held_out, random_state=seed % NUMPY_SEEDS, stratify=labels
+        )
+    except ValueError:
+        raise ValueError(
+            f"both parts need an image of each of the {len(np.unique(labels))} classes, and each"
+            f" class two images at least; of {len(labels)} images that cannot be"
+        ) from None
     return np.sort(kept), np.sort(held)
 
 

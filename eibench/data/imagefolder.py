@@ -12,7 +12,7 @@ if they fit (`machine.memory_limit`), else streamed from their files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,10 @@ from eibench.errors import AbsentDataError, DataError, did_you_mean, printable, 
 from eibench.plan.options.data import ImageFolderOptions
 
 SPLITS = ("train", "validation", "test")
+REQUIRED = ("train", "test")
+"""Splits that must have a folder."""
+FOLDERS = (*REQUIRED, "validation")
+"""Folders in the order in which they are read."""
 OTHER_NAMES = {
     "training": "train",
     "testing": "test",
@@ -51,8 +55,11 @@ FEW = 5000
 
 
 @dataset(ImageFolderOptions)
-def imagefolder(options: ImageFolderOptions) -> ImageData:
+def imagefolder(options: ImageFolderOptions, needed: Collection[str] = SPLITS) -> ImageData:
     """Load the images under `options.root`.
+
+    Where images are evaluated only, some splits are not `needed`: others stand for those that are
+    not there.
 
     Raises:
         DataError: a folder or class is missing, or a file is damaged or of another size.
@@ -62,27 +69,35 @@ def imagefolder(options: ImageFolderOptions) -> ImageData:
     except RuntimeError as error:
         raise DataError(f"{options.root}: {error}") from None
     lister = Lister()
-    parts = ["train", "test"] + ["validation"] * (base / "validation").is_dir()
+    there = [name for name in SPLITS if (base / name).is_dir()]
+    parts = [name for name in FOLDERS if name in there or (name in needed and name in REQUIRED)]
     if options.redrawn() and "validation" in parts:
         raise DataError(
             f"{base / 'validation'}: the folder prescribes the validation split, which `splits:"
             f" {options.splits}` would redraw; leave out one of the two"
         )
     listings = {part: _listing(base, part, lister) for part in parts}
-    classes = listings["train"].classes
-    _require_several_classes(base, listings["train"])
-    for part in parts:
-        _require_same_classes(base, classes, listings[part].classes, part)
-    for part, option in (("train", "train_images"), ("test", "test_images")):
-        _restrict(listings[part], getattr(options, option), option, base / part)
+    first = parts[0]
+    classes = listings[first].classes
+    _require_several_classes(base / first, listings[first])
+    for part in parts[1:]:
+        _require_same_classes(base / part, classes, listings[part].classes, first)
+    for part in REQUIRED:
+        if part in listings:
+            option = f"{part}_images"
+            _restrict(listings[part], getattr(options, option), option, base / part)
     files, splits = _files(base, listings, options.size)
-    if "validation" not in splits:
-        splits |= _split_validation(base, *splits["train"], options.validation_share)
+    if "train" in splits and "validation" not in splits:
+        splits |= _split_validation(base, *splits["train"], options.validation_share, needed)
     held = files.nbytes <= memory_limit()
     reader = Reader(files, 0 if held and len(files) <= FEW else worker_count())
+    read = {part: _split(reader, *where, held) for part, where in splits.items()}
+    train = read.get("train", read["test"])
     return ImageData(
         tuple(map(printable, classes)),
-        **{part: _split(reader, *where, held) for part, where in splits.items()},
+        train,
+        read.get("validation", train),
+        read["test"],
         notes=tuple(map(printable, _notes(base, listings))),
     )
 
@@ -116,23 +131,23 @@ def _listing(base: Path, part: str, lister: Lister) -> ClassFolders:
     )
 
 
-def _require_several_classes(base: Path, train: ClassFolders) -> None:
+def _require_several_classes(split: Path, listing: ClassFolders) -> None:
     """Raise `DataError` for a single class; the message names subfolders that may be meant."""
-    if len(train.classes) > 1:
+    if len(listing.classes) > 1:
         return
-    folder = base / "train" / train.classes[0]
+    folder = split / listing.classes[0]
     inside = folders_in(folder)
     holds = f"; {folder} holds the folders {shorten_list(inside)}: is that the level meant?"
     raise DataError(
-        f"{base / 'train'}: one class, {train.classes[0]!r}, but at least two are needed"
+        f"{split}: one class, {listing.classes[0]!r}, but at least two are needed"
         f"{holds * bool(inside)}"
     )
 
 
-def _require_same_classes(base: Path, expected: list[str], found: list[str], split: str) -> None:
+def _require_same_classes(split: Path, expected: list[str], found: list[str], first: str) -> None:
     if expected != found:
         differ = shorten_list(sorted(set(expected) ^ set(found)))
-        raise DataError(f"{base / split}: its classes are not those of train: {differ}")
+        raise DataError(f"{split}: its classes are not those of {first}: {differ}")
 
 
 def _notes(base: Path, listings: dict[str, ClassFolders]) -> Iterator[str]:
@@ -150,8 +165,9 @@ def _notes(base: Path, listings: dict[str, ClassFolders]) -> Iterator[str]:
             yield f"{name}: did you mean {meant}? A folder of this name is not read"
     if unread := [n for n in others if OTHER_NAMES.get(n.lower(), n.lower()) in listings]:
         yield f"folders beside {', '.join(listings)} that are not read: {shorten_list(unread)}"
-    alike = Counter(name.casefold() for name in listings["train"].classes)
-    if twins := [name for name in listings["train"].classes if alike[name.casefold()] > 1]:
+    classes = next(iter(listings.values())).classes
+    alike = Counter(name.casefold() for name in classes)
+    if twins := [name for name in classes if alike[name.casefold()] > 1]:
         yield f"classes whose names differ in capitals alone: {shorten_list(twins)}"
 
 
@@ -164,10 +180,11 @@ def _files(
     if len(set(shapes.values())) > 1:
         sizes = " and ".join(sorted({_size(shape) for shape in shapes.values()}))
         raise DataError(f"{base}: splits differ in image size: {sizes}")
-    height, width, channels = shape = shapes["train"]
+    first = next(iter(firsts))
+    height, width, channels = shape = shapes[first]
     samples = [sample for listing in listings.values() for sample in listing.samples]
     names = [str(Path(path).relative_to(base)) for path, _ in samples]
-    read = partial(_read, size=size, shape=shape, first=firsts["train"])
+    read = partial(_read, size=size, shape=shape, first=firsts[first])
     counts = [len(listing.samples) for listing in listings.values()]
     index = torch.arange(len(samples)).split(counts)
     labels = torch.tensor([label for _, label in samples]).split(counts)
@@ -177,10 +194,16 @@ def _files(
 
 
 def _split_validation(
-    base: Path, index: Tensor, labels: Tensor, share: float
+    base: Path, index: Tensor, labels: Tensor, share: float, needed: Collection[str]
 ) -> dict[str, Numbered]:
-    """Divide the training files into training and validation."""
-    parts = split_validation(labels.numpy(), share, base / "train")
+    """Divide the training files into training and validation; too few stay whole, if no validation
+    split is `needed`."""
+    try:
+        parts = split_validation(labels.numpy(), share, base / "train")
+    except DataError:
+        if "validation" in needed:
+            raise
+        return {}
     kept, held = (torch.from_numpy(part) for part in parts)
     return {"train": (index[kept], labels[kept]), "validation": (index[held], labels[held])}
 

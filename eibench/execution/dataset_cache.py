@@ -17,7 +17,7 @@ from eibench.data.base import in_order
 from eibench.data.sources import VARIABLE, acquire, data_folder, dataset_folder
 from eibench.data.stand_in import stand_in
 from eibench.data.stream import images_per_chunk
-from eibench.errors import UserError, describe_error, error_text, reraise_interrupt
+from eibench.errors import AbsentData, UserError, describe_error, error_text, reraise_interrupt
 from eibench.execution.data_paths import resolve_paths
 from eibench.plan.options import DATASETS, DataOptions
 from eibench.plan.options.data import EventsFromOptions
@@ -32,6 +32,7 @@ from eibench.training.start import check_start
 __all__ = [
     "VARIABLE",
     "DatasetCache",
+    "EvaluationCache",
     "StandInCache",
     "as_user_error",
     "check_buildable",
@@ -60,7 +61,7 @@ class DatasetCache:
 
     def get(self, spec: RunSpec) -> ImageData:
         """Return the data set of `spec`; raise `UserError` when it cannot be loaded."""
-        key = _key(spec)
+        key = _key(spec, self.needed(spec))
         if key not in self.loaded:
             data = self._load(spec)
             self.loaded[key] = data if spec.data.redrawn() else data.to(self.device)
@@ -72,13 +73,39 @@ class DatasetCache:
             self.drawn[key] = spec.seed, data.to(self.device)
         return self.drawn[key][1]
 
+    def needed(self, spec: RunSpec) -> tuple[str, ...] | None:
+        """Return the splits that must be there; None for all."""
+        return None
+
     def _load(self, spec: RunSpec) -> ImageData:
         """Load the data set of `spec`, and log its notes."""
-        data = load_data(resolve_paths(spec.data, self.folder), spec.timesteps)
+        options = resolve_paths(spec.data, self.folder)
+        data = load_data(options, spec.timesteps, self.needed(spec))
         if multiprocessing.parent_process() is None:  # else the parent has said so
             for note in data.notes:
                 log.warning(f"data set {spec.data.label}: {note}")
         return data
+
+
+class EvaluationCache(DatasetCache):
+    """A cache for evaluation, where only the test split must be there, and training images if they
+    normalize the input."""
+
+    def needed(self, spec: RunSpec) -> tuple[str, ...] | None:
+        """Return the splits that must be there; None for all, if they are to be redrawn."""
+        if spec.data.redrawn():
+            return None
+        return ("train", "test") if spec.input.normalize else ("test",)
+
+    def _load(self, spec: RunSpec) -> ImageData:
+        """Load the data set of `spec`; a message of absent images says what they are for."""
+        try:
+            return super()._load(spec)
+        except AbsentData as error:
+            if not spec.input.normalize:
+                raise
+            reason = "the run normalizes its input by the mean and deviation of training images"
+            raise AbsentData(f"{error}; {reason}") from None
 
 
 class StandInCache(DatasetCache):
@@ -101,8 +128,8 @@ class StandInCache(DatasetCache):
         return self.loaded[key]
 
 
-def _key(spec: RunSpec) -> str:
-    return repr((spec.data, spec.timesteps if spec.data.events else None))
+def _key(spec: RunSpec, needed: tuple[str, ...] | None = None) -> str:
+    return repr((spec.data, spec.timesteps if spec.data.events else None, needed))
 
 
 def _is_absent(options: DataOptions) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from eibench.errors import UserError
-from eibench.execution.dataset_cache import DatasetCache
+from eibench.execution.dataset_cache import DatasetCache, EvaluationCache
 from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
@@ -51,7 +51,7 @@ def evaluate_runs(
     Raises:
         UserError: there are no weights, or they do not fit the data or a condition.
     """
-    folder, datasets = member(root, NAME), DatasetCache(device)
+    folder, datasets = member(root, NAME), EvaluationCache(device)
     with locked(folder):
         check_own(folder)
         writer = RecordWriter(folder, device)

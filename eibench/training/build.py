@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -36,15 +36,17 @@ class Experiment:
     """The processes that train the network together; None: this one alone."""
 
 
-def load_data(options: DataOptions, timesteps: int) -> ImageData:
-    """Load the data set of `options` in its fixed splits; recordings are binned into `timesteps`
-    frames.
+def load_data(
+    options: DataOptions, timesteps: int, needed: Collection[str] | None = None
+) -> ImageData:
+    """Load the data set of `options` in its fixed splits, of which those `needed` must be there;
+    recordings are binned into `timesteps` frames.
 
     Raises:
         UserError: it is missing or damaged, or violates the requirements of data sets.
     """
     with _as_user_error(options):
-        return load(options, timesteps if options.events else None)
+        return load(options, timesteps if options.events else None, needed)
 
 
 def draw_splits(data: ImageData, options: DataOptions, seed: int) -> ImageData:

@@ -167,6 +167,32 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     assert "holds the runs of a suite called" in error(folder)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_folder_of_test_images_is_evaluated(cli, tmp_path, normalize):
+    """Training images are needed where their mean and deviation normalize the input."""
+    from PIL import Image
+
+    from eibench.plan.options import DataShape
+    from eibench.training.build import make_method, make_network
+    from eibench.training.weights import save_weights
+
+    for name in ("a", "b"):
+        (tmp_path / "images/test" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), "white").save(tmp_path / "images/test" / name / "0.png")
+    values = {"method": "batchnorm", "model": {"name": "mlp", "width": 8}, "data": "digits"}
+    spec = RunSpec.parse({**values, "input": {"normalize": normalize}})
+    network = make_network(spec, make_method(spec), DataShape((3, 8, 8), 2))
+    save_weights(tmp_path / "run", network.state_dict(), spec, DataShape((3, 8, 8), 2))
+    words = ["--data", "imagefolder", "--set", "root=images", "--results", tmp_path]
+    done = cli("evaluate", tmp_path / "run", *words)
+    if normalize:
+        assert done.code == 2 and done.err.startswith("error: data set imagefolder: images/train: ")
+        text = "the run normalizes its input by the mean and deviation of training images\n"
+        assert done.err.endswith(text)
+    else:
+        assert (done.code, done.err) == (0, "") and ": 50.00 % of test images" in done.out
+
+
 def test_memory_that_does_not_suffice_is_a_message(cli, trained, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -285,8 +285,33 @@ def test_too_few_images_to_set_some_aside(count, share):
     fill("train", count=count)
     fill("test")
     message = refusal(share=share)
-    assert message.startswith(f"root/train: cannot set {share:g} aside: ")
-    assert len(message.splitlines()) == 1
+    assert message == (
+        f"root/train: cannot set {share:g} aside: both parts need an image of each of the 2 "
+        f"classes, and each class two images at least; of {2 * count} images that cannot be"
+    )
+
+
+def splits_for_evaluation(*needed):
+    options = ImageFolderOptions(root="root")
+    data = DATASETS.build(options, needed=needed)
+    return [len(split) for split in data.splits.values()]
+
+
+def test_evaluation_needs_the_test_folder_alone(root):
+    whole = imagefolder(root, 0.1).digest
+    assert DATASETS.build(ImageFolderOptions(root="root"), needed=("test",)).digest == whole
+    Path("root/train").rename("elsewhere")
+    assert splits_for_evaluation("test") == [8, 8, 8]
+    with pytest.raises(DataError, match="root/train: no such folder"):
+        splits_for_evaluation("train", "test")
+    fill("train", count=2)  # too few to hold some out
+    assert splits_for_evaluation("test") == splits_for_evaluation("train", "test") == [4, 4, 8]
+    Path("root/train/dog").rename("root/train/dig")
+    with pytest.raises(DataError, match="its classes are not those of train: dig, dog"):
+        splits_for_evaluation("test")
+    Path("root/test").rename("tests")
+    with pytest.raises(DataError, match="root/test: no such folder"):
+        splits_for_evaluation("test")
 
 
 def test_few_images_are_fine_with_a_validation_folder():
