@@ -72,8 +72,11 @@ def make_documents(
     form: Format = "table",
     labels: Mapping[str, str] | None = None,
     area: str | None = None,
+    whole: bool = True,
 ) -> list[Document]:
     """Return all that is reported of `results`; options and errors are those of `make_pivots`.
+
+    Of searches only the winners beside their fresh runs, unless they are `whole`.
 
     Searches are left out where an option asks for a table of another shape, if there is any table.
     A `summary` is one table over all suites. For LaTeX and HTML names are those of a paper;
@@ -90,7 +93,7 @@ def make_documents(
         pivots, searches = _displayed(pivots, searches)
     if form == "html" and not summary:
         return page_documents(pivots, searches)
-    return [summary_document(pivots)] if summary else documents(pivots, searches)
+    return [summary_document(pivots)] if summary else documents(pivots, searches, whole)
 
 
 def _displayed(
@@ -111,13 +114,15 @@ def laid_out(
     return [replace(one.at(level), page=page or one.page) for one in documents]
 
 
-def documents(pivots: Sequence[Pivot], searches: Sequence[Search] = ()) -> list[Document]:
+def documents(
+    pivots: Sequence[Pivot], searches: Sequence[Search] = (), whole: bool = True
+) -> list[Document]:
     """Return the documents of pivots and searches, sorted by folder.
 
     A search stands before the table of its winners' fresh runs. Its trials are records only where
     there are no tables.
     """
-    found = [search_document(search, recorded=not pivots) for search in searches]
+    found = [search_document(search, not pivots, whole) for search in searches]
     results = [result_document(pivot) for pivot in pivots]
     return list(heapq.merge(found, results, key=lambda document: document.subject))
 
@@ -198,7 +203,9 @@ class SuiteReport:
         self._check_metric(section.metric, ("report", "tables", i))
         shape = (section.metric, section.rows, section.columns, section.against)
         labels = self.suite.labels or None
-        found = make_documents([self.folder], *shape, section.pooled, form=form, labels=labels)
+        found = make_documents(
+            [self.folder], *shape, section.pooled, form=form, labels=labels, whole=False
+        )
         own = Page(points(section.width) if section.width else Page.width, section.starred)
         return laid_out(found, form, notes or section.notes, page or own)
 

@@ -10,7 +10,7 @@ import pytest
 
 import eibench
 from eibench.errors import UserError
-from eibench.report.make import render
+from eibench.report.make import SuiteReport, render
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.report.model.search_document import best_trials, search_tables
@@ -494,3 +494,16 @@ def test_load_results_leaves_trials_out_but_where_they_are_asked_for(fair_search
 def test_load_results_without_a_trial(make_search):
     with pytest.raises(UserError, match="no results here"):
         eibench.load_results(make_search().folder)
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex"])
+def test_tables_of_a_suite_leave_out_the_inside_of_its_search(fair_search, project, cli, form):
+    """Winners beside their fresh runs and the results stay; named results have everything."""
+    path = project.suite(report={"tables": [{"formats": [form]}]})
+    ((_, text),) = SuiteReport(path, fair_search.fresh.folder).tables()
+    whole = cli("report", fair_search.fresh.folder, "--format", form).out
+    inside = ("best trials of", "importance of each key", "budget")
+    kept = ("search against confirmed", "difference")
+    assert not any(title in text.lower() for title in inside)
+    assert all(title in text.lower() for title in kept)
+    assert all(title in whole.lower() for title in (*inside, *kept))

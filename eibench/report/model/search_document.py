@@ -39,9 +39,12 @@ SHOWN, SHOWN_ALONE = 5, 10
 """Best trials shown of each study, and of the only one."""
 
 
-def search_document(search: Search, recorded: bool = True) -> Document:
-    """Return everything that is reported of a search; its trials are records if asked for."""
-    tables = search_tables(search)
+def search_document(search: Search, recorded: bool = True, whole: bool = True) -> Document:
+    """Return everything that is reported of a search, or its winners beside their fresh runs.
+
+    Its trials are records if asked for.
+    """
+    tables = search_tables(search) if whole else [_confirmed(search)]
     notes = [note for table in tables for note in table.notes]
     values = {**search_values(search), "footnotes": notes}
     records, keys = trial_records(search) if recorded else ([], ())
