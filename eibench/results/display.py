@@ -11,7 +11,7 @@ METHODS = {
     "batchnorm": "BatchNorm",
     "bntt": "BNTT",
     "dann": "DANN",
-    "ei": "E-I (ours)",
+    "ei": "E-I",
     "groupnorm": "GroupNorm",
     "layernorm": "LayerNorm",
     "mpbn": "MPBN",
@@ -24,6 +24,8 @@ METHODS = {
     "wta": "WTA",
 }
 """Names of eibench's own methods; a suite's `labels` go before them."""
+ALONE = {"ei": "E-I (paper)"}
+"""Names of methods that have their default options."""
 _WORDS = {
     "dale": "Dale",
     "ei": "E/I",
@@ -38,10 +40,10 @@ _WORDS = {
 def display_name(label: str, given: Mapping[str, str]) -> str:
     """Return the name of a method by its label; options that have no name of their own follow.
 
-    `batchnorm-per_step` is `BatchNorm, per step`; with `given = {"ei-blanket": "Blanket"}`,
-    `ei-blanket-plasticity0.1` is `Blanket, plasticity 0.1`.
+    `batchnorm-per_step` is `BatchNorm, per step`, and `ei-blanket` is `E-I, blanket`; with
+    `given = {"ei-blanket": "Blanket"}`, `ei-blanket-plasticity0.1` is `Blanket, plasticity 0.1`.
     """
-    known = {**METHODS, **given}
+    known = {**METHODS, **{name: ALONE[name] for name in ALONE if name == label}, **given}
     parts = re.split(r"(?<!\de)-(?!\d)", label)
     for count in range(len(parts), 0, -1):
         start = "-".join(parts[:count])

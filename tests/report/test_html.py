@@ -117,13 +117,13 @@ def test_a_table_has_names_of_a_paper_and_heads_that_are_buttons(depth_scaling):
     text = page_of(depth_scaling)
     assert "<title>Depth &amp; norms</title>" in text
     assert "<h1>Depth &amp; norms</h1>" in text
-    assert '<th scope="row" class="stub">E-I (ours)</th><td>97.3 ± 0.2</td>' in text.replace(
+    assert '<th scope="row" class="stub">E-I (paper)</th><td>97.3 ± 0.2</td>' in text.replace(
         "\N{NO-BREAK SPACE}", " "
     )
     assert '<th scope="colgroup" colspan="2">depth 4</th>' in text
     assert '<th scope="col"><button type="button">mean</button></th>' in text
     assert re.search(r"<td><strong>97.9.±.0.3</strong>", text)
-    assert "Names: E-I (ours) is <code>ei</code>, BatchNorm is <code>batchnorm</code>" in text
+    assert "Names: E-I (paper) is <code>ei</code>, BatchNorm is <code>batchnorm</code>" in text
 
 
 def test_failures_cost_provenance_and_settings_are_there(depth_scaling):
@@ -185,7 +185,7 @@ def test_learning_curves_are_those_of_the_figure(learned):
     charts = Reader(page_of(learned)).charts
     chart = find(charts, "Learning curves: accuracy")
     names, colours, *_ = zip(*chart["series"], strict=True)
-    assert names == ("E-I (ours)", "BatchNorm (1 failed)")
+    assert names == ("E-I (paper)", "BatchNorm (1 failed)")
     assert colours == (method_colour("ei"), method_colour("batchnorm"))
     found = {(r["name"], r["x"], r["way"]): r for r in rows(chart)}
     assert found[0, 2, 0]["mean"] == 71  # validation: of 70 and 72
@@ -205,7 +205,7 @@ def test_depths_and_differences(depth_scaling):
     assert {r["value"] for r in found if r["name"] == 0 and r["x"] == 16} == {None, 96, 95.5, 96.2}
     assert next(r["failed"] for r in found if (r["name"], r["x"]) == (2, 16)) == 2
     chart = find(charts, "Difference to BatchNorm")
-    assert chart["series"][0][0] == "E-I (ours)"
+    assert chart["series"][0][0] == "E-I (paper)"
     (one,) = [r for r in rows(chart) if (r["name"], r["panel"]) == (0, 0) and r["seed"] is None]
     assert (one["mean"], one["clear"]) == (-0.6, True)
     assert (round(one["low"], 1), round(one["high"], 1)) == (-1.1, -0.1)

@@ -27,7 +27,7 @@ GOLDEN = r"""% Tables need \usepackage{booktabs} in the preamble.
     \cmidrule(lr){2-3}
     method & 4 & 16 \\
     \midrule
-    E-I (ours) & 97.3 $\pm$ 0.2 & 95.9 $\pm$ 0.4 \\[-2pt]
+    E-I (paper) & 97.3 $\pm$ 0.2 & 95.9 $\pm$ 0.4 \\[-2pt]
      & \scriptsize $-$0.6 [$-$1.1, $-$0.1]\,$\downarrow$ & \scriptsize $+$4.6 [$-$2.6, $+$11.9]\,$\dagger$ \\[2pt]
     BatchNorm & \textbf{97.9 $\pm$ 0.3} & 91.2 $\pm$ 1.1\textsuperscript{n=2} \\
     tdBN & \textbf{97.9 $\pm$ 0.3} & diverged (2), \\[-2pt]
@@ -40,8 +40,8 @@ GOLDEN = r"""% Tables need \usepackage{booktabs} in the preamble.
   {\footnotesize\raggedright $\downarrow$ worse, = the same numbers, $\dagger$ runs failed, no verdict; without a mark: undecided.\par}
   {\footnotesize\raggedright Bold: best mean of each column.\par}
   {\footnotesize\raggedright tdBN is the same computation as BatchNorm here.\par}
-  {\footnotesize\raggedright Learning rate 0.1: E-I (ours). 0.03: BatchNorm; tdBN.\par}
-  {\footnotesize\raggedright Untuned: E-I (ours), at the default learning rate 0.1.\par}
+  {\footnotesize\raggedright Learning rate 0.1: E-I (paper). 0.03: BatchNorm; tdBN.\par}
+  {\footnotesize\raggedright Untuned: E-I (paper), at the default learning rate 0.1.\par}
   {\footnotesize\raggedright Runs without a result: 2 diverged, 1 out of memory.\par}
   {\footnotesize\raggedright Not run yet: 1 of 18 runs.\par}
 \end{table}

@@ -120,7 +120,7 @@ def test_size_and_no_title(suite, tmp_path):
     assert not any(text.get_visible() for text in found.figure.texts)
     assert found.caption.startswith("n = 2; dots: seeds")
     labels = [text.get_text() for text in found.figure.axes[0].get_legend().get_texts()]
-    assert labels == ["E-I (ours)"]
+    assert labels == ["E-I (paper)"]
     assert drawn(suite, tmp_path, Look()).figure.texts[0].get_visible()
 
 

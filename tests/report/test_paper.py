@@ -33,11 +33,11 @@ def test_every_method_has_a_name():
 @pytest.mark.parametrize(
     ("label", "name"),
     [
-        ("ei", "E-I (ours)"),
+        ("ei", "E-I (paper)"),
         ("tdbn", "tdBN"),
         ("batchnorm-per_step", "BatchNorm, per step"),
-        ("ei-ei_ratio2", "E-I (ours), E/I ratio 2"),
-        ("ei-epsilon1e-05-no_dale", "E-I (ours), epsilon 1e-05, no Dale"),
+        ("ei-ei_ratio2", "E-I, E/I ratio 2"),
+        ("ei-epsilon1e-05-no_dale", "E-I, epsilon 1e-05, no Dale"),
         ("batchnorm-scale0.6-shift-0.3", "BatchNorm, scale 0.6, shift -0.3"),
         ("ei-blanket-plasticity0.1", "Blanket, plasticity 0.1"),
         ("my_norm-rate2", "my_norm, rate 2"),
@@ -45,6 +45,13 @@ def test_every_method_has_a_name():
 )
 def test_names_of_labels(label, name):
     assert display_name(label, {"ei-blanket": "Blanket"}) == name
+
+
+def test_the_paper_is_named_where_all_options_are_its_own():
+    labels = ("ei", "ei-blanket", "ei-blanket-plasticity0.1")
+    names = ["E-I (paper)", "E-I, blanket", "E-I, blanket, plasticity 0.1"]
+    assert [display_name(label, {}) for label in labels] == names
+    assert display_name("ei-blanket", {"ei": "Circuit"}) == "Circuit, blanket"
 
 
 @given(st.text())
@@ -139,7 +146,7 @@ def test_default_options_beside_other_values(make_suite):
         "no_norm-spikeinit": {"rate": 0.1},
     }
     text = latex(suite)
-    assert "Default options: E-I (ours): E/I ratio 4; No norm: init kaiming; No norm," in text
+    assert "Default options: E-I (paper): E/I ratio 4; No norm: init kaiming; No norm," in text
     assert "`ei` `ei_ratio` 4" in render(make_pivots([suite.folder], None), "markdown")
 
 
@@ -149,7 +156,7 @@ def test_untuned_methods_are_named(make_suite):
     suite.seeds([90, 92], "batchnorm")
     assert "Untuned: all methods, at the default learning rate 0.1." in latex(suite)
     suite.seeds([90, 92], "tdbn", train={"lr": 0.3})
-    assert "Untuned: E-I (ours); BatchNorm, at the default learning rate 0.1." in latex(suite)
+    assert "Untuned: E-I (paper); BatchNorm, at the default learning rate 0.1." in latex(suite)
     assert "UNTUNED: `ei`, `batchnorm`, at" in render(make_pivots([suite.folder], None), "markdown")
     suite.content["tuned_by"] = "elsewhere"
     suite.write()

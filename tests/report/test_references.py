@@ -64,7 +64,7 @@ LATEX = r"""
     \toprule
     cell & ours & published & difference & what differs: ours for theirs \tabularnewline
     \midrule
-    \raggedright E-I (ours), plain depth 4, digits & \begin{tabular}[t]{@{}c@{}}{85.0 $\pm$ 1.0} \\ {\scriptsize (n=3)}\end{tabular} & 87.03 [1] & $-$2.0 & \raggedright epochs 30 for 300; clip norm 1 for none; n = 3 for 1; epoch selected on validation, theirs: best epoch on the test split \tabularnewline
+    \raggedright E-I (paper), plain depth 4, digits & \begin{tabular}[t]{@{}c@{}}{85.0 $\pm$ 1.0} \\ {\scriptsize (n=3)}\end{tabular} & 87.03 [1] & $-$2.0 & \raggedright epochs 30 for 300; clip norm 1 for none; n = 3 for 1; epoch selected on validation, theirs: best epoch on the test split \tabularnewline
     \raggedright BatchNorm, plain depth 4, Digits (JPEG) & \begin{tabular}[t]{@{}c@{}}{91.0 $\pm$ 1.4} \\ {\scriptsize (n=2, 1} \\ {\scriptsize diverged)}\end{tabular} & 90 [2] & $+$1.0 & \raggedright data Digits (JPEG) for digits; encoding, theirs: as spikes; theirs: no bias \tabularnewline
     \raggedright BatchNorm, plain depth 8, digits & missing (3) & 50 [1] & -- & \raggedright nothing that is recorded differs \tabularnewline
     \bottomrule

@@ -255,4 +255,4 @@ def test_every_format(two_suites, form):
         assert found["suites"] == ["first", "second"]
         assert [row["method"] for row in found["methods"]] == ["ei", "groupnorm"]
     else:
-        assert {"latex": "E-I (ours)", "macros": "SummaryEi"}.get(form, "ei") in result.stdout
+        assert {"latex": "E-I (paper)", "macros": "SummaryEi"}.get(form, "ei") in result.stdout
