@@ -89,8 +89,7 @@ class Expansion(CheckedSuite):
         """By the id of the run that they make."""
 
     def arms(self) -> list[tuple[PlannedRun, LayeredValues]]:
-        """Return the runs that are not excluded, without seeds, each with the values that made
-        it."""
+        """Return the runs that are kept, without seeds, each with the values that made it."""
         self.plugins = self._load_plugins()
         kept = self._kept_runs(MOST_STUDIES)
         return [(run, self.layered[run.run_id]) for run in kept]
@@ -133,6 +132,7 @@ class Expansion(CheckedSuite):
         self._check_number(most, seeds)
         self._stop_if_wrong()
         made = list(self._made())
+        self._check_sweeps()
         self._stop_if_wrong()
         self._check_per_method([run.spec for run in made])
         self._check_tuned(made)

@@ -46,18 +46,14 @@ from eibench.plan.options.run import KEEP
 from eibench.plan.plugins import Loaded
 from eibench.plan.space import SearchFile, Seed
 from eibench.plan.spec import RunSpec
-from eibench.plan.sweeps import Sweep
+from eibench.plan.sweeps import SECTION as EVALUATE
+from eibench.plan.sweeps import Sweep, sweep_problems
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import YamlDocument, load
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-RESERVED = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
-}
+PORTS = (f"{port}{i}" for port in ("com", "lpt") for i in range(10))
+RESERVED = {"con", "prn", "aux", "nul", *PORTS}
 """Names of devices on Windows, in any case and with any suffix."""
 
 
@@ -282,8 +278,9 @@ def read_suite(path: Path) -> tuple[YamlDocument, SuiteFile]:
     try:
         return document, validate(SuiteFile, document.data)
     except Invalid as invalid:
-        messages = [Origin(document, p.keys).message(p.text) for p in invalid.problems]
-        raise BadSuite(messages) from None
+        section = document.data.get(EVALUATE) if isinstance(document.data, Mapping) else {}
+        problems = [*invalid.problems, *sweep_problems(section)]
+        raise BadSuite(Origin(document, p.keys).message(p.text) for p in problems) from None
 
 
 def as_probe(suite: SuiteFile, steps: list[int] | None = None) -> SuiteFile:

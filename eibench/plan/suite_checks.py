@@ -13,6 +13,7 @@ from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
 from eibench.plan.spec import PROBE, RunSpec
 from eibench.plan.suite import ABLATION, BASE, NOTHING, SEED, Plan, PlannedRun, SuiteFile
+from eibench.plan.sweeps import sweep_problems
 from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Keys, YamlDocument, parse
 
@@ -49,6 +50,11 @@ class CheckedSuite:
     def _stop_if_wrong(self) -> None:
         if found := [*self.problems, *self.refused.values()]:
             raise BadSuite(found)
+
+    def _check_sweeps(self) -> None:
+        """Record problems of the conditions of evaluation, whatever the data set."""
+        for problem in sweep_problems(self.suite.evaluate):
+            self._note(problem.text, *problem.keys)
 
     def _check_axes(self) -> None:
         """Record the violations of seeds and axes that the schema cannot express."""

@@ -11,11 +11,12 @@ combination: `report` and `plot` read it as they read any suite.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from eibench.errors import MOST_LINES
 from eibench.plan.conditions import (
     Value,
     check_count,
@@ -25,7 +26,8 @@ from eibench.plan.conditions import (
     misfits,
 )
 from eibench.plan.options import DataOptions
-from eibench.plan.validate import Invalid
+from eibench.plan.validate import Invalid, Problem
+from eibench.plan.yaml_source import Keys
 
 SECTION = "evaluate"
 PROBE = "probe"
@@ -64,11 +66,10 @@ class Note(Protocol):
 def read_sweeps(
     section: Mapping[str, Mapping[str, Sequence[Value]]], data: Iterable[DataOptions], note: Note
 ) -> tuple[Sweep, ...]:
-    """Return the sweeps of a suite on the data sets `data`; tell `note` of problems."""
+    """Return the sweeps of a suite; tell `note` of conditions that its data sets cannot have."""
     sweeps = tuple(Sweep(name, axes) for name, axes in section.items())
     distinct = {repr(options): options for options in data}.values()
     for sweep in sweeps:
-        _check(sweep, note)
         for key, text in dict(
             m for options in distinct for m in misfits(sweep.axes, options)
         ).items():
@@ -76,24 +77,31 @@ def read_sweeps(
     return sweeps
 
 
-def _check(sweep: Sweep, note: Note) -> None:
-    """Tell `note` of unknown conditions, values out of range, and too many combinations."""
-    if not sweep.axes:
-        note("must name a condition", SECTION, sweep.name)
-    for key, values in sweep.axes.items():
-        with _noting(note, SECTION, sweep.name, key):
-            check_values(key, values)
-    with _noting(note, SECTION, sweep.name):
-        check_count(sweep.axes)
-    if sweep.name == PROBE:
-        note("is the name of the suite's probes; give it another", SECTION, sweep.name)
+def sweep_problems(section: Any) -> Iterator[Problem]:
+    """Yield unknown conditions, values out of range, and too many combinations.
+
+    `section` may be as the file has it: parts of another form are passed over.
+    """
+    for name, axes in itertools.islice(_items(section), MOST_LINES):
+        if name == PROBE:
+            text = "is the name of the suite's probes; give it another"
+            yield Problem((SECTION, name), text)
+        if axes == {}:
+            yield Problem((SECTION, name), "must name a condition")
+        listed = {key: values for key, values in _items(axes) if isinstance(values, list)}
+        for key, values in listed.items():
+            yield from _raised((SECTION, name, key), check_values, key, values)
+        yield from _raised((SECTION, name), check_count, listed)
 
 
-@contextmanager
-def _noting(note: Note, *keys: str) -> Iterator[None]:
-    """Tell `note` of the problems that the block raises, at `keys`."""
+def _items(values: Any) -> Iterable[tuple[Any, Any]]:
+    return values.items() if isinstance(values, Mapping) else ()
+
+
+def _raised(keys: Keys, check: Callable[..., None], *given: Any) -> Iterator[Problem]:
+    """Yield the problems that `check` raises, at `keys`."""
     try:
-        yield
+        check(*given)
     except Invalid as invalid:
         for problem in invalid.problems:
-            note(problem.text, *keys, *problem.keys)
+            yield Problem((*keys, *problem.keys), problem.text)

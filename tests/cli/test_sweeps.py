@@ -100,6 +100,21 @@ def test_bad_sections_are_messages(changes, message, cli, project):
     assert done.code == 2 and message in done.err and "tiny.yaml:" in done.err, done.err
 
 
+@pytest.mark.parametrize("base", [{}, {"timesteps": 0}])
+def test_all_problems_are_listed_at_once(cli, project, base):
+    """Also beside problems of the file's form, and of its runs."""
+    sweeps = {
+        "a": {"contrst": [1]}, "b": {"contrast": [11]}, "probe": {"contrast": [1]}, "c": {},
+        "d/e": {"contrast": [1]}, "f": {"contrast": []}, "g": 1,
+    }  # fmt: skip
+    message = cli("run", project.suite(evaluate=sweeps, base=base)).err
+    for name in ("a.contrst", "b.contrast[0]", "probe", "c", "d/e.[key]", "f.contrast", "g"):
+        assert message.count(f" evaluate.{name}: ") == 1, (name, message)
+    del sweeps["d/e"], sweeps["f"], sweeps["g"]
+    done = cli("run", project.suite(evaluate=sweeps, base=base))
+    assert done.code == 2 and len(done.errors) == 4 + len(base), done.err
+
+
 def test_sweeps_are_no_part_of_runs(cli, project):
     from eibench.plan import load_plan, load_probe
 
