@@ -48,6 +48,13 @@ def field_called(name: str, known: Iterable[str], preferred: Iterable[str] = ())
     return next((some[0] for some in (found, exact, first) if len(some) == 1), None)
 
 
+def field_names(known: Sequence[str], preferred: Sequence[str] = ()) -> list[str]:
+    """Return all names by which `field_called` or a field's own name finds one, preferred first."""
+    fields = dict.fromkeys([*preferred, *known])
+    words = [word for f in fields for word in (f.rpartition(".")[2], field_words(f))]
+    return [*fields, *(w for w in dict.fromkeys(words) if field_called(w, known, preferred))]
+
+
 def field_heading(field: str) -> str:
     """Return `depth (layers)` for `model.depth`."""
     return with_unit(field_words(field), _FIELDS.get(field, ("", ""))[1])

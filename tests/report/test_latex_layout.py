@@ -168,6 +168,26 @@ def test_fields_by_the_words_of_tables(name, field):
     assert field_called(name, known, ["data.size"]) == field
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("depht", "; did you mean 'depth'?"),
+        ("model.dept", "; did you mean 'model.depth'?"),
+        ("lerning rate", "; did you mean 'learning rate'?"),
+        ("batch_sise", "; did you mean 'batch_size'?"),
+        ("nothing_like_it", ""),
+    ],
+)
+@pytest.mark.parametrize("option", ["--rows", "--columns"])
+def test_an_unknown_field_is_answered_with_the_nearest_name(cli, depth_scaling, option, name, near):
+    """Listed are the fields that vary, without options that a method's label tells."""
+    done = cli("report", depth_scaling.folder, option, name)
+    assert (done.code, done.out) == (2, "")
+    listed = "fields that vary: method, model.depth, train.lr, seed"
+    known = f"no run of depth_scaling has this field; {listed}{near}"
+    assert done.errors == [f"{option} {name}: {known}"]
+
+
 def test_rows_by_the_words_of_tables(depth_scaling, cli):
     words = ["report", depth_scaling.folder, "--format", "csv"]
     assert cli(*words, "--rows", "depth").out == cli(*words, "--rows", "model.depth").out

@@ -12,7 +12,7 @@ from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
 from eibench.results.cells import Run, Value
 from eibench.results.display import shown
-from eibench.results.labels import field_called, show_field, show_value
+from eibench.results.labels import field_called, field_names, show_field, show_value
 from eibench.results.paths import suite_folders
 from eibench.results.store import (
     SEARCH,
@@ -133,7 +133,11 @@ def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> lis
     for name in fields:
         field = name if name in known else field_called(name, known, varying)
         if field is None:
-            hint = f"fields that vary: {', '.join(varying)}{did_you_mean(name, known)}"
+            options = {f for f in varying if f.startswith(f"{METHOD}.")}  # of a method's label
+            options = {f for f in options if not varies(suite.runs, f, [METHOD])}
+            listed = ", ".join(field for field in varying if field not in options)
+            near = did_you_mean(name.lower(), field_names(known, varying))
+            hint = f"fields that vary: {listed}{near}"
             raise UserError(f"{option} {name}: no run of {suite.name} has this field; {hint}")
         if field in found:
             raise UserError(f"{option}: {field} is listed twice")
