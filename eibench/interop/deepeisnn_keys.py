@@ -49,6 +49,7 @@ READOUT = {
 }
 RENAMED = {"alpha": "gain_i", "gain": "gain_e"}
 """Names of gains in other versions of their code."""
+PARALLEL = "module."
 
 
 class Place(NamedTuple):
@@ -59,7 +60,10 @@ class Place(NamedTuple):
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under the names of the released files."""
+    """Return the tensors under the names of the released files, without the prefix of several GPUs
+    (`DataParallel`), where all have it."""
+    if all(key.startswith(PARALLEL) for key in state):
+        state = {key.removeprefix(PARALLEL): tensor for key, tensor in state.items()}
     found = {}
     for key, tensor in state.items():
         head, dot, name = key.rpartition(".")
@@ -81,7 +85,7 @@ def layer_places(config: NetworkConfig, keys: Iterable[str]) -> list[Place]:
 
 def _vgg_places(config: NetworkConfig, keys: Iterable[str]) -> list[Place]:
     conv, readout = CONV[config.inhibits], READOUT[config.inhibits]
-    synapses: set[int] = set()
+    keys, synapses = list(keys), set[int]()
     circuits: set[int] = set()
     for key in keys:
         if not (found := re.fullmatch(r"layers\.([0-9]{1,6})\.(.+)", key)):
@@ -96,6 +100,7 @@ def _vgg_places(config: NetworkConfig, keys: Iterable[str]) -> list[Place]:
         listed = shorten_list((f"layers.{n}" for n in sorted(synapses)), 30) or "none"
         raise UserError(
             f"{config.title} has {expected} layers with weights, the file {len(synapses)}: {listed}"
+            f"; its first keys: {shorten_list(keys) or 'none'}"
         )
     ends = [*sorted(synapses)[1:], 10**6]
     return [

@@ -72,6 +72,13 @@ def test_names_of_gains_in_other_versions_of_the_code(tmp_path):
     assert_equal(load_checkpoint(write(fake, tmp_path / "a.pth")), fake)
 
 
+@pytest.mark.parametrize("depth", [8, 18])
+def test_names_from_several_gpus(depth, tmp_path):
+    fake = Fake("EI-SNN", depth, seed=depth)
+    fake.state = {f"module.{key}": tensor for key, tensor in fake.state.items()}
+    assert_equal(load_checkpoint(write(fake, tmp_path / "a.pth")), fake)
+
+
 def test_negative_weights_are_clamped_as_in_their_forward_pass(tmp_path):
     fake = Fake("EI-SNN", 8)
     for name in ("layers.2.conv_ee.weight", "layers.3.weight_ei", "layers.9.conv_ie.weight"):
@@ -202,6 +209,11 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda f, c: [f.state.pop(k) for k in list(f.state) if k.startswith("layers.2.")],
         "VGG-8 of type EI-SNN has 6 layers with weights, the file 5: layers.9, layers.16",
     ),
+    "prefix": (
+        lambda f, c: [f.state.update({f"net.{k}": f.state.pop(k)}) for k in sorted(f.state)],
+        r"the file 0: none; its first keys: (net\.[\w.]+, ){4}net\.[\w.]+ and \d+ more$",
+    ),
+    "no tensors": (lambda f, c: f.state.clear(), "the file 0: none; its first keys: none"),
     "depth": (lambda f, c: c.update(num_layers=11), "VGG-11 .* has 9 layers with weights"),
     "shape": (
         lambda f, c: f.state.update({"layers.3.bias": torch.ones(9, 1, 1)}),
