@@ -21,7 +21,7 @@ __all__ = ["__version__", "load_epochs", "load_layers", "load_model", "load_resu
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:
