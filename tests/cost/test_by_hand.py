@@ -23,6 +23,7 @@ from eibench.nn import (
     fold_network,
     spell_out,
 )
+from eibench.nn.residual import SpikesJoined
 
 
 def matrix(rows: list[list[float]]) -> nn.Linear:
@@ -149,6 +150,49 @@ def test_a_network_with_batch_norm():
     assert found["weight_traffic"] == 2 * 4 * (3 + 6) and found["state_traffic"] == 2 * 2 * 48
     # the image is 0 or one half, pooled activity 0 or one quarter: 1 bit; 24 spikes are written
     assert found["activity_traffic"] == (4 * 2 + 3 * 2 + 24) / 8
+
+
+def conv(weights: list[list[float]]) -> Chain:
+    """A convolution of kernel 1 with its neurons, which forget at once: they fire from 1 on."""
+    layer = nn.Conv2d(len(weights[0]), len(weights), 1, bias=False)
+    layer.weight = nn.Parameter(torch.tensor(weights)[:, :, None, None])
+    return Chain(TimeDistributed(layer), LIF(tau=1.0))
+
+
+@pytest.mark.parametrize(
+    ("connect", "macs", "acs", "rate"),
+    [("add", 4 + 4 + 8, 4 + 16, 5), ("iand", 4, 4 + 2 + 32, 4), ("and", 4, 4 + 2 + 16, 3)],
+)
+def test_residual_blocks(connect, macs, acs, rate):
+    """T = 2, one image of a pixel of 0.5 and one of 0; two blocks of two channels (SEW).
+
+    At the bright pixel and each step, by channel:
+
+                  currents                    spikes     output
+        stem      2.5, 2.5                    1, 1       1, 1
+        block 1   2.5, 0                      1, 0       add 2, 1    iand 0, 1    and 1, 0
+        block 2   add   1.5, 1.25             1, 1       3, 2
+                  iand  0, 1.25               0, 1       0, 0
+                  and   0.75, 0               0, 0       0, 0
+
+    Products of both steps: the stem 2 x 2 MACs of the real pixel. Block 1: two weights that are not
+    0 meet spikes, 2 x 2 ACs. Block 2: a weight for each channel that is not 0: under add 2 x 2
+    MACs, as an input is 2, else 2 ACs. Readout: under add 2 inputs for 2 classes, 2 x 4 MACs.
+    Joins: 4 numbers, 2 steps, 2 blocks: 16 additions under add; under iand as many for 1 - s, and
+    as many choices by 0 or 1; under and 16 choices. Neurons: 3 x 4, with a decay at the second
+    step, a comparison and a reset at each.
+    """
+    weights = [[[1.25, 1.25], [0.0, 0.0]], [[0.75, 0.0], [0.0, 1.25]]]
+    blocks = [SpikesJoined(conv(each), nn.Identity(), connect) for each in weights]
+    readout = matrix([[1.0] * 4, [2.0] * 4])
+    network = Chain(conv([[5.0], [5.0]]), *blocks, nn.Flatten(2), readout).eval()
+    found = count_network(network, [torch.tensor([[[[0.5, 0.0]]]])], 2)
+    assert found["nb_dense"] == 2 * (2 * 2 + 2 * 4 + 2 * 4 + 4 * 2)
+    expected = {
+        "mac": macs + 12, "ac": acs + 24, "multiply": 0, "compare": 24, "divide": 0, "function": 0,
+    }  # fmt: skip
+    assert found["full_operations"] == found["folded_operations"] == expected
+    assert found["firing_rate"] == pytest.approx(rate / 12)
 
 
 def ei_network(**changes: bool) -> Chain:
