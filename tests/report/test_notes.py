@@ -34,6 +34,7 @@ def test_all_notes_in_order(depth_scaling):
         " stands how many seeds for each would, if means and deviations stay. No margin was fixed,"
         " so nothing is called equivalent.",
         "Runs failed: no verdict from the mean of those that are left.",
+        "Not paired by seed: too few shared seeds to tell a correlation with the control.",
         "The `batchnorm` run has no number under: seed 2, depth 16.",
         "`tdbn` is the same computation as `batchnorm` in these networks; equal rows are expected.",
         "Set for each method: `train.lr`: `ei` 0.1, `batchnorm` 0.03, `tdbn` 0.03.",

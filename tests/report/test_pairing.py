@@ -56,6 +56,17 @@ def test_not_paired_where_they_do_not(make_suite):
     assert any(note.startswith("Not paired by seed: the correlation") for note in footnotes(table))
 
 
+def test_too_few_shared_seeds_are_told(make_suite):
+    """Two rivals of 5 seeds: 8 degrees of freedom."""
+    suite = make_suite("few", axes=["method"])
+    for shift, method in enumerate(("batchnorm", "ei", "no_norm")):
+        suite.seeds([*SEEDED[shift:5], *SEEDED[:shift]], method)
+    table = table_of(suite)
+    assert table.pairing is None
+    told = "Not paired by seed: too few shared seeds to tell a correlation with the control."
+    assert told in footnotes(table)
+
+
 def test_the_same_computation_does_not_support_pairing(make_suite):
     """It correlates with the control as nothing else does."""
     suite = make_suite("same", axes=["method"], same=[["batchnorm", "tdbn"]])

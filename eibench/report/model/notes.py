@@ -247,6 +247,8 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
             f" {one.correlation:.2f} (95 % interval from {one.low:.2f}), and pairing pays from"
             f" {one.least:.2f}."
         )
+    else:
+        yield "Not paired by seed: too few shared seeds to tell a correlation with the control."
 
 
 def _method(table: Pivot) -> str:
