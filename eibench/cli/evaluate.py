@@ -78,7 +78,7 @@ def _axes(texts: list[str]) -> dict[str, list[Any]]:
 
     axes: dict[str, list[Any]] = {}
     for text in texts:
-        given = Override.read(UNDER, text)
+        given = Override.read(UNDER, text, "contrast=0.5")
         listed = text.partition("=")[2].split(",")
         values = [parse(part.strip(), str(given)).data for part in listed]
         try:

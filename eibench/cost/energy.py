@@ -17,8 +17,9 @@ Memory, in three orders of work. Activity is read and written once in all of the
                are read and written once per step
 
 The quantised ANN is the same folded network in one pass, its activity in ceil(log2(T + 1)) bits,
-which hold as many levels as T spikes: all of its inputs count (none is known to be zero), a neuron
-is one comparison, there are no potentials. Its first layer reads the same image, once.
+which hold as many levels as T spikes; its weights are in the format of the constants' set, as those
+of the spiking network. All of its inputs count (none is known to be zero), a neuron is one
+comparison, there are no potentials. Its first layer reads the same image, once.
 
 The break-even share of active inputs is the one at which both cost the same, all else as it is.
 

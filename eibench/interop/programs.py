@@ -20,6 +20,7 @@ from eibench.interop.deployed import INPUT, OUTPUT, LoadedRun
 from eibench.interop.extras import require
 from eibench.results.store import write_atomic
 
+ONNX = "ONNX"
 OPSET = 18
 """ONNX operator set: the oldest that torch writes without conversion; runtimes since 2023 read
 it."""
@@ -30,8 +31,8 @@ LONGEST = 300
 def export_onnx(run: LoadedRun, out: Path) -> None:
     """Write `run` to the ONNX file `out`; raise `UserError` where that cannot be."""
     require("onnx", "onnx", "onnxscript")
-    program = _program(run)
-    with _explained(run, "ONNX"), _quiet():
+    program = _program(run, ONNX)
+    with _explained(run, ONNX), _quiet():
         made: Any = torch.onnx.export(
             program,
             (run.example(),),
@@ -50,16 +51,16 @@ def export_onnx(run: LoadedRun, out: Path) -> None:
 
 def export_program(run: LoadedRun, out: Path) -> None:
     """Write `run` as a program of `torch.export` to `out`; `torch.export.load` reads it."""
-    program = _program(run)
+    program = _program(run, "torch.export")
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files=run.about())
     write_atomic(out, buffer.getvalue())
 
 
-def _program(run: LoadedRun) -> torch.export.ExportedProgram:
-    """Return the graph of `run` with a free batch size."""
+def _program(run: LoadedRun, form: str) -> torch.export.ExportedProgram:
+    """Return the graph of `run` with a free batch size; messages name the `form` asked for."""
     network, example = run.deployed(), run.example()
-    with _explained(run, "torch.export"), _quiet():
+    with _explained(run, form), _quiet():
         network(example)  # what the network itself refuses, such as another T
         batch = {0: torch.export.Dim("batch")}
         return torch.export.export(network, (example,), dynamic_shapes={INPUT: batch})

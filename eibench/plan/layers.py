@@ -148,11 +148,11 @@ class Override:
     value: Any
 
     @classmethod
-    def read(cls, name: str, text: str) -> Override:
+    def read(cls, name: str, text: str, example: str = "train.epochs=5") -> Override:
         """Parse `text`; raise `UserError` if it is not KEY=VALUE."""
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
-            raise UserError(f"{name} {text}: must be KEY=VALUE, such as train.epochs=5")
+            raise UserError(f"{name} {text}: must be KEY=VALUE, such as {example}")
         if key.count(".") >= DEEPEST:
             raise UserError(f"{name} {text}: a key has at most {DEEPEST} parts")
         return cls(name, text, key, parse(value, f"{name} {text}").data)

@@ -157,7 +157,8 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     assert "did you mean 'contrast'" in text
     assert "timesteps=1.5: must be a whole number" in error(folder, "--timesteps", "1.5")
     assert "is given twice" in error(folder, "--timesteps", "1", "--under", "timesteps=2")
-    assert "must be KEY=VALUE" in error(folder, "--under", "contrast")
+    text = error(folder, "--under", "contrast")
+    assert text == "error: --under contrast: must be KEY=VALUE, such as contrast=0.5\n"
     hundred = ",".join(f"0.{i:02}" for i in range(100))
     names = ("contrast", "brightness", "gaussian_noise", "impulse_noise", "occlusion")
     text = error(folder, *(word for name in names for word in ("--under", f"{name}={hundred}")))

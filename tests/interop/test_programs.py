@@ -115,6 +115,8 @@ def test_refusals(cli, tmp_path, monkeypatch):
     assert done.code == 2 and "method bntt" in done.err
     assert "cannot be exported to torch.export: BNTT2d was made for 4 time steps" in done.err
     assert not (tmp_path / "run" / "model.pt2").exists()
+    done = cli("export", tmp_path / "run", "--to", "onnx", "--timesteps", 3)
+    assert done.code == 2 and "cannot be exported to ONNX: BNTT2d was made for 4 time" in done.err
     assert "no model.safetensors here" in cli("export", tmp_path, "--to", "onnx").err
     assert cli("export", tmp_path, "--to", "onx").code == 2
 
@@ -125,6 +127,8 @@ def test_refusals(cli, tmp_path, monkeypatch):
     odd = LoadedRun(run.run_id, run.spec, SHAPE, Odd())
     with pytest.raises(UserError, match=r"cannot be exported to torch\.export"):
         export_program(odd, tmp_path / "odd.pt2")
+    with pytest.raises(UserError, match="cannot be exported to ONNX"):
+        export_onnx(odd, tmp_path / "odd.onnx")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs onnx and onnxscript.*eibench\[onnx\]"):
         export_onnx(run, tmp_path / "no.onnx")
