@@ -305,7 +305,7 @@ def test_notes(ablated):
     runs = ablated.content["runs"]
     ids = {(r["fields"]["ablation"], r["fields"]["seed"]): r["run_id"] for r in runs}
     notes = footnotes(table_of(ablated))
-    assert notes[2:9] == [
+    assert notes[2:10] == [
         "Changed in the base run, and nothing else tuned for it: `hard reset`: `neuron.reset` hard;"
         " `slow`: `neuron.tau` 4; `no clipping`: `train.clip_norm` none.",
         "Difference to base, in percentage points, with its 95 % confidence interval (unequal"
@@ -314,6 +314,7 @@ def test_notes(ablated):
         " stands how many seeds for each would, if means and deviations stay. No margin was fixed,"
         " so nothing is called equivalent.",
         "Runs failed: no verdict from the mean of those that are left.",
+        "Not paired by seed: too few shared seeds to tell a correlation with the control.",
         "Diverged: " + ", ".join(f"`{ids['no clipping', s]}` (`no clipping`)" for s in range(3))
         + "; reason: `epoch 3: training loss is nan`.",
         f"Out of memory: `{ids['slow', 2]}` (`slow`); reason: `CUDA is full`.",

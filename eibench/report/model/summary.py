@@ -206,7 +206,7 @@ def _notes(
     )
     if left_out:
         yield f"Left out, as evaluations of trained networks: {_listed(left_out, short)}."
-    yield from _choices(found)
+    yield from _choices(found, short)
     yield (
         "Methods with unlike tasks do not compare with each other. A mean over tasks hides where a"
         " method fails: read it with the least difference and the cells that train."
@@ -228,7 +228,7 @@ def _listed(suites: Sequence[SuiteResults], short: bool) -> str:
     return "; ".join(s.title for s in suites) if short else ", ".join(code(s.name) for s in suites)
 
 
-def _choices(found: Sequence[Standing]) -> Iterator[str]:
+def _choices(found: Sequence[Standing], short: bool) -> Iterator[str]:
     """Yield a note where methods or the control have several settings of training."""
     choices = [task.settings for one in found for task in one.tasks]
     if all(numbers == (1, 1) for numbers in choices):
@@ -239,7 +239,8 @@ def _choices(found: Sequence[Standing]) -> Iterator[str]:
         " the suites that have both."
     )
     if unlike := sum(own != other for own, other in choices):
+        start = "Unequal choice" if short else "UNEQUAL CHOICE"
         yield (
-            f"UNEQUAL CHOICE: in {unlike} of {counted(len(choices), 'comparison')} a method had"
+            f"{start}: in {unlike} of {counted(len(choices), 'comparison')} a method had"
             " more settings or fewer than the control."
         )
