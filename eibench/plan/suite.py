@@ -170,7 +170,7 @@ class SuiteFile(Options):
     def reporting(self, sweep: Sweep) -> SuiteFile:
         """Return the suite with the tables and figures of a sweep: lines over its first axis."""
         first, *others = sweep.fields
-        table = TableSection(columns=sweep.fields, formats=["markdown", "latex"])
+        table = TableSection(formats=["markdown", "latex"])
         figure = FigureSection(x=first, by=[METHOD, *others])
         report = ReportSection(tables=[table], figures=[figure])
         return self.model_copy(update={"report": report})
