@@ -175,8 +175,9 @@ def test_committed_results_are_those_of_the_suite(folder):
         plan = load_plan(path, [])
     planned = {run.run_id for run in plan.runs}
     if sweep:
-        rows = set(zip(frame["weights.run"], *(frame[f] for f in sweep.fields), strict=True))
-        assert rows == {(run, *one.values()) for run in planned for one in sweep.conditions}
+        rows = set(zip(frame["weights.run"], *(frame[f] for f in sweep.varying), strict=True))
+        conditions = [dict(zip(sweep.fields, c.values(), strict=True)) for c in sweep.conditions]
+        assert rows == {(r, *(c[f] for f in sweep.varying)) for r in planned for c in conditions}
     else:
         assert set(frame.run_id) == planned
     assert not frame.status.isin(["missing", "interrupted"]).any()

@@ -168,8 +168,8 @@ class SuiteFile(Options):
     stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def reporting(self, sweep: Sweep) -> SuiteFile:
-        """Return the suite with the tables and figures of a sweep: lines over its first axis."""
-        first, *others = sweep.fields
+        """Return the suite with a sweep's table and figure: lines over its first field that varies."""
+        first, *others = sweep.varying
         table = TableSection(formats=["markdown", "latex"])
         figure = FigureSection(x=first, by=[METHOD, *others])
         report = ReportSection(tables=[table], figures=[figure])

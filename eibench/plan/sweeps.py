@@ -55,6 +55,12 @@ class Sweep:
         """The fields of the axes."""
         return list(fields_of(dict.fromkeys(self.axes, 0)))
 
+    @property
+    def varying(self) -> list[str]:
+        """The fields with several values; the first one where there are none."""
+        several = [len(values) > 1 for values in self.axes.values()]
+        return list(itertools.compress(self.fields, several)) or self.fields[:1]
+
 
 class Note(Protocol):
     """A receiver of problems, each with the keys of its place."""

@@ -113,7 +113,8 @@ BAD = [
         {"protocol": {"timestep": 4}},
         "timestep: 4",
         "published[0].protocol.timestep: unknown key; allowed here: augmentation, encoding, input, "
-        "neuron, other, schedule, seeds, selection, timesteps, train; did you mean 'timesteps'?",
+        "neuron, other, perturb, schedule, seeds, selection, timesteps, train; did you mean "
+        "'timesteps'?",
     ),
     (
         {"protocol": {"train": {"epoch": 4}}},
