@@ -168,7 +168,7 @@ class SuiteFile(Options):
     stands_for: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def reporting(self, sweep: Sweep) -> SuiteFile:
-        """Return the suite with a sweep's table and figure: lines over its first field that varies."""
+        """Return the suite with the table and figure of a sweep: lines over a field that varies."""
         first, *others = sweep.varying
         table = TableSection(formats=["markdown", "latex"])
         figure = FigureSection(x=first, by=[METHOD, *others])
