@@ -73,7 +73,7 @@ class ASLIF(LIF):
 
     def _adapted(self, membrane: Tensor) -> Tensor:
         """Return a [B, C, 1, 1] for membranes u [T, B, C, H, W]."""
-        threshold = torch.as_tensor(self.threshold).mean()  # a tensor under threshold noise
+        threshold = torch.as_tensor(self.threshold, dtype=membrane.dtype).mean()  # of all neurons
         spread = membrane.std((0, 3, 4)).clamp(min=threshold / RAREST)
         return (self.sharpness * self.deviation / spread)[:, :, None, None]
 

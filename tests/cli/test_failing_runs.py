@@ -88,7 +88,7 @@ def test_a_failing_run_is_a_record_and_the_rest_go_on(cli, project, tiny, break_
 def test_numbers_that_leave_the_finite(cli, project, tiny, monkeypatch):
     """Not a stand-in for `fit`: a loss that is truly not a number."""
 
-    def nan_loss(experiment, batch, lr):
+    def nan_loss(experiment, batch, lr, number):
         return torch.tensor(math.nan), torch.tensor(0)
 
     monkeypatch.setattr("eibench.training.fit.train_step", nan_loss)

@@ -55,7 +55,8 @@ def test_a_suite_reads_images_beside_it_under_the_identity_of_its_text(project, 
     path = project.suite("suites/s.yaml", base={"data": {"name": "imagefolder", "root": "images"}})
     plan = load_plan(path, [])
     monkeypatch.setattr(
-        "eibench.execution.dataset_cache.load_data", lambda data, timesteps: StandIn(data.root)
+        "eibench.execution.dataset_cache.load_data",
+        lambda data, timesteps, test_only=False: StandIn(data.root),
     )
     Path("suites/images").mkdir()
     before = [run.run_id for run in plan.runs]
