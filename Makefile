@@ -16,7 +16,7 @@ SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 .PHONY: quickstart test test-fast test-ray fuzz conformance lint fix reproduce reproduce-all tier-core tier-all tables profile profile-gpu docs site figures clean
 
 quickstart: .venv/.run  ## the main job on digits: train four methods, print the table
-	$(BIN)/eibench run suites/quickstart.yaml --results build
+	OMP_NUM_THREADS=1 $(BIN)/eibench run suites/quickstart.yaml --results build --jobs $(JOBS)
 
 test: .venv/.test  ## the whole test suite
 	$(PYTEST)

@@ -134,7 +134,8 @@ def test_every_suite_with_results_is_in_suites():
 def test_the_quickstart_trains_although_results_are_committed():
     """Finished runs are skipped, so its results must lie elsewhere."""
     recipe = re.search(r"\nquickstart:.*\n((?:\t.*\n)+)", Path("Makefile").read_text())[1]
-    assert "run suites/quickstart.yaml --results build\n" in recipe
+    assert "run suites/quickstart.yaml --results build --jobs" in recipe
+    assert recipe.lstrip().startswith("OMP_NUM_THREADS=1 ")  # as the committed runs
 
 
 def suite_of(folder: Path) -> tuple[Path, Sweep | None]:
