@@ -64,7 +64,7 @@ def test_circuits(options, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", "vgg", "resnet"])
 def test_every_model(model, tmp_path):
-    check(loaded("ei", MODELS[model]), tmp_path)
+    check(loaded("ei", MODELS[model], timesteps=2), tmp_path)
 
 
 @pytest.mark.slow
