@@ -45,7 +45,7 @@ FAST = "batchnorm"
     "method", [m if m == FAST else pytest.param(m, marks=pytest.mark.slow) for m in METHODS]
 )
 def test_every_method(method, tmp_path):
-    check(loaded(method), tmp_path)
+    check(loaded(method, timesteps=4 if method == FAST else 2), tmp_path)
 
 
 @pytest.mark.slow
@@ -58,13 +58,13 @@ def test_every_method(method, tmp_path):
     ],
 )
 def test_circuits(options, tmp_path):
-    check(loaded({"name": "ei", **options}), tmp_path)
+    check(loaded({"name": "ei", **options}, timesteps=2), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", "vgg", "resnet"])
 def test_every_model(model, tmp_path):
-    check(loaded("ei", MODELS[model], timesteps=2), tmp_path)
+    check(loaded(FAST, MODELS[model], timesteps=2), tmp_path)
 
 
 @pytest.mark.slow
