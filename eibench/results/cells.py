@@ -15,6 +15,8 @@ from eibench.results.store import INTERRUPTED, MISSING, OK
 
 GUESSES = 0.999
 """Share of guessers that a run must beat to count as one that trains."""
+DIGITS = 12
+"""Significant digits of a number; those beyond are rounding errors, which are no spread."""
 MOST_IMAGES = 2**31
 """Larger test sets, which only a damaged record has, count as this large."""
 SPLITS = ".splits"
@@ -190,7 +192,7 @@ def _absence(status: str, metric: Metric) -> str:
 
 
 def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
-    """Return the metric of runs that differ in their seed alone."""
+    """Return the metric of runs that differ in their seed alone, without what rounding added."""
     values: dict[int, float] = {}
     absent: Counter[str] = Counter()
     runs = [*runs]
@@ -199,7 +201,7 @@ def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
         if number is None:
             absent[UNMEASURED if run.status == OK else run.status] += 1
         else:
-            values[run.seed] = number
+            values[run.seed] = float(f"{number:.{DIGITS}g}")
     ends = {run.seed: run.trains for run in runs}
     known = all(end is not None for end in ends.values())
     trained = frozenset(seed for seed, end in ends.items() if end) if known else None

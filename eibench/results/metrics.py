@@ -85,7 +85,7 @@ _of_run = functools.partial(Metric, scopes=("train", "probe"))
 _of_cost = functools.partial(Metric, digits=3, scopes=("cost",))
 _operations = functools.partial(_of_cost, unit="per image", digits=0, better="lower")
 _bytes = functools.partial(_of_cost, unit="B", digits=0, better="lower")
-_nanojoules = functools.partial(_of_cost, unit="nJ per image", digits=1, better="lower")
+_nanojoules = functools.partial(_of_cost, unit="nJ per image", digits=0, better="lower")
 _percent = functools.partial(Metric, unit="%", digits=1, better="higher", greatest=100.0)
 _RATE = "spikes per neuron and time step"
 _NO_CIRCUIT = "no E-I layer"

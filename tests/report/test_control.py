@@ -250,3 +250,24 @@ def test_an_interval_that_excludes_0_does_not_read_as_if_it_held_0(make_suite):
     suite.seeds([90 - half, 90 + half], "batchnorm")
     suite.seeds([94.33 - half, 94.33 + half], "ei")
     assert "+4.33 [+0.03, +8.63]" in render([table_of(suite)], "markdown").replace("\xa0", " ")
+
+
+def test_a_difference_below_the_digits_of_the_metric_is_shown(make_suite):
+    """Deviations 5e-7 of each side, n = 2: 4.303 errors of 7.1e-7 to either side of 1e-4."""
+    suite = make_suite("near", axes=["method"])
+    suite.seeds([90, 90.000001], "batchnorm")
+    suite.seeds([90.0001, 90.000101], "ei")
+    cells = render([table_of(suite)], "markdown").replace("\xa0", " ")
+    assert "+0.0001 [+0.0001, +0.0001] better" in cells
+
+
+def test_rounding_errors_are_no_spread(make_suite):
+    """0.1 + 0.2 and 0.3 are two numbers to a computer alone."""
+    suite = make_suite("same", axes=["method"])
+    suite.seeds([0.1 + 0.2, 60], "batchnorm")
+    suite.seeds([0.3, 60 + 1e-14], "ei")
+    assert words_of(suite)["ei"] == "equal"
+    alike = make_suite("alike", axes=["method"])
+    alike.seeds([0.1 + 0.2, 0.3], "batchnorm")
+    alike.seeds([60, 60 + 1e-14], "ei")
+    assert words_of(alike)["ei"] == "no spread"

@@ -12,7 +12,7 @@ from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import Key, Pivot, Place, choose_layout
 from eibench.report.model.published import published_table, published_values
 from eibench.report.model.short_notes import legend, short_notes, sign_of
-from eibench.results.cells import UNMEASURED
+from eibench.results.cells import DIGITS, UNMEASURED
 from eibench.results.labels import field_words, show_field
 from eibench.results.statistics import MOST_SEEDS, Verdict
 
@@ -156,7 +156,8 @@ def _difference(pivot: Pivot, place: Place) -> Cell:
 def _signed(number: float, pivot: Pivot, place: Place) -> str:
     """Return a difference, or an end of its interval, to the digits of both."""
     found, digits = pivot.differences[place], pivot.metric.digits
-    if found.excludes_zero and 0.0 in (round(end, digits) for end in found.interval or ()):
+    ends = found.interval or ()
+    while found.excludes_zero and digits < DIGITS and 0.0 in (round(x, digits) for x in ends):
         digits += 1  # so that no end of an interval that excludes 0 reads as 0
     return f"{number:+z.{digits}f}"
 
