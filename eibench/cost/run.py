@@ -32,15 +32,13 @@ from eibench.plan.conditions import FROM
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import member
-from eibench.results.store import ERROR, OK, RunFolder, to_json, write_atomic
+from eibench.results.store import COST, ERROR, OK, RunFolder, to_json, write_atomic
 from eibench.training.build import build, first_batch, make_input, prepare
 
 BATCH = 64
 """Images of a forward pass."""
 STATISTICS = 256
 """Training images behind the running statistics of networks before training."""
-COST = "cost"
-"""Ends the name of a suite's folder of costs, and is the kind of its plan."""
 KEPT = ("control", "margin", "labels")
 """Parts of a suite's plan that hold for its costs as well."""
 INITIALISED = "initialised"

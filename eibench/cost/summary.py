@@ -10,8 +10,8 @@ from typing import Any
 from eibench.cost.constants import ARITHMETIC, BASE, DIVISIONS, MANZOURI
 from eibench.cost.energy import USES, Energy, Work, ann_bits, base_settings, energy, settings
 
-OWN = ("images", "asked_images", "timesteps")
-"""Numbers of a count that are no costs."""
+OWN = ("images", "asked_images", "timesteps", "seconds")
+"""Numbers of a count that are no costs of the network."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ MISSING = "missing"
 RECORD = "record.json"
 SEARCH = paths.SEARCH
 """The kind of a folder that holds a search's trials, and its name within the suite's results."""
+COST = "cost"
+"""The kind of a folder that holds counted networks; ends its name."""
 
 FINAL = (OK, DIVERGED)
 """Statuses that another attempt would only repeat; the others are tried again."""

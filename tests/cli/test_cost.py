@@ -24,7 +24,7 @@ def trained(cli, project):
 def test_rows_of_a_suite_are_results(cli, project, trained):
     done = cli("cost", trained, "--images", 8, "--format", "json")
     assert done.code == 0, done.err
-    (values,) = json.loads(done.out)
+    (values,) = json.loads(done_out := done.out)
     assert [row["name"] for row in values["rows"]] == ["batchnorm", "ei"]
     assert [row["runs"] for row in values["rows"]] == [2, 2] and values["images"] == 8
     assert values["constants"][0]["source"]
@@ -41,6 +41,8 @@ def test_rows_of_a_suite_are_results(cli, project, trained):
     assert done.code == 0 and "MACs, folded (per image)" in done.out and "95 % CI" in done.out
     assert "modelled energy" in cli("report", "results/tiny-cost").out
 
+    again = cli("cost", "results/tiny-cost", "--format", "json")
+    assert (again.code, again.out) == (0, done_out)
     before = project.files()
     assert cli("cost", trained, "--images", 8).code == 0  # nothing is counted again
     changed = {key for key, value in project.files().items() if value != before.get(key)}
@@ -56,6 +58,25 @@ def test_a_damaged_count_is_made_again(cli, trained):
         path.write_text(json.dumps({**record, "result": {**record["result"], "work": work}}))
         again = cli(*words)
         assert (again.code, again.out) == (0, first.out)
+
+
+def test_rows_print_their_tables_again(cli, trained, tmp_path):
+    """Also packed; what is damaged or missing is named, and options of counting are refused."""
+    words = ["--format", "markdown"]
+    counted = cli("cost", trained, "--images", 4, *words)
+    assert cli("results", "pack", "results/tiny-cost", "--out", tmp_path / "packed").code == 0
+    packed = cli("cost", tmp_path / "packed" / "tiny-cost", *words)
+    assert (packed.code, packed.out) == (0, counted.out)
+    refused = cli("cost", "results/tiny-cost", "--train-steps", 3)
+    assert refused.code == 2 and "these networks are counted" in refused.err
+    first, second, *_ = sorted(Path("results/tiny-cost").glob("ei_*/record.json"))
+    record = json.loads(first.read_text())
+    first.write_text(json.dumps({**record, "result": {**record["result"], "work": "many"}}))
+    second.unlink()
+    done = cli("cost", "results/tiny-cost", *words)
+    assert done.code == 1 and "| ei" not in done.out and "| batchnorm" in done.out
+    assert "not counted: its row is damaged or of an older version" in done.err
+    assert "not counted: not run" in done.err
 
 
 def test_tables_of_a_run(cli, trained):
@@ -112,7 +133,7 @@ def test_training_steps_stand_in_the_same_document(cli, project):
         (["nothing"], "nothing: no such suite or file"),
         (["tiny.yaml", "tiny.yaml"], "name one suite, or folders of runs"),
         (["tiny.yaml", "--only", "method=ei", "--images", 4], "no network could be counted"),
-        (["."], ".: a folder without spec.yaml; name a suite, or folders of its runs"),
+        (["."], ".: a folder without spec.yaml; name a suite or folders of its runs"),
         (["tiny.yaml", "--seeds", "a"], "must be whole numbers"),
         (["tiny.yaml", "--images", "0"], "--images"),
     ],
