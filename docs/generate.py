@@ -80,6 +80,26 @@ def evidence(line: str) -> None:
     source(line, report)
 
 
+def costs(folder: str, *titles: str) -> None:
+    """Print tables of the counted networks in an evidence folder, then their notes.
+
+    Notes of all tables of energy stand together, since their last one explains the others.
+    """
+    notes: dict[str, None] = {}
+    report = _printed(f"cost results/evidence/{folder} --format markdown").removeprefix("### ")
+    for one in report.split("\n### "):
+        heading, *tables = one.split("\n#### ")
+        for title, _, body in (table.partition("\n") for table in tables):
+            lines = body.splitlines()
+            if title in titles:
+                rows = [line for line in lines if line.startswith("|")]
+                cog.outl("\n".join([f"\n### {heading.strip()}: {title}\n", *rows]))
+            if title in titles or title.startswith("Energy"):
+                notes |= dict.fromkeys(line for line in lines if line.startswith("- "))
+    cog.outl("\n".join(["", *notes, ""]))
+    source(folder)
+
+
 def options() -> None:
     """Every method, model, data set and key, with what is allowed and the default."""
     for kind, registry in CHOICES.items():
