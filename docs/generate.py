@@ -10,7 +10,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import INIT, PROBE, SECTIONS
 from eibench.report.model.claim_results import PASS, UNDECIDED, ClaimResult
 from eibench.report.model.claims import ClaimEvidence
+from eibench.report.model.cost import cost_document
 from eibench.report.model.profile import profile_document
 from eibench.report.writers import write
 
@@ -80,22 +81,21 @@ def evidence(line: str) -> None:
     source(line, report)
 
 
-def costs(folder: str, *titles: str) -> None:
-    """Print tables of the counted networks in an evidence folder, then their notes.
+def costs(folder: str, names: Sequence[str], *titles: str) -> None:
+    """Print tables of counted networks, one document after the other, then all their notes.
 
-    Notes of all tables of energy stand together, since their last one explains the others.
+    They come from the JSON that `eibench cost --format json` gave; `names` are the documents'.
     """
+    path = Path("results/evidence", folder)
     notes: dict[str, None] = {}
-    report = _printed(f"cost results/evidence/{folder} --format markdown").removeprefix("### ")
-    for one in report.split("\n### "):
-        heading, *tables = one.split("\n#### ")
-        for title, _, body in (table.partition("\n") for table in tables):
-            lines = body.splitlines()
-            if title in titles:
-                rows = [line for line in lines if line.startswith("|")]
-                cog.outl("\n".join([f"\n### {heading.strip()}: {title}\n", *rows]))
-            if title in titles or title.startswith("Energy"):
-                notes |= dict.fromkeys(line for line in lines if line.startswith("- "))
+    for name, values in zip(names, json.loads((path / "cost.json").read_text()), strict=True):
+        document = cost_document(values, name)
+        for table in document.tables:
+            if table.title in titles:
+                bare = replace(table, notes=(), title=f"{name}: {table.title}")
+                cog.outl("\n" + write([replace(document, tables=(bare,))], "markdown"))
+            if table.title in titles or table.title.startswith("Energy"):  # one explains the others
+                notes |= dict.fromkeys(f"- {note}" for note in table.notes)
     cog.outl("\n".join(["", *notes, ""]))
     source(folder)
 
@@ -172,7 +172,8 @@ def _numbers(cell: str, texts: Mapping[str, str]) -> str:
     if "difference" in texts:
         return f"{name}: {texts['difference']} [{texts['low']}, {texts['high']}]"
     if "ratio" in texts:
-        return f"{name}: x {texts['ratio']}"
+        interval = f" [{texts['low']}, {texts['high']}]" if "low" in texts else ""
+        return f"{name}: x {texts['ratio']}{interval}"
     if "mean" in texts:
         return f"{name}: {texts['mean']} ± {texts['std']}"
     return f"{name}: {texts['share']}"
