@@ -1,6 +1,7 @@
 """Consistency of the repository: suites load, tables are fresh, rates are those of their search."""
 
 import itertools
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -250,3 +251,13 @@ def test_methods_that_are_the_same_computation_gave_the_same_numbers():
         for first, second in itertools.pairwise(group):
             for column in ("test_accuracy", "validation_accuracy", "firing_rate"):
                 assert table.loc[first][column].equals(table.loc[second][column])
+
+
+def test_committed_costs_are_those_of_the_counted_networks(cli):
+    """The JSON has a training step beside, which is timed and not kept in the rows."""
+    folder = EVIDENCE / "cost-cost"
+    rows = json.loads(cli("cost", folder, "--format", "json").out)
+    committed = json.loads((folder / "cost.json").read_text())
+    assert all(one.pop("training")["rows"] for one in committed)
+    assert committed == rows
+    assert cli("cost", folder, "--format", "markdown").out == (folder / "table.md").read_text()
