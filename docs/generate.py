@@ -61,11 +61,15 @@ def _printed(line: str) -> str:
 
 def source(suite: str, report: str = "") -> None:
     """Print number of seeds, machine, versions, commit and command of a suite's evidence."""
+    cog.outl(f"{_source(suite, report)}\n")
+
+
+def _source(suite: str, report: str = "") -> str:
     report = report or _printed(f"report results/evidence/{suite} --format markdown")
     found = {one: line for line in report.splitlines() for one in SOURCE if line.startswith(one)}
     kept = [line.removeprefix("- ").partition(";")[0].rstrip(".") for line in found.values()]
     assert {"- Mean", "- Command"} <= found.keys(), report
-    cog.outl(f"{'. '.join(kept)}.\n")
+    return f"{'. '.join(kept)}."
 
 
 def evidence(line: str) -> None:
@@ -86,18 +90,17 @@ def costs(folder: str, names: Sequence[str], *titles: str) -> None:
 
     They come from the JSON that `eibench cost --format json` gave; `names` are the documents'.
     """
-    path = Path("results/evidence", folder)
+    path = Path("results/evidence", folder, "cost.json")
     notes: dict[str, None] = {}
-    for name, values in zip(names, json.loads((path / "cost.json").read_text()), strict=True):
+    for name, values in zip(names, json.loads(path.read_text()), strict=True):
         document = cost_document(values, name)
+        shown = [replace(table, notes=()) for table in document.tables if table.title in titles]
+        cog.outl("\n" + write([replace(document, tables=tuple(shown))], "markdown").rstrip())
         for table in document.tables:
-            if table.title in titles:
-                bare = replace(table, notes=(), title=f"{name}: {table.title}")
-                cog.outl("\n" + write([replace(document, tables=(bare,))], "markdown"))
             if table.title in titles or table.title.startswith("Energy"):  # one explains the others
                 notes |= dict.fromkeys(f"- {note}" for note in table.notes)
     cog.outl("\n".join(["", *notes, ""]))
-    source(folder)
+    cog.outl(_source(folder).replace("Mean ± sample standard deviation", "Means") + "\n")
 
 
 def options() -> None:
