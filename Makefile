@@ -43,6 +43,8 @@ fix: .venv/.dev  ## what ruff can mend by itself
 	$(BIN)/ruff format .
 
 reproduce: $(SUITES:%=reproduce-%)  ## run SUITES again (without: the core tier) and check claims by what they give; UPDATE=1 makes it the evidence
+	@for one in $(SUITES); do if [ -d results/evidence/$$one-cost ] && [ -d $(FRESH)/$$one ]; then \
+	$(BIN)/eibench cost suites/$$one.yaml --results $(FRESH) >$(FRESH)/$$one.txt || [ $$? -eq 1 ] || exit; fi; done
 	@ran=$$(cd $(FRESH) && ls -d $(SUITES) $(SUITES:%=%-*) 2>/dev/null); test -n "$$ran" || exit 0; \
 	$(BIN)/eibench tables $$ran --live --results $(FRESH) || exit; \
 	code=0; $(BIN)/eibench verify $$ran --results $(FRESH) --compare results/evidence || code=$$?; \

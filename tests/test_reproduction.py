@@ -55,6 +55,8 @@ echo "$@" >> {log}
 case "$1 $2" in
 "run suites/lr_search.yaml") echo "lr_search is skipped: no data"; exit 0;;
 "run suites/methods.yaml") mkdir -p {fresh}/methods; exit 1;;
+"run suites/cost.yaml") mkdir -p {fresh}/cost;;
+"cost suites/cost.yaml") exit 1;;
 "verify methods") exit 2;;
 esac
 """
@@ -71,6 +73,7 @@ esac
             ["tables methods --live", "verify methods", "results pack", "tables methods"],
         ),
         ("lr_search", "", 0, []),
+        ("cost", "", 0, ["cost suites/cost.yaml --results", "tables cost --live", "verify cost"]),
     ],
 )
 def test_what_follows_the_runs(tmp_path, suites, update, code, end):
