@@ -21,14 +21,15 @@ from eibench.report.make import SuiteReport
 from eibench.report.model.search_results import Search, read_searches
 from eibench.results.paths import suite_folders
 from eibench.results.plan_file import same_computations
-from eibench.results.store import SEARCH
+from eibench.results.store import COST, SEARCH, kind_of, read_plan
 
 ROOT = Path(__file__).parents[1]
 SUITES = suite_files(ROOT / "suites")
 REFERENCES = ROOT / "suites" / "references.yaml"
 EVIDENCE = ROOT / "results" / "evidence"
 PLANS = suite_folders(EVIDENCE)
-REPORTED = [folder for folder in PLANS if folder.name != SEARCH]
+COUNTED = [folder for folder in PLANS if kind_of(read_plan(folder)) == COST]
+REPORTED = [folder for folder in PLANS if folder.name != SEARCH and folder not in COUNTED]
 SEARCHED = [folder.parent for folder in PLANS if folder.name == SEARCH]
 
 
@@ -253,9 +254,13 @@ def test_methods_that_are_the_same_computation_gave_the_same_numbers():
                 assert table.loc[first][column].equals(table.loc[second][column])
 
 
-def test_committed_costs_are_those_of_the_counted_networks(cli):
+@pytest.mark.parametrize("folder", COUNTED, ids=lambda p: p.name)
+def test_committed_costs_are_those_of_the_suite(folder, cli):
     """The JSON has a training step beside, which is timed and not kept in the rows."""
-    folder = EVIDENCE / "cost-cost"
+    frame = eibench.load_results(folder)
+    plan = load_plan(ROOT / "suites" / f"{folder.name.removesuffix(f'-{COST}')}.yaml", [])
+    assert set(frame["weights.run"]) == {run.run_id for run in plan.runs}
+    assert set(frame.status) == {"ok"}
     rows = json.loads(cli("cost", folder, "--format", "json").out)
     committed = json.loads((folder / "cost.json").read_text())
     assert all(one.pop("training")["rows"] for one in committed)

@@ -49,7 +49,7 @@ def test_a_search_is_searched(cli):
             ["quickstrat"],
             "quickstrat: eibench has no suite of this name; did you mean 'quickst",
         ),
-        (["zzz"], "zzz: eibench has no suite of this name; allowed: balance_probe, "),
+        (["zzz"], "zzz: eibench has no suite of this name; allowed: all_methods, balance_probe, "),
         (["quickstart", "a/b"], "NAME must be letters, digits, `_`, `.` and `-`, not 'a/b'"),
         (["quickstart", "con"], "NAME 'con' cannot be a folder's name on every system"),
     ],
