@@ -6,8 +6,8 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,8 +36,6 @@ from eibench.limits import LARGEST, LARGEST_SEED
 if TYPE_CHECKING:
     from eibench.cost.run import CostRequest
     from eibench.plan.spec import RunSpec
-    from eibench.report.model.suite_results import SuiteResults
-    from eibench.results.cells import Run
 
 RUN_FILE = "spec.yaml"
 HEADING = "Cost of an image"
@@ -193,82 +191,30 @@ def _of_rows(
 
     With `specs` the rows are those alone. With `paper` methods have the names of a paper.
     """
-    from eibench.cost.summary import is_whole
+    from eibench.cost.rows import costs_by_condition, counted_run, whole
     from eibench.report.model.suite_results import read_suite
-    from eibench.results.store import ERROR, OK
-
-    suite = read_suite(folder)
-    damaged: dict[str, Any] = {
-        "status": ERROR,
-        "reason": "its row is damaged or of an older version",
-    }
-    runs = [
-        run if run.status != OK or is_whole(run.result) else replace(run, **damaged)
-        for run in suite.runs
-        if specs is None or run.run_id in specs
-    ]
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.status != OK:
-            say(f"{_counted_run(run)}: not counted: {run.reason}", err=True)
-        found.setdefault(_condition(run, runs, suite.axes), []).append(run)
-    counted = [_under(key, group, suite, specs or {}, paper) for key, group in found.items()]
-    if not any(one.values["rows"] for one in counted):
-        raise UserError(f"{folder}: no network could be counted")
-    return [one for one in counted if one.values["rows"]]
-
-
-def _counted_run(run: Run) -> str:
-    """Return the id of the run whose network a row is of."""
-    from eibench.plan.conditions import FROM
-
-    return str(run.fields.get(f"{FROM}.run", run.run_id))
-
-
-def _condition(run: Run, runs: Sequence[Run], axes: Sequence[str]) -> str:
-    """Return the values of axes that vary, other than the method and how it is trained."""
-    listed = [axis for axis in axes if not f"{axis}.".startswith(("method.", "train."))]
-    varied = [a for a in listed if len({repr(_values(one, a)) for one in runs}) > 1]
-    return ", ".join(f"{a.rpartition('.')[2]} {_label(run, runs, a)}" for a in varied)
-
-
-def _values(run: Run, axis: str) -> dict[str, Any]:
-    """Return what a run has on an axis, which may be a whole part of it."""
-    return {key: value for key, value in run.fields.items() if f"{key}.".startswith(f"{axis}.")}
-
-
-def _label(run: Run, runs: Sequence[Run], axis: str) -> str:
-    """Return what tells a run on an axis: its value, and options where they vary under it."""
-    own = _values(run, axis)
-    others = [_values(one, axis) for one in runs if one.fields.get(axis) == own.get(axis)]
-    told = [key for key in own if key == axis or any(one.get(key) != own[key] for one in others)]
-    return " ".join(str(own[key]) for key in told)
-
-
-def _under(
-    condition: str,
-    runs: Sequence[Run],
-    suite: SuiteResults,
-    specs: Mapping[str, RunSpec],
-    paper: bool,
-) -> _Counted:
-    """Return the costs of the networks under one condition."""
-    from eibench.cost.summary import CountedRun, summarize
-    from eibench.results.display import shown
     from eibench.results.store import OK
 
-    def name(run: Run, method: str) -> str:
-        text = shown("method", method, suite.labels) if paper else method
-        return ", ".join([text, *([run.fields["ablation"]] if "ablation" in run.fields else [])])
-
-    control = suite.control or ""
-    named = [(run, name(run, run.fields["method"])) for run in runs]
-    networks = [CountedRun(x, r.result, name(r, control)) for r, x in named if r.status == OK]
-    failed = [{"run_id": _counted_run(r), "reason": r.reason} for r in runs if r.status != OK]
-    word = name(runs[0], control).partition(", ")[0]
-    values = {**summarize(networks, word), "failed": failed}
-    title = suite.title + (f", {condition}" if condition else "")
-    return _Counted(title, values, [(own, specs[r.run_id]) for r, own in named if specs])
+    suite = read_suite(folder)
+    runs = [whole(run) for run in suite.runs if specs is None or run.run_id in specs]
+    for run in runs:
+        if run.status != OK:
+            say(f"{counted_run(run)}: not counted: {run.reason}", err=True)
+    labels = suite.labels if paper else None
+    found = [
+        _Counted(
+            suite.title + (f", {condition}" if condition else ""),
+            values,
+            [(name, specs[run_id]) for run_id, name in names.items() if specs],
+        )
+        for condition, values, names in costs_by_condition(
+            runs, suite.axes, suite.control or "", labels
+        )
+        if values["rows"]
+    ]
+    if not found:
+        raise UserError(f"{folder}: no network could be counted")
+    return found
 
 
 def _train(counted: list[_Counted], steps: int, device: Device) -> None:
