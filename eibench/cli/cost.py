@@ -107,7 +107,9 @@ def cost(
         counted = [_of_runs([Path(target) for target in targets], request)]
     elif len(targets) == 1 and _has_rows(Path(targets[0])):
         if initialised or settings or only or seeds or train_steps:
-            raise UserError(f"{targets[0]}: these networks are counted; it takes no option")
+            raise UserError(
+                f"{targets[0]}: these networks are counted; only --format and --out apply"
+            )
         counted = _of_rows(Path(targets[0]), paper=paper)
     elif len(targets) == 1:
         counted = _of_suite(targets[0], request, settings, only, seeds, results, paper)
