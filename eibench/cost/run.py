@@ -98,7 +98,7 @@ def cost_of_suite(
 def _write_plan(folder: Path, plan: Plan) -> None:
     rows = {row_id(run.run_id, run.run_id, COST): _fields(run) for run in plan.runs}
     content = plan_content(folder.name, f"{plan.title}: cost", plan.axes, rows)
-    kept = {key: getattr(plan, key) for key in KEPT if getattr(plan, key)}
+    kept = {key: getattr(plan, key) for key in KEPT}
     write_atomic(member(folder, "plan.json"), to_json({**content, "kind": COST, **kept}))
 
 

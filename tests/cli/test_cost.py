@@ -168,3 +168,12 @@ def test_conditions_have_tables_of_their_own(cli, project):
     latex = cli(*words, "--format", "latex").out
     assert r"E-I (ours) \& more" in latex and "depth 2. All operations" in latex
     assert cli(*words, "--format", "html").out.count("E-I (ours) &amp; more") > 2
+
+
+def test_a_suite_without_a_control_has_none(cli, project):
+    path = project.suite(**METHODS, control=None)
+    done = cli("cost", path, "--initialised", "--images", 4, "--seeds", 0, "--format", "json")
+    (values,) = json.loads(done.out)
+    assert values["control"] is None
+    assert all("to_control" not in row["energy"]["compute"] for row in values["rows"])
+    assert "95 % CI" not in cli("report", "results/tiny-cost", "--metric", "folded_macs").out
