@@ -118,9 +118,10 @@ def _subject(
     found = tuple(table for table in tables if table is not None)
     if found:
         yield Document("Failures", found, under=_title(searches, pivots))
-    costs = tuple(t for p in pivots if (t := cost_table(p.suite)) is not None)
+    trained = [pivot for pivot in pivots if not pivot.suite.evaluates]
+    costs = tuple(t for p in trained if (t := cost_table(p.suite)) is not None)
     if costs:
-        yield Document("Cost", costs, under=_title(searches, pivots), charts=_cost_charts(pivots))
+        yield Document("Cost", costs, under=_title(searches, pivots), charts=_cost_charts(trained))
     yield _origin(searches, pivots, files)
 
 

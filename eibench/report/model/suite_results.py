@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eibench.errors import UserError, did_you_mean
+from eibench.plan.conditions import FROM
 from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
 from eibench.results.cells import Run, Value
 from eibench.results.display import shown
@@ -86,6 +87,11 @@ class SuiteResults:
     def listed(self, methods: Iterable[str]) -> str:
         """Return the names of methods in a row; a name may have commas."""
         return "; ".join(self.name_of(METHOD, method) for method in methods)
+
+    @property
+    def evaluates(self) -> bool:
+        """True if its runs are rows of networks that another suite trained."""
+        return any(f"{FROM}.run" in run.fields for run in self.runs)
 
     @property
     def unchanged(self) -> list[Run]:

@@ -18,7 +18,7 @@ from eibench.plan.suite import METHOD
 from eibench.report.model.document import Cell, Column, Document, Table, code, fixed
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.suite_results import SuiteResults
-from eibench.report.model.tasks import Comparison, Task, find_tasks, is_evaluation
+from eibench.report.model.tasks import Comparison, Task, find_tasks
 from eibench.results.labels import counted
 from eibench.results.metrics import Metric
 
@@ -98,8 +98,8 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
         UserError: no suite has a control, they have several, or no method has a number.
     """
     having = [p for p in pivots if p.layout.reference and p.layout.reference[0] == METHOD]
-    compared = [p for p in having if not is_evaluation(p.suite)]
-    left_out = [p.suite for p in having if is_evaluation(p.suite)]
+    compared = [p for p in having if not p.suite.evaluates]
+    left_out = [p.suite for p in having if p.suite.evaluates]
     controls = list(
         dict.fromkeys(str(p.layout.reference[1]) for p in compared if p.layout.reference)
     )

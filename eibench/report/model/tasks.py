@@ -13,7 +13,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eibench.plan.conditions import FROM
 from eibench.plan.options import CHOICES
 from eibench.plan.spec import SECTIONS
 from eibench.plan.suite import METHOD
@@ -132,11 +131,6 @@ def find_tasks(suites: Iterable[SuiteResults]) -> list[Task]:
             key = (task, suite.folder if suite.area else None)  # an area is of this suite's curve
             found.setdefault(key, Task()).add(str(suite.folder), setting, run)
     return list(found.values())
-
-
-def is_evaluation(suite: SuiteResults) -> bool:
-    """Return whether a suite's rows are networks that another suite has trained."""
-    return any(f"{FROM}.run" in run.fields for run in suite.runs)
 
 
 def _changed(fields: Mapping[str, Any]) -> dict[str, Any]:
