@@ -175,4 +175,15 @@ def chart(
     spec = whole.to_dict(validate=False)  # tests do, as it takes long
     for key in ("config", "$schema"):
         spec.pop(key, None)
+    spec["encoding"] = _shared([layer["encoding"] for layer in spec["layer"]])
     return Chart(title, text, spec, tuple(columns), rows, legend, tuple(panels))
+
+
+def _shared(encodings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Take the channels that all layers encode alike out of them; layers inherit the chart's."""
+    alike = [key for key in encodings[0] if all(e.get(key) == encodings[0][key] for e in encodings)]
+    shared = {key: encodings[0][key] for key in alike}
+    for encoding in encodings:
+        for key in alike:
+            del encoding[key]
+    return shared

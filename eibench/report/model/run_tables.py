@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from eibench.plan.conditions import FROM
 from eibench.plan.suite import METHOD, SEED
 from eibench.report.model.document import NO_CELL, Cell, Column, Table, code, fixed, text_cells
 from eibench.report.model.pivot import build_pivot, choose_layout
@@ -120,13 +121,17 @@ def ends(runs: Sequence[Run]) -> str:
 
 
 def settings_text(suite: SuiteResults) -> str:
-    """Return as YAML what all runs were set to, and what varies between them."""
+    """Return as YAML what all runs were set to, and what varies between them.
+
+    Which run's weights a row evaluates is no setting; `load_results` has it.
+    """
     values: dict[str, list[Any]] = {}
     for run in suite.runs:
         for field, value in run.fields.items():
             seen = values.setdefault(field, [])
             if value not in seen:
                 seen.append(value)
+    values = {f: v for f, v in values.items() if not f.startswith(f"{FROM}.")}
     shared = {f: v[0] for f, v in values.items() if len(v) == 1}
     varied = {f: v for f, v in values.items() if len(v) > 1}
     content = {"name": suite.name, "all runs": shared, "between runs": varied}
