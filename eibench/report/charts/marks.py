@@ -76,8 +76,9 @@ def line_chart(
     if any(row[7] is not None for row in rows):
         dots = base.transform_filter("isValid(datum.value)").mark_circle(size=14, opacity=0.6)
         layers.append(dots.encode(_of(y, "value"), tooltip=seed))
-    columns = ("name", "panel", "x", "mean", "low", "high", "failed", "seed", "value")
-    return chart(title, text, layers, (*columns, *["way"] * bool(ways)), rows, legend, panels)
+    columns = ["name", "panel", "x", "mean", "low", "high", "failed", "seed", "value"]
+    columns += ["way"] * bool(ways)
+    return chart(title, text, layers, columns, _means_first(rows, 7), legend, panels)
 
 
 def dot_chart(
@@ -131,7 +132,13 @@ def dot_chart(
         ),
     ]
     columns = ("name", "panel", "mean", "low", "high", "clear", "seed", "value")
-    return chart(title, text, layers, columns, rows, legend, panels, ROW * len(legend) + ROW // 2)
+    height = ROW * len(legend) + ROW // 2
+    return chart(title, text, layers, columns, _means_first(rows, 6), legend, panels, height)
+
+
+def _means_first(rows: Sequence[Sequence[Any]], seed: int) -> list[Sequence[Any]]:
+    """Return the rows without a seed, in place `seed`, before the others; a page packs them so."""
+    return sorted(rows, key=lambda row: row[seed] is not None)
 
 
 def map_chart(
