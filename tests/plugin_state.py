@@ -23,5 +23,7 @@ def plugins_taken_away() -> Iterator[Callable[[], None]]:
             for name in registry.keys() - before[kind]:
                 registry.remove(name)
 
-    yield take_away
-    take_away()
+    try:
+        yield take_away
+    finally:
+        take_away()
