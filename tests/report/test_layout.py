@@ -107,6 +107,24 @@ def test_other_axes_become_panels(make_suite):
     assert (x, layout) == ("timesteps", Layout(("model",), ("timesteps",)))
 
 
+def test_a_figure_of_evaluations_takes_their_condition(make_suite):
+    """Its axis follows those of the networks: here the steps that they were trained with."""
+    suite = make_suite("swept", axes=["method", "timesteps", "evaluate.weight_noise"])
+    for steps in (1, 4):
+        for noise in (0.0, 0.1):
+            suite.run(90, "ei", timesteps=steps, train={"lr": 0.1 + noise})  # an id of its own
+            suite.content["runs"][-1]["fields"] |= {
+                "evaluate.weight_noise": noise,
+                "weights.run": f"steps{steps}",
+            }
+    suite.write()
+    x, layout = choose_axes(read(suite))
+    assert (x, layout.columns) == (
+        "evaluate.weight_noise",
+        ("timesteps", "evaluate.weight_noise"),
+    )
+
+
 def test_a_figure_without_a_numeric_axis(make_suite):
     suite = make_suite("names", axes=["method"])
     suite.run(90, "ei")

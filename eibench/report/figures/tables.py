@@ -72,16 +72,18 @@ def choose_axes(
 ) -> tuple[str | None, Layout]:
     """Return a figure's x field, and a layout: series are rows, panels by x are columns.
 
-    Without `x` it is the first axis that holds numbers, or None where there is no such axis, or
-    where rows are ablations: these are drawn as differences.
+    Without `x` it is the first axis that holds numbers, in evaluations the last one: conditions
+    follow the axes of the networks. It is None where there is no such axis, or where rows are
+    ablations: these are drawn as differences.
 
     Raises:
         UserError: a field that no run has, one that is listed twice, or an `x` without numbers.
     """
     rows = choose_rows(suite, by)
     if x is None and rows != [ABLATION]:
-        numeric = (a for a in suite_axes(suite) if a not in rows and is_numeric(suite.runs, a))
-        x = next(numeric, None)
+        numeric = [a for a in suite_axes(suite) if a not in rows and is_numeric(suite.runs, a)]
+        if numeric:
+            x = numeric[-1 if suite.evaluates else 0]
     elif x is not None:
         (x,) = check_fields(suite, "--x", [x])
         if not is_numeric(suite.runs, x):
