@@ -15,6 +15,7 @@ from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.report.model.search_document import best_trials, search_tables
 from eibench.report.model.search_results import confirmations, read_searches
+from eibench.report.model.tuning import short_tuning_notes
 from eibench.results.labels import key_words, show_setting
 
 RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
@@ -446,6 +447,27 @@ def test_the_table_of_the_winners_tells_their_values_and_budget(fair_search):
         " for each method; 2 tuned keys for `ei`; 1 for `batchnorm`."
     )
     assert not any("Set for each method" in note or "Differs" in note for note in found)
+
+
+def test_methods_at_unlike_depths_have_equal_budgets_at_each(make_search):
+    """Six trials of one method and three of the other, which stands at one depth alone."""
+    search = make_search("deep")
+    for method, depth in (("ei", 4), ("ei", 16), ("batchnorm", 16)):
+        search.study(f"{method}, depth {depth}", {"method": method, "model.depth": depth}, ALONE)
+        for rate in (0.03, 0.1, 0.3):
+            search.trial(90.0, {"train.lr": rate})
+        spec = {"method": method, "depth": depth, "train": {"lr": 0.03}}
+        search.fresh.run(90.0, **spec)
+    table = confirmed_table(search)
+    assert only(footnotes(table), "Per-method") == (
+        "Per-method values were found in the search `deep`: 3 trials and 30 epochs for each method"
+        " at each `model.depth`; 1 tuned key for `ei`, `batchnorm`."
+    )
+    assert "Tuned with 3 trials for each method and depth." in short_tuning_notes(table.suite)
+    search.trial(90.0, {"train.lr": 1.0})
+    search.write()
+    assert only(footnotes(confirmed_table(search)), "UNEQUAL TUNING")
+    assert next(short_tuning_notes(confirmed_table(search).suite)).startswith("Unequal tuning: 6")
 
 
 def test_a_suite_that_was_tuned_by_another_ones_search(fair_search, make_suite):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from eibench.report.model.search_results import (
     spent,
 )
 from eibench.report.model.suite_results import SuiteResults, varies
-from eibench.results.labels import counted, show_setting, show_value
+from eibench.results.labels import counted, field_words, show_setting, show_value
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
@@ -91,9 +92,12 @@ def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
             yield f"Untuned: {listed}, at the default learning rate {DEFAULT_RATE:g}."
         return
     search, tried = _tuning(suite)
+    each = ""
     if search is not None:
         studies = _by_method(suite, search) or {m: list(search.studies) for m in suite.methods}
-        numbers = {method: spent(found).finished for method, found in studies.items()}
+        budgets, fields = _budgets_of(studies)
+        numbers = {method: one.finished for method, one in budgets.items()}
+        each = "".join(f" and {field_words(field)}" for field in fields)
     elif tried is not None:
         numbers = _counts(suite, tried)
     else:
@@ -104,7 +108,7 @@ def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
         alike.setdefault(number, []).append(method)
     noun = "trial" if search is not None else "run"
     if len(alike) == 1:
-        yield f"Tuned with {counted(next(iter(alike)), noun)} for each method."
+        yield f"Tuned with {counted(next(iter(alike)), noun)} for each method{each}."
         return
     told = [f"{counted(n, noun)} for {suite.listed(m)}" for n, m in alike.items() if n]
     told += ["none for the others"] * (0 in alike)
@@ -199,16 +203,16 @@ def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:
     if not methods:
         yield f"The {found}: {_whole(search)}."
         return
-    budgets = {method: spent(studies) for method, studies in methods.items()}
+    budgets, fields = _budgets_of(methods)
     keys = {m: max((len(s.space) for s in studies), default=0) for m, studies in methods.items()}
     listed = grouped(keys, "tuned key")
-    differing = list(unequal(budgets))
-    if differing:
+    if differing := list(unequal(budgets)):
         yield f"UNEQUAL TUNING: per-method {found}: {'. '.join(differing)}. {listed}."
         return
-    trials = next(iter(budgets.values())).finished
+    trials = counted(next(iter(budgets.values())).finished, "trial")
     epochs = span([one.epochs for one in budgets.values()])
-    yield f"Per-method {found}: {counted(trials, 'trial')} and {epochs} for each method; {listed}."
+    each = f" at each {' and '.join(map(code, fields))}" if fields else ""
+    yield f"Per-method {found}: {trials} and {epochs} for each method{each}; {listed}."
 
 
 def raised_budget(search: Search) -> Iterator[str]:
@@ -226,6 +230,22 @@ def _by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:
     if not any(METHOD in study.arm for study in search.studies):
         return {}
     return {m: [s for s in search.studies if s.arm.get(METHOD) == m] for m in suite.methods}
+
+
+def _budgets_of(methods: Mapping[str, Sequence[Study]]) -> tuple[dict[str, Spent], list[str]]:
+    """Return what each method spent, and the fields for each of whose values it did.
+
+    Methods that were tried at unlike depths differ in sum, though alike at each.
+    """
+    sums = {method: spent(studies) for method, studies in methods.items()}
+    settings: dict[str, list[Study]] = {}
+    for study in itertools.chain.from_iterable(methods.values()):
+        settings.setdefault(repr(study.combination), []).append(study)
+    each = {name: spent(studies) for name, studies in settings.items()}
+    if not all(methods.values()) or any(unequal(each)) or not any(unequal(sums)):
+        return sums, []
+    fields = dict.fromkeys(key for s in settings.values() for key in s[0].combination)
+    return dict.fromkeys(methods, next(iter(each.values()))), [f for f in fields if f != METHOD]
 
 
 def _whole(search: Search) -> str:
