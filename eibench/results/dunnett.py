@@ -15,6 +15,8 @@ from scipy.special import chdtri, ndtr
 from scipy.stats import t
 
 ALPHA = 0.05
+DECIMALS = 8
+"""Decimals of a quantile; machines differ in those beyond."""
 NODES = 48
 """Points of each integral behind a quantile: an error below 0.2 % from 2 degrees of freedom on."""
 MANY = 32
@@ -33,7 +35,7 @@ def quantile(df: float, shared: Sequence[float]) -> float:
     if len(shared) > MANY:  # rounded down: the quantile becomes larger, by 2 % at most
         scale = 10 ** (1 - math.floor(math.log10(df)))
         df, shared = math.floor(df * scale) / scale, [math.floor(x * 50) / 50 for x in shared]
-    return _quantile(df, tuple(sorted(Counter(shared).items())))
+    return round(_quantile(df, tuple(sorted(Counter(shared).items()))), DECIMALS)
 
 
 @functools.lru_cache(1024)
