@@ -109,8 +109,13 @@ def edge_notes(search: Search) -> Iterator[str]:
 
 
 def _nearest_end(known: Mapping[str, Any], value: Any) -> Any:
-    """Return the end of a range, if `value` lies in its outermost `EDGE`; None otherwise."""
+    """Return the end of a range, if `value` lies in its outermost `EDGE`; None otherwise.
+
+    Three numbers or more to choose from are a range too, whose ends are the least and the greatest.
+    """
     low, high = known.get("low"), known.get("high")
+    if len(choices := _numbers(known.get("choices", ()))) > 2:
+        return value if value in (min(choices), max(choices)) else None
     if low is None or high is None or not isinstance(value, int | float) or low >= high:
         return None
     scale = math.log if known.get("log") else float
@@ -118,6 +123,12 @@ def _nearest_end(known: Mapping[str, Any], value: Any) -> Any:
         return None
     share = (scale(value) - scale(low)) / (scale(high) - scale(low))
     return low if share <= EDGE else high if share >= 1 - EDGE else None
+
+
+def _numbers(choices: Sequence[Any]) -> set[float]:
+    """Return the choices; none unless all are numbers."""
+    numeric = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
+    return set(choices) if numeric else set()
 
 
 # ---------------------------------------------------------------------------------- budget
