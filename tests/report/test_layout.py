@@ -7,7 +7,7 @@ import pytest
 from eibench.errors import UserError
 from eibench.report.figures.tables import choose_axes
 from eibench.report.model.pivot import Layout, choose_layout
-from eibench.report.model.suite_results import axes, read_suites
+from eibench.report.model.suite_results import read_suites
 
 
 def read(suite):
@@ -50,7 +50,7 @@ def test_an_axis_of_whole_models_is_split_into_fields_that_determine_it(make_sui
     for model in ({"name": "plain"}, {"name": "vgg", "depth": 8}, {"name": "vgg", "depth": 11}):
         suite.run(90, "ei", model=model)
         suite.run(91, "no_norm", model=model)
-    assert axes(read(suite)) == ["method", "model", "model.depth"]
+    assert read(suite).axis_fields == ["method", "model", "model.depth"]
 
 
 def test_one_method_leaves_the_rows_to_the_first_axis(make_suite):

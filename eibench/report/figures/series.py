@@ -14,7 +14,6 @@ from eibench.report.figures.palette import method_colour, nth_colour
 from eibench.report.figures.style import LINES, MARKERS, OVER, SOLID
 from eibench.report.model.pivot import Key, Layout, Pivot, remaining_axes
 from eibench.report.model.suite_results import SuiteResults, check_fields, varies
-from eibench.report.model.suite_results import axes as suite_axes
 from eibench.results.cells import Aggregate
 from eibench.results.metrics import Metric
 
@@ -117,7 +116,7 @@ def facet_layout(suite: SuiteResults, by: Sequence[str] | None = None) -> Layout
 
 def choose_rows(suite: SuiteResults, by: Sequence[str] | None) -> list[str]:
     """Return the fields of the series: ablations or methods, if none is asked for."""
-    rows = [ABLATION if ABLATION in suite_axes(suite) else METHOD] if by is None else list(by)
+    rows = [ABLATION if ABLATION in suite.axis_fields else METHOD] if by is None else list(by)
     return check_fields(suite, "--by", rows)
 
 

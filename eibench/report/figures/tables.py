@@ -41,7 +41,6 @@ from eibench.report.figures.style import (
 )
 from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
 from eibench.report.model.suite_results import SuiteResults, check_fields, is_numeric, varies
-from eibench.report.model.suite_results import axes as suite_axes
 from eibench.results.cells import Aggregate
 from eibench.results.labels import show_value
 from eibench.results.metrics import Metric
@@ -81,7 +80,7 @@ def choose_axes(
     """
     rows = choose_rows(suite, by)
     if x is None and rows != [ABLATION]:
-        numeric = [a for a in suite_axes(suite) if a not in rows and is_numeric(suite.runs, a)]
+        numeric = [a for a in suite.axis_fields if a not in rows and is_numeric(suite.runs, a)]
         if numeric:
             x = numeric[-1 if suite.evaluates else 0]
     elif x is not None:

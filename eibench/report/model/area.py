@@ -29,7 +29,7 @@ def area_over(suite: SuiteResults, field: str) -> SuiteResults:
     if not is_numeric(suite.runs, field):
         raise UserError(f"{OPTION} {field}: is not a number in every run of {suite.name}")
     groups: dict[tuple[Value, ...], list[Run]] = {}
-    others = [f for f in dict.fromkeys(f for r in suite.runs for f in r.fields) if f != field]
+    others = [f for f in suite.fields if f != field]
     for run in suite.runs:
         groups.setdefault(run.values(others), []).append(run)
     places = {tuple(sorted(_place(run, field) for run in runs)) for runs in groups.values()}

@@ -13,7 +13,6 @@ from eibench.errors import UserError, did_you_mean
 from eibench.plan.suite import ABLATION, BASE, METHOD, NOTHING
 from eibench.report.model.suite_results import (
     SuiteResults,
-    axes,
     check_fields,
     is_numeric,
     refuse_mixtures,
@@ -109,7 +108,7 @@ def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
     Without training fields that those, the method and the axes before them determine: a learning
     rate for each method, or for each method and batch size.
     """
-    left = [axis for axis in axes(suite) if axis not in fixed]
+    left = [axis for axis in suite.axis_fields if axis not in fixed]
     known = [*fixed, *(METHOD for axis in left if axis == METHOD)]
     kept: list[str] = []
     for axis in left:
@@ -120,7 +119,7 @@ def remaining_axes(suite: SuiteResults, fixed: Sequence[str]) -> list[str]:
 
 def _default_rows(suite: SuiteResults, columns: Sequence[str]) -> list[str]:
     """Return ablations, else methods where they vary, else the first axis."""
-    left = [axis for axis in axes(suite) if axis not in columns]
+    left = [axis for axis in suite.axis_fields if axis not in columns]
     if ABLATION in left:
         return [ABLATION]
     if METHOD not in columns and (METHOD in left or not left):

@@ -13,7 +13,7 @@ from eibench.plan.suite import METHOD, SEED
 from eibench.report.model.document import NO_CELL, Cell, Column, Table, code, fixed, text_cells
 from eibench.report.model.pivot import build_pivot, choose_layout
 from eibench.report.model.search_results import COMPLETE, Search, state
-from eibench.report.model.suite_results import SuiteResults, axes
+from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Aggregate, Run
 from eibench.results.labels import counted, field_words, format_duration, shortened
 from eibench.results.metrics import Metric, find_metric
@@ -29,7 +29,7 @@ def failures_table(suite: SuiteResults) -> Table | None:
     found = [run for run in suite.runs if run.status != OK]
     if not found:
         return None
-    fields = [field for field in axes(suite) if field != SEED] or [METHOD]
+    fields = [field for field in suite.axis_fields if field != SEED] or [METHOD]
     heads = [*map(field_words, fields), "seed"]
     columns = (
         *(Column(head, stub=True) for head in heads),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,31 +99,36 @@ class SuiteResults:
         """All runs but those of ablations, which are changed from a base run."""
         return [run for run in self.runs if run.value(ABLATION) in (None, BASE)]
 
+    @functools.cached_property
+    def fields(self) -> list[str]:
+        """All fields that a run has."""
+        return list(dict.fromkeys(field for run in self.runs for field in run.fields))
+
+    @functools.cached_property
+    def axis_fields(self) -> list[str]:
+        """The suite's axes as fields of a run.
+
+        An axis may be a part of a run (`model`, `train`): then those of its fields that vary, each
+        only if the ones before it do not determine it. Options of a method are in its label, unless
+        ablations change it too.
+        """
+        fields: list[str] = []
+        for axis in self.axes:
+            option = axis.startswith(f"{METHOD}.") and ABLATION in self.axes
+            if axis.partition(".")[0] == METHOD and not option:
+                fields.append(METHOD)
+                continue
+            kept: list[str] = []
+            for field in self.fields:
+                if f"{field}.".startswith(f"{axis}.") and varies(self.runs, field, kept):
+                    kept.append(field)
+            fields += kept
+        return list(dict.fromkeys(fields))
+
     @property
     def methods(self) -> list[str]:
         """Labels of the unchanged runs' methods, in the plan's order."""
         return list(dict.fromkeys(run.fields["method"] for run in self.unchanged))
-
-
-def axes(suite: SuiteResults) -> list[str]:
-    """Return the suite's axes as fields of a run.
-
-    An axis may be a part of a run (`model`, `train`): then those of its fields that vary, each
-    only if the ones before it do not determine it. Options of a method are in its label, unless
-    ablations change it too.
-    """
-    fields: list[str] = []
-    for axis in suite.axes:
-        option = axis.startswith(f"{METHOD}.") and ABLATION in suite.axes
-        if axis.partition(".")[0] == METHOD and not option:
-            fields.append(METHOD)
-            continue
-        kept: list[str] = []
-        for field in dict.fromkeys(field for run in suite.runs for field in run.fields):
-            if f"{field}.".startswith(f"{axis}.") and varies(suite.runs, field, kept):
-                kept.append(field)
-        fields += kept
-    return list(dict.fromkeys(fields))
 
 
 def varies(runs: Sequence[Run], field: str, fixed: Sequence[str] = ()) -> bool:
@@ -133,7 +139,7 @@ def varies(runs: Sequence[Run], field: str, fixed: Sequence[str] = ()) -> bool:
 
 def check_fields(suite: SuiteResults, option: str, fields: Sequence[str]) -> list[str]:
     """Return fields by their full names; refuse those that no run of the suite has, and repeats."""
-    known = list(dict.fromkeys(field for run in suite.runs for field in run.fields))
+    known = suite.fields
     varying = [field for field in known if varies(suite.runs, field)]
     found: list[str] = []
     for name in fields:
@@ -236,7 +242,7 @@ def refuse_mixtures(
                 differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
     if not differing:
         return
-    named = [axis for axis in axes(suite) if axis in differing] or list(differing)
+    named = [axis for axis in suite.axis_fields if axis in differing] or list(differing)
     raise UserError(
         f"{suite.name}: rows by {_listed(rows)} and columns by {_listed(columns)} put"
         f" runs into one cell that differ in {_listed(named)}; a mean would mix them; try"
