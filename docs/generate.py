@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 
 from eibench.cli import app
 from eibench.limits import LARGEST, NUMBERS
-from eibench.plan.claims import Claim, read_claims
+from eibench.plan.claims import Claim, LocatedClaim, read_claims
 from eibench.plan.options import CHOICES, Choice, InitOptions, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import INIT, PROBE, SECTIONS
@@ -158,12 +159,19 @@ def answers(*rows: tuple[str, str, str]) -> None:
     cog.outl()
 
 
+@functools.cache
+def _claims() -> tuple[Sequence[LocatedClaim], ClaimEvidence]:
+    """Return all claims and what decides them, read once."""
+    return read_claims(Path("claims.yaml")), ClaimEvidence([Path("results/evidence")])
+
+
 def _decided(*names: str) -> list[ClaimResult]:
     """Return the results of claims, by their groups or ids; none may fail or lack runs."""
-    known = [(c, {c.claim.id, *c.claim.group}) for c in read_claims(Path("claims.yaml"))]
+    located, evidence = _claims()
+    known = [(c, {c.claim.id, *c.claim.group}) for c in located]
     assert set(names) <= set().union(*(labels for _, labels in known)), names
-    chosen = [located for located, labels in known if labels & set(names)]
-    results = list(ClaimEvidence([Path("results/evidence")]).decide(chosen))
+    chosen = [one for one, labels in known if labels & set(names)]
+    results = list(evidence.decide(chosen))
     for result in results:
         assert result.status in (PASS, UNDECIDED), (result.claim.id, result.reasons)
     return results

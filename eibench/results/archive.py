@@ -7,12 +7,12 @@ in memory, and names, types, sizes and counts are checked.
 
 from __future__ import annotations
 
-import functools
 import io
 import lzma
 import os
 import re
 import tarfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,8 +25,8 @@ LARGEST = 64 * MEBIBYTE
 """Bytes of a packed file, and of a member."""
 LARGEST_CONTENT = 128 * MEBIBYTE
 """Bytes of all that a pack holds."""
-KEPT = 8
-"""Packs whose contents are kept in memory."""
+KEPT = LARGEST_CONTENT
+"""Bytes of contents of packs that are kept in memory; the last one read is kept in any case."""
 MOST_MEMBERS = 200_000
 MEMORY = 256 * MEBIBYTE
 """Bytes that the decompressor may use."""
@@ -66,11 +66,23 @@ def read_pack(path: Path) -> Files:
         UserError: it is a link, no pack, or holds anything but regular files of results.
     """
     found = os.stat(path)
-    return _read_pack(path.absolute(), path, found.st_mtime_ns, found.st_size)
+    key = (path.absolute(), found.st_mtime_ns, found.st_size)
+    with _lock:
+        if (kept := _kept.pop(key, None)) is None:
+            files = _read_pack(path)
+            kept = sum(map(len, files.values())), files
+        _kept[key] = kept  # behind all others
+        while len(_kept) > 1 and sum(size for size, _ in _kept.values()) > KEPT:
+            del _kept[next(iter(_kept))]
+    return kept[1]
 
 
-@functools.lru_cache(maxsize=KEPT)
-def _read_pack(place: Path, path: Path, changed: int, size: int) -> Files:
+_kept: dict[tuple[Path, int, int], tuple[int, Files]] = {}
+"""Size and contents of packs, the one used last behind all others."""
+_lock = threading.Lock()
+
+
+def _read_pack(path: Path) -> Files:
     content = read_bytes(path, LARGEST, follow_links=False)
     try:
         return dict(_members(_decompressed(content)))

@@ -84,6 +84,24 @@ def test_packing_again_gives_the_same_bytes(live):
     assert pack(live.folder, EVIDENCE).path.read_bytes() == content
 
 
+def test_packs_are_kept_within_bounds(tmp_path, monkeypatch):
+    """Those used last stay, and the one just read even where it is larger than the bound."""
+    monkeypatch.setattr(archive, "_kept", {})
+    monkeypatch.setattr(archive, "KEPT", 25)
+    paths = [tmp_path / str(number) / PACK for number in range(3)]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(to_pack({"plan.json": b"ten bytes."}))
+    first = read_pack(paths[0])
+    read_pack(paths[1])
+    assert read_pack(paths[0]) is first
+    read_pack(paths[2])
+    assert [key[0] for key in archive._kept] == [paths[0], paths[2]]
+    paths[2].write_bytes(to_pack({"plan.json": b"x" * 30}))
+    assert read_pack(paths[2])["plan.json"] == b"x" * 30
+    assert [size for size, _ in archive._kept.values()] == [30]
+
+
 def test_a_pack_reads_like_the_folder(live):
     frame = load_results(live.folder)
     pack(live.folder, EVIDENCE)
