@@ -64,7 +64,7 @@ def _lines(table: Pivot, series: Sequence[Series]) -> Chart:
     rows: list[list[Any]] = []
     most = max(8, MOST_ROWS // max(1, len(profiles)))
     for (i, j), found in profiles.items():
-        layers = [float(column[-1] or 0) for column in layers_of(table, facets[j])]
+        layers = [int(column[-1] or 0) for column in layers_of(table, facets[j])]
         for layer, low, middle, high in thinned(list(zip(layers, *found, strict=True)), most):
             ends = [log.place(v) if log else v for v in (middle, low, high)]
             if not math.isnan(middle):
@@ -79,7 +79,7 @@ def _lines(table: Pivot, series: Sequence[Series]) -> Chart:
         legend_of(one.key for one in series),
         [facet_words(table, facet) for facet in facets],
         rows,
-        counted_axis("layer", max((row[2] for row in rows), default=1.0)),
+        counted_axis("layer", max((row[2] for row in rows), default=1)),
         y,
     )
 

@@ -66,7 +66,7 @@ def _over_field(table: Pivot, x: str) -> Chart:
         for column in table.columns:
             cell = table.cells.get((one.row, column))
             if column[:-1] == facet and cell is not None:
-                place = float(column[-1] or 0)
+                place = short(float(column[-1] or 0))
                 rows += _cell_rows([i, j, place], cell, table.metric)
     places = [float(column[-1] or 0) for column in table.columns]
     return line_chart(
