@@ -240,6 +240,10 @@ def test_a_search_has_its_landscape_and_its_history(make_search):
     history = find(charts, "Score by trial")
     best = [r["score"] for r in rows(history) if history["series"][r["name"]][0] == "best so far"]
     assert best == [91, 95, 95]
+    search.known["sampler"] = "grid"  # whose trials do not follow each other
+    search.tried.write()
+    titles = [chart["title"] for chart in Reader(page_of(search.tried)).charts]
+    assert titles and "Score by trial" not in titles
 
 
 @pytest.mark.parametrize("n", [0, 1, 39, 40, 41, 80, 81, 1000])

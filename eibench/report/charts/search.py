@@ -43,14 +43,17 @@ FRAME = "#D55E00"
 
 
 def search_charts(search: Search) -> Iterator[Chart]:
-    """Yield the landscape of each pair of parameters, and the history of all studies."""
+    """Yield the landscape of each pair of parameters, and the history of all studies.
+
+    A grid has none: its trials follow the grid, not what came before.
+    """
     by_pair: dict[Pair, list[Study]] = {}
     for study in with_scores(search):
         if (pair := choose_pairs(search).get(study.name)) is not None:
             by_pair.setdefault(pair, []).append(study)
     for pair, studies in by_pair.items():
         yield _landscape(search, pair, studies)
-    if history := _history(search):
+    if search.sampler != "grid" and (history := _history(search)):
         yield history
 
 
