@@ -29,6 +29,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 REQUEUES = 2
 """Number of times that a run is tried again after the loss of its slot."""
+WAKE = 0.5
+"""Seconds that one wait for runs takes: an interrupt that comes just before it is heard after."""
 PATIENCE = 60.0
 """Seconds without any slot after which the user is told."""
 
@@ -200,7 +202,9 @@ class Slots:
                 pending[self.threads.submit(work, item)] = item
             if not pending:
                 return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            done: set[Future[Result]] = set()
+            while not done:
+                done, _ = wait(pending, WAKE, FIRST_COMPLETED)
             for future in done:
                 yield pending.pop(future), future.result()
 
