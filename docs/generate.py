@@ -45,8 +45,8 @@ WORDS = {
 }
 SOURCE = ("- Mean", "- Computed on", "- With eibench", "- Source", "- MIXED", "- Command")
 """Beginnings of the notes that say where a table comes from."""
-EXPLAINED = ("- Bold", "- Difference to", "- Better, worse", "- Not paired", "- A run trains")
-"""Beginnings of the notes that explain how any table is read."""
+WARNING = re.compile(r"- (?:[A-Z]{3,}|`)")
+"""Beginning of a note without which a table misleads: `UNTUNED`, `EDGE OF RANGE`, a named method."""
 BOUNDS = {"ge": "≥", "gt": ">", "lt": "<", "le": "≤"}
 
 
@@ -76,16 +76,19 @@ def _source(suite: str, report: str = "") -> str:
 
 
 def evidence(line: str) -> None:
-    """Print the last table of `eibench report LINE`: its own notes, then where it comes from.
+    """Print the last table of `eibench report LINE`, its warnings, and where it comes from.
 
-    Notes that explain any table stand once at the head of docs/findings.md.
+    All other notes stand in the table's own file, which is linked.
     """
     report = _printed(f"report results/evidence/{line} --format markdown")
-    report = "### " + report.removeprefix("### ").split("\n### ")[-1]
-    general = (*SOURCE, *EXPLAINED)
-    own = [one for one in report.splitlines() if not one.startswith(general)]
-    cog.outl("\n" + "\n".join(own).rstrip() + "\n")
-    source(line, report)
+    table = "### " + report.removeprefix("### ").split("\n### ")[-1]
+    lines = table.splitlines()
+    shown = [one for one in lines if not one.startswith("- ")]
+    warnings = [one for one in lines if WARNING.match(one) and not one.startswith(SOURCE)]
+    cog.outl("\n" + "\n".join([*shown, *warnings]).strip() + "\n")
+    folder = line.partition(" ")[0]
+    notes = f"[Rates and notes](../results/evidence/{folder}/table.md)"
+    cog.outl(f"{_source(folder, table)} {notes}.\n")
 
 
 def costs(folder: str, names: Sequence[str], *titles: str) -> None:
@@ -97,11 +100,10 @@ def costs(folder: str, names: Sequence[str], *titles: str) -> None:
     notes: dict[str, None] = {}
     for name, values in zip(names, json.loads(path.read_text()), strict=True):
         document = cost_document(values, name)
-        shown = [replace(table, notes=()) for table in document.tables if table.title in titles]
-        cog.outl("\n" + write([replace(document, tables=tuple(shown))], "markdown").rstrip())
-        for table in document.tables:
-            if table.title in titles or table.title.startswith("Energy"):  # one explains the others
-                notes |= dict.fromkeys(f"- {note}" for note in table.notes)
+        chosen = [table for table in document.tables if table.title in titles]
+        shown = tuple(replace(table, notes=()) for table in chosen)
+        cog.outl("\n" + write([replace(document, tables=shown)], "markdown").rstrip())
+        notes |= dict.fromkeys(f"- {note}" for table in chosen for note in table.notes)
     cog.outl("\n".join(["", *notes, ""]))
     cog.outl(_source(folder).replace("Mean ± sample standard deviation", "Means") + "\n")
 
