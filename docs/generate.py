@@ -46,7 +46,7 @@ WORDS = {
 SOURCE = ("- Mean", "- Computed on", "- With eibench", "- Source", "- MIXED", "- Command")
 """Beginnings of the notes that say where a table comes from."""
 WARNING = re.compile(r"- (?:[A-Z]{3,}|`)")
-"""Beginning of a note without which a table misleads: `UNTUNED`, `EDGE OF RANGE`, a named method."""
+"""Beginning of a note without which a table misleads: `UNTUNED`, `EDGE OF RANGE`, a method."""
 BOUNDS = {"ge": "≥", "gt": ">", "lt": "<", "le": "≤"}
 
 
