@@ -94,6 +94,16 @@ def test_the_copy_of_cifar10_is_called_so():
     assert len(plan.references) == 2
 
 
+def test_the_papers_networks_have_its_batch_norm():
+    """In VGGs with torch's first weights, as the authors have it; in the ResNet with Kaiming's."""
+    runs = load_plan(ROOT / "suites" / "cifar10.yaml", []).runs
+    made = {(run.method, run.spec.model.name) for run in runs}
+    assert {one for one in made if one[0].startswith("batchnorm")} == {
+        ("batchnorm-torch", "vgg"),
+        ("batchnorm", "resnet"),
+    }
+
+
 def test_events_digits_has_the_rates_of_methods():
     rates, events = (
         {r.spec.method.label: r.spec.train.lr for r in load_plan(suites, []).runs}

@@ -168,7 +168,8 @@ class CheckedSuite:
         for i, clause in enumerate(self.suite.exclude):
             for key in clause.keys() - set(known):
                 self._note(f"unknown key{did_you_mean(key, known)}", "exclude", i, key)
-            hit = [run for run in runs if all(matches(run, k, v) for k, v in clause.items())]
+            wanted = {key: chosen(runs, key, value) for key, value in clause.items()}
+            hit = [run for run in runs if all(is_exactly(run, k, v) for k, v in wanted.items())]
             if not (i in self.used or (hit and clause) or self.settings):
                 names = map(str, self.ablations)
                 near = did_you_mean(clause[ABLATION], names) if ABLATION in clause else ""
@@ -236,17 +237,25 @@ def within(axis: str, keys: set[str]) -> bool:
     return any(f"{axis}.".startswith(key) for key in keys)
 
 
-def matches(run: PlannedRun, key: str, wanted: Any) -> bool:
-    """Return whether field `key` of `run` is `wanted`, or one of them; a method by name or
-    label."""
-    choices = wanted if isinstance(wanted, list) else [wanted]
-    if key == "method":
-        return run.method in choices or run.spec.method.name in choices
-    return is_exactly(run, key, choices)
+def chosen(runs: Sequence[PlannedRun], key: str, wanted: Any) -> list[Any]:
+    """Return the values of field `key` that `wanted` names: itself, or each value of a list.
+
+    A name of a method which is no variant's label stands for all its variants.
+    """
+    values = wanted if isinstance(wanted, list) else [wanted]
+    if key != "method":
+        return values
+    labels = dict.fromkeys((run.method, run.spec.method.name) for run in runs)
+    exact = [label for label, _ in labels]
+    return [
+        label
+        for value in values
+        for label in ([value] if value in exact else [la for la, name in labels if name == value])
+    ]
 
 
 def is_exactly(run: PlannedRun, key: str, wanted: Any) -> bool:
-    """Return the same as `matches`, but compare a method by its label only.
+    """Return whether field `key` of `run` is `wanted`, or one of them; a method by its label.
 
     Each variant of a method has its own tuned values.
     """
@@ -262,8 +271,8 @@ def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
     """
     kept = plan.runs
     for only in filters:
-        wanted = _wanted(plan, only)
-        kept = tuple(run for run in kept if matches(run, only.key, wanted))
+        wanted = chosen(plan.runs, only.key, _wanted(plan, only))
+        kept = tuple(run for run in kept if is_exactly(run, only.key, wanted))
     if not kept:
         raise UserError(f"{' '.join(map(str, filters))}: no run is left")
     return kept
@@ -280,7 +289,8 @@ def _wanted(plan: Plan, only: Override) -> list[Any]:
         return [text]
     wanted = [parse(part, str(only)).data for part in dict.fromkeys(text.split(","))]
     for value in wanted:
-        if not any(matches(run, only.key, value) for run in plan.runs):
+        values = chosen(plan.runs, only.key, value)
+        if not any(is_exactly(run, only.key, values) for run in plan.runs):
             hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
             raise UserError(f"{only}: no run has {shorten(repr(value), LONGEST_VALUE)}; {hint}")
     return wanted

@@ -140,8 +140,8 @@ def test_exclude(plan):
         grid={"method": ["ei", *NORMS], "model.depth": [1, 2, 3]},
         exclude=[
             {"method": "ei", "model.depth": [2, 3]},  # both, and either of the two
-            {"method": "batchnorm", "model.depth": 1},  # by name: both variants
-            {"method": "batchnorm-per_step", "model.depth": 3},  # by label: one
+            {"method": "batchnorm", "model.depth": 1},  # the plain one alone
+            {"method": "batchnorm-per_step", "model.depth": [1, 3]},
         ],
     )
     expected = [("ei", 1), ("batchnorm", 2), ("batchnorm", 3), ("batchnorm-per_step", 2)]
@@ -353,12 +353,18 @@ def test_without_only_all_runs_are_chosen(only):
     assert len(only()) == 12
 
 
-def test_only_a_method_by_name_takes_both_variants(only):
-    assert {method for method, *_ in only("method=batchnorm")} == {
-        "batchnorm",
-        "batchnorm-per_step",
-    }
-    assert len(only("method=batchnorm")) == 8
+def test_only_a_method_takes_the_plain_one_where_there_is_one(only):
+    assert {method for method, *_ in only("method=batchnorm")} == {"batchnorm"}
+    assert len(only("method=batchnorm")) == 4
+
+
+def test_only_a_name_that_is_no_label_takes_all_variants(plan):
+    variants = [{"name": "batchnorm", "stats": "per_step"}, {"name": "batchnorm", "scale": 0.6}]
+    made = plan(grid={"method": ["ei", *variants]}, seeds=[0])
+    kept = select(made, [Override.read("--only", "method=batchnorm")])
+    assert [run.method for run in kept] == ["batchnorm-per_step", "batchnorm-scale0.6"]
+    kept = select(made, [Override.read("--only", "method=ei,batchnorm-scale0.6")])
+    assert [run.method for run in kept] == ["ei", "batchnorm-scale0.6"]
 
 
 def test_only_a_method_by_label_takes_one(only):
