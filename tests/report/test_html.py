@@ -246,6 +246,25 @@ def test_a_search_has_its_landscape_and_its_history(make_search):
     assert titles and "Score by trial" not in titles
 
 
+def test_a_search_of_one_parameter_has_a_line_for_each_study(make_search):
+    search = make_search(axes=["method", "model.depth"])
+    rates = {"train.lr": {"choices": [0.01, 0.1, 1.0]}}
+    for method, best in (("ei", 0.1), ("batchnorm", 1.0)):
+        for depth in (4, 8):
+            search.study(f"{method}, {depth}", {"method": method, "model.depth": depth}, rates)
+            for rate in (0.1, 0.01, 1.0):
+                search.trial(90.0 + (rate == best) + depth, {"train.lr": rate})
+    charts = Reader(page_of(search.tried)).charts
+    found = find(charts, "Score by learning rate")
+    assert [name for name, *_ in found["series"]] == ["depth 4", "depth 8"]
+    assert found["panels"] == ["E-I (paper)", "BatchNorm"]
+    places = {(r["panel"], r["name"], r["x"]): r["mean"] for r in rows(found)}
+    assert len(places) == 12
+    assert {x for _, _, x in places} == {0.01, 0.1, 1}
+    assert sorted(places.values())[-2:] == [99, 99]
+    assert not [chart for chart in charts if "Landscape" in chart["title"]]
+
+
 @pytest.mark.parametrize("n", [0, 1, 39, 40, 41, 80, 81, 1000])
 def test_thinned_lines_keep_their_last_point(n):
     kept = vega.thinned(list(range(n)), 40)

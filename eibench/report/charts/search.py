@@ -1,4 +1,4 @@
-"""Charts of a search: scores over two parameters, and scores in the order of the trials."""
+"""Charts of a search: scores over one parameter or two, and in the order of the trials."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 from matplotlib.colors import to_hex
 
+from eibench.report.charts.marks import line_chart
 from eibench.report.charts.vega import (
     COLOUR,
     CROSS,
@@ -19,12 +20,22 @@ from eibench.report.charts.vega import (
     TOLD,
     Legend,
     chart,
+    legend_of,
+    number_axis,
     short,
     value_colour,
 )
-from eibench.report.figures.axes import ParameterAxis
+from eibench.report.figures.axes import ParameterAxis, doubling
 from eibench.report.figures.search_landscape import BRIGHT, Pair, ScoreGrid, choose_pairs
-from eibench.report.figures.search_panels import metric_of, score_range, scored, with_scores
+from eibench.report.figures.search_panels import (
+    StudyGroup,
+    groups,
+    looks,
+    metric_of,
+    score_range,
+    scored,
+    with_scores,
+)
 from eibench.report.figures.search_trials import LOOKS, best_so_far
 from eibench.report.model.document import Chart
 from eibench.report.model.search_results import RUNNING, Search, Study, state
@@ -43,10 +54,18 @@ FRAME = "#D55E00"
 
 
 def search_charts(search: Search) -> Iterator[Chart]:
-    """Yield the landscape of each pair of parameters, and the history of all studies.
+    """Yield scores over a single parameter, the landscape of each pair, and all studies' history.
 
-    A grid has none: its trials follow the grid, not what came before.
+    A grid has no history: its trials follow the grid, not what came before.
     """
+    by_key: dict[str, list[StudyGroup]] = {}
+    for group in groups(search, with_scores(search)):
+        if len(group.space) == 1:
+            by_key.setdefault(next(iter(group.space)), []).append(group)
+    for key, found in by_key.items():
+        axis = ParameterAxis.of(key, found[0].space[key])
+        if axis.numeric and axis.high > axis.low:
+            yield _slices(search, axis, found)
     by_pair: dict[Pair, list[Study]] = {}
     for study in with_scores(search):
         if (pair := choose_pairs(search).get(study.name)) is not None:
@@ -55,6 +74,37 @@ def search_charts(search: Search) -> Iterator[Chart]:
         yield _landscape(search, pair, studies)
     if search.sampler != "grid" and (history := _history(search)):
         yield history
+
+
+def _slices(search: Search, axis: ParameterAxis, found: Sequence[StudyGroup]) -> Chart:
+    """Return a line for each study over the one parameter that it searched."""
+    metric, known = metric_of(search), looks(found)
+    names = list(known)
+    methods = {study.arm.get("method") for group in found for study in group.studies}
+    words = {name: search.name_of("method", name) for name in methods if isinstance(name, str)}
+    rows = [
+        [names.index(name), j, trial.values[axis.key], short(score), None, None, 0, None, None]
+        for j, group in enumerate(found)
+        for name, study in group.members.items()
+        for trial, score in scored(study, metric)
+        if not trial.diverged
+    ]
+    x = alt.X("x:Q", title=axis.heading, scale=_scale(axis), axis=_ticks(axis))
+    return line_chart(
+        f"Score by {field_words(axis.key)}",
+        f"{metric.label.capitalize()} of each complete trial that did not diverge. A line for each"
+        " study.",
+        legend_of((words.get(name, name), *look) for name, look in known.items()),
+        [words.get(group.name, group.name) for group in found],
+        rows,
+        x,
+        number_axis(metric, [row[3] for row in rows]),
+    )
+
+
+def _ticks(axis: ParameterAxis) -> alt.Axis:
+    values: Any = {"values": sorted(axis.choices)} if axis.choices else {}
+    return alt.Axis(format=NUMBER, grid=False, **values)
 
 
 def _landscape(search: Search, pair: Pair, studies: Sequence[Study]) -> Chart:
@@ -150,7 +200,7 @@ def _scale(axis: ParameterAxis) -> alt.Scale:
     """Return the scale of a parameter over its range, with air at both ends."""
     ends = [*axis.choices] or [axis.low, axis.high]
     ends = [min(ends), max(ends)]
-    if axis.log:
+    if axis.log or doubling(sorted(axis.choices)):
         factor = (ends[1] / ends[0]) ** 0.05
         return alt.Scale(type="log", domain=[ends[0] / factor, ends[1] * factor], nice=False)
     air = 0.05 * (ends[1] - ends[0]) or 0.5

@@ -13,7 +13,14 @@ from matplotlib.lines import Line2D
 
 from eibench.report.figures.axes import ScoreRange
 from eibench.report.figures.palette import colours_of
-from eibench.report.figures.style import COLOURS, add_legend, in_rows, machines, open_page
+from eibench.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    add_legend,
+    in_rows,
+    machines,
+    open_page,
+)
 from eibench.report.model.search_results import COMPLETE, Search, Study, Trial, spent
 from eibench.results.labels import show_field
 from eibench.results.metrics import Metric, find_metric
@@ -131,6 +138,13 @@ def labels(found: Sequence[StudyGroup]) -> list[str]:
     return list(dict.fromkeys(label for group in found for label in group.members))
 
 
+def looks(found: Sequence[StudyGroup]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of each label of some groups."""
+    names = labels(found)
+    markers = itertools.cycle(MARKERS)
+    return dict(zip(names, zip(colours_of(names), markers, strict=False), strict=True))
+
+
 def search_page(
     search: Search,
     about: str,
@@ -153,12 +167,14 @@ def search_page(
     return figure, grid, pairs
 
 
-def name_looks(grid: Any, names: Sequence[str], markers: Sequence[str]) -> None:
+def name_looks(grid: Any, known: Mapping[str, tuple[str, str]]) -> None:
     """Add a legend of colours and markers by label, where there are several."""
-    if len(names) > 1:
-        looks = zip(colours_of(names), itertools.cycle(markers), strict=False)
-        lines = [Line2D([], [], linestyle="", color=c, marker=marker) for c, marker in looks]
-        add_legend(grid, dict(zip(names, lines, strict=True)), handlelength=1.0)
+    if len(known) > 1:
+        lines = {
+            name: Line2D([], [], linestyle="", color=colour, marker=marker)
+            for name, (colour, marker) in known.items()
+        }
+        add_legend(grid, lines, handlelength=1.0)
 
 
 def budget(search: Search) -> str:

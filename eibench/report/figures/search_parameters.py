@@ -19,13 +19,12 @@ from matplotlib.ticker import MaxNLocator
 
 from eibench.report.figures.axes import ParameterAxis, ScoreRange
 from eibench.report.figures.look import style
-from eibench.report.figures.palette import colours_of
 from eibench.report.figures.search_panels import (
     WINNER,
     StudyGroup,
     arrange,
     groups,
-    labels,
+    looks,
     metric_of,
     name_looks,
     score_range,
@@ -33,7 +32,7 @@ from eibench.report.figures.search_panels import (
     search_page,
     with_scores,
 )
-from eibench.report.figures.style import COLOUR_MAP, COLOURS, MARKERS, in_rows
+from eibench.report.figures.style import COLOUR_MAP, COLOURS, in_rows
 from eibench.report.model.search_results import Search, Study
 from eibench.results.labels import key_words
 from eibench.results.metrics import Metric
@@ -63,7 +62,7 @@ def draw_slices(search: Search) -> Figure | None:
     found, metric = groups(search, with_scores(search)), metric_of(search)
     if not found:
         return None
-    looks = labels(found)
+    known = looks(found)
     ranges = [score_range(group.studies, metric) for group in found]
     rows = _fill(
         [
@@ -82,12 +81,12 @@ def draw_slices(search: Search) -> Figure | None:
     panel = (wide, 3.2 if wide > 4 else 2.0)
     figure, grid, pairs = search_page(search, "score by parameter", rows, panel, words)
     for axes, item in pairs:
-        _draw_slice(axes, item, looks, metric)
+        _draw_slice(axes, item, known, metric)
     for line, slices in zip(grid, rows, strict=True):
         line[0].set_ylabel(metric.heading, fontsize=9 if len(rows) == 1 else 8)
         for axes, (left, item) in zip(line[1:], itertools.pairwise(slices), strict=True):
             axes.tick_params(labelleft=bool(left and item and left.group != item.group))
-    name_looks(grid, looks, MARKERS)
+    name_looks(grid, known)
     return figure
 
 
@@ -99,14 +98,16 @@ def _fill(rows: Sequence[list[Slice]]) -> list[list[Slice | None]]:
     return [[*row, *[None] * (wide - len(row))] for row in rows]
 
 
-def _draw_slice(axes: Axes, panel: Slice, looks: Sequence[str], metric: Metric) -> None:
+def _draw_slice(
+    axes: Axes, panel: Slice, known: Mapping[str, tuple[str, str]], metric: Metric
+) -> None:
     """Draw the trials of all studies that share the panel, winners in their study's colour."""
     parameter = panel.parameter
     for label, study in panel.group.members.items():
-        i = looks.index(label)
-        colour, beside = colours_of(looks)[i], 0.0
+        colour, own_marker = known[label]
+        beside = 0.0
         if parameter.choices:
-            beside = BESIDE * ((i + 0.5) / len(looks) - 0.5)
+            beside = BESIDE * (([*known].index(label) + 0.5) / len(known) - 0.5)
         places = [
             (parameter.place(trial.values[parameter.key]) + beside, panel.scores.place(score))
             for trial, score in scored(study, metric)
@@ -114,11 +115,11 @@ def _draw_slice(axes: Axes, panel: Slice, looks: Sequence[str], metric: Metric) 
         if len(study.space) == 1:  # with more, other values differ too
             axes.plot(*zip(*sorted(places), strict=True), color=colour, linewidth=1.0, alpha=0.6)
         for (trial, _), (x, y) in zip(scored(study, metric), places, strict=True):
-            size, marker = (26, "X") if trial.diverged else (16, MARKERS[i % len(MARKERS)])
+            size, marker = (26, "X") if trial.diverged else (16, own_marker)
             axes.scatter(x, y, s=size, marker=marker, color=colour, alpha=0.75, linewidths=0,
                          clip_on=False, zorder=3)  # fmt: skip
             if trial.number == study.winner:
-                own = {"facecolor": colour} if len(looks) > 1 else {}
+                own = {"facecolor": colour} if len(known) > 1 else {}
                 axes.scatter(x, y, **{**WINNER, **own})
     parameter.apply(axes, "x")
     axes.xaxis.label.set_fontsize(8)
@@ -201,18 +202,19 @@ def draw_importances(search: Search) -> Figure | None:
     found = groups(search, [s for s in search.studies if s.importances and len(s.space) > 1])
     if not found:
         return None
-    rows, looks = in_rows(found), labels(found)
+    rows = in_rows(found)
+    known = {label: (colour, "s") for label, (colour, _) in looks(found).items()}
     bars = max(len(group.members) * len(group.space) for group in found)
     panel = (2.7 if len(found) > 1 else 4.4, 0.8 + (THIN if bars > MANY else THICK) * bars)
     words = ["share in the variance of the score (fANOVA)"]
     figure, grid, pairs = search_page(search, "importances", rows, panel, words)
     for axes, group in pairs:
-        _draw_bars(axes, group, looks)
-    name_looks(grid, looks, ("s",))
+        _draw_bars(axes, group, known)
+    name_looks(grid, known)
     return figure
 
 
-def _draw_bars(axes: Axes, group: StudyGroup, looks: Sequence[str]) -> None:
+def _draw_bars(axes: Axes, group: StudyGroup, known: Mapping[str, tuple[str, str]]) -> None:
     """Draw the most important parameter on top; a bar for each study."""
     shares = {
         key: [(study.importances or {}).get(key, 0.0) for study in group.studies]
@@ -222,7 +224,7 @@ def _draw_bars(axes: Axes, group: StudyGroup, looks: Sequence[str]) -> None:
     thick = 0.8 / len(group.members)
     for y, key in enumerate(keys):
         for i, (label, share) in enumerate(zip(group.members, shares[key], strict=True)):
-            place, colour = y - 0.4 + (i + 0.5) * thick, colours_of(looks)[looks.index(label)]
+            place, (colour, _) = y - 0.4 + (i + 0.5) * thick, known[label]
             axes.barh(place, share, height=0.9 * thick, color=colour, zorder=3)
             if len(group.members) == 1:
                 axes.annotate(f"{share:.2f}", (share, place), (3, 0), textcoords="offset points",
