@@ -78,7 +78,7 @@ profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18,
 	  && mv $${model}_gpu_$$precision.json $(PROFILES)/ || exit; done; done
 
 docs: .venv/.test  ## the generated parts of README.md and docs/
-	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/tables.md docs/findings.md docs/performance.md docs/claims.md docs/reproduce.md
+	$(BIN)/cog -r -I docs README.md docs/architecture.md docs/suites.md docs/tables.md docs/findings.md docs/performance.md docs/claims.md docs/reproduce.md docs/methods.md
 
 site: .venv/.test  ## the pages of docs/ as a site, in build/site
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/site

@@ -20,6 +20,7 @@ import cog
 from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
+import eibench
 from eibench.cli import app
 from eibench.cli.verify import NOT_ALL_PASS
 from eibench.limits import LARGEST, NUMBERS
@@ -32,6 +33,7 @@ from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.cost import cost_document
 from eibench.report.model.profile import profile_document
 from eibench.report.writers import write
+from eibench.results.metrics import find_metric
 
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
 WORDS = {
@@ -89,6 +91,25 @@ def evidence(line: str) -> None:
     folder = line.partition(" ")[0]
     notes = f"[Rates and notes](../results/evidence/{folder}/table.md)"
     cog.outl(f"{_source(folder, table)} {notes}.\n")
+
+
+def layers(suite: str, depth: int, shown: Sequence[int], *rows: tuple[str, str]) -> None:
+    """Print numbers of some layers of a probe's networks of one depth, then where they come from.
+
+    A row is a method and a metric; a cell is the mean over seeds and their deviation.
+    """
+    frame = eibench.load_layers(f"results/evidence/{suite}")
+    frame = frame[frame["model.depth"] == depth]
+    cog.outl(f"\n| layer | {' | '.join(map(str, shown))} |\n|---|{'---|' * len(shown)}")
+    for method, name in rows:
+        metric = find_metric(name)
+        found = frame[frame["method"] == method].groupby("layer")[name]
+        cells = (
+            f"{metric.show(found.mean()[layer])} ± {metric.show(found.std()[layer])}"
+            for layer in shown
+        )
+        cog.outl(f"| {metric.label}, `{method}` | {' | '.join(cells)} |")
+    cog.outl(f"\n{_source(suite)}\n")
 
 
 def costs(folder: str, names: Sequence[str], *titles: str) -> None:
