@@ -53,11 +53,11 @@ def test_the_core_tier():
 STUB = """#!/bin/sh
 echo "$@" >> {log}
 case "$1 $2" in
-"run suites/lr_search.yaml") echo "lr_search is skipped: no data"; exit 0;;
-"run suites/methods.yaml") mkdir -p {fresh}/methods; exit 1;;
+"run suites/learning_rates.yaml") echo "learning_rates is skipped: no data"; exit 0;;
+"run suites/propagation.yaml") mkdir -p {fresh}/propagation; exit 1;;
 "run suites/cost.yaml") mkdir -p {fresh}/cost;;
 "cost suites/cost.yaml") exit 1;;
-"verify methods") exit 2;;
+"verify propagation") exit 2;;
 esac
 """
 
@@ -65,14 +65,19 @@ esac
 @pytest.mark.parametrize(
     ("suites", "update", "code", "end"),
     [
-        ("methods lr_search", "", 2, ["tables methods --live", "verify methods"]),
+        ("propagation learning_rates", "", 2, ["tables propagation --live", "verify propagation"]),
         (
-            "lr_search methods",
+            "learning_rates propagation",
             "1",
             2,
-            ["tables methods --live", "verify methods", "results pack", "tables methods"],
+            [
+                "tables propagation --live",
+                "verify propagation",
+                "results pack",
+                "tables propagation",
+            ],
         ),
-        ("lr_search", "", 0, []),
+        ("learning_rates", "", 0, []),
         ("cost", "", 0, ["cost suites/cost.yaml --results", "tables cost --live", "verify cost"]),
     ],
 )
@@ -92,12 +97,12 @@ def test_what_follows_the_runs(tmp_path, suites, update, code, end):
     assert [call.startswith(start) for call, start in zip(after, end, strict=True)] == [True] * len(
         end
     )
-    assert all("lr_search" not in call for call in after)
+    assert all("learning_rates" not in call for call in after)
     if update:
-        assert after[2] == f"results pack {fresh}/methods --out results/evidence --replace"
+        assert after[2] == f"results pack {fresh}/propagation --out results/evidence --replace"
 
 
-@pytest.mark.parametrize(("name", "verb"), [("methods", "run"), ("ei_init_search", "search")])
+@pytest.mark.parametrize(("name", "verb"), [("propagation", "run"), ("ei_init_search", "search")])
 def test_a_search_is_searched_and_a_suite_run(name, verb):
     (line,) = commands(f"reproduce-{name}")
     chosen = re.search(r"\$\((.*?)\)", line)[1]
@@ -106,7 +111,7 @@ def test_a_search_is_searched_and_a_suite_run(name, verb):
 
 
 def test_as_many_jobs_as_cores():
-    (line,) = commands("reproduce-methods")
+    (line,) = commands("reproduce-propagation")
     assert re.search(r"--jobs (\d+) ", line)[1] == str(os.sysconf("SC_NPROCESSORS_ONLN"))
 
 

@@ -22,11 +22,13 @@ from eibench.execution.holder import Holder
 from eibench.execution.lock import Locks, shared
 from eibench.execution.slots import Slots, Stop
 from eibench.files import read_bytes
+from eibench.plan.conditions import FROM
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.archive import LARGEST
 from eibench.results.paths import PLAN, member
 from eibench.results.plan_file import plan_content
-from eibench.results.store import OK, RECORD, RunFolder, write_atomic
+from eibench.results.plan_schema import PlanFile
+from eibench.results.store import OK, RECORD, RunFolder, read_json, write_atomic
 from eibench.training.steps import StepReport
 
 __all__ = ["StepReport", "SuiteListener", "run_plan"]
@@ -83,6 +85,7 @@ def run_plan(
     datasets = DatasetCache(engine.device, plan.folder)
     check_buildable(runs, datasets, listener.preparing)
     folder = member(root, plan.name)
+    _check_own(folder)
     with shared(folder) as locks, engine.open(datasets, plan.plugins, folder) as slots:
         written = _write_plan(folder, plan, locks)
         data = local_data((run.spec for run in runs), plan.folder)
@@ -94,6 +97,19 @@ def run_plan(
         if len(statuses) == len(runs):
             _check_kept(folder, runs)
         return statuses
+
+
+def _check_own(folder: Path) -> None:
+    """Raise `UserError` where `folder` holds evaluations, which a sweep of another suite wrote."""
+    try:
+        known = read_json(folder / PLAN, PlanFile) or {"runs": []}
+    except UserError:  # damaged, so it is written anew
+        return
+    if any(f"{FROM}.run" in run["fields"] for run in known["runs"]):
+        raise UserError(
+            f"{folder}: holds evaluations of trained networks, so no runs go there; give the suite"
+            " another name, or name another folder by --results"
+        )
 
 
 def _content(folder: Path) -> bytes | None:

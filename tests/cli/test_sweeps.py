@@ -56,6 +56,18 @@ def test_a_suite_trains_keeps_and_evaluates(cli, project):
     }  # nothing is computed again
 
 
+def test_a_suite_named_like_a_sweep_leaves_its_evaluations(cli, project):
+    one = {"grid": ..., "evaluate": STEPS}
+    assert cli("run", project.suite(**one)).code == 0
+    before = project.files()
+    done = cli("run", project.suite(name="tiny-steps", grid=...))
+    assert done.code == 2
+    assert "results/tiny-steps: holds evaluations of trained networks, so no runs" in done.err
+    assert {k: v for k, v in project.files().items() if k.startswith("results/")} == {
+        k: v for k, v in before.items() if k.startswith("results/")
+    }
+
+
 def test_rows_of_runs_that_failed_or_have_no_weights(cli, project):
     assert cli("run", project.suite(grid=...)).code == 0  # before the suite had sweeps
     assert cli("run", project.suite(grid=..., evaluate=STEPS)).code == 1
