@@ -84,6 +84,7 @@ site: .venv/.test  ## the pages of docs/ as a site, in build/site
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
 figures: .venv/.test  ## the pictures of docs/
+	$(BIN)/python docs/draw_differences.py
 	$(BIN)/python docs/draw_recordings.py
 	$(BIN)/python docs/draw_terminal.py
 

@@ -26,10 +26,9 @@ TASKS: dict[str, dict[str, int | None]] = {
     "digits, 4 layers": {"depth_digits": 4},
     "digits, 8 layers": {"depth_digits": 8},
     "digits, 16 layers": {"depth_digits": 16, "depth_scaling": 16},
-    "digits as events, 8": {"events": None},
+    "digits as events, 8": {"blanket_events": None},
     "Fashion-MNIST, 8": {"fashion_methods": None},
     "CIFAR-10, 4": {"cifar10_narrow": None},
-    "CIFAR-10, 8": {"cifar10_deeper": None},
 }
 """Rows from the top: suites with their depth; a method is taken from the first that has it."""
 METHODS = {

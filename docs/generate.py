@@ -80,7 +80,7 @@ def _source(suite: str, report: str = "") -> str:
 def evidence(line: str) -> None:
     """Print the last table of `eibench report LINE`, its warnings, and where it comes from.
 
-    All other notes stand in the table's own file, which is linked.
+    All other notes stand in the table's own file, which is named.
     """
     report = _printed(f"report results/evidence/{line} --format markdown")
     table = "### " + report.removeprefix("### ").split("\n### ")[-1]
@@ -89,8 +89,7 @@ def evidence(line: str) -> None:
     warnings = [one for one in lines if WARNING.match(one) and not one.startswith(SOURCE)]
     cog.outl("\n" + "\n".join([*shown, *warnings]).strip() + "\n")
     folder = line.partition(" ")[0]
-    notes = f"[Rates and notes](../results/evidence/{folder}/table.md)"
-    cog.outl(f"{_source(folder, table)} {notes}.\n")
+    cog.outl(f"{_source(folder, table)} Rates and notes: `results/evidence/{folder}/table.md`.\n")
 
 
 def layers(suite: str, depth: int, shown: Sequence[int], *rows: tuple[str, str]) -> None:

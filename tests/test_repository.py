@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import draw_differences
 import pandas as pd
 import pytest
 from cogapp import Cog
@@ -104,14 +105,6 @@ def test_the_papers_networks_have_its_batch_norm():
     }
 
 
-def test_events_digits_has_the_rates_of_methods():
-    rates, events = (
-        {r.spec.method.label: r.spec.train.lr for r in load_plan(suites, []).runs}
-        for suites in (ROOT / "suites" / "methods.yaml", ROOT / "suites" / "events_digits.yaml")
-    )
-    assert events == rates
-
-
 def test_documents_are_fresh(capsys):
     """`make docs` would change nothing."""
     documents = re.search(r"/cog -r (.*)", Path("Makefile").read_text())[1].split()
@@ -165,6 +158,11 @@ def test_tables_are_fresh(folder):
     tables = dict(report.tables())
     found = {p.name: p.read_text() for p in folder.iterdir() if p.suffix in (".md", ".tex", ".csv")}
     assert found == tables, "`make tables` brings the tables up to date"
+
+
+def test_the_figure_of_differences_is_fresh():
+    """`make figures` draws it again."""
+    assert draw_differences.drawn_rows() == list(draw_differences.read_rows())
 
 
 def test_results_are_few_files():
@@ -236,19 +234,17 @@ def test_rates_of_the_quickstart_won_the_search_at_its_depth():
         assert run.spec.train.lr == best[run.spec.method.label, 4], run.run_id
 
 
-def searched_methods() -> pd.Series:
-    """Each method's rate of best validation accuracy at depth 8, the lower of equals."""
-    frame = eibench.load_results(EVIDENCE / "lr_search")
-    frame = frame[frame["model.depth"] == 8]
-    return frame.pivot_table("validation_accuracy", "method", "train.lr").idxmax(axis=1)
+@pytest.mark.parametrize("name", ["cifar10_narrow", "cifar10_deeper", "fashion_depth"])
+def test_rates_on_images_won_the_search(name):
+    plan = load_plan(ROOT / "suites" / f"{name}.yaml", [])
+    (search,) = read_searches([EVIDENCE / str(plan.tuned_by)])
+    best = {arm["method"]: values["train.lr"] for arm, values in won(search)}
+    assert {run.method: run.spec.train.lr for run in plan.runs}.items() <= best.items()
 
 
-def test_rates_of_methods_won_their_search():
-    best = searched_methods()
-    runs = load_plan(ROOT / "suites" / "methods.yaml", []).runs
-    assert {run.spec.method.label for run in runs} == set(best.index)
-    for run in runs:
-        assert run.spec.train.lr == best[run.spec.method.label], run.run_id
+def won(search: Search) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Axes of each study and the values of its winner."""
+    return [(dict(study.arm), dict(study.best.values)) for study in search.studies if study.best]
 
 
 def test_methods_that_are_the_same_computation_gave_the_same_numbers():

@@ -266,6 +266,27 @@ def test_best_trials_are_by_method(fair_search):
     assert "kappa" not in found["Best trials of batchnorm"].heads
 
 
+def test_a_grid_of_one_key_is_one_table(make_search):
+    search = make_search(axes=["method"])
+    search.known["sampler"] = "grid"
+    space = {"train.lr": {"choices": [0.01, 0.1, 1.0]}}
+    search.study("ei", {"method": "ei"}, space)
+    search.trial(91.0, {"train.lr": 0.1})
+    search.trial(95.0, {"train.lr": 0.01})
+    search.trial(97.0, {"train.lr": 1.0}, reason="epoch 1: loss is nan")
+    search.study("batchnorm", {"method": "batchnorm"}, space)
+    search.trial(93.0, {"train.lr": 0.1})
+    found = grids(search.tried)
+    table = found["Validation accuracy (%) of all trials"]
+    rates = ("learning rate 0.01", "learning rate 0.1", "learning rate 1")
+    assert table.heads == ("method", *rates)
+    assert table.rows == (("ei", "95.0", "91.0", "diverged"), ("batchnorm", "-", "93.0", "-"))
+    assert not [title for title in found if title.startswith("Best trials")]
+    search.study("tdbn", {"method": "tdbn"}, {"train.lr": {"choices": [0.1]}})
+    search.trial(90.0, {"train.lr": 0.1})
+    assert "Best trials of ei" in grids(search.tried)
+
+
 def many(search, n=12):
     for i in range(n):
         search.trial(50.0 + i, {"train.lr": 0.01 * (i + 1)})

@@ -34,11 +34,12 @@ from eibench.report.figures.search_panels import (
     metric_of,
     score_range,
     scored,
+    with_history,
     with_scores,
 )
 from eibench.report.figures.search_trials import LOOKS, best_so_far
 from eibench.report.model.document import Chart
-from eibench.report.model.search_results import RUNNING, Search, Study, state
+from eibench.report.model.search_results import Search, Study, state
 from eibench.results.labels import field_words
 from eibench.results.metrics import Metric
 
@@ -54,10 +55,7 @@ FRAME = "#D55E00"
 
 
 def search_charts(search: Search) -> Iterator[Chart]:
-    """Yield scores over a single parameter, the landscape of each pair, and all studies' history.
-
-    A grid has no history: its trials follow the grid, not what came before.
-    """
+    """Yield scores over a single parameter, the landscape of each pair, and the history."""
     by_key: dict[str, list[StudyGroup]] = {}
     for group in groups(search, with_scores(search)):
         if len(group.space) == 1:
@@ -72,7 +70,7 @@ def search_charts(search: Search) -> Iterator[Chart]:
             by_pair.setdefault(pair, []).append(study)
     for pair, studies in by_pair.items():
         yield _landscape(search, pair, studies)
-    if search.sampler != "grid" and (history := _history(search)):
+    if history := _history(search):
         yield history
 
 
@@ -215,7 +213,7 @@ def _tips(pair: Pair) -> list[alt.Tooltip]:
 
 def _history(search: Search) -> Chart | None:
     """Return the score of each trial in order, and the best so far, a panel for each study."""
-    studies = [s for s in search.studies if any(t.state != RUNNING for t in s.trials)]
+    studies = with_history(search)
     if not studies:
         return None
     metric = metric_of(search)

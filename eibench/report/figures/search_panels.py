@@ -21,7 +21,7 @@ from eibench.report.figures.style import (
     machines,
     open_page,
 )
-from eibench.report.model.search_results import COMPLETE, Search, Study, Trial, spent
+from eibench.report.model.search_results import COMPLETE, RUNNING, Search, Study, Trial, spent
 from eibench.results.labels import show_field
 from eibench.results.metrics import Metric, find_metric
 
@@ -82,6 +82,14 @@ def score_range(studies: Iterable[Study], metric: Metric) -> tuple[ScoreRange, b
     counting = [score for trial, score in pairs if trial.counts] or [score for _, score in pairs]
     found = ScoreRange.of(counting or [0.0], metric)
     return found, found.clips(score for _, score in pairs)
+
+
+def with_history(search: Search) -> list[Study]:
+    """Return the studies with an ended trial; none of a grid, whose trials follow the grid, not
+    what came before."""
+    if search.sampler == "grid":
+        return []
+    return [s for s in search.studies if any(t.state != RUNNING for t in s.trials)]
 
 
 def with_scores(search: Search) -> list[Study]:

@@ -20,6 +20,7 @@ from eibench.report.figures.search_panels import (
     metric_of,
     score_range,
     search_page,
+    with_history,
 )
 from eibench.report.figures.style import ABOVE, COLOURS, DASHED, GREY, MARKERS, add_legend
 from eibench.report.model.search_results import (
@@ -49,8 +50,9 @@ NARROW = 0.25
 
 @style()
 def draw_history(search: Search) -> Figure | None:
-    """Draw the score of each trial in order and the best so far; None before a trial has ended."""
-    studies = [s for s in search.studies if any(t.state != RUNNING for t in s.trials)]
+    """Draw the score of each trial in order and the best so far; None of a grid, or before a trial
+    has ended."""
+    studies = with_history(search)
     if not studies:
         return None
     metric, rows = metric_of(search), arrange(search, studies)

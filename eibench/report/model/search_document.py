@@ -62,7 +62,8 @@ def search_tables(search: Search) -> list[Table]:
     """Return all tables of a search, with the notes that belong to each."""
     shares = any(study.importances for study in search.studies)
     importances = [_importances(search)] if shares else []
-    return [_confirmed(search), _budget(search), *importances, *_best_trials(search)]
+    trials = [_scores(search, key)] if (key := _only_key(search)) else _best_trials(search)
+    return [_confirmed(search), _budget(search), *importances, *trials]
 
 
 def _table(
@@ -171,6 +172,44 @@ def _importances(search: Search) -> Table:
 def _share(study: Study, key: str) -> str:
     share = (study.importances or {}).get(key)
     return NO_CELL if share is None else f"{share:.2f}"
+
+
+def _only_key(search: Search) -> str | None:
+    """Return the key of a grid over the same choices of one key in all studies, if it is one."""
+    spaces = [dict(study.space) for study in search.studies]
+    if search.sampler != "grid" or not spaces or any(space != spaces[0] for space in spaces):
+        return None
+    keys = list(spaces[0])
+    return keys[0] if len(keys) == 1 and "choices" in spaces[0][keys[0]] else None
+
+
+def _scores(search: Search, key: str) -> Table:
+    """Return a row for each study with its score at each value of the one key."""
+    metric, axes = find_metric(search.objectives[0]), _axes(search.studies)
+    values = list(search.studies[0].space[key]["choices"])
+    rows = []
+    for study in search.studies:
+        tried = {trial.values[key]: trial for trial in study.trials}
+        cells = (_score(tried.get(value), study, metric) for value in values)
+        rows.append((*_arm(search, study, axes), *cells))
+    return _table(
+        search,
+        f"{metric.heading[:1].upper()}{metric.heading[1:]} of all trials",
+        "scores",
+        (_words(axes), [f"{field_words(key)} {show_setting(value)}" for value in values]),
+        rows,
+        search_notes.of_scores(search),
+    )
+
+
+def _score(trial: Trial | None, study: Study, metric: Metric) -> Cell:
+    """Return the score of a trial, or its state where it cannot win or has none."""
+    if trial is None:
+        return Cell(NO_CELL)
+    score = trial.scores.get(metric.name)
+    if score is None or not trial.counts:
+        return Cell(state(trial))
+    return Cell(metric.show(score), best=trial.number == study.winner)
 
 
 def _best_trials(search: Search) -> Iterator[Table]:

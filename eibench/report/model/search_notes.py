@@ -254,6 +254,12 @@ def of_importances(search: Search) -> Iterator[str]:
     )
 
 
+def of_scores(search: Search) -> Iterator[str]:
+    """Yield a note on what the scores of a grid are."""
+    mean = "Mean u" if len(search.seeds) > 1 else "U"
+    yield f"{mean}nder {search.tried_under}. Bold: the winner of the row."
+
+
 def of_trials(search: Search, studies: Sequence[Study]) -> Iterator[str]:
     """Yield notes on which trials are shown, and in which order."""
     metric = find_metric(search.objectives[0]).heading
