@@ -64,6 +64,8 @@ LEGEND, LETTER, LEGEND_LINE = 0.7, 0.073, 1.55 / 72
 """Inches of a legend's signs, of a letter of its labels, and of a line's height for each point."""
 LEGEND_SHARE, BESIDE_LEGEND = 0.45, 1.2
 """Share of the width that a legend may take, and inches of the height that it leaves."""
+BESIDE = 0.02
+"""Share of the width between the panels and a legend at their right."""
 LEAST_SIDE, LARGEST_SIDE = 0.5, 20.0
 """Inches of axes that can be read, and of the largest figure that is advised."""
 BORDER = 0.05
@@ -250,7 +252,7 @@ def add_legend(grid: Any, signs: Mapping[str, Any] | None = None, **options: Any
         found = [axes.get_legend_handles_labels() for axes in grid.flat]
         signs = {name: handle for pair in found for handle, name in zip(*pair, strict=True)}
     empty = next((axes for axes in grid[:, -1] if not axes.axison), None)
-    corner, place = (grid[0, -1], (1.02, 1.04)) if empty is None else (empty, (0.0, 1.0))
+    corner, place = (grid[0, -1], (1 + BESIDE, 1.04)) if empty is None else (empty, (0.0, 1.0))
     width, height = corner.figure.get_size_inches()
     size = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
     down = (height - BESIDE_LEGEND) / (LEGEND_LINE * size * max(1, len(signs)))
@@ -268,4 +270,6 @@ def _leave_room(figure: Figure, legend: Legend) -> None:
     engine: Any = figure.get_layout_engine()
     left, bottom, width, height = engine.get()["rect"]
     extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
-    engine.set(rect=(left, bottom, width - extent.width / figure.bbox.width, height))
+    pad = legend.borderaxespad * legend.prop.get_size_in_points() * figure.dpi / 72
+    taken = (extent.width + pad) / figure.bbox.width + BESIDE
+    engine.set(rect=(left, bottom, width - taken, height))
