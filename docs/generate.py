@@ -175,9 +175,13 @@ def answers(*rows: tuple[str, str, str]) -> None:
     for question, answer, name in rows:
         result = next(one for one in _decided(name) if one.claim.id == name)
         told = f"{answer}{' (undecided)' * (result.status == UNDECIDED)}"
-        numbers = "; ".join(_numbers(cell, one.texts) for cell, one in result.cells.items())
+        share = result.claim.compare == "share_trained"
+        numbers = "; ".join(
+            f"{cell}: {one.texts['share']} train" if share else _numbers(cell, one.texts)
+            for cell, one in result.cells.items()
+        )
         if result.claim.relation != "any":
-            numbers += f"; claimed: {result.claim.relation_words}"
+            numbers += f"; claimed: {result.claim.relation_words}{' of seeds' * share}"
         counts = dict.fromkeys(one.texts.get("n", "-") for one in result.cells.values())
         cog.outl(f"| {question} | {told} | {numbers} | {', '.join(counts)} |")
     cog.outl()
