@@ -26,7 +26,7 @@ TASKS: dict[str, dict[str, int | None]] = {
     "digits, 4 layers": {"depth_digits": 4},
     "digits, 8 layers": {"depth_digits": 8},
     "digits, 16 layers": {"depth_digits": 16, "depth_scaling": 16},
-    "digits as events, 8": {"blanket_events": None},
+    "digits as events, 8": {"events": None},
     "Fashion-MNIST, 8": {"fashion_methods": None},
     "CIFAR-10, 4": {"cifar10_narrow": None},
 }
