@@ -217,7 +217,7 @@ def test_committed_searches_are_those_of_the_suite(folder):
 
 def searched() -> pd.DataFrame:
     """Validation accuracy of the search: rows by method and depth, a column for each rate."""
-    frame = eibench.load_results(EVIDENCE / "lr_search")
+    frame = eibench.load_results(EVIDENCE / "learning_rates")
     return frame.pivot_table("validation_accuracy", ["method", "model.depth"], "train.lr")
 
 
