@@ -32,7 +32,7 @@ from eibench.training.build import Experiment, build, epoch_batches, prepare
 from eibench.training.fit import total_steps, train_step
 
 STEPS = 6
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds after which no further step is timed."""
 EVALUATION_SHARE = 1.2
 """A run's time over that of its training steps: validation, checkpoint and records."""

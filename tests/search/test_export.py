@@ -100,14 +100,15 @@ def test_arms_without_a_winner_are_left_out(exported):
     assert same(confirmed, written) == 1
 
 
-def test_an_arm_that_cannot_be_left_out_alone(exported):
-    """`exclude: {method: batchnorm}` would leave out the other variant too."""
-    with pytest.raises(UserError, match=r"^--export tuned.yaml: no suite file plans the same"):
-        exported(
-            grid={"method": ["batchnorm", PER_STEP]},
-            winners={"batchnorm-per_step": {"train.lr": 0.5}},
-        )
-    assert not Path("tuned.yaml").exists()
+def test_the_plain_variant_is_left_out_alone(exported):
+    """`exclude: {method: batchnorm}` is the plain one where there is one."""
+    confirmed, written, values = exported(
+        grid={"method": ["batchnorm", PER_STEP]},
+        winners={"batchnorm-per_step": {"train.lr": 0.5}},
+    )
+    assert same(confirmed, written) == 1
+    assert values["exclude"] == [{"method": "batchnorm"}]
+    assert [(r.method, r.spec.train.lr) for r in written.runs] == [("batchnorm-per_step", 0.5)]
 
 
 def test_mappings_as_values_stand_in_each_clause(exported):
