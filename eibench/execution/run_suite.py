@@ -102,7 +102,7 @@ def run_plan(
 def _check_own(folder: Path) -> None:
     """Raise `UserError` where `folder` holds evaluations, which a sweep of another suite wrote."""
     try:
-        known = read_json(folder / PLAN, PlanFile) or {"runs": []}
+        known = read_json(member(folder, PLAN), PlanFile) or {"runs": []}
     except UserError:  # damaged, so it is written anew
         return
     if any(f"{FROM}.run" in run["fields"] for run in known["runs"]):

@@ -14,7 +14,7 @@
     control: batchnorm             the method to which a report gives all others' difference
     margin: 1.0                    percentage points within which two accuracies count as equivalent
     labels: {ei: E-I (paper)}       names that a paper prints in place of labels
-    tuned_by: learning_rates            the suite in which the tuned values were found
+    tuned_by: learning_rates       the suite in which the tuned values were found
     tuned: [{where: ..., set: ...}]   values that a search found; they do not rename a method
     search: {...}                  what `eibench search` tries; see `eibench.plan.space`
     references: references.yaml    published numbers to set beside ours

@@ -287,6 +287,24 @@ def test_a_grid_of_one_key_is_one_table(make_search):
     assert "Best trials of ei" in grids(search.tried)
 
 
+@pytest.mark.parametrize(
+    ("key", "choices", "tried", "one"),
+    [
+        ("train", [{"lr": 0.1}, {"lr": 0.2}], {"lr": 0.2}, True),  # values that cannot be keys
+        ("train.lr", [0.1, 0.2], 0.15, False),  # a setting that was enqueued
+        ("train.lr", [0.01 * i for i in range(1, 12)], 0.01, False),  # more than fit side by side
+    ],
+)
+def test_which_grids_are_one_table(make_search, key, choices, tried, one):
+    search = make_search(axes=["method"])
+    search.known["sampler"] = "grid"
+    search.study("ei", {"method": "ei"}, {key: {"choices": choices}})
+    search.trial(95.0, {key: tried})
+    titles = list(grids(search.tried))
+    assert ("Validation accuracy (%) of all trials" in titles) == one
+    assert any(title.startswith("Best trials") for title in titles) != one
+
+
 def many(search, n=12):
     for i in range(n):
         search.trial(50.0 + i, {"train.lr": 0.01 * (i + 1)})

@@ -37,6 +37,8 @@ from eibench.results.metrics import Metric, find_metric
 
 SHOWN, SHOWN_ALONE = 5, 10
 """Best trials shown of each study, and of the only one."""
+MOST_VALUES = 10
+"""Values of a grid's only key that are columns of one table."""
 
 
 def search_document(search: Search, recorded: bool = True, whole: bool = True) -> Document:
@@ -175,12 +177,19 @@ def _share(study: Study, key: str) -> str:
 
 
 def _only_key(search: Search) -> str | None:
-    """Return the key of a grid over the same choices of one key in all studies, if it is one."""
+    """Return the key of a grid over the same few choices of one key in all studies, if it is one.
+
+    Trials of other values, which a suite may enqueue, would have no place in its table.
+    """
     spaces = [dict(study.space) for study in search.studies]
     if search.sampler != "grid" or not spaces or any(space != spaces[0] for space in spaces):
         return None
-    keys = list(spaces[0])
-    return keys[0] if len(keys) == 1 and "choices" in spaces[0][keys[0]] else None
+    if len(spaces[0]) != 1:
+        return None
+    ((key, known),) = spaces[0].items()
+    values = list(known.get("choices", ()))
+    tried = [trial.values.get(key) for study in search.studies for trial in study.trials]
+    return key if 0 < len(values) <= MOST_VALUES and all(v in values for v in tried) else None
 
 
 def _scores(search: Search, key: str) -> Table:
@@ -189,8 +198,10 @@ def _scores(search: Search, key: str) -> Table:
     values = list(search.studies[0].space[key]["choices"])
     rows = []
     for study in search.studies:
-        tried = {trial.values[key]: trial for trial in study.trials}
-        cells = (_score(tried.get(value), study, metric) for value in values)
+        tried = [
+            [trial for trial in study.trials if trial.values.get(key) == value] for value in values
+        ]
+        cells = (_score(found[-1] if found else None, study, metric) for found in tried)
         rows.append((*_arm(search, study, axes), *cells))
     return _table(
         search,
