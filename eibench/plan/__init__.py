@@ -4,9 +4,9 @@ from eibench.plan.expand import load_plan, load_probe
 from eibench.plan.find import find_suite
 from eibench.plan.layers import Override
 from eibench.plan.options import DATASETS, METHODS, MODELS
+from eibench.plan.selection import select
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun, read_suite
-from eibench.plan.suite_checks import select
 
 __all__ = [
     "DATASETS",

@@ -1,4 +1,4 @@
-"""Checks of a suite before its runs exist; the runs that its clauses and `--only` select."""
+"""Checks of a suite before its runs exist, and of its clauses against the runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eibench.errors import BadSuite, UserError, did_you_mean, shorten
+from eibench.errors import BadSuite, did_you_mean
 from eibench.plan import ablate
 from eibench.plan.layers import Origin, Override, leaves
 from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
+from eibench.plan.selection import chosen, is_exactly, unknown_values
 from eibench.plan.spec import PROBE, RunSpec
-from eibench.plan.suite import ABLATION, BASE, NOTHING, SEED, Plan, PlannedRun, SuiteFile
+from eibench.plan.suite import BASE, NOTHING, SEED, PlannedRun, SuiteFile
 from eibench.plan.sweeps import sweep_problems
 from eibench.plan.validate import repeats, show
-from eibench.plan.yaml_source import Keys, YamlDocument, parse
+from eibench.plan.yaml_source import Keys, YamlDocument
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "is a preset, not a field of a run; list whole choices under `{}`"
@@ -23,7 +24,6 @@ LAYER = "layer"
 """The field of a probe's layers, which tables may have in rows or columns."""
 MOST_COMPARED = 1_000_000
 """Maximal number of comparisons of runs with clauses of a suite."""
-LONGEST_VALUE = 60
 
 
 class CheckedSuite:
@@ -170,10 +170,13 @@ class CheckedSuite:
                 self._note(f"unknown key{did_you_mean(key, known)}", "exclude", i, key)
             wanted = {key: chosen(runs, key, value) for key, value in clause.items()}
             hit = [run for run in runs if all(is_exactly(run, k, v) for k, v in wanted.items())]
-            if not (i in self.used or (hit and clause) or self.settings):
-                names = map(str, self.ablations)
-                near = did_you_mean(clause[ABLATION], names) if ABLATION in clause else ""
-                self._note(f"excludes nothing{near}" if clause else "is empty", "exclude", i)
+            if not (i in self.used or self.settings):
+                unknown = [found for k, v in clause.items() for found in unknown_values(runs, k, v)]
+                value, near = unknown[0] if unknown else ("", "")
+                if not (hit and clause):
+                    self._note(f"excludes nothing{near}" if clause else "is empty", "exclude", i)
+                elif unknown:
+                    self._note(f"no run has {value}{near}", "exclude", i)
             left_out = set(map(id, hit))
             kept = [run for run in kept if id(run) not in left_out]
         if not kept:
@@ -235,62 +238,3 @@ def _nested(setting: Override) -> dict[str, Any]:
 def within(axis: str, keys: set[str]) -> bool:
     """Return whether `axis` is one of `keys` (dotted, with a final dot) or lies inside one."""
     return any(f"{axis}.".startswith(key) for key in keys)
-
-
-def chosen(runs: Sequence[PlannedRun], key: str, wanted: Any) -> list[Any]:
-    """Return the values of field `key` that `wanted` names: itself, or each value of a list.
-
-    A name of a method which is no variant's label stands for all its variants.
-    """
-    values = wanted if isinstance(wanted, list) else [wanted]
-    if key != "method":
-        return values
-    labels = dict.fromkeys((run.method, run.spec.method.name) for run in runs)
-    exact = [label for label, _ in labels]
-    return [
-        label
-        for value in values
-        for label in ([value] if value in exact else [la for la, name in labels if name == value])
-    ]
-
-
-def is_exactly(run: PlannedRun, key: str, wanted: Any) -> bool:
-    """Return whether field `key` of `run` is `wanted`, or one of them; a method by its label.
-
-    Each variant of a method has its own tuned values.
-    """
-    fields = run.fields()
-    return key in fields and fields[key] in (wanted if isinstance(wanted, list) else [wanted])
-
-
-def select(plan: Plan, filters: list[Override]) -> tuple[PlannedRun, ...]:
-    """Return the runs that satisfy every `--only KEY=VALUE[,VALUE...]`.
-
-    Raises:
-        UserError: a key that no run has, a value that no run takes, or no run left.
-    """
-    kept = plan.runs
-    for only in filters:
-        wanted = chosen(plan.runs, only.key, _wanted(plan, only))
-        kept = tuple(run for run in kept if is_exactly(run, only.key, wanted))
-    if not kept:
-        raise UserError(f"{' '.join(map(str, filters))}: no run is left")
-    return kept
-
-
-def _wanted(plan: Plan, only: Override) -> list[Any]:
-    """Return the values of one filter, each of which some run takes."""
-    known = list(dict.fromkeys(key for run in plan.runs for key in run.fields()))
-    if only.key not in known:
-        raise UserError(f"{only}: unknown key{did_you_mean(only.key, known)}")
-    taken = list(dict.fromkeys(str(run.fields().get(only.key)) for run in plan.runs))
-    text = only.text.partition("=")[2].strip()
-    if only.key == ABLATION and text in taken:  # a name may hold a comma, or what YAML reads
-        return [text]
-    wanted = [parse(part, str(only)).data for part in dict.fromkeys(text.split(","))]
-    for value in wanted:
-        values = chosen(plan.runs, only.key, value)
-        if not any(is_exactly(run, only.key, values) for run in plan.runs):
-            hint = f"allowed: {', '.join(taken)}{did_you_mean(value, taken)}"
-            raise UserError(f"{only}: no run has {shorten(repr(value), LONGEST_VALUE)}; {hint}")
-    return wanted

@@ -213,6 +213,16 @@ AXES: list[tuple[dict[str, Any], str, str]] = [
     ({"per_method": {"ei": {"trian.lr": 3}}}, "    trian.lr: 3", "did you mean 'train'?"),
     ({"per_method": {"ei": {"train.lr": -3}}}, "    train.lr: -3", "must be above 0.0, not -3"),
     ({"exclude": [{"method": "tdbn"}]}, "- method: tdbn", "exclude[0]: excludes nothing"),
+    (
+        {"grid": {"method": ["ei", "batchnorm"]}, "exclude": [{"method": "batchnrm"}]},
+        "- method: batchnrm",
+        "exclude[0]: excludes nothing; did you mean 'batchnorm'?",
+    ),
+    (
+        {"grid": {"method": ["ei", "batchnorm"]}, "exclude": [{"method": ["ei", "batchnrm"]}]},
+        "exclude:+1",
+        "exclude[0]: no run has 'batchnrm'; did you mean 'batchnorm'?",
+    ),
     ({"exclude": [{"model.depth": 9}]}, "- model.depth: 9", "exclude[0]: excludes nothing"),
     ({"exclude": [{"modle": "vgg"}]}, "- modle: vgg", "unknown key; did you mean 'model'?"),
     ({"exclude": [{}]}, "- {}", "exclude[0]: is empty"),
