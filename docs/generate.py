@@ -35,6 +35,7 @@ from eibench.report.model.profile import profile_document
 from eibench.report.writers import write
 from eibench.results.metrics import find_metric
 
+VGG8 = Path("results/performance/vgg8_cpu.json")
 HEAD = "\n| key | allowed | default |\n|---|---|---|"
 WORDS = {
     int: "whole number",
@@ -272,6 +273,27 @@ def profiles() -> None:
         document = profile_document(json.loads(path.read_text()))
         titled = replace(document, title=f"{path.stem}: {document.title}")
         cog.outl("\n" + write([titled], "markdown"))
+
+
+def division() -> None:
+    """Print what a step of E-I takes at least, and what it takes, from the profile of VGG-8."""
+    rows = {row["name"]: row for row in json.loads(VGG8.read_text())["rows"]}
+    took = {name: 1000 * row["step_seconds"]["median"] for name, row in rows.items()}
+    step = took["batchnorm"]
+    share = sum(rows["batchnorm"]["shares"][part] for part in ("neuron", "optimizer", "other"))
+    products = took["bare products of ei"]
+    least = products + share * step
+    cog.outl(f"\n| part of an E-I step | ms | relative to batch norm's step ({step:.0f} ms) |")
+    cog.outl("|---|---:|---:|")
+    named = f"neurons, pooling, loss, optimizer ({100 * share:.0f} % of batch norm's step)"
+    for part, time in (
+        ("products of E-I", products),
+        (named, share * step),
+        ("sum, before any division", least),
+        ("the rest", took["ei"] - least),
+    ):
+        cog.outl(f"| {part} | {time:.0f} | {time / step:.2f} |")
+    cog.outl()
 
 
 def latex(line: str, lines: int | None = None) -> None:
