@@ -38,6 +38,15 @@ _MEMBER = re.compile(rf"(?:search/)?(?:{_FILE})|search/journal\.log")
 
 DAMAGE = (lzma.LZMAError, tarfile.TarError, ValueError, EOFError, OverflowError)
 
+EXTENSIONS = (
+    tarfile.XGLTYPE,
+    tarfile.XHDTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+"""Types of headers that `tarfile` applies to other members."""
+
 Files = Mapping[str, bytes]
 """Contents by name within the suite's folder."""
 
@@ -85,9 +94,18 @@ _lock = threading.Lock()
 def _read_pack(path: Path) -> Files:
     content = read_bytes(path, LARGEST, follow_links=False)
     try:
-        return dict(_members(_decompressed(content)))
-    except (*DAMAGE, RecursionError) as error:  # one header extends another, without end
+        return unpacked(content)
+    except DAMAGE as error:
         raise UserError(f"{path}: damaged ({error}); it is no pack of results") from None
+
+
+def unpacked(content: bytes) -> Files:
+    """Return the files in a pack; raise one of `DAMAGE` where it is none, or exceeds a bound."""
+    if len(content) > LARGEST:
+        raise ValueError(f"more than {LARGEST // MEBIBYTE} MiB")
+    found = _decompressed(content)
+    _refuse_extensions(found)
+    return dict(_members(found))
 
 
 def _decompressed(content: bytes) -> bytes:
@@ -100,6 +118,17 @@ def _decompressed(content: bytes) -> bytes:
     if decompressor.unused_data:
         raise ValueError("something follows the compressed data")
     return found
+
+
+def _refuse_extensions(content: bytes) -> None:
+    """Raise ValueError for headers that describe other members: packs have none, and `tarfile`
+    copies them into each member."""
+    at = 0
+    while (header := content[at : at + tarfile.BLOCKSIZE]).strip(b"\0"):
+        if header[156:157] in EXTENSIONS:
+            raise ValueError("holds extended headers")
+        size = int(header[124:136].strip(b" \0") or b"0", 8)
+        at += tarfile.BLOCKSIZE * (1 + -(-max(size, 0) // tarfile.BLOCKSIZE))
 
 
 def _members(content: bytes) -> Iterator[tuple[str, bytes]]:

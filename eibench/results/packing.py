@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from eibench.errors import UserError
 from eibench.files import read_bytes
 from eibench.plan.options.init_from import WEIGHTS
-from eibench.results.archive import LARGEST, PACK, Files, is_packable, pack_file, pack_in, to_pack
+from eibench.plan.suite import SEED
+from eibench.results.archive import (
+    DAMAGE,
+    LARGEST,
+    PACK,
+    Files,
+    is_packable,
+    pack_file,
+    pack_in,
+    to_pack,
+    unpacked,
+)
 from eibench.results.paths import (
     EVIDENCE,
+    JOURNAL,
     PLAN,
     RESULTS,
     SEARCH,
@@ -25,11 +36,12 @@ from eibench.results.paths import (
     has_plan,
     is_packed,
     member,
+    parse_object,
     places,
     read,
     suite_folders,
 )
-from eibench.results.store import RECORD, read_plan, write_atomic
+from eibench.results.store import FINAL, RECORD, kind_of, read_plan, to_json, write_atomic
 
 Treatment = Literal["refuse", "merge", "replace"]
 """Treatment of packed runs that the live results lack."""
@@ -81,7 +93,8 @@ def pack(folder: Path, out: Path, existing: Treatment = "refuse") -> Packed:
     """Pack the live results of a suite in `folder` into `out`/NAME.
 
     Raises:
-        UserError: there are none, or the pack there holds runs that would be lost.
+        UserError: there are none, they are too large for a pack, the pack there holds runs that
+            would be lost, or is of another plan or search and cannot be merged.
     """
     files, left_out = _live_files(folder)
     target = out / folder.resolve().name
@@ -95,9 +108,14 @@ def pack(folder: Path, out: Path, existing: Treatment = "refuse") -> Packed:
         )
     kept = lost if existing == "merge" else set()
     if existing == "merge":
-        files = _merged(earlier, files, kept)
+        files = _merged(earlier, files, kept, target, folder)
     if files != earlier:
-        write_atomic(path, to_pack(files))
+        content = to_pack(files)
+        try:
+            unpacked(content)
+        except DAMAGE as error:
+            raise UserError(f"{folder}: too large for a pack: {error}") from None
+        write_atomic(path, content)
     return Packed(path, len(_runs(files)), len(kept), left_out)
 
 
@@ -148,24 +166,76 @@ def _runs(files: Iterable[str]) -> set[str]:
 
 
 def _lost(earlier: Files, files: Files) -> set[str]:
-    """Return the runs that `earlier` has and `files` lacks, or has without a record."""
-    ended = {name.rpartition("/")[0] for name in earlier.keys() - files.keys() if RECORD in name}
-    return ended | (_runs(earlier) - _runs(files))
+    """Return the runs that have come further in `earlier` than in `files`."""
+    before, now = _runs(earlier), _runs(files)
+    return {run for run in before if run not in now or _ending(files, run) < _ending(earlier, run)}
 
 
-def _merged(earlier: Files, files: Files, kept: set[str]) -> dict[str, bytes]:
-    """Return `files` with the runs of `earlier` that are kept."""
+def _ending(files: Files, run: str) -> int:
+    """Return 2 for a run that has ended for good, 1 for one with another record, else 0."""
+    try:
+        status = parse_object(files[f"{run}/{RECORD}"]).get("status")
+    except KeyError:
+        return 0
+    except ValueError:
+        return 1
+    return 2 if status in FINAL else 1
+
+
+def _merged(
+    earlier: Files, files: Files, kept: set[str], packed: Path, live: Path
+) -> dict[str, bytes]:
+    """Return `files` of the folder `live` with the runs of `earlier`, `packed`, that are kept."""
     fresh = {name: c for name, c in files.items() if name.rpartition("/")[0] not in kept}
     old = {name: c for name, c in earlier.items() if name.rpartition("/")[0] in kept}
     plans = {name: earlier[name] for name in earlier if "/" not in name or not _runs([name])}
     merged = {**plans, **old, **fresh}
-    if PLAN in earlier and PLAN in files and _planned(files) < _planned(earlier):
-        merged[PLAN] = earlier[PLAN]  # the command planned part of the suite
+    both = earlier.keys() & files.keys()
+    for place in ("", f"{SEARCH}/"):
+        if f"{place}{PLAN}" in both:
+            confirms = not place and f"{SEARCH}/{PLAN}" in files
+            merged |= _joint_plan(earlier, packed, live, place, confirms)
     return merged
 
 
-def _planned(files: Files) -> set[str]:
-    return {run["run_id"] for run in json.loads(files[PLAN])["runs"]}
+def _joint_plan(
+    earlier: Files, packed: Path, live: Path, place: str, confirms: bool
+) -> dict[str, bytes]:
+    """Return the files of the plan in `place` for all runs, where that is not the live one.
+
+    Of a search the live plan confirms its winners: others have no place beside them.
+    """
+    before, now = read_plan(packed / place), read_plan(live / place)
+    if _planned(before) <= _planned(now):
+        return {}
+    if _planned(now) < _planned(before):  # the command planned part of the suite
+        names = {f"{place}{PLAN}", f"{place}{JOURNAL}"}
+        return {name: earlier[name] for name in names & earlier.keys()}
+    if confirms:
+        return {}
+    return {f"{place}{PLAN}": to_json(_united(before, now, packed / place))}
+
+
+def _united(before: dict[str, Any], now: dict[str, Any], packed: Path) -> dict[str, Any]:
+    """Return the plan of two commands that differ in their seeds alone."""
+    differ = {key for key in before | now if before.get(key) != now.get(key)} - {"runs", "flags"}
+    if differ or kind_of(now) == SEARCH or _cells(before) != _cells(now):
+        raise UserError(
+            f"{packed}: its plan differs from that of the live runs in more than seeds, so they"
+            " cannot be merged; choose another --out"
+        )
+    runs = {run["run_id"]: run for run in (*before["runs"], *now["runs"])}
+    flags = [*before.get("flags", [{}]), *now.get("flags", [{}])]
+    return {**now, "runs": list(runs.values()), "flags": flags}
+
+
+def _cells(plan: dict[str, Any]) -> set[bytes]:
+    """Return what each run of a plan is, but for its seed."""
+    return {to_json({**run["fields"], SEED: None}) for run in plan["runs"]}
+
+
+def _planned(plan: dict[str, Any]) -> set[str]:
+    return {run["run_id"] for run in plan["runs"]}
 
 
 def unpack(folder: Path, out: Path = RESULTS) -> Path:

@@ -26,6 +26,8 @@ EVIDENCE = "evidence"
 SEARCH = "search"
 """The folder of a search's trials within its suite's, and the kind of its plan."""
 PLAN = "plan.json"
+JOURNAL = "journal.log"
+"""The record of a search, beside its plan."""
 RUNNING = ".running"
 """The folder of locks of runs under way, within a suite's; see `execution.lock`."""
 

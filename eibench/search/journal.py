@@ -17,11 +17,10 @@ from pydantic import Field
 from eibench.errors import UserError, describe_error
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.results.checks import check
-from eibench.results.paths import member, open_regular
+from eibench.results.paths import JOURNAL, member, open_regular
 from eibench.results.schema import Count, Number, Open, Part, RunId, Seconds, Text
 from eibench.results.store import check_lines, read_lines
 
-NAME = "journal.log"
 HINT = "delete it to have the trials drawn again: those whose runs have ended cost nothing"
 FINGERPRINT = "fingerprint"
 """The user attribute of a study that holds it."""
@@ -88,7 +87,7 @@ def open_journal(folder: Path) -> JournalStorage:
     Raises:
         UserError: the file cannot be read or written, is a link, or is damaged.
     """
-    path = member(folder, NAME)
+    path = member(folder, JOURNAL)
     try:
         storage = JournalStorage(_JournalFile(path))
         for name in optuna.get_all_study_names(storage):

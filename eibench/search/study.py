@@ -29,7 +29,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from eibench.errors import UserError
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import SearchParameter, tidy
-from eibench.search.journal import FINGERPRINT, HINT, NAME, fingerprint, study_name
+from eibench.results.paths import JOURNAL
+from eibench.search.journal import FINGERPRINT, HINT, fingerprint, study_name
 from eibench.training.seeds import stream_seed
 
 BATCH = 4
@@ -104,7 +105,7 @@ class ResumableStudy:
             self.study.set_user_attr(FINGERPRINT, fingerprint(search, plan))
         self.told = self.study.get_trials()
         if any(trial.distributions != self.space for trial in self.told):
-            raise UserError(f"{NAME}: trials of {plan.name} are of another space; {HINT}")
+            raise UserError(f"{JOURNAL}: trials of {plan.name} are of another space; {HINT}")
         self.batch: list[OpenTrial] = []
 
     @property

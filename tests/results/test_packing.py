@@ -174,6 +174,77 @@ def test_a_finished_run_is_not_replaced_by_an_interrupted_one(live):
     assert read_pack(packed) == before
 
 
+def test_a_run_that_ended_well_is_not_replaced_by_one_that_failed(live):
+    packed = pack(live.folder, EVIDENCE).path
+    before = dict(read_pack(packed))
+    run = live.content["runs"][0]["run_id"]
+    path = live.folder / run / "record.json"
+    failed = {**json.loads(path.read_text()), "status": "out_of_memory", "reason": "a small GPU"}
+    path.write_text(json.dumps(failed))
+    with pytest.raises(UserError, match=f"holds 1 runs that .*{run}"):
+        pack(live.folder, EVIDENCE)
+    pack(live.folder, EVIDENCE, "merge")
+    assert read_pack(packed) == before
+
+
+def test_seeds_of_two_machines_are_merged(live):
+    """Each command planned its own seeds: the joint plan has those of both."""
+    packed = pack(live.folder, EVIDENCE).path
+    other = FakeSuite(Path("elsewhere"), "depth_scaling")
+    for seed in (7, 8):
+        other.run(95.0, "ei", seed=seed)
+    other.plan("batchnorm", seed=7)
+    pack(other.folder, EVIDENCE, "merge")
+    planned = [run["run_id"] for run in json.loads(read_pack(packed)["plan.json"])["runs"]]
+    assert len(planned) == len(set(planned)) == 7
+    rows = load_results(packed.parent)
+    assert sorted(rows.loc[rows["status"] == "ok", "seed"]) == [0, 1, 2, 7, 8]
+
+
+def test_other_settings_are_not_merged(live):
+    """A mean over seeds would mix them."""
+    packed = pack(live.folder, EVIDENCE).path
+    before = dict(read_pack(packed))
+    other = FakeSuite(Path("elsewhere"), "depth_scaling")
+    other.run(95.0, "tdbn", seed=7)
+    with pytest.raises(UserError, match="differs from that of the live runs in more than seeds"):
+        pack(other.folder, EVIDENCE, "merge")
+    assert read_pack(packed) == before
+
+
+def test_a_larger_search_keeps_its_trials(fair_search, tmp_path):
+    """A part of it that another machine has computed again takes nothing from its plan."""
+    folder = Path(fair_search.folder if hasattr(fair_search, "folder") else fair_search)
+    packed = pack(folder, EVIDENCE).path
+    before = dict(read_pack(packed))
+    plan = folder / "search" / "plan.json"
+    content = json.loads(plan.read_text())
+    gone = content["runs"].pop()["run_id"]
+    for study in content["studies"]:
+        study["trials"] = [t for t in study["trials"] if gone not in t["runs"]]
+    plan.write_text(json.dumps(content))
+    pack(folder, EVIDENCE, "merge")
+    assert read_pack(packed)["search/plan.json"] == before["search/plan.json"]
+
+
+def test_a_damaged_plan_is_one_message(live):
+    pack(live.folder, EVIDENCE)
+    (live.folder / "plan.json").write_text("{")
+    with pytest.raises(UserError, match=r"plan\.json"):
+        pack(live.folder, EVIDENCE, "merge")
+
+
+def test_what_no_one_could_read_is_not_packed(live, monkeypatch):
+    packed = pack(live.folder, EVIDENCE).path
+    before = packed.read_bytes()
+    for seed in range(3, 30):
+        live.run(93.0, "ei", seed=seed)
+    monkeypatch.setattr(archive, "LARGEST_CONTENT", len(lzma.decompress(before)))
+    with pytest.raises(UserError, match="too large for a pack"):
+        pack(live.folder, EVIDENCE)
+    assert packed.read_bytes() == before
+
+
 def member(name, kind=tarfile.REGTYPE, content=b"x", **more):
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, len(content)
@@ -258,6 +329,19 @@ def test_a_chain_of_extended_headers_is_refused(tmp_path):
     path = tmp_path / PACK
     path.write_bytes(lzma.compress(header.tobuf(tarfile.USTAR_FORMAT) * 20_000 + bytes(10_240)))
     with pytest.raises(UserError, match="damaged"):
+        read_pack(path)
+
+
+def test_global_headers_are_refused(tmp_path):
+    """`tarfile` copies them into every member: a few kilobytes could fill the memory."""
+    words = b"".join(b"%d k%d=\n" % (len(b"k%d=" % n) + 4, n) for n in range(1000, 2000))
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XGLTYPE, len(words)
+    block = words + bytes(-len(words) % 512)
+    plain = lzma.decompress(to_pack({"plan.json": b"{}"}))
+    path = tmp_path / PACK
+    path.write_bytes(lzma.compress(header.tobuf(tarfile.USTAR_FORMAT) + block + plain))
+    with pytest.raises(UserError, match="extended headers"):
         read_pack(path)
 
 
