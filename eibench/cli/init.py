@@ -32,6 +32,7 @@ def init(
     """
     from eibench.plan.find import LOCAL, shipped_folder, suite_files
     from eibench.plan.suite import read_suite
+    from eibench.plan.yaml_source import dump
 
     known = {path.stem: path for path in suite_files(shipped_folder())}
     if suite not in known:
@@ -43,7 +44,8 @@ def init(
     target = LOCAL / f"{new}.yaml"
     if target.exists():
         raise UserError(f"{target}: exists; `eibench init {suite} NAME` copies to another name")
-    text = NAME_LINE.sub(f"name: {new}", path.read_text(encoding="utf-8"), count=1)
+    line = dump({"name": new}).rstrip()
+    text = NAME_LINE.sub(line, path.read_text(encoding="utf-8"), count=1)
     LOCAL.mkdir(exist_ok=True)
     target.write_text(text, encoding="utf-8")
     say(f"{target}; `eibench {'search' if content.search else 'run'} {new}` uses it")

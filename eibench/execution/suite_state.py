@@ -7,7 +7,7 @@ import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,11 +93,21 @@ class StateReader:
         """
         plan = self._cached(folder / PLAN, lambda: read_plan(folder))
         locks, now = lock_files(folder), time.time()
+        stopped = {
+            run_id: trial
+            for study in plan.get("studies", [])
+            for trial in study["trials"]
+            if trial["state"] in ("pruned", "failed")
+            for run_id in trial["runs"]
+        }
         fields = {run["run_id"]: run["fields"] for run in plan["runs"]}
         others = [name for name in locks if name not in fields and (folder / name).is_dir()]
         runs = [
             self._run(RunFolder(folder / run_id), fields.get(run_id, {}), locks.get(run_id), now)
             for run_id in [*fields, *others]
+        ]
+        runs = [
+            _stopped(run, stopped[run.run_id]) if run.run_id in stopped else run for run in runs
         ]
         return SuiteState(folder, plan["suite"], kind_of(plan), tuple(runs))
 
@@ -134,6 +144,15 @@ class StateReader:
             return RunState(state="done", seconds=ended["seconds"], **known)
         reason = ": ".join(filter(None, [ended["status"], ended["reason"]]))
         return RunState(state="failed", reason=reason, **known)
+
+
+def _stopped(run: RunState, trial: Mapping[str, Any]) -> RunState:
+    """Return the state of a run of a trial that ended early: one without a record has none due."""
+    if run.state != "to do":
+        return run
+    if trial["state"] == "pruned":
+        return replace(run, state="done")
+    return replace(run, state="failed", reason=trial["reason"])
 
 
 def _ended(files: RunFolder) -> dict[str, Any] | None:

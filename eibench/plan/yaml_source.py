@@ -75,6 +75,23 @@ def scalar(text: str) -> Any:
     return text
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writer that quotes each text which `scalar` would take for something else."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        style = None if isinstance(scalar(text), str) else "'"
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def dump(value: Any, **style: Any) -> str:
+    """Return `value` as YAML that `parse` reads back, its keys in their order."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, **style)
+    return text
+
+
 class _YamlReader:
     """Reader of YAML events that counts them before any data are built.
 

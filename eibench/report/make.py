@@ -240,7 +240,8 @@ class SuiteReport:
     def _digest(self) -> str:
         """Return a digest of all that the files are made from: results, sections and code."""
         content = hashlib.sha256(_code())
-        content.update(json.dumps(self.suite.report.model_dump()).encode())
+        asked = [self.suite.report.model_dump(), self.suite.labels]
+        content.update(json.dumps(asked).encode())
         for folder in (self.folder, *_searched(self.suite, self.folder)):
             content.update(results_digest(folder))
         return content.hexdigest()

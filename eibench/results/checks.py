@@ -62,17 +62,49 @@ def _contradictions(plan: Mapping[str, Any]) -> Iterator[str]:
     for i, reference in enumerate(plan.get("references", [])):
         yield from _unknown(f"references.{i}.runs", reference["runs"], known)
     for i, study in enumerate(plan.get("studies", [])):
-        yield from (f"studies.{i}.{text}" for text in _study_contradictions(study, known))
+        objectives = plan["search"]["objectives"]
+        found = _study_contradictions(study, known, objectives)
+        yield from (f"studies.{i}.{text}" for text in found)
 
 
-def _study_contradictions(study: Mapping[str, Any], runs: set[str]) -> Iterator[str]:
+def _study_contradictions(
+    study: Mapping[str, Any], runs: set[str], objectives: Sequence[str]
+) -> Iterator[str]:
     for number, trial in enumerate(study["trials"]):
         if trial["number"] != number:
             yield f"trials.{number}.number: must be {number}, not {trial['number']}"
         yield from _unknown(f"trials.{number}.runs", trial["runs"], runs)
+        found = _trial_contradictions(trial["values"], study["space"])
+        yield from (f"trials.{number}.values.{text}" for text in found)
+        for name in objectives if trial["state"] == "complete" else ():
+            if not _is_number(trial["scores"].get(name)):
+                yield f"trials.{number}.scores.{name}: must be a number"
     count = len(study["trials"])
-    if study["winner"] is not None and study["winner"] >= count:
-        yield f"winner: no such trial; there are {count}"
+    if study["winner"] is not None:
+        if study["winner"] >= count:
+            yield f"winner: no such trial; there are {count}"
+        elif study["trials"][study["winner"]]["state"] != "complete":
+            yield f"winner: trial {study['winner']} is not complete"
+
+
+def _trial_contradictions(
+    values: Mapping[str, Any], space: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Problems of the values of a trial: each key has one of its range."""
+    for key, known in space.items():
+        if key not in values:
+            yield f"{key}: is missing"
+        elif "choices" in known:
+            if values[key] not in known["choices"]:
+                yield f"{key}: is none of its choices"
+        elif not _is_number(values[key]):
+            yield f"{key}: must be a number"
+        elif not known["low"] <= values[key] <= known["high"]:
+            yield f"{key}: lies outside of its range"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _unknown(key: str, runs: Iterable[str], known: set[str]) -> Iterator[str]:

@@ -91,15 +91,17 @@ class Scores(Part):
 class Range(Part):
     """The values that a search may choose for one key."""
 
-    choices: Annotated[list[Any], Field(min_length=1), AfterValidator(plain)] | None = None
+    choices: Annotated[list[Any], Field(min_length=1), AfterValidator(plain)] = Field(
+        default_factory=list
+    )
     low: Number | None = None
     high: Number | None = None
     log: bool = False
-    step: Number | None = None
+    step: Annotated[Number, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _known(self) -> Range:
-        if self.choices is None:
+        if not self.choices:
             if self.low is None or self.high is None or self.low > self.high:
                 raise ValueError("must have choices, or low and high in this order")
             if self.log and self.low <= 0:

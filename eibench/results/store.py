@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from eibench.errors import UserError
 from eibench.plan.validate import show
+from eibench.plan.yaml_source import dump
 from eibench.results import paths
 from eibench.results.checks import check, check_order, check_plan, check_record, damaged
 from eibench.results.paths import (
@@ -146,8 +146,7 @@ class RunFolder:
         """Lay the folder out; removes temporary files that a killed process has left."""
         for stale in self.path.glob(".*.tmp"):
             stale.unlink(missing_ok=True)
-        text = yaml.safe_dump(spec, sort_keys=False)
-        write_atomic(self.file("spec.yaml"), text.encode())
+        write_atomic(self.file("spec.yaml"), dump(spec).encode())
 
     def begin_epochs(self, history: list[dict[str, Any]]) -> None:
         """Write epochs.jsonl anew, with the epochs of `history`."""

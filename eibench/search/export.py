@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eibench.errors import BadSuite, UserError
 from eibench.plan.expand import Expansion
 from eibench.plan.find import SUFFIXES
@@ -17,7 +15,7 @@ from eibench.plan.search import SearchPlan, Winners
 from eibench.plan.suite import NAME, SuiteFile
 from eibench.plan.suite_checks import within
 from eibench.plan.validate import validate
-from eibench.plan.yaml_source import parse
+from eibench.plan.yaml_source import dump, parse
 from eibench.results.store import write_atomic
 
 
@@ -55,7 +53,7 @@ def tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> str:
     several = f"{plan.options.studies} studies of " * (plan.options.studies > 1)
     budget = f"{several}{plan.trials} trials for each combination, sampler {plan.options.sampler}"
     head = f"# Found by `eibench search` of the suite {plan.name}: {budget}.\n"
-    return head + yaml.safe_dump(suite, sort_keys=False, default_flow_style=None, width=120)
+    return head + dump(suite, default_flow_style=None, width=120)
 
 
 def write_tuned_suite(plan: SearchPlan, winners: Winners, path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from eibench.plan.options import DataShape
 from eibench.plan.options.init_from import KEEP_THEM, LARGEST_WEIGHTS, WEIGHTS
 from eibench.plan.spec import RunSpec
 from eibench.plan.validate import Invalid, show
+from eibench.plan.yaml_source import dump
 from eibench.plan.yaml_source import load as load_yaml
 from eibench.results.paths import member, parse_object
 from eibench.results.store import write_atomic
@@ -55,8 +55,7 @@ def save_weights(
         "classes": shape.classes,
     }
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
-    text = yaml.safe_dump({**spec.to_dict(), **spec.sources()}, sort_keys=False)
-    write_atomic(member(folder, SPEC), text.encode())
+    write_atomic(member(folder, SPEC), dump({**spec.to_dict(), **spec.sources()}).encode())
     write_atomic(member(folder, WEIGHTS), save(tensors, {HEADER: json.dumps(about)}))
 
 

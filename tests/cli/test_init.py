@@ -31,6 +31,12 @@ def test_a_copy_under_another_name(cli):
     assert "about" in cli("run", "mine", "--dry-run", "--only", "method=batchnorm").out
 
 
+@pytest.mark.parametrize("name", ["123", "1e3", "1.5", "true", "null"])
+def test_a_name_that_reads_as_something_else(cli, name):
+    assert cli("init", "quickstart", name).code == 0
+    assert load_plan(Path(f"suites/{name}.yaml"), []).name == name
+
+
 def test_published_numbers_come_along(cli):
     done = cli("init", "cifar10")
     assert done.out.splitlines()[1] == "suites/references.yaml"

@@ -11,8 +11,11 @@ from other_process import other_process
 
 from eibench.execution.holder import this_process
 from eibench.execution.lock_file import EXPIRY
-from eibench.execution.suite_state import StateReader
+from eibench.execution.suite_state import StateReader, all_ended
 from eibench.plan import load_plan
+from tests.report import conftest
+
+make_search = conftest.make_search
 
 FOLDER = Path("results/tiny")
 
@@ -123,6 +126,19 @@ def test_watch_stops_at_an_interrupt(cli, runs, monkeypatch):
     assert (done.code, done.err) == (130, "no longer watching; the runs go on\n")
     assert looks == [2, 2, 2]
     assert [json.loads(line)["suites"][0]["done"] for line in done.out.splitlines()] == [1, 1, 1]
+
+
+def test_a_search_that_pruned_a_trial_has_ended(make_search):
+    """The run of a pruned trial has no record, and none is due."""
+    search = make_search(trials=2, pruner="median", axes=[])
+    search.study("only", {}, {"train.lr": {"low": 0.01, "high": 3.0, "log": True}})
+    search.trial(90.0, {"train.lr": 0.1})
+    search.trial(50.0, {"train.lr": 2.0}, "pruned")
+    folder = search.folder / "search"
+    (folder / search.last["trials"][1]["runs"][0] / "record.json").unlink()
+    state = StateReader().read(folder)
+    assert state.count() == {"done": 2}
+    assert all_ended([state])
 
 
 def test_only_what_has_changed_is_read_again(runs, monkeypatch):

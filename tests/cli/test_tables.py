@@ -73,6 +73,9 @@ def test_made_again_is_only_what_has_changed(packed, cli):
     assert made(cli("tables")) == ["table.md"]
     packed(tables=[{"name": "other"}], figures=[])
     assert made(cli("tables")) == ["other.md"]
+    suite = Path("suites/tiny.yaml")
+    suite.write_text(f"{suite.read_text()}labels: {{ei: Ours}}\n")
+    assert made(cli("tables")) == ["other.md"]
     assert not (FOLDER / "table.md").exists()  # no longer asked for
     live = FakeSuite(Path("results"), "tiny")
     live.run(99.0, "ei", 2)

@@ -18,7 +18,8 @@ from eibench.report.make import render
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.search_results import read_searches
 from eibench.results.frame import load_layers, load_results
-from eibench.search.journal import NAME, open_journal
+from eibench.results.paths import JOURNAL
+from eibench.search.journal import open_journal
 from tests.fuzz.mutate import count, mutated_bytes, mutated_data
 from tests.report.conftest import RATE, FakeSearch, FakeSuite
 
@@ -182,7 +183,7 @@ def test_damaged_journals_are_opened_or_refused(tmp_path: Path):
             content = "".join(json.dumps(line) + "\n" for line in lines).encode()
         else:
             content = mutated_bytes(whole, chance)
-        (folder / NAME).write_bytes(content)
+        (folder / JOURNAL).write_bytes(content)
         try:
             storage = open_journal(folder)
         except UserError:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eibench.errors import BadSuite, UserError
-from eibench.plan.yaml_source import load, parse
+from eibench.plan.yaml_source import dump, load, parse
 
 
 def value(text):
@@ -275,6 +275,12 @@ def test_json_is_read_back_equal(data):
 @example([1e16, 1e-7, -0.0, math.inf, 10**30])
 def test_what_pyyaml_writes_is_read_back_equal(data):
     assert parse(yaml.safe_dump(data), "f").data == data
+
+
+@given(nested(st.text(max_size=20) | st.text("0123456789.eE+-", min_size=1, max_size=8)))
+@example({"1e3": ["1e3", "08", ".5", "True", "no", "~", ".inf"]})
+def test_what_we_write_is_read_back_equal(data):
+    assert parse(dump(data), "f").data == data
 
 
 @given(st.text("0123456789.eE+-", min_size=1, max_size=8))

@@ -58,6 +58,7 @@ def test_a_curve_becomes_a_run():
         ([run(0, 8, 1.0), run(0, 2, 1.0), run(1, 8, 1.0), run(1, 3, 1.0)], "weight_bits",
          "have unlike values"),
         ([run(0, 8, 1.0), run(0, 2, 1.0)], "method", "--area method: is not a number"),
+        ([run(0, 8, 1.0), run(1, 8, 1.0)], "seed", "--area seed: means are taken over seeds"),
         ([run(0, 8, 1.0), run(0, 2, 1.0)], "weight_bitz",
          "--area weight_bitz: no run of s has this field; fields that vary: evaluate.weight_bits"),
     ],

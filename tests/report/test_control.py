@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from scipy.stats import dunnett, t, ttest_ind
@@ -12,6 +13,8 @@ from eibench.report.make import render
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.results.statistics import Verdict
+
+EVIDENCE = Path(__file__).parents[2] / "results" / "evidence"
 
 
 def table_of(suite, metric="test_accuracy", **options):
@@ -259,6 +262,16 @@ def test_a_difference_below_the_digits_of_the_metric_is_shown(make_suite):
     suite.seeds([90.0001, 90.000101], "ei")
     cells = render([table_of(suite)], "markdown").replace("\xa0", " ")
     assert "+0.0001 [+0.0001, +0.0001] better" in cells
+
+
+def test_differences_of_small_numbers_have_significant_digits():
+    """Gradients of a probe are far below 0.001."""
+    found = render(
+        make_pivots([EVIDENCE / "balance_probe"], "gradient_min", against="batchnorm"), "markdown"
+    )
+    ends = re.findall(r"([-+][0-9.e+-]+) \[([-+][0-9.e+-]+), ([-+][0-9.e+-]+)\]", found)
+    assert len(ends) > 3
+    assert all(float(number) != 0 for numbers in ends for number in numbers)
 
 
 def test_rounding_errors_are_no_spread(make_suite):

@@ -197,6 +197,23 @@ def test_unlike_numbers_of_trials_are_flagged(fair_search):
     assert only(found, "Unfinished") == "Unfinished, in trials: 3 of 4 in `ei, depth 4`."
 
 
+def test_a_whole_grid_is_finished(make_search):
+    """A method with keys of its own has more points than one without."""
+    search = make_search(trials=4, sampler="grid")
+    rates = {"train.lr": {"choices": [0.1, 0.2]}}
+    search.study("tdbn", {"method": "tdbn"}, rates)
+    for rate in (0.1, 0.2):
+        search.trial(90.0, {"train.lr": rate})
+    search.study("ei", {"method": "ei"}, {**rates, "method.kappa": {"choices": [0.0, 1.0]}})
+    for rate, kappa in ((0.1, 0.0), (0.1, 1.0), (0.2, 0.0)):
+        search.trial(90.0, {"train.lr": rate, "method.kappa": kappa})
+    found = notes(search)
+    assert only(found, "Asked for").startswith("Asked for: 2 to 4 trials in each study")
+    assert only(found, "Unfinished") == "Unfinished, in trials: 3 of 4 in `ei`."
+    search.trial(90.0, {"train.lr": 0.2, "method.kappa": 1.0})
+    assert not any(note.startswith("Unfinished") for note in notes(search))
+
+
 def test_unlike_numbers_of_epochs_are_flagged_where_nothing_ended_early(make_search):
     search = make_search(trials=1)
     for method, epochs in (("ei", 10), ("tdbn", 20), ("wta", 10)):
@@ -291,7 +308,6 @@ def test_a_grid_of_one_key_is_one_table(make_search):
     ("key", "choices", "tried", "one"),
     [
         ("train", [{"lr": 0.1}, {"lr": 0.2}], {"lr": 0.2}, True),  # values that cannot be keys
-        ("train.lr", [0.1, 0.2], 0.15, False),  # a setting that was enqueued
         ("train.lr", [0.01 * i for i in range(1, 12)], 0.01, False),  # more than fit side by side
     ],
 )
@@ -462,6 +478,65 @@ def test_report_from_within_the_folder(fair_search, cli, monkeypatch):
     assert done.code == 0
     assert "97.1 ± 1.0" in done.out
     assert "test accuracy (%)\n" not in done.out
+
+
+def no_score(search):
+    del search["studies"][0]["trials"][0]["scores"]["validation_accuracy"]
+
+
+def another_objective(search):
+    search["search"]["objectives"] = ["test_acuracy"]
+
+
+def a_score_of_text(search):
+    search["search"]["objectives"] = ["test_accuracy"]
+    search["studies"][0]["trials"][0]["scores"] = {"test_accuracy": "x"}
+
+
+def no_choices(search):
+    space = search["studies"][0]["space"]
+    space["train.lr"] = {**space["train.lr"], "choices": None}
+
+
+def no_value(search):
+    del search["studies"][0]["trials"][0]["values"]["train.lr"]
+
+
+def a_value_of_no_range(search):
+    search["studies"][0]["trials"][0]["values"]["train.lr"] = -1.0
+
+
+def no_such_choice(search):
+    search["studies"][0]["trials"][0]["values"]["method.kappa"] = 0.7
+
+
+def a_winner_that_runs(search):
+    search["studies"][0]["trials"][1]["state"] = "running"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (no_score, "trials.0.scores.validation_accuracy: must be a number"),
+        (a_score_of_text, "trials.0.scores.test_accuracy: must be a number"),
+        (another_objective, "search.objectives.0: must be one of test_accuracy, "),
+        (no_choices, "train.lr.choices: must be a list"),
+        (no_value, "trials.0.values.train.lr: is missing"),
+        (a_value_of_no_range, "trials.0.values.train.lr: lies outside of its range"),
+        (no_such_choice, "trials.0.values.method.kappa: is none of its choices"),
+        (a_winner_that_runs, "winner: trial 1 is not complete"),
+    ],
+)
+@pytest.mark.parametrize("command", ["report", "plot"])
+def test_a_search_that_contradicts_itself_is_one_message(
+    fair_search, cli, command, damage, message
+):
+    damage(fair_search.tried.content)
+    fair_search.write()
+    done = cli(command, fair_search.folder)
+    assert (done.code, len(done.errors)) == (2, 1)
+    assert "plan.json: damaged" in done.errors[0]
+    assert message in done.errors[0]
 
 
 def test_a_damaged_search_is_one_message(fair_search, cli):

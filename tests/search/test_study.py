@@ -15,7 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from eibench.errors import UserError
-from eibench.search.journal import NAME, open_journal, refuse_other_trials
+from eibench.results.paths import JOURNAL
+from eibench.search.journal import open_journal, refuse_other_trials
 from eibench.search.study import BATCH, Outcome, ResumableStudy
 
 from .conftest import SPACE, opened, score_of
@@ -154,8 +155,8 @@ def test_a_journal_cut_in_the_middle_of_a_line(whole, tmp_path_factory, share):
     plan, expected = whole("tpe")
     folder = tmp_path_factory.mktemp("cut")
     work(opened(plan, folder))
-    content = (folder / NAME).read_bytes()
-    (folder / NAME).write_bytes(content[: int(share * len(content))])
+    content = (folder / JOURNAL).read_bytes()
+    (folder / JOURNAL).write_bytes(content[: int(share * len(content))])
     assert drawn(work(opened(plan, folder))) == expected
 
 
@@ -389,7 +390,9 @@ OLD_TRIAL = {"op_code": 4, "worker_id": "x", "study_id": 0, "datetime_start": "2
 def test_trials_of_an_older_eibench_are_refused(search_plan, tmp_path, attributes):
     lines = [OLD]
     lines += [{"op_code": 2, "worker_id": "x", "study_id": 0, "user_attr": attributes}]
-    (tmp_path / NAME).write_text("".join(json.dumps(line) + "\n" for line in [*lines, OLD_TRIAL]))
+    (tmp_path / JOURNAL).write_text(
+        "".join(json.dumps(line) + "\n" for line in [*lines, OLD_TRIAL])
+    )
     with pytest.raises(UserError) as caught:
         refuse_other_trials(search_plan(), open_journal(tmp_path), Path("results/tiny/search"))
     assert str(caught.value) == (
@@ -403,7 +406,7 @@ def test_trials_of_an_older_eibench_are_refused(search_plan, tmp_path, attribute
 
 
 def damage(folder, change):
-    path = folder / NAME
+    path = folder / JOURNAL
     path.write_text(change(path.read_text()))
 
 
@@ -430,11 +433,11 @@ def test_a_journal_damaged_by_hand(search_plan, tmp_path, kind):
     damage(tmp_path, DAMAGES[kind])
     with pytest.raises(UserError) as caught:
         open_journal(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path / NAME}: damaged (")
+    assert str(caught.value).startswith(f"{tmp_path / JOURNAL}: damaged (")
 
 
 def test_a_journal_that_is_a_folder(tmp_path):
-    (tmp_path / NAME).mkdir()
+    (tmp_path / JOURNAL).mkdir()
     with pytest.raises(UserError, match=r"journal.log: cannot be read and written: Is a directory"):
         open_journal(tmp_path)
 
@@ -442,8 +445,8 @@ def test_a_journal_that_is_a_folder(tmp_path):
 def test_the_journal_is_read_by_optunas_own_file(search_plan, tmp_path):
     """What `optuna-dashboard` opens, and writes a note into."""
     study = work(opened(search_plan(trials=3), tmp_path))
-    assert all(json.loads(line) for line in (tmp_path / NAME).read_text().splitlines())
-    storage = JournalStorage(JournalFileBackend(str(tmp_path / NAME)))
+    assert all(json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines())
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL)))
     (name,) = optuna.get_all_study_names(storage)
     seen = optuna.load_study(study_name=name, storage=storage)
     assert name == "tiny: ei"

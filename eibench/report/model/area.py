@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from eibench.errors import UserError
+from eibench.plan.suite import SEED
 from eibench.report.model.suite_results import SuiteResults, check_fields, is_numeric
 from eibench.results.cells import Run, Value
 from eibench.results.labels import field_words, show_value
@@ -26,6 +27,8 @@ def area_over(suite: SuiteResults, field: str) -> SuiteResults:
         UserError: no run has the field, it is no number, or runs have too few or unlike values.
     """
     (field,) = check_fields(suite, OPTION, [field])
+    if field == SEED:
+        raise UserError(f"{OPTION} {field}: means are taken over seeds anyway")
     if not is_numeric(suite.runs, field):
         raise UserError(f"{OPTION} {field}: is not a number in every run of {suite.name}")
     groups: dict[tuple[Value, ...], list[Run]] = {}

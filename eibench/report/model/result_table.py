@@ -156,6 +156,8 @@ def _difference(pivot: Pivot, place: Place) -> Cell:
 def _signed(number: float, pivot: Pivot, place: Place) -> str:
     """Return a difference, or an end of its interval, to the digits of both."""
     found, digits = pivot.differences[place], pivot.metric.digits
+    if pivot.metric.scientific:  # digits are significant ones
+        return f"{number:+z.{digits}g}"
     ends = found.interval or ()
     while found.excludes_zero and digits < DIGITS and 0.0 in (round(x, digits) for x in ends):
         digits += 1  # so that no end of an interval that excludes 0 reads as 0

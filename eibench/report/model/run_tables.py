@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import yaml
-
 from eibench.plan.conditions import FROM
 from eibench.plan.suite import METHOD, SEED
+from eibench.plan.yaml_source import dump
 from eibench.report.model.document import NO_CELL, Cell, Column, Table, code, fixed, text_cells
 from eibench.report.model.pivot import build_pivot, choose_layout
 from eibench.report.model.search_results import COMPLETE, Search, state
@@ -135,7 +134,7 @@ def settings_text(suite: SuiteResults) -> str:
     shared = {f: v[0] for f, v in values.items() if len(v) == 1}
     varied = {f: v for f, v in values.items() if len(v) > 1}
     content = {"name": suite.name, "all runs": shared, "between runs": varied}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    return dump(content, allow_unicode=True, width=100)
 
 
 def names_note(suite: SuiteResults) -> Iterator[str]:

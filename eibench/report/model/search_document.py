@@ -177,19 +177,14 @@ def _share(study: Study, key: str) -> str:
 
 
 def _only_key(search: Search) -> str | None:
-    """Return the key of a grid over the same few choices of one key in all studies, if it is one.
-
-    Trials of other values, which a suite may enqueue, would have no place in its table.
-    """
+    """Return the key of a grid over the same few choices of one key in all studies."""
     spaces = [dict(study.space) for study in search.studies]
     if search.sampler != "grid" or not spaces or any(space != spaces[0] for space in spaces):
         return None
     if len(spaces[0]) != 1:
         return None
     ((key, known),) = spaces[0].items()
-    values = list(known.get("choices", ()))
-    tried = [trial.values.get(key) for study in search.studies for trial in study.trials]
-    return key if 0 < len(values) <= MOST_VALUES and all(v in values for v in tried) else None
+    return key if 0 < len(known.get("choices", ())) <= MOST_VALUES else None
 
 
 def _scores(search: Search, key: str) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 from eibench.plan.protocol import ONE_SEED, own_keys, space_rule
 from eibench.plan.search import REPEAT
+from eibench.plan.space import SearchParameter
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
 from eibench.report.model.provenance import provenance
@@ -139,8 +140,9 @@ def of_budget(search: Search, short: bool = False) -> Iterator[str]:
 
     `short` ones leave out what names trials, machines and commands.
     """
+    asked = {_asked(search, study) for study in search.studies} or {search.trials}
     yield (
-        f"Asked for: {counted(search.trials, 'trial')} in each study, each under"
+        f"Asked for: {span(asked, 'trial')} in each study, each under"
         f" {search.tried_under}. Sampler: {code(search.sampler)}, seed {search.sampler_seed};"
         f" pruner: {code(search.pruner)}."
     )
@@ -153,6 +155,14 @@ def of_budget(search: Search, short: bool = False) -> Iterator[str]:
     if len(search.seeds) == 1:
         yield ONE_SEED
     yield from [] if short else provenance(search.runs)
+
+
+def _asked(search: Search, study: Study) -> int:
+    """Return the number of trials that a study should have: of a grid at most its points."""
+    points = [SearchParameter.model_construct(**known).count() for known in study.space.values()]
+    if search.sampler != "grid" or None in points:
+        return search.trials
+    return min(search.trials, math.prod(n for n in points if n is not None))
 
 
 def _spaces(studies: Sequence[Study]) -> Iterator[str]:
@@ -199,16 +209,17 @@ def _fairness(search: Search) -> Iterator[str]:
 def _unfinished(search: Search) -> Iterator[str]:
     """Yield a note on studies with fewer trials than asked for."""
     finished = {name: one.finished for name, one in by_name(search.studies).items()}
-    short = {name: n for name, n in finished.items() if n < search.trials}
-    if not short:
+    numbers: dict[tuple[int, int], list[str]] = {}
+    for study in search.studies:
+        if (done := finished[study.name]) < (asked := _asked(search, study)):
+            numbers.setdefault((done, asked), []).append(study.name)
+    if not numbers:
         return
-    numbers: dict[int, list[str]] = {}
-    for name, n in short.items():
-        numbers.setdefault(n, []).append(name)
     if len(search.studies) == 1:
-        yield f"Unfinished: {next(iter(numbers))} of {counted(search.trials, 'trial')}."
+        ((done, asked),) = numbers
+        yield f"Unfinished: {done} of {counted(asked, 'trial')}."
         return
-    listed = (f"{n} of {search.trials} in {_listed(names)}" for n, names in numbers.items())
+    listed = (f"{n} of {asked} in {_listed(names)}" for (n, asked), names in numbers.items())
     yield f"Unfinished, in trials: {'; '.join(listed)}."
 
 

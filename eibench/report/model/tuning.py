@@ -278,10 +278,10 @@ def grouped(numbers: Mapping[str, int], noun: str) -> str:
     return f"{counted(start, noun)} {first}{''.join(more)}"
 
 
-def span(epochs: Collection[int]) -> str:
+def span(numbers: Collection[int], noun: str = "epoch") -> str:
     """Return `30 epochs`, or `20 to 30 epochs`."""
-    low, high = min(epochs), max(epochs)
-    return counted(high, "epoch") if low == high else f"{low} to {high} epochs"
+    low, high = min(numbers), max(numbers)
+    return counted(high, noun) if low == high else f"{low} to {high} {noun}s"
 
 
 def by_name(studies: Sequence[Study]) -> dict[str, Spent]:
