@@ -148,6 +148,7 @@ def _of_runs(paths: list[Path], request: CostRequest) -> _Counted:
     from eibench.cost.summary import CountedRun, summarize
 
     runs, specs = [], []
+    paths = [path if path.name else path.resolve() for path in paths]
     alike = len({path.name for path in paths}) < len(paths)
     for path in paths:
         with working(f"counting {path.name}"):
@@ -158,8 +159,8 @@ def _of_runs(paths: list[Path], request: CostRequest) -> _Counted:
     values = summarize(runs)
     for row, run in zip(values["rows"], runs, strict=True):
         row |= {key: run.result[key] for key in OF_A_RUN}
-    spec = specs[0][1]
-    return _Counted(f"{HEADING}: {spec.model.label}, {spec.data.label}", values, specs)
+    named = dict.fromkeys(f"{spec.model.label}, {spec.data.label}" for _, spec in specs)
+    return _Counted(f"{HEADING}: {'; '.join(named)}", values, specs)
 
 
 def _of_suite(
@@ -229,8 +230,18 @@ def _train(counted: list[_Counted], steps: int, device: Device) -> None:
     for one in counted:
         there = {row["name"] for row in one.values["rows"]}
         specs = {name: spec for name, spec in one.specs if name in there}
+        if len({_problem(spec) for spec in specs.values()}) > 1:
+            raise UserError(
+                "--train-steps times networks that share data, time steps and batch size; these"
+                " do not"
+            )
         tell = functools.partial(say, err=True)
         one.values["training"] = training_costs(specs, steps, where, tell)
+
+
+def _problem(spec: RunSpec) -> tuple[object, ...]:
+    """Return what networks that are timed side by side must share."""
+    return repr(spec.data), spec.timesteps, spec.train.batch_size
 
 
 def _write(counted: list[_Counted], form: CostFormat, out: Path | None) -> None:

@@ -24,6 +24,7 @@ from eibench.execution.dataset_cache import DatasetCache, as_user_error
 from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
+    check_own,
     plan_content,
     row_id,
 )
@@ -32,8 +33,19 @@ from eibench.plan.conditions import FROM
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import member
-from eibench.results.store import COST, ERROR, OK, RunFolder, to_json, write_atomic
-from eibench.training.build import build, first_batch, make_input, prepare
+from eibench.results.schema import RecordFile
+from eibench.results.store import (
+    COST,
+    ERROR,
+    OK,
+    RECORD,
+    RunFolder,
+    read_json,
+    to_json,
+    write_atomic,
+)
+from eibench.training.build import build, first_batch, make_input
+from eibench.training.start import set_first_weights
 
 BATCH = 64
 """Images of a forward pass."""
@@ -62,8 +74,9 @@ def cost_of_run(run: Path, request: CostRequest) -> tuple[RunSpec, dict[str, Any
     """
     datasets = DatasetCache(torch.device("cpu"))
     trained = TrainedNetwork.load(run, datasets.device)
-    record = RunFolder(run).record() or {}
-    accuracy = record.get("result", {}).get("test_accuracy")
+    record = read_json(member(run, RECORD), RecordFile) or {}  # the folder may have another name
+    own = record.get("run_id") == trained.spec.run_id
+    accuracy = record["result"].get("test_accuracy") if own else None
     cost = _cost(trained.spec, trained.network, datasets.get(trained.spec), request.images)
     return trained.spec, {**cost, "test_accuracy": accuracy}
 
@@ -86,6 +99,7 @@ def cost_of_suite(
     folder = member(root, f"{plan.name}-{COST}")
     suite, datasets = member(root, plan.name), DatasetCache(torch.device("cpu"), plan.folder)
     with locked(folder):
+        check_own(folder)
         _write_plan(folder, plan)
         rows = _CostRows(suite, RecordWriter(folder, datasets.device), datasets, request)
         records = []
@@ -166,7 +180,7 @@ def _initialised(spec: RunSpec, data: ImageData) -> nn.Module:
     """
     with as_user_error(spec):
         experiment = build(spec, data)
-        prepare(experiment)
+        set_first_weights(experiment)
         images, _ = first_batch(experiment, STATISTICS)
         update_bn([over_time(images, spec.timesteps)], experiment.model)
     return experiment.model.eval()

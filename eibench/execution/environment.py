@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import uuid
@@ -20,6 +21,13 @@ from typing import Any
 
 from eibench.version import __version__
 
+DATA = re.compile(
+    r"core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|"
+    r"symlinks|autocrlf|eol)|remote\..*\.(url|pushurl|fetch)|branch\..*\.(remote|merge|rebase)|"
+    r"submodule\..*\.(url|active)|user\.(name|email)",
+    re.DOTALL,
+)
+"""Settings of a repository that name no command and no other file."""
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
@@ -76,7 +84,8 @@ def suite_source(name: str, files: Iterable[Path]) -> SuiteSource:
     `dirty` then says whether eibench's code or one of these files differs from the commit of the
     repository that it lies in (a file that is new there does), and `changed` names those files.
     Files outside any repository, or ignored by it, have no commit to differ from: they are passed
-    over, and `dirty` is None where nothing is under version control.
+    over, and `dirty` is None where nothing is under version control. So are those of a repository
+    whose settings could name a command, since git would run it.
     """
     own = source_commit()["dirty"]
     states = {path: _differs(path) for path in dict.fromkeys(files)}
@@ -95,11 +104,26 @@ def _differs(path: Path) -> bool | None:
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir() or _git(folder, "rev-parse", "--is-inside-work-tree") != "true":
         return None
+    if not _names_no_command(folder):
+        return None
     target = "." if path.is_dir() else path.name
     if _git(folder, "check-ignore", "-q", "--", target) is not None:
         return None
-    found = _git(folder, "status", "--porcelain", "--", target)
+    found = _git(folder, "status", "--porcelain", "--ignore-submodules=all", "--", target)
     return None if found is None else bool(found)
+
+
+def _names_no_command(folder: Path) -> bool:
+    """Return whether the settings of the repository around `folder` are all known to be data.
+
+    A folder of a stranger may bring a `.git` whose `core.fsmonitor` or filters git would run.
+    """
+    place = _git(folder, "rev-parse", "--git-common-dir")
+    if place is None:
+        return False
+    config = str(folder / place / "config")
+    names = _git(folder, "config", "--file", config, "--no-includes", "--name-only", "-z", "--list")
+    return names is not None and all(map(DATA.fullmatch, filter(None, names.split("\0"))))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

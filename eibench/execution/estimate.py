@@ -28,8 +28,9 @@ from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.results.paths import RESULTS, SEARCH, evidence_of, is_packed
 from eibench.results.store import OK, RunFolder
-from eibench.training.build import Experiment, build, epoch_batches, prepare
+from eibench.training.build import Experiment, build, epoch_batches
 from eibench.training.fit import total_steps, train_step
+from eibench.training.start import set_first_weights
 
 STEPS = 6
 PATIENCE = 10.0
@@ -174,7 +175,7 @@ def _seconds_per_step(spec: RunSpec, datasets: DatasetCache) -> float | None:
 
 def _timed_steps(spec: RunSpec, data: ImageData) -> float:
     experiment = build(spec, data)
-    prepare(experiment)
+    set_first_weights(experiment)
     epochs = (epoch_batches(experiment, spec.train.batch_size, i) for i in itertools.count())
     batches = itertools.chain.from_iterable(epochs)
     return fastest_step(experiment, batches, _clock(data))

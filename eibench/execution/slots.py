@@ -22,6 +22,7 @@ from eibench.execution.environment import SuiteSource
 from eibench.execution.run_one import EpochListener, execute, failure
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import ERROR, RunFolder
+from eibench.training.denormals import start_threads
 from eibench.training.steps import StepListener, ignore_steps
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class ThisProcess(Slot):
 
     def __init__(self, datasets: DatasetCache) -> None:
         self.datasets = datasets
+        start_threads()
 
     def execute(
         self,

@@ -26,6 +26,7 @@ from eibench.plan.plugins import load_plugin
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import RunFolder
+from eibench.training.denormals import start_threads
 from eibench.training.steps import StepReport
 
 
@@ -72,6 +73,7 @@ def serve(pipe: Connection, settings: Settings) -> None:
 def serve_runs(pipe: Pipe, settings: Settings) -> None:
     """Execute runs, one after another, until the pipe fails."""
     torch.set_num_threads(settings.threads)
+    start_threads()
     keep_freed_memory()
     datasets = DatasetCache(torch.device(settings.device), settings.folder)
     while True:

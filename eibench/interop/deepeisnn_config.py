@@ -146,6 +146,8 @@ def _bounded(value: Any, levels: int = 1) -> Any:
     """
     if isinstance(value, Mapping) and levels:
         return {k: _bounded(v, 0) for k, v in value.items() if isinstance(k, str)}
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number that is too large"
     scalar = value is None or isinstance(value, str | int | float)
     return value if scalar else f"a {type(value).__name__}"
 

@@ -22,6 +22,10 @@ from functools import cache
 from statistics import NormalDist
 
 NORMAL = NormalDist()
+MOST_NODES = 4096
+"""Points of the membrane's density; a square of them is kept."""
+MOST_PRODUCTS = 2 * 10**10
+"""Multiplications of its steps: some ten seconds."""
 
 
 def fluctuation_std(fan_in: int, threshold: float, summed: int = 1) -> float:
@@ -163,7 +167,7 @@ def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) ->
     panels; errors are far below 1e-9.
 
     Raises:
-        ValueError: such a neuron never fires.
+        ValueError: such a neuron never fires, or forgets too slowly over too many steps.
     """
     import numpy as np  # not at the top: planning imports every file of methods
 
@@ -174,6 +178,8 @@ def spike_deviation(tau: float, threshold: float, reset: str, timesteps: int) ->
     nodes, weights = np.polynomial.legendre.leggauss(8)
     panels = threshold + np.arange(-math.ceil(reach + threshold), math.ceil(reach))
     u = (panels[:, None] + (nodes + 1) / 2).ravel()
+    if len(u) > MOST_NODES or timesteps * len(u) ** 2 > MOST_PRODUCTS:
+        raise ValueError(f"tau = {tau:g} over {timesteps:,} steps takes too long to compute")
     weight = np.tile(weights / 2, len(panels))
     fires = u >= threshold
     v = np.where(fires, 0.0 if reset == "hard" else u - threshold, u)

@@ -214,6 +214,8 @@ def _late(spikes: Tensor, hit: Tensor) -> Tensor:
     return out
 
 
+OF_SPIKES = ("spike_drop", "spike_jitter")
+"""Perturbations whose chance differs from sample to sample."""
 PERTURBATIONS: Mapping[str, Perturbation] = {
     "folded": _folded,
     "fan_in": _of_weights(_fan_in),

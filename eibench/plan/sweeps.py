@@ -30,8 +30,9 @@ from eibench.plan.validate import Invalid, Problem
 from eibench.plan.yaml_source import Keys
 
 SECTION = "evaluate"
-PROBE = "probe"
-"""Name that a sweep cannot have: SUITE-probe has the results of `eibench probe SUITE`."""
+TAKEN = ("probe", "cost")
+"""Names that a sweep cannot have: SUITE-probe and SUITE-cost have the results of `eibench probe`
+and `eibench cost`."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def sweep_problems(section: Any) -> Iterator[Problem]:
     `section` may be as the file has it: parts of another form are passed over.
     """
     for name, axes in itertools.islice(_items(section), MOST_LINES):
-        if name == PROBE:
-            text = "is the name of the suite's probes; give it another"
+        if name in TAKEN:
+            text = f"is the name of the suite's {name}s; give it another"
             yield Problem((SECTION, name), text)
         if axes == {}:
             yield Problem((SECTION, name), "must name a condition")

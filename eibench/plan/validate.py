@@ -86,7 +86,10 @@ def show(value: Any) -> str:
         return str({None: "nothing", True: "true", False: "false"}[value])
     if isinstance(value, Mapping):
         return "a mapping"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number that is too large"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

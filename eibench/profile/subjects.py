@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from eibench.data import ImageData, Split
 from eibench.data.batches import evaluation_batches
+from eibench.errors import UserError
 from eibench.nn import LIF, EILayer
 from eibench.nn.kernels.layout import rows
 from eibench.nn.time import in_fast_order, is_repeated, merge_time
@@ -55,7 +56,7 @@ def make_experiment(spec: RunSpec, shape: DataShape, device: torch.device) -> Ex
     """Return the network of `spec` for images of `shape`, prepared on a random batch.
 
     Raises:
-        UserError: the network does not suit the images.
+        UserError: the network does not suit the images, or its method cannot start on them.
     """
     random = torch.Generator().manual_seed(spec.seed)
     batch = spec.train.batch_size
@@ -64,7 +65,10 @@ def make_experiment(spec: RunSpec, shape: DataShape, device: torch.device) -> Ex
     split = Split(images, labels).to(device)
     data = ImageData(tuple(map(str, range(shape.classes))), split, split, split)
     experiment = build(spec, data)
-    prepare(experiment)
+    try:
+        prepare(experiment)
+    except ValueError as error:
+        raise UserError(f"{spec.method.label}: {error}") from None
     experiment.model.train()
     return experiment
 

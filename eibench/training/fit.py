@@ -23,6 +23,7 @@ from eibench.data.batches import over_time
 from eibench.nn.shared_batch import shared_batch
 from eibench.plan.spec import RunSpec
 from eibench.training.build import Experiment, epoch_batches
+from eibench.training.denormals import denormals_flushed
 from eibench.training.evaluate import Evaluation, evaluate, negative_weights
 from eibench.training.optim import autocast, learning_rate
 from eibench.training.perturbed import perturbed_step
@@ -106,7 +107,7 @@ def train_epoch(
     correct = torch.zeros((), dtype=torch.int64, device=data.labels.device)
     steps = steps_per_epoch(experiment.spec, experiment.data)
     reporter = StepReporter(on_step, epoch, steps, ranks.size if ranks else 1)
-    with shared_batch(ranks):
+    with shared_batch(ranks), denormals_flushed():
         for batch, lr, number in scheduled(experiment, epoch):
             batch_loss, batch_correct = train_step(experiment, batch, lr, number)
             loss += batch_loss * len(batch[1])
@@ -153,7 +154,8 @@ def train_step(
     spec, model, optimizer = experiment.spec, experiment.model, experiment.optimizer
     for group in optimizer.param_groups:
         group["lr"] = lr
-    with perturbed_step(model, spec.perturb.strengths(), spec.seed, number):
+    rank = experiment.ranks.rank if experiment.ranks else 0
+    with perturbed_step(model, spec.perturb.strengths(), spec.seed, number, rank):
         loss, hits = _compute_gradients(experiment, batch)
     if spec.train.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)

@@ -17,7 +17,7 @@ from eibench.nn.hardware import (
     neurons,
     synaptic_weights,
 )
-from eibench.nn.perturbations import PERTURBATIONS
+from eibench.nn.perturbations import OF_SPIKES, PERTURBATIONS
 from eibench.plan.sweeps import SECTION
 from eibench.training.seeds import generator
 
@@ -44,9 +44,11 @@ def perturbed(network: nn.Module, strengths: Mapping[str, float], seed: int) -> 
 
 @contextmanager
 def perturbed_step(
-    network: nn.Module, strengths: Mapping[str, float], seed: int, number: int
+    network: nn.Module, strengths: Mapping[str, float], seed: int, number: int, rank: int = 0
 ) -> Iterator[None]:
     """Perturb `network` as it is in training, for forward and backward of the step `number`.
+
+    Processes that share a batch have equal weights and thresholds; each loses other spikes.
 
     The gradient is taken at the perturbed weights and changes those without perturbation, which are
     back at the end: quantisation is straight-through.
@@ -60,7 +62,8 @@ def perturbed_step(
     try:
         with torch.no_grad():
             for name, strength in strengths.items():
-                chance = partial(generator, seed, TRAINING, number, name)
+                own = [rank] if rank and name in OF_SPIKES else []
+                chance = partial(generator, seed, TRAINING, number, name, *own)
                 handles += PERTURBATIONS[name](network, strength, chance)
         yield
     finally:

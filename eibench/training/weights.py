@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from eibench.errors import UserError, error_line, shorten, shorten_list
 from eibench.files import read_bytes
+from eibench.nn.readiness import DrawnFromData
 from eibench.plan.options import DataShape
 from eibench.plan.options.init_from import KEEP_THEM, LARGEST_WEIGHTS, WEIGHTS
 from eibench.plan.spec import RunSpec
@@ -185,6 +186,7 @@ def assign_weights(
             finite.
     """
     network.load_state_dict(_fitted(network.state_dict(), state, names or {}), assign=True)
+    _check_drawn(network)
 
 
 def copy_weights(
@@ -202,6 +204,15 @@ def copy_weights(
         return {key: value for key, value in tensors.items() if not key.startswith(parts)}
 
     network.load_state_dict({**wanted, **_fitted(rest(wanted), rest(state), {})})
+    _check_drawn(network, parts)
+
+
+def _check_drawn(network: nn.Module, without: tuple[str, ...] = ()) -> None:
+    """Raise `UserError` where a layer's weights say that they were never drawn."""
+    for name, module in network.named_modules():
+        drawn = not isinstance(module, DrawnFromData) or module.is_initialized()
+        if not (drawn or f"{name}.".startswith(without)):
+            raise UserError(f"{name}: is not initialised")
 
 
 def _fitted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,36 @@ def test_bad_words_are_messages(words, message, cli, project):
     assert done.code == 2 and message in done.err, done.err
     if "no network" in message:
         assert "not counted: the run has not ended; --initialised counts" in done.err
+
+
+def test_a_run_under_another_name(cli, trained, monkeypatch, tmp_path):
+    """Its record is not damaged: the folder was copied, or named by `.`."""
+    run = next(Path("results/tiny").glob("ei_*_s0_*"))
+    shutil.copytree(run, "copy")
+    assert cli("cost", "copy", "--images", 4).code == 0
+    monkeypatch.chdir(run)
+    done = cli("cost", ".", "--images", 4)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_unlike_networks_are_not_timed_side_by_side(cli, project, trained):
+    other = project.suite(
+        "other.yaml", name="other", base={"train": {"keep": "last"}, "timesteps": 3}
+    )
+    assert cli("run", other, "--only", "seed=0").code == 0
+    runs = [next(Path(f"results/{name}").glob("*_s0_*")) for name in ("tiny", "other")]
+    assert cli("cost", *runs, "--images", 4).code == 0
+    done = cli("cost", *runs, "--images", 4, "--train-steps", 2, "--device", "cpu")
+    assert done.code == 2 and "share data, time steps and batch size" in done.err
+
+
+def test_costs_do_not_replace_the_plan_of_a_suite(cli, project):
+    other = project.suite("other.yaml", name="tiny-cost", grid={}, seeds=[0])
+    assert cli("run", other).code == 0
+    before = Path("results/tiny-cost/plan.json").read_bytes()
+    done = cli("cost", project.suite(**METHODS), "--initialised", "--images", 4)
+    assert done.code == 2 and "holds the runs of a suite called tiny-cost" in done.err
+    assert Path("results/tiny-cost/plan.json").read_bytes() == before
 
 
 def test_options_of_suites_are_refused_for_runs(cli, trained):

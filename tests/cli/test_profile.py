@@ -69,6 +69,12 @@ def test_a_preset(cli):
     assert "ei" in done.err
 
 
+def test_a_method_that_cannot_start(cli):
+    done = cli("profile", *QUICK, "--methods", "ei", "--set", "neuron.threshold=1000")
+    assert (done.code, len(done.errors)) == (2, 1)
+    assert done.errors[0].startswith("ei: layer ")
+
+
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_tables(cli, form):
     done = cli("profile", *QUICK, "--methods", "no_norm,ei", "--format", form)

@@ -98,6 +98,7 @@ def test_rows_of_runs_that_diverged(cli, project, monkeypatch):
         ({"evaluate": {"a": {}}}, "evaluate.a: must name a condition"),
         ({"evaluate": {"a": {"contrast": []}}}, "must not be empty"),
         ({"evaluate": {"probe": {"contrast": [1]}}}, "evaluate.probe: is the name of"),
+        ({"evaluate": {"cost": {"contrast": [1]}}}, "evaluate.cost: is the name of"),
         ({"evaluate": {"a/b": {"contrast": [1]}}}, "evaluate.a/b"),
         ({"evaluate": {"a": {"contrast": [1]}}, "kind": "probe"}, "belongs to suites that train"),
         ({"evaluate": {"a": {"contrast": [1]}}, "base": {"data": "digits_dvs"}},

@@ -64,6 +64,29 @@ def test_ignored_files_are_passed_over(clean, commit, tmp_path):
     assert suite_source("tiny", [tmp_path / "data"]).state == {"dirty": False}
 
 
+@pytest.mark.parametrize("setting", ["core.fsmonitor", "filter.x.clean"])
+def test_a_repository_of_a_stranger_runs_nothing(clean, tmp_path, setting):
+    """Unpacked with its `.git`, a folder of images would name commands for git to run."""
+    folder, ran = tmp_path / "images", tmp_path / "ran"
+    hook = tmp_path / "hook.sh"
+    hook.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
+    hook.chmod(0o755)
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=me", "-c", "user.email=me@here"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (folder / "a.png").write_text("as committed\n")
+    (folder / ".gitattributes").write_text("*.png filter=x\n")
+    subprocess.run([*git, "add", "-A"], check=True, capture_output=True)
+    subprocess.run([*git, "commit", "-q", "-m", "all"], check=True, capture_output=True)
+    subprocess.run([*git, "config", setting, str(hook)], check=True)
+    (folder / "a.png").write_text("another one\n")
+    subprocess.run([*git, "status"], check=True, capture_output=True)
+    assert ran.exists()  # git itself would
+    ran.unlink()
+    assert suite_source("tiny", [folder]).state == {"dirty": False}
+    assert not ran.exists()
+
+
 def test_an_installed_package_and_no_repository(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "source_commit", lambda: {"commit": None, "dirty": None})
     assert suite_source("tiny", [tmp_path]).state == {"dirty": None}

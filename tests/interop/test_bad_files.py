@@ -16,6 +16,7 @@ from deepeisnn_fake import Fake, release
 
 from eibench.errors import UserError
 from eibench.interop.deepeisnn import load_checkpoint
+from eibench.interop.deepeisnn_config import parse_config, read_config
 
 
 class Evil:
@@ -102,3 +103,11 @@ def test_bad_released_folders(tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match="no such file"):
         load_checkpoint(folder)
+
+
+def test_a_number_of_thousands_of_digits(tmp_path):
+    """Python reads it from hexadecimal digits, and writes it in none."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"T: 0x{'f' * 4000}")
+    with pytest.raises(UserError, match="a number that is too large"):
+        parse_config(read_config(path), "config.yaml")

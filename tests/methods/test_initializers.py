@@ -123,6 +123,12 @@ def test_a_threshold_out_of_reach_is_refused(function):
         function(1, 40.0)
 
 
+@pytest.mark.parametrize(("tau", "timesteps"), [(1e6, 100_000), (300.0, 100_000)])
+def test_a_density_that_no_memory_holds_is_refused(tau, timesteps):
+    with pytest.raises(ValueError, match="takes too long to compute"):
+        spike_deviation(tau, 1.0, "soft", timesteps)
+
+
 @pytest.mark.parametrize(
     ("arguments", "gain"),
     [

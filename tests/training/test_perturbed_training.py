@@ -89,6 +89,20 @@ def test_a_quantised_step_by_hand():
     assert layer.weight.grad.tolist() == [pytest.approx([0.9, 1.8])]
 
 
+def test_processes_share_weights_and_lose_other_spikes():
+    made = experiment("batchnorm")
+    x = torch.ones(2, 4, 1, 4, 4)
+    found: dict[str, list[torch.Tensor]] = {"spike_drop": [], "weight_noise": []}
+    for name, outputs in found.items():
+        for rank in (0, 1, 1):
+            with perturbed_step(made.model, {name: 0.5}, 0, 3, rank), torch.no_grad():
+                outputs.append(made.model(x))
+    first, *others = found["spike_drop"]
+    assert torch.equal(*others)
+    assert not torch.equal(first, others[0])
+    assert all(torch.equal(found["weight_noise"][0], one) for one in found["weight_noise"])
+
+
 def test_the_options_are_the_conditions_of_the_network():
     assert STRENGTHS.keys() == PerturbOptions.model_fields.keys()
     assert not STRENGTHS.keys() & set(OF_THE_HARDWARE_FORM)

@@ -160,6 +160,26 @@ def test_learning_happens(method, optimizer, lr):
     assert progress.history[-1]["validation_accuracy"] > 90
 
 
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="another kind of processor")
+def test_denormal_numbers_are_flushed_while_a_network_trains(monkeypatch):
+    """And not after it, also where a step fails; threads that torch has started stay so."""
+
+    def small() -> list[float]:
+        return torch.full((4,), 1e-39).mul(0.5).tolist()
+
+    seen = []
+
+    def step(*args: object) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(small())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("eibench.training.fit.train_step", step)
+    with pytest.raises(ZeroDivisionError):
+        trained(tiny_spec())
+    assert seen == [[0.0] * 4]
+    assert all(number > 0 for number in small())
+
+
 def test_an_epoch_record_is_complete():
     _, progress = trained(tiny_spec(), epochs=1)
     (record,) = progress.history

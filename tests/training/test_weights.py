@@ -142,6 +142,18 @@ def test_bad_specs(text, message, tmp_path):
         eibench.load_model(tmp_path)
 
 
+@pytest.mark.parametrize("flag", [0.0, 2.0])
+def test_weights_that_were_never_drawn_are_refused(tmp_path, flag):
+    kept(tmp_path, spec_of())
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    (name, *_) = [key for key in tensors if key.endswith("initialized")]
+    tensors[name] = torch.tensor(flag)
+    save_file(tensors, path, {"eibench": json.dumps(about(path))})
+    with pytest.raises(UserError, match=f"{name.rpartition('.')[0]}: is not initialised"):
+        eibench.load_model(tmp_path)
+
+
 def test_a_network_of_another_version_lists_its_tensors(tmp_path):
     kept(tmp_path, spec_of())
     path = tmp_path / "model.safetensors"
