@@ -79,7 +79,7 @@ def test_a_repository_of_a_stranger_runs_nothing(clean, tmp_path, setting):
     subprocess.run([*git, "add", "-A"], check=True, capture_output=True)
     subprocess.run([*git, "commit", "-q", "-m", "all"], check=True, capture_output=True)
     subprocess.run([*git, "config", setting, str(hook)], check=True)
-    (folder / "a.png").write_text("another one\n")
+    (folder / "a.png").write_text("is committed\n")
     subprocess.run([*git, "status"], check=True, capture_output=True)
     assert ran.exists()  # git itself would
     ran.unlink()
