@@ -29,6 +29,7 @@ TASKS: dict[str, dict[str, int | None]] = {
     "digits as events, 8": {"events": None},
     "Fashion-MNIST, 8": {"fashion_methods": None},
     "CIFAR-10, 4": {"cifar10_narrow": None},
+    "CIFAR-10, 8": {"cifar10_deeper": None},
 }
 """Rows from the top: suites with their depth; a method is taken from the first that has it."""
 METHODS = {
