@@ -23,11 +23,14 @@ from eibench.version import __version__
 
 DATA = re.compile(
     r"core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|"
-    r"symlinks|autocrlf|eol)|remote\..*\.(url|pushurl|fetch)|branch\..*\.(remote|merge|rebase)|"
-    r"submodule\..*\.(url|active)|user\.(name|email)",
+    r"symlinks|autocrlf|eol|abbrev|quotepath|longpaths|sharedrepository|untrackedcache)|"
+    r"remote\..*\.(url|pushurl|fetch|tagopt|prune|gh-resolved)|(branch|user|gc|pull|push|http)\..*|"
+    r"submodule\..*\.(url|active)|lfs\.repositoryformatversion",
     re.DOTALL,
 )
-"""Settings of a repository that name no command and no other file."""
+"""Settings of a repository that name no command and no other file, for what is asked here."""
+HARMLESS = ("--no-optional-locks", "-c", f"core.hooksPath={os.devnull}")
+"""Options of git under which it writes nothing and runs no hook."""
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
@@ -127,7 +130,7 @@ def _names_no_command(folder: Path) -> bool:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
+    command = ["git", *HARMLESS, "-C", str(folder), *arguments]
     try:
         out = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

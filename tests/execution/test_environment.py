@@ -1,5 +1,6 @@
 """Version control in records: commits of eibench's code, the suite, its plugins and data."""
 
+import os
 import subprocess
 
 import pytest
@@ -64,11 +65,11 @@ def test_ignored_files_are_passed_over(clean, commit, tmp_path):
     assert suite_source("tiny", [tmp_path / "data"]).state == {"dirty": False}
 
 
-@pytest.mark.parametrize("setting", ["core.fsmonitor", "filter.x.clean"])
+@pytest.mark.parametrize("setting", ["core.fsmonitor", "filter.x.clean", "core.hooksPath"])
 def test_a_repository_of_a_stranger_runs_nothing(clean, tmp_path, setting):
     """Unpacked with its `.git`, a folder of images would name commands for git to run."""
     folder, ran = tmp_path / "images", tmp_path / "ran"
-    hook = tmp_path / "hook.sh"
+    hook = tmp_path / "post-index-change"
     hook.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
     hook.chmod(0o755)
     folder.mkdir()
@@ -78,13 +79,30 @@ def test_a_repository_of_a_stranger_runs_nothing(clean, tmp_path, setting):
     (folder / ".gitattributes").write_text("*.png filter=x\n")
     subprocess.run([*git, "add", "-A"], check=True, capture_output=True)
     subprocess.run([*git, "commit", "-q", "-m", "all"], check=True, capture_output=True)
-    subprocess.run([*git, "config", setting, str(hook)], check=True)
+    value = hook.parent if setting == "core.hooksPath" else hook
+    subprocess.run([*git, "config", setting, str(value)], check=True)
     (folder / "a.png").write_text("is committed\n")
     subprocess.run([*git, "status"], check=True, capture_output=True)
     assert ran.exists()  # git itself would
     ran.unlink()
     assert suite_source("tiny", [folder]).state == {"dirty": False}
     assert not ran.exists()
+
+
+def test_hooks_do_not_run(clean, commit, tmp_path):
+    """`git status` writes the index anew, after which a hook would run."""
+    hook, ran = tmp_path / ".git" / "hooks" / "post-index-change", tmp_path / "ran"
+    (tmp_path / ".gitignore").write_text("ran\n")
+    path = tmp_path / "tiny.yaml"
+    path.write_text("x\n")
+    commit()
+    hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    hook.chmod(0o755)
+    os.utime(path, (1, 1))
+    assert suite_source("tiny", [path]).state == {"dirty": False}
+    assert not ran.exists()
+    subprocess.run(["git", "-C", str(tmp_path), "status"], check=True, capture_output=True)
+    assert ran.exists()  # git itself would
 
 
 def test_an_installed_package_and_no_repository(monkeypatch, tmp_path):
