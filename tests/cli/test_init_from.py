@@ -84,6 +84,14 @@ def test_an_axis_compares_starts(cli, project, first):
     assert done.code == 0 and "init from" in done.out
 
 
+def test_costs_before_training_are_those_of_the_start(cli, project, first):
+    path = more(project, grid={"init_from": [None, first], "method": ["batchnorm"]})
+    done = cli("cost", path, "--initialised", "--images", 4)
+    assert done.code == 0, done.err
+    frame = eibench.load_results("results/more-cost")
+    assert frame["nb_acs"].nunique() == 2
+
+
 def test_transfer_to_other_classes_draws_a_readout(cli, project, first, few_digits, monkeypatch):
     from eibench.plan.options import DATASETS
 
