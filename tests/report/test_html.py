@@ -90,15 +90,17 @@ def learned(make_suite):
     return suite
 
 
-def unpacked(column):
+def unpacked(column, length):
     if isinstance(column, list):
         return column
+    if "cycle" in column:
+        return [column["cycle"][i % len(column["cycle"])] for i in range(length)]
     pairs = zip(column["runs"][::2], column["runs"][1::2], strict=True)
     return [value for value, n in pairs for _ in range(n)]
 
 
 def rows(chart):
-    columns = {name: unpacked(column) for name, column in chart["columns"].items()}
+    columns = {name: unpacked(column, chart["length"]) for name, column in chart["columns"].items()}
     assert all(len(column) == chart["length"] for column in columns.values())
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
@@ -273,8 +275,10 @@ def test_thinned_lines_keep_their_last_point(n):
     assert kept == sorted(set(kept))
 
 
-def test_columns_are_stored_in_runs():
+def test_columns_are_stored_in_short():
     assert html._packed([0, 0, 0, 0, 0, None, None]) == {"runs": [0, 5, None, 2]}
+    assert html._packed([1, 2, 3, 1, 2, 3, 1]) == {"cycle": [1, 2, 3]}
+    assert html._packed([1, 2, 1.0, 2]) == [1, 2, 1.0, 2]
     assert html._packed([1, 2, 3]) == [1, 2, 3]
     assert html._packed([True, True, True, 1, 1, 1, 1]) == {"runs": [True, 3, 1, 4]}
 

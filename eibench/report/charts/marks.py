@@ -196,9 +196,8 @@ def _detail(ways: Sequence[str]) -> dict[str, Any]:
 
 
 def _of(axis: Axis, field: str) -> Axis:
-    """Return the same axis for another column."""
-    values: Any = axis.to_dict()
-    return type(axis)(**{**values, "field": field})
+    """Return another column on the same axis, which the layer of means describes."""
+    return type(axis)(f"{field}:Q")
 
 
 def _title(axis: alt.X | alt.Y) -> str:

@@ -247,14 +247,21 @@ def _columns(chart: Chart) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _packed(column: Sequence[Any]) -> Any:
-    """Return a column in short: `{"runs": [value, count, ...]}` where equal values are together."""
+    """Return a column in short.
+
+    Equal values that are together are `{"runs": [value, count, ...]}`; what begins again is
+    `{"cycle": [its first values]}`.
+    """
     runs = [(value, len(list(same))) for value, same in itertools.groupby(column, key=repr)]
-    if 2 * len(runs) >= len(column):
-        return column
-    starts = itertools.accumulate((count for _, count in runs[:-1]), initial=0)
-    return {
-        "runs": [x for start, (_, n) in zip(starts, runs, strict=True) for x in (column[start], n)]
-    }
+    if 2 * len(runs) < len(column):
+        starts = itertools.accumulate((count for _, count in runs[:-1]), initial=0)
+        pairs = zip(starts, runs, strict=True)
+        return {"runs": [x for start, (_, n) in pairs for x in (column[start], n)]}
+    names = [value for value, count in runs for _ in range(count)]
+    for period in range(1, len(names) // 2 + 1):
+        if names[period] == names[0] and names[period:] == names[:-period]:
+            return {"cycle": column[:period]}
+    return column
 
 
 def _listing(listing: SourceText) -> Iterator[str]:

@@ -65,9 +65,10 @@
     const share = Math.max(0, (0.42 - light) / (1 - light));
     return "#" + parts.map((p) => Math.round(p + share * (255 - p)).toString(16).padStart(2, "0")).join("");
   };
-  const unpack = (values) => {
-    // Equal values that stand together are stored as { runs: [value, count, ...] }.
+  const unpack = (values, length) => {
+    // Equal values that stand together are stored as { runs: [value, count, ...] }, what begins again as { cycle: [values] }.
     if (Array.isArray(values)) return values;
+    if (values.cycle) return Array.from({ length }, (_, i) => values.cycle[i % values.cycle.length]);
     const all = [];
     for (let i = 0; i < values.runs.length; i += 2) all.push(...Array(values.runs[i + 1]).fill(values.runs[i]));
     return all;
@@ -87,7 +88,7 @@
       this.figure = figure;
       this.data = JSON.parse(figure.querySelector("script").textContent);
       const { columns, length, panels } = this.data;
-      this.columns = Object.entries(columns).map(([name, values]) => [name, unpack(values)]);
+      this.columns = Object.entries(columns).map(([name, values]) => [name, unpack(values, length)]);
       this.rows = panels.map(() => []);
       for (let i = 0; i < length; i++) {
         const row = Object.fromEntries(this.columns.map(([name, values]) => [name, values[i]]));
