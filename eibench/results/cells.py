@@ -11,7 +11,7 @@ from typing import Any
 
 from eibench.plan.options.divided import BY_SEED, divided_splits
 from eibench.results.metrics import Metric
-from eibench.results.store import INTERRUPTED, MISSING, OK
+from eibench.results.store import DIVERGED, INTERRUPTED, MISSING, OK
 
 GUESSES = 0.999
 """Share of guessers that a run must beat to count as one that trains."""
@@ -68,9 +68,9 @@ class Run:
 
     @property
     def trains(self) -> bool | None:
-        """True if more test images are right than `GUESSES` of all guesses reach; False for failed
-        runs, None where the record does not tell."""
-        if self.failed:
+        """True if more test images are right than `GUESSES` of all guesses reach; False for runs
+        that diverged, None where no record tells, as of a run that broke off."""
+        if self.status == DIVERGED:
             return False
         images, classes = self.result.get("test_images"), self.result.get("classes")
         accuracy = self.number("test_accuracy")

@@ -134,3 +134,8 @@ def machine_label(environment: Mapping[str, Any]) -> str:
         else ""
     )
     return f"{known.get('cpu')} ({cores} core{plural}), device: {known.get('device')}{several}"
+
+
+def unlike_machines(environments: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether processor, cores or device differ between records."""
+    return len({machine_label(one) for one in environments if one}) > 1

@@ -173,7 +173,8 @@ def _errors(control: Sample, rivals: Mapping[K, Sample], pooled: bool) -> dict[K
 
 
 def _pooled_errors(control: Sample, rivals: Mapping[K, Sample]) -> dict[K, _Errors]:
-    samples = [control, *rivals.values()]
+    unlike = {tuple(sorted(sample.items())): sample for sample in (control, *rivals.values())}
+    samples = list(unlike.values())  # the same computation counts once
     df = sum(len(sample) - 1 for sample in samples)
     squares = sum((len(s) - 1) * statistics.variance(s.values()) for s in samples if len(s) > 1)
     if not squares:
@@ -230,7 +231,7 @@ class Pairing:
     low: float
     """Lower end of its 95 % confidence interval (Fisher's z)."""
     pairs: int
-    """Shared seeds that it comes from."""
+    """Shared seeds that it comes from, those of one control once."""
     least: float
     """Correlation from which on a paired interval is the shorter one."""
 
@@ -240,27 +241,38 @@ class Pairing:
         return self.low > self.least
 
 
-def pairing(pairs: Iterable[tuple[Sample, Sample]]) -> Pairing | None:
-    """Return how samples correlate with their controls; None from too few seeds to tell.
+def pairing(groups: Iterable[tuple[Sample, Iterable[Sample]]]) -> Pairing | None:
+    """Return how controls correlate with the samples beside them; None from too few seeds to tell.
 
     Each sample is standardized over the shared seeds, so that one that varies much counts no more
     than another. A sample that equals its control, the same computation, tells nothing of others.
+    Samples of one control share its numbers, and may share more: their mean correlation counts as
+    that of a single one.
     """
     product, df, count, sizes = 0.0, 0, 0, []
-    for sample, control in pairs:
-        seeds = sorted(sample.keys() & control.keys())
-        ours, theirs = [sample[s] for s in seeds], [control[s] for s in seeds]
-        if len(seeds) < 3 or ours == theirs or min(map(statistics.pvariance, (ours, theirs))) == 0:
+    for control, samples in groups:
+        known = [pair for sample in samples if (pair := _correlation(sample, control)) is not None]
+        if not known:
             continue
-        product += statistics.correlation(ours, theirs) * (len(seeds) - 1)
-        df += len(seeds) - 1
-        count += len(seeds)
-        sizes.append(len(seeds))
+        n = max(seeds for _, seeds in known)
+        product += statistics.fmean(r for r, _ in known) * (n - 1)
+        df += n - 1
+        count += n
+        sizes.append(n)
     if df < LEAST_PAIRS:
         return None
     correlation = min(max(product / df, -1 + 1e-9), 1 - 1e-9)
     low = math.tanh(math.atanh(correlation) - 1.96 / math.sqrt(df - 2))
     return Pairing(correlation, low, count, _worth_pairing(round(statistics.fmean(sizes))))
+
+
+def _correlation(sample: Sample, control: Sample) -> tuple[float, int] | None:
+    """Return the correlation over shared seeds, and their number; None where it tells nothing."""
+    seeds = sorted(sample.keys() & control.keys())
+    ours, theirs = [sample[s] for s in seeds], [control[s] for s in seeds]
+    if len(seeds) < 3 or ours == theirs or min(map(statistics.pvariance, (ours, theirs))) == 0:
+        return None
+    return statistics.correlation(ours, theirs), len(seeds)
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from eibench.errors import UserError
@@ -85,3 +87,11 @@ def test_areas_are_compared_like_any_number(monkeypatch):
     ((_, found),) = [(p, d) for p, d in pivot.differences.items() if p[0] == ("ei",)]
     assert result_document(pivot).tables[0].label == "s-area-evaluate.weight_bits"
     assert found.mean == pytest.approx(7.5) and found.interval is not None
+
+
+@pytest.mark.parametrize("first", [8, 2])
+def test_a_point_that_failed_is_told_whatever_stands_before_it(first):
+    failed = run(0, first, None)
+    missing = replace(run(0, 10 - first, 1.0), status="missing", result={})
+    (found,) = area_over(suite(failed, missing), "weight_bits").runs
+    assert (found.status, found.reason) == ("error", "it broke")

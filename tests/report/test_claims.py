@@ -501,3 +501,64 @@ def test_claims_of_other_suites_are_left_out(pair):
     done = eibench("depth_scaling")
     assert done.exit_code == 0
     assert "other" not in done.stdout
+
+
+def test_runs_that_broke_off_do_not_show_that_a_method_fails_to_train(fake):
+    for seed in range(3):
+        fake.fail("error", "[Errno 28] No space left on device", "ei", 4, seed)
+        fake.fail("diverged", "epoch 2: loss is nan", "wta", 4, seed)
+    known = {"compare": "share_trained", "relation": "below", "bound": 0.5}
+    assert decide(**known).status == UNDECIDED
+    result = decide(**known, cells={"cell": {"method": "wta"}})
+    assert (result.status, result.sentence) == (PASS, "0 of 3 train")
+
+
+def test_the_bound_of_a_share_is_reached_whatever_its_last_digit(fake):
+    """4 of 5 is 0.8, and 0.7 + 0.1 a little less in floating point."""
+    fake.seeds([98.0] * 4 + [10.0], "ei", result=KNOWN)
+    known = {"compare": "share_trained", "relation": "within", "bound": 0.7, "margin": 0.1}
+    assert decide(**known).status == PASS
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "status"), [([10.0] * 3, UNDECIDED), ([97.0, 98.0, 97.5], PASS)]
+)
+def test_equal_numbers_are_one_computation_only_where_they_vary(fake, accuracy, status):
+    """Two methods at chance agree too, and show nothing."""
+    for method in ("ei", "batchnorm"):
+        fake.seeds(accuracy, method, result=KNOWN)
+    assert decide(relation="within", margin=1).status == status
+
+
+def test_times_of_unlike_machines_and_unlike_images_decide_nothing(fake):
+    for seed in range(3):
+        fake.run(95.0 + seed, "ei", 4, seed, environment={"cpu": "Fast 9000"})
+        fake.run(94.0 + seed, "batchnorm", 4, seed)
+    known = {"compare": "ratio", "metric": "seconds", "relation": "within", "bound": 1, "margin": 2}
+    result = decide(**known)
+    assert result.status == UNDECIDED
+    assert "is of unlike machines" in result.reasons[0]
+    assert decide(compare="difference", relation="within", margin=50).status == PASS
+    fake.seeds([95.0, 96.0, 97.0], "wta", result={"data_digest": "d2"})
+    result = decide(relation="within", margin=50, cells={"cell": {"method": "wta"}})
+    assert result.status == UNDECIDED
+    assert result.reasons == ["MIXED DATA: runs of one data set were trained on different images."]
+
+
+def test_a_claim_of_which_a_cell_is_absent_does_not_differ(fake, tmp_path):
+    fake.seeds([89.0, 90.0, 91.0], "ei")
+    fake.seeds([92.0, 94.0, 96.0], "batchnorm")
+    cells = {
+        "four": {"method": "ei", "model.depth": 4},
+        "eight": {"method": "ei", "model.depth": 8},
+    }
+    values = {
+        "compare": "mean",
+        "text": "{four.mean}",
+        "cells": cells,
+        "relation": "below",
+        "bound": 50,
+    }
+    one = decide(**values)
+    assert one.status == FAIL
+    assert agreement(one, one)[0] == "absent"

@@ -37,7 +37,7 @@ GOLDEN = r"""% Tables need \usepackage{booktabs} in the preamble.
   \par\medskip
   {\footnotesize\raggedright Mean $\pm$ standard deviation over n = 3 runs. Signed numbers: difference to BatchNorm in percentage points [95 \% confidence interval].\par}
   {\footnotesize\raggedright Superscript n: number of runs behind the mean, where some have no result.\par}
-  {\footnotesize\raggedright $\downarrow$ worse, = the same numbers, $\dagger$ runs failed, no verdict; without a mark: undecided.\par}
+  {\footnotesize\raggedright $\downarrow$ worse, = the same numbers, $\dagger$ runs failed, no verdict.\par}
   {\footnotesize\raggedright Bold: best mean of each column.\par}
   {\footnotesize\raggedright tdBN is the same computation as BatchNorm here.\par}
   {\footnotesize\raggedright Learning rate 0.1: E-I (paper). 0.03: BatchNorm; tdBN.\par}

@@ -118,6 +118,7 @@ def test_values_that_differ_by_seed_are_told(repeated_search, make_suite):
         ({"low": 0, "high": 10, "log": False, "step": None}, 0.21, None),
         ({"low": 1, "high": 4, "log": False, "step": 1}, 4, "4"),
         ({"low": 1, "high": 4, "log": False, "step": 1}, 3, None),
+        ({"low": 1, "high": 4.5, "log": False, "step": 1}, 4, "4"),
         ({"choices": [0.1, 0.03, 0.3]}, 0.3, "0.3"),
         ({"choices": [0.1, 0.03, 0.3]}, 0.1, None),
         ({"choices": [0, 1]}, 1, None),

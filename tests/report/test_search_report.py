@@ -15,7 +15,7 @@ from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.report.model.search_document import best_trials, search_tables
 from eibench.report.model.search_results import confirmations, read_searches
-from eibench.report.model.tuning import short_tuning_notes
+from eibench.report.model.tuning import short_tuning_notes, tuning_notes
 from eibench.results.labels import key_words, show_setting
 
 RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}
@@ -643,3 +643,20 @@ def test_tables_of_a_suite_leave_out_the_inside_of_its_search(fair_search, proje
     assert not any(title in text.lower() for title in inside)
     assert all(title in text.lower() for title in kept)
     assert all(title in whole.lower() for title in (*inside, *kept))
+
+
+def test_a_papers_notes_tell_what_was_unequal(make_search, repeated_search):
+    """Trials of unlike length, a raised budget, and runs that share what one study found."""
+    search = make_search("unequal", axes=["method"], trials=1, raised_from=[2])
+    for method, epochs in (("ei", 60), ("batchnorm", 10)):
+        search.study(method, {"method": method}, {"train.lr": RATE})
+        search.trial(90.0, {"train.lr": 0.3}, epochs=epochs)
+        search.confirm([90.0, 91.0, 92.0])
+    assert list(short_tuning_notes(confirmed_table(search).suite)) == [
+        "RAISED BUDGET: the search was asked for 2, then for 1 trial in each study.",
+        "Unequal tuning: 60 epochs for ei, 10 epochs for batchnorm.",
+    ]
+    shared = "Runs of one study share its setting: 2 in each cell."
+    suite = confirmed_table(repeated_search).suite
+    assert any(note.startswith(shared) for note in short_tuning_notes(suite))
+    assert any(note.startswith(shared) for note in tuning_notes(suite))

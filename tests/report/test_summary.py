@@ -256,3 +256,37 @@ def test_every_format(two_suites, form):
         assert [row["method"] for row in found["methods"]] == ["ei", "groupnorm"]
     else:
         assert {"latex": "E-I (paper)", "macros": "SummaryEi"}.get(form, "ei") in result.stdout
+
+
+def test_studies_of_a_search_are_no_settings_to_choose_from(repeated_search):
+    """Fresh runs have what the studies found in turns: all of them are the method's."""
+    pivots = make_pivots([repeated_search.fresh.folder], None)
+    (ei,) = standings(find_tasks(p.suite for p in pivots), pivots[0].metric, "batchnorm")
+    (task,) = ei.tasks
+    assert (task.cell.n, task.control.n, task.settings) == (5, 5, (1, 1))
+    assert ei.mean == pytest.approx(-1)
+
+
+def test_the_same_computation_has_no_interval_of_chance(make_suite):
+    suite = make_suite("same", axes=["method"])
+    suite.seeds([90, 91, 92], "batchnorm")
+    suite.seeds([90, 91, 92], "tdbn")
+    suite.seeds([10, 10, 10], "ei")
+    tdbn, ei = compared(suite)
+    assert (tdbn.mean, tdbn.interval) == (0, (0, 0))
+    assert ei.interval is not None
+    dead = make_suite("dead", axes=["method"])
+    dead.seeds([98, 98, 98], "batchnorm")
+    dead.seeds([10, 10, 10], "ei")
+    assert compared(dead)[0].interval is None  # no spread is known
+
+
+def test_times_of_unlike_machines_have_no_summary(make_suite):
+    for name, environment in (("a", {"cpu": "Fast 9000"}), ("b", {})):
+        suite = make_suite(name, axes=["method"])
+        for method in ("batchnorm", "ei"):
+            for seed in range(2):
+                suite.run(90.0, method, 4, seed, environment=environment)
+    outcome = CliRunner().invoke(app, ["report", "a", "b", "--summary", "--metric", "seconds"])
+    assert outcome.exit_code == 2
+    assert "seconds: the suites were computed on unlike machines" in outcome.stderr

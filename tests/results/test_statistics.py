@@ -204,14 +204,31 @@ def test_needed_seeds_for_equivalence():
 def test_pairing_is_advised_where_seeds_correlate():
     generator = np.random.default_rng(1)
     shared = [{s: float(x) for s, x in enumerate(generator.normal(size=5))} for _ in range(12)]
-    alike = [({s: x + 0.1 * generator.normal() for s, x in one.items()}, one) for one in shared]
-    unlike = [({s: float(generator.normal()) for s in one}, one) for one in shared]
+    alike = [(one, [{s: x + 0.1 * generator.normal() for s, x in one.items()}]) for one in shared]
+    unlike = [(one, [{s: float(generator.normal()) for s in one}]) for one in shared]
     assert pairing(alike).helps
     assert pairing(alike).correlation > 0.9
     assert not pairing(unlike).helps
     assert pairing(unlike[:2]) is None
     # paired t at 4 degrees of freedom is 2.776, Welch's at 8 is 2.306
     assert pairing(alike).least == pytest.approx(1 - (2.306 / 2.776) ** 2, abs=1e-3)
+
+
+def test_rivals_of_one_control_count_as_one_correlation():
+    """Whatever number of variants resemble each other, the control's five seeds are five."""
+    control = sample(1.0, 3.0, 2.0, 5.0, 4.0)
+    variants = [{s: x + 0.01 * i * s for s, x in control.items()} for i in range(1, 9)]
+    assert pairing([(control, variants)]) is None
+    others = [{s: x + 10 for s, x in control.items()}, sample(2.0, 1.0, 3.0, 4.0, 5.0)]
+    found = pairing([(control, others)] * 3)  # correlations 1 and 0.6
+    assert (found.correlation, found.pairs) == (pytest.approx(0.8), 15)
+
+
+def test_a_twin_adds_no_degrees_of_freedom():
+    control, rival = sample(1.0, 2.0, 4.0), sample(3.0, 5.0, 4.0)
+    alone = differences(control, {"a": rival}, pooled=True)["a"]
+    twins = differences(control, {"a": rival, "b": dict(rival)}, pooled=True)["a"]
+    assert alone.df == twins.df == 4
 
 
 def test_guesses():

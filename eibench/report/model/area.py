@@ -59,9 +59,9 @@ def _merged(runs: Sequence[Run], field: str) -> Run:
     """Return one run in place of those of a curve."""
     runs = sorted(runs, key=lambda run: _place(run, field))
     fields = {key: value for key, value in runs[0].fields.items() if key != field}
-    failed = next((run for run in runs if run.status != OK), None)
-    if failed is not None:
-        return replace(failed, fields=fields, result={}, layers=())
+    lacking = sorted((run for run in runs if run.status != OK), key=lambda run: not run.failed)
+    if lacking:
+        return replace(lacking[0], fields=fields, result={}, layers=())
     x = [_place(run, field) for run in runs]
     result: dict[str, float] = {}
     for name in METRICS:

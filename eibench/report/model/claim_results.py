@@ -21,6 +21,8 @@ STATUSES = (PASS, UNDECIDED, MISSING, FAIL)
 AGREES, DIFFERS, ABSENT = "agrees", "differs", "absent"
 UNKNOWN = "?"
 """Stands in a text for a number that does not exist."""
+ROUNDING = 1e-12
+"""Share of a number up to which a bound is taken for reached."""
 Number = float | int | None
 Decision = tuple[str, str]
 """Status, and the reason of every status but `PASS`."""
@@ -84,7 +86,8 @@ class ClaimResult:
 def decide_number(claim: Claim, number: float, text: str) -> Decision:
     """Decide a number without an interval; the bound itself satisfies the relation."""
     least, most = claim.region
-    if claim.relation == "any" or least <= number <= most:
+    air = ROUNDING * max(1.0, abs(number))
+    if claim.relation == "any" or least - air <= number <= most + air:
         return PASS, ""
     return FAIL, f"{text}, and the claim is {claim.relation_words}"
 

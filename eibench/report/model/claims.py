@@ -28,10 +28,11 @@ from eibench.report.model.claim_results import (
     profile_result,
 )
 from eibench.report.model.layers import by_layer, choose_metric, is_layered
+from eibench.report.model.provenance import mixed_data
 from eibench.report.model.suite_results import SuiteResults, read_suite
 from eibench.results.cells import Aggregate, Run, Value, aggregate
 from eibench.results.dunnett import ALPHA
-from eibench.results.labels import counted, show_value
+from eibench.results.labels import counted, show_value, unlike_machines
 from eibench.results.metrics import Metric
 from eibench.results.paths import SEARCH, suite_folders
 from eibench.results.profile_file import read_profile
@@ -122,12 +123,13 @@ class _SuiteDecision:
         numbers = self._numbers(aggregates)
         texts = {key: _show(claim, self.metric, key, x) for key, x in numbers.items()}
         shares = {f"{key}_share" if key else "share": _share(a) for key, a in aggregates.items()}
+        runs = [run for group in groups.values() for run in group]
         return CellResult(
-            *self._decide(numbers, texts, aggregates, fields),
+            *(_unlike(runs, self.metric) or self._decide(numbers, texts, aggregates, fields)),
             numbers,
             texts | shares,
             {key: found.values for key, found in aggregates.items()},
-            [r.environment for runs in groups.values() for r in runs if r.environment],
+            [run.environment for run in runs if run.environment],
         )
 
     def _select(self, fields: Mapping[str, Value], *keys: str) -> list[Run]:
@@ -193,6 +195,13 @@ class _SuiteDecision:
         return found
 
 
+def _unlike(runs: Sequence[Run], metric: Metric) -> Decision | None:
+    """Return why runs do not compare: unlike images, or a time on unlike machines."""
+    if metric.by_machine and unlike_machines(run.environment for run in runs):
+        return UNDECIDED, f"{metric.label} is of unlike machines"
+    return next(((UNDECIDED, note) for note in mixed_data(runs)), None)
+
+
 def _planned(cell: Aggregate) -> int:
     return cell.n + sum(cell.absent.values())
 
@@ -228,7 +237,7 @@ def _compare(claim: Claim, cell: Sample, control: Sample | None = None) -> dict[
     interval: tuple[float, float] | None
     if control is None:
         interval = mean_interval(cell)
-    elif claim.compare == "difference" and cell == control and len(cell) > 1:
+    elif claim.compare == "difference" and cell == control and len(set(cell.values())) > 1:
         numbers[claim.compare], interval = 0.0, (0.0, 0.0)  # the same computation
     else:
         found: Difference | Ratio = (
@@ -268,7 +277,7 @@ def agreement(ours: ClaimResult, theirs: ClaimResult) -> tuple[str, str]:
     Each mean is compared by Welch's 95 % interval of the difference, which holds 0 if they agree.
     Shares and profiles agree if the claim has the same status.
     """
-    if MISSING in (ours.status, theirs.status):
+    if any(cell.status == MISSING for side in (ours, theirs) for cell in side.cells.values()):
         return ABSENT, ""
     if ours.claim.compare in ("share_trained", "profile_ratio"):
         same = ours.status == theirs.status

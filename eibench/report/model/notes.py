@@ -171,10 +171,11 @@ def _split_notes(table: Pivot) -> Iterator[str]:
     (n,) = sizes
     errors = [100 * (p * (1 - p) / n) ** 0.5 for p in means]
     size = f"{n} test images: the binomial standard error of one run is up to {max(errors):.1f}"
-    if all(run.redraws_test for run in runs):
+    if all(drawn := [run.redraws_test for run in runs]):
         yield f"{size} points; splits are drawn with the seed, so spread and intervals hold it."
     else:
-        yield f"{size} points; all runs share them, so spread and intervals do not hold it."
+        some = f"{drawn.count(False)} of the" if any(drawn) else "all"
+        yield f"{size} points; {some} runs share them, so spread and intervals do not hold it."
 
 
 # ------------------------------------------------------------- ablations and differences
@@ -247,6 +248,8 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
             f" {one.correlation:.2f} (95 % interval from {one.low:.2f}), and pairing pays from"
             f" {one.least:.2f}."
         )
+        if table.pairs_some:
+            yield "A difference is over the seeds that both have, not that of the means shown."
     else:
         yield "Not paired by seed: too few shared seeds to tell a correlation with the control."
 

@@ -19,7 +19,7 @@ from eibench.report.model.suite_results import (
     varies,
 )
 from eibench.results.cells import Aggregate, Run, Value, aggregate
-from eibench.results.labels import machine_label
+from eibench.results.labels import unlike_machines
 from eibench.results.metrics import Metric
 from eibench.results.statistics import Difference, Pairing, Verdict, differences, pairing
 
@@ -169,6 +169,13 @@ class Pivot:
         """True if differences are taken seed by seed."""
         return self.pairing is not None and self.pairing.helps
 
+    @property
+    def pairs_some(self) -> bool:
+        """True if a paired difference leaves out seeds that one side lacks."""
+        bases = {place: self.cells[self.layout.base_of(*place)] for place in self.differences}
+        unlike = (self.cells[p].values.keys() != base.values.keys() for p, base in bases.items())
+        return self.paired and any(unlike)
+
     def verdict(self, place: Place) -> Verdict | None:
         """Return the reading of a difference; None where a run failed or nothing has a spread.
 
@@ -199,12 +206,13 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
         groups.setdefault((run.values(layout.rows), run.values(layout.columns)), []).append(run)
     refuse_mixtures(suite, layout.rows, layout.columns, groups.values())
     cells = {place: aggregate(runs, metric) for place, runs in groups.items()}
-    mixed = metric.by_machine and _unlike_machines(suite.runs)
+    mixed = metric.by_machine and unlike_machines(run.environment for run in suite.runs)
     layout = replace(layout, reference=None) if mixed else layout
     best = set() if mixed else _best(cells, metric, layout)
-    pairs = ((cells[place].values, cells[base].values)
-             for base, places in _compared(cells, layout).items() for place in places)  # fmt: skip
-    found = pairing(pairs)
+    found = pairing(
+        (cells[base].values, [cells[place].values for place in places])
+        for base, places in _compared(cells, layout).items()
+    )
     paired = found is not None and found.helps
     return Pivot(
         suite,
@@ -218,11 +226,6 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
         pooled,
         mixed,
     )
-
-
-def _unlike_machines(runs: Iterable[Run]) -> bool:
-    """Return whether processor, cores or device differ between runs."""
-    return len({machine_label(run.environment) for run in runs if run.environment}) > 1
 
 
 def _sorted_columns(

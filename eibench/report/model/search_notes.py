@@ -119,6 +119,7 @@ def _nearest_end(known: Mapping[str, Any], value: Any) -> Any:
         return value if value in (min(choices), max(choices)) else None
     if low is None or high is None or not isinstance(value, int | float) or low >= high:
         return None
+    high = SearchParameter.model_construct(**known).ends()[-1]  # steps may end below
     scale = math.log if known.get("log") else float
     if not low <= value <= high:
         return None

@@ -25,8 +25,8 @@ def sign_of(pivot: Pivot, place: Place) -> str:
     """Return the verdict on a difference as a sign; empty for an undecided one."""
     found, verdict = pivot.differences[place], pivot.verdict(place)
     if verdict is None:
-        equal = pivot.cells[place].values == pivot.cells[pivot.layout.base_of(*place)].values
-        return EQUAL if equal else "" if found.interval is None else FAILED
+        cell, base = pivot.cells[place], pivot.cells[pivot.layout.base_of(*place)]
+        return EQUAL if cell.values == base.values else FAILED * bool(cell.failed or base.failed)
     if verdict is Verdict.UNDECIDED:
         return ""
     arrow = "" if verdict is Verdict.EQUIVALENT else UP if found.mean > 0 else DOWN
@@ -51,8 +51,11 @@ def legend(pivot: Pivot) -> Iterator[str]:
         FAILED: "runs failed, no verdict",
     }
     told = [f"{sign} {words}" for sign, words in meaning.items() if sign in signs]
+    blank = [one for place, one in pivot.differences.items() if not sign_of(pivot, place)]
+    rest = ["without a mark: undecided"] * any(one.interval for one in blank)
+    rest += ["without an interval: no spread"] * any(not one.interval for one in blank)
     if told:
-        yield f"{', '.join(told)}; without a mark: undecided."
+        yield f"{'; '.join([', '.join(told), *rest])}."
 
 
 def short_notes(pivot: Pivot) -> Iterator[str]:
@@ -92,7 +95,8 @@ def _differences(pivot: Pivot) -> Iterator[str]:
     name = pivot.suite.name_of(*pivot.layout.reference)
     unit = f" in {pivot.metric.difference_unit}" if pivot.metric.unit == "%" else ""
     interval = " [95 % confidence interval]" if any(one.interval for one in found) else ""
-    yield f"Signed numbers: difference to {name}{unit}{interval}."
+    shared = ", over shared seeds" * pivot.pairs_some
+    yield f"Signed numbers: difference to {name}{unit}{interval}{shared}."
 
 
 def _same(suite: SuiteResults) -> Iterator[str]:

@@ -19,7 +19,7 @@ from eibench.report.model.document import Cell, Column, Document, Table, code, f
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.suite_results import SuiteResults
 from eibench.report.model.tasks import Comparison, Task, find_tasks
-from eibench.results.labels import counted
+from eibench.results.labels import counted, unlike_machines
 from eibench.results.metrics import Metric
 
 RESAMPLES = 5000
@@ -42,9 +42,9 @@ class Standing:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the stratified bootstrap; None where a task has a single run, of
-        which no spread is known."""
-        if min(task.n for task in self.tasks) < 2:
+        """The 95 % interval of the stratified bootstrap; None where no spread is known of a task:
+        it has a single run, or numbers that differ and do not vary."""
+        if not all(task.varies or task.equal for task in self.tasks):
             return None
         generator = np.random.default_rng(0)
         drawn = np.mean([_resampled(task, generator) for task in self.tasks], axis=0)
@@ -80,7 +80,10 @@ class Standing:
 def _resampled(
     task: Comparison, generator: np.random.Generator
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the difference under `RESAMPLES` draws of seeds with replacement."""
+    """Return the difference under `RESAMPLES` draws of seeds with replacement; 0 of the same
+    computation."""
+    if task.equal:
+        return np.zeros(RESAMPLES)
     cell, control = (np.array(list(one.values.values())) for one in (task.cell, task.control))
     drawn = [
         values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
@@ -112,8 +115,12 @@ def summary_document(pivots: Sequence[Pivot]) -> Document:
     metrics = {p.metric.name: p.metric for p in compared}
     if len(metrics) > 1:
         raise UserError(f"--summary: unlike metrics: {', '.join(metrics)}")
+    runs = [run for p in compared for run in p.suite.runs]
+    metric = compared[0].metric
+    if metric.by_machine and unlike_machines(run.environment for run in runs):
+        raise UserError(f"--summary: {metric.name}: the suites were computed on unlike machines")
     tasks = find_tasks(p.suite for p in compared)
-    found = standings(tasks, compared[0].metric, controls[0])
+    found = standings(tasks, metric, controls[0])
     if not found:
         raise UserError(
             f"--summary: {', '.join(metrics)}: no method has a number beside the control"

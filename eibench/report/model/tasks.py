@@ -53,6 +53,16 @@ class Comparison:
         return min(self.cell.n, self.control.n)
 
     @property
+    def equal(self) -> bool:
+        """True if both agree number by number under several seeds: the same computation."""
+        return self.n > 1 and self.cell.values == self.control.values
+
+    @property
+    def varies(self) -> bool:
+        """True if each side has several runs, and their numbers have a spread."""
+        return self.n > 1 and bool(self.cell.deviation or self.control.deviation)
+
+    @property
     def fails(self) -> bool:
         """True if a run of either failed, so that a mean is of those that are left."""
         return bool(self.cell.failed or self.control.failed)
@@ -83,7 +93,7 @@ class Task:
     def compare(self, method: str, control: str, metric: Metric) -> Comparison | None:
         """Return both under their best settings; None where one has no number to compare."""
         shared = [runs for runs in self.suites.values() if {method, control} <= runs.keys()]
-        choices = [_joined(runs[name] for runs in shared) for name in (method, control)]
+        choices = [_joined(_as_tuned(runs[name]) for runs in shared) for name in (method, control)]
         found = [_best(list(settings.values()), metric) for settings in choices]
         cell, base = (one if one is not None and one.n else None for one in found)
         if cell is None or base is None:
@@ -131,6 +141,14 @@ def find_tasks(suites: Iterable[SuiteResults]) -> list[Task]:
             key = (task, suite.folder if suite.area else None)  # an area is of this suite's curve
             found.setdefault(key, Task()).add(str(suite.folder), setting, run)
     return list(found.values())
+
+
+def _as_tuned(settings: Settings) -> Settings:
+    """Return settings that share no seed as one: those that a search's studies found in turns."""
+    runs = [run for known in settings.values() for run in known.values()]
+    if len(settings) < 2 or len({run.seed for run in runs}) < len(runs):
+        return settings
+    return {frozenset(settings): {run.run_id: run for run in runs}}
 
 
 def _changed(fields: Mapping[str, Any]) -> dict[str, Any]:

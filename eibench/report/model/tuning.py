@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eibench.plan.options import TrainOptions
+from eibench.plan.search import REPEAT
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
 from eibench.report.model.search_results import (
@@ -75,6 +76,7 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
     if search is not None:
         yield from _of_search(suite, search)
         yield from raised_budget(search)
+        yield from _dependent(search)
     elif tried is not None:
         yield from _of_runs(suite, tried)
     else:
@@ -96,17 +98,20 @@ def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
     if search is not None:
         studies = _by_method(suite, search) or {m: list(search.studies) for m in suite.methods}
         budgets, fields = _budgets_of(studies)
-        numbers = {method: one.finished for method, one in budgets.items()}
+        numbers, noun = {method: one.finished for method, one in budgets.items()}, "trial"
+        if len(set(numbers.values())) == 1 and any(unequal(budgets)):
+            numbers, noun = {method: one.epochs for method, one in budgets.items()}, "epoch"
         each = "".join(f" and {field_words(field)}" for field in fields)
+        yield from raised_budget(search)
+        yield from _dependent(search)
     elif tried is not None:
-        numbers = _counts(suite, tried)
+        numbers, noun = _counts(suite, tried), "run"
     else:
         yield "How the methods were tuned is not recorded here."
         return
     alike: dict[int, list[str]] = {}
     for method, number in numbers.items():
         alike.setdefault(number, []).append(method)
-    noun = "trial" if search is not None else "run"
     if len(alike) == 1:
         yield f"Tuned with {counted(next(iter(alike)), noun)} for each method{each}."
         return
@@ -222,6 +227,16 @@ def raised_budget(search: Search) -> Iterator[str]:
         yield (
             f"RAISED BUDGET: the search was asked for {earlier}, then for"
             f" {counted(search.trials, 'trial')} in each study."
+        )
+
+
+def _dependent(search: Search) -> Iterator[str]:
+    """Yield a note where runs of one cell share the settings of fewer studies."""
+    times = len({study.arm[REPEAT] for study in search.studies if REPEAT in study.arm})
+    if 1 < times < len(search.confirm_seeds):
+        yield (
+            f"Runs of one study share its setting: {times} in each cell. Intervals take all runs as"
+            " independent, and are too narrow where studies chose unlike settings."
         )
 
 
