@@ -8,7 +8,9 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -62,7 +64,7 @@ class _Group(HelpGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _bounded_usage_errors():
+            with _bounded_usage_errors(), interrupted_by_termination():
                 return super().invoke(ctx)
         except UserError as error:
             raise _bad_input(str(error)) from None
@@ -73,6 +75,23 @@ class _Group(HelpGroup):
             if (message := _message(error)) is None:
                 raise
             raise _bad_input(message) from None
+
+
+@contextmanager
+def interrupted_by_termination() -> Iterator[None]:
+    """Take SIGTERM, with which batch systems end a job, as an interrupt: locks are released.
+
+    Under torchrun it kills, since a process may wait for one that is gone.
+    """
+    alone = "TORCHELASTIC_RUN_ID" not in os.environ
+    if not (alone and threading.current_thread() is threading.main_thread()):
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bad_input(text: str) -> typer.Exit:

@@ -24,7 +24,7 @@ from eibench.execution.device import keep_freed_memory
 from eibench.execution.engine import Engine
 from eibench.execution.environment import SuiteSource
 from eibench.execution.run_one import EpochListener, execute
-from eibench.execution.slots import Slot, Slots
+from eibench.execution.slots import Slot, Slots, Stop
 from eibench.execution.torchrun import Torchrun
 from eibench.plan.plugins import Loaded
 from eibench.plan.spec import RunSpec
@@ -100,7 +100,11 @@ class FirstRank(Slot):
         self.idle = False
         with _as_message():
             self.ranks.hear(run.spec.to_dict())
-            record = execute(run, suite, folder, self.datasets, on_epoch, on_step, self.ranks)
+            try:
+                record = execute(run, suite, folder, self.datasets, on_epoch, on_step, self.ranks)
+            except Stop:  # the others are in mid-run, and cannot leave it
+                text = "another command has taken this run over; start this command again"
+                raise UserError(f"{run.run_id}: {text}") from None
         self.idle = True
         return record
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import uuid
@@ -45,7 +46,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
         "cores": available_cores(),
-        "command": " ".join(["eibench", *sys.argv[1:]]),
+        "command": shlex.join(["eibench", *sys.argv[1:]]),
     }
 
 

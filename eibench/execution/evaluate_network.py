@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -100,6 +101,10 @@ class TrainedNetwork:
         except ValueError as error:  # of layers made for another T, or that have no hardware form
             text = f"method {spec.method.label} at T = {spec.timesteps}: {error_line(error)}"
             raise UserError(text) from None
+        if not math.isfinite(measured.loss):
+            raise UserError(
+                f"the loss is {measured.loss}: the weights or the conditions are unusable"
+            )
         return {
             "test_accuracy": measured.accuracy,
             "test_loss": measured.loss,

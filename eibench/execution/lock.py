@@ -73,13 +73,18 @@ class Locks:
     def release(self, name: str) -> None:
         """Release the lock `name`, unless it was lost."""
         held = self.held.pop(name, None)
-        if held and not held.expired() and self._is_ours(name, held):
+        if held and self._is_ours(name, held):
             (self.folder / name).unlink(missing_ok=True)
 
     def is_lost(self, name: str) -> bool:
-        """Return whether another process has taken the lock over, since it was not renewed."""
-        held = self.held.get(name)
-        return held is None or (held.expired() and not self._is_ours(name, held))
+        """Return whether another process has taken the lock over, since it was not renewed.
+
+        The clock does not tell: it stands still while a machine sleeps.
+        """
+        held, other = self.held.get(name), self.holder(name)
+        if held is None or other is None:  # its file was deleted, perhaps with all results
+            return held is None or held.expired()
+        return other != held.holder
 
     def holder(self, name: str) -> Holder | None:
         """Return the present holder of the lock `name`, alive or not."""
@@ -93,7 +98,7 @@ class Locks:
         while not self.closed.wait(RENEWAL):
             for name, held in list(self.held.items()):
                 with contextlib.suppress(OSError, UserError):  # the next renewal may succeed
-                    if not held.expired() or self._is_ours(name, held):
+                    if self._is_ours(name, held):
                         os.utime(self.folder / name, follow_symlinks=False)
                         held.renewed = time.monotonic()
 

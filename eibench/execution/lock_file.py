@@ -108,6 +108,7 @@ def write_temporary(folder: Path, holder: Holder) -> Path:
             continue
         with os.fdopen(handle, "wb") as file:
             file.write(holder.to_json())
+        os.chmod(path, 0o644)  # other users read who holds it
         return Path(path)
 
 

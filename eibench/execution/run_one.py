@@ -55,6 +55,10 @@ class _ListenerFailed(ControlFlow):
         self.error = error
 
 
+class _EndedElsewhere(ControlFlow):
+    """Another command has taken the run over and ended it, while this one was suspended."""
+
+
 def execute(
     run: PlannedRun,
     suite: SuiteSource,
@@ -91,6 +95,8 @@ def execute(
         status, reason = DIVERGED, error_text(error)
     except _ListenerFailed as failed:
         raise failed.error from None
+    except _EndedElsewhere:
+        return folder.final_record() or {}
     except BaseException as error:  # whatever happened, the other runs of the suite go on
         reraise_interrupt(error)
         status = OUT_OF_MEMORY if is_out_of_memory(error) else ERROR
@@ -191,6 +197,8 @@ def _train(
         on_epoch(progress.history[-1])
     for record in fit(experiment, progress, on_step):
         record["cost"]["peak_memory_mib"] = peak.mib()
+        if ranks is None and folder.final_record() is not None:
+            raise _EndedElsewhere
         checkpoint.save(folder.checkpoint, experiment, progress)
         folder.follow(progress.history)
         on_epoch(record)

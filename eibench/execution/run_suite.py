@@ -91,9 +91,11 @@ def run_plan(
         data = local_data((run.spec for run in runs), plan.folder)
         suite = suite_source(plan.name, [*plan.files, *data])
         work = _SuiteWork(suite, folder, locks, slots, listener)
-        statuses = work.run(runs, fail_fast)
-        if written != _content(folder):  # another command has written its own, with fewer runs
-            _write_plan(folder, plan, locks)
+        try:
+            statuses = work.run(runs, fail_fast)
+        finally:
+            if written != _content(folder):  # another command has written its own, with fewer runs
+                _write_plan(folder, plan, locks)
         if len(statuses) == len(runs):
             _check_kept(folder, runs)
         return statuses

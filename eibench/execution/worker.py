@@ -65,6 +65,7 @@ class Pipe(Protocol):
 def serve(pipe: Connection, settings: Settings) -> None:
     """Execute runs until the process is ended: the main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(OSError, EOFError):  # the parent is gone
         serve_runs(pipe, settings)

@@ -152,8 +152,9 @@ def export_tracker(name: str, runs: Sequence[TrackedRun], out: Path, project: st
         known = ledger.get(key, {"epochs": 0, "status": None})
         now = {"epochs": len(run.epochs), "status": run.status}
         if known != now:
-            by_id = {"id": run.run_id, "group": run.suite} if name in NAMES_RUNS else {}
-            arguments = {"project": project, "name": run.run_id, **by_id, **ARGUMENTS[name]}
+            called = f"{run.suite}-{run.run_id}".replace("/", "-")  # a run may be of two suites
+            by_id = {"id": called, "group": run.suite} if name in NAMES_RUNS else {}
+            arguments = {"project": project, "name": called, **by_id, **ARGUMENTS[name]}
             try:
                 _log(tracker, arguments, run, min(known["epochs"], len(run.epochs)))
             except Exception as error:  # a project's name that it refuses, say

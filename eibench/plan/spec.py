@@ -84,7 +84,7 @@ class RunSpec:
         """
         known = [*CHOICES, *SECTIONS, *NUMBERS, INIT, *([PROBE] if PROBE in values else [])]
         unknown = itertools.islice((k for k in values if k not in known), MOST_LINES)
-        problems = [Problem((k,), unknown_key(k, known)) for k in unknown]
+        problems = [Problem((k,), _unknown(k, known)) for k in unknown]
         parts: dict[str, Any] = {}
         for key in known:
             try:
@@ -205,6 +205,15 @@ def _flat(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
         elif name != "name":
             flat[f"{key}.{name}"] = value
     return flat
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    """Return the message for an unknown key, which may be an option of a section."""
+    for section in (*SECTIONS, *CHOICES):
+        options = [SECTIONS[section]] if section in SECTIONS else CHOICES[section].values()
+        if any(key in one.model_fields for one in options):
+            return f"unknown key; did you mean {f'{section}.{key}'!r}?"
+    return unknown_key(key, known)
 
 
 def _part(key: str, values: Mapping[str, Any]) -> Any:

@@ -53,6 +53,8 @@ from eibench.plan.yaml_source import YamlDocument, load
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 PORTS = (f"{port}{i}" for port in ("com", "lpt") for i in range(10))
+FOLDERS = ("search", "evidence")
+"""Folders within results that hold trials, and the results of many suites."""
 RESERVED = {"con", "prn", "aux", "nul", *PORTS}
 """Names of devices on Windows, in any case and with any suffix."""
 
@@ -106,6 +108,12 @@ NoteLevel = Literal["none", "short", "full"]
 FieldNames = Annotated[list[str], Field(max_length=MOST_AXES)]
 
 
+def _holds_no_others(name: str) -> str:
+    if name in FOLDERS:
+        raise ValueError(f"{name!r} is the name of a folder within results; give another one")
+    return name
+
+
 class TableSection(Options):
     """A table of a suite's results: the options of `eibench report`."""
 
@@ -144,7 +152,7 @@ class ReportSection(Options):
 class SuiteFile(Options):
     """Keys of a suite file."""
 
-    name: SuiteName
+    name: Annotated[SuiteName, AfterValidator(_holds_no_others)]
     title: Line
     kind: Kind = "train"
     base: dict[str, Any]

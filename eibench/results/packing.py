@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,10 @@ from eibench.results.store import FINAL, RECORD, kind_of, read_plan, to_json, wr
 
 Treatment = Literal["refuse", "merge", "replace"]
 """Treatment of packed runs that the live results lack."""
+
+
+UNPACKING = ".unpacking."
+"""Begin of the name of a folder in which files lie until they are complete."""
 
 
 @dataclass(frozen=True)
@@ -247,14 +252,18 @@ def unpack(folder: Path, out: Path = RESULTS) -> Path:
     files = pack_in(folder)
     plan = read_plan(folder if PLAN in files else folder / SEARCH)
     target = member(out, plan["suite"])
-    if has_plan(target) or folders(target):
+    parts = {name.partition("/")[0] for name in files}
+    if has_plan(target) or {folder.name for folder in folders(target)} - parts:
         raise UserError(f"{target}: holds results already; choose another --out")
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target, prefix=".unpacking.") as made:
+    for stale in target.glob(f"{UNPACKING}*"):  # of a command that was killed, as are parts there
+        shutil.rmtree(stale)
+    with tempfile.TemporaryDirectory(dir=target, prefix=UNPACKING) as made:
         for name, content in files.items():
             path = Path(made, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        for name in sorted(os.listdir(made), key=lambda name: name == PLAN):  # the plan last
-            os.replace(Path(made, name), target / name)
+        for name in sorted(parts, key=lambda name: name == PLAN):  # the plan last
+            if not (target / name).is_dir():
+                os.replace(Path(made, name), target / name)
     return target

@@ -100,12 +100,14 @@ def folders(folder: Path) -> list[Path]:
 
 
 def _folders_on_disk(folder: Path) -> list[str]:
-    """Return the names of the folders of results in `folder`; none where it cannot be read."""
+    """Return the names of the folders of results in `folder`; none where it cannot be read.
+
+    Those whose name begins with a dot hold locks, or what is being unpacked.
+    """
     try:
         with os.scandir(folder) as entries:
-            return [
-                e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name != RUNNING
-            ]
+            found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return [name for name in found if not name.startswith(".")]
     except OSError:
         return []
 

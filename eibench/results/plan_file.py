@@ -72,7 +72,7 @@ def _with_earlier(folder: Path, plan: Plan) -> list[Plan]:
         if flags != Flags():
             begun = tuple(run for run in known.runs if (folder / run.run_id).is_dir())
             known = dataclasses.replace(known, runs=begun)
-        if known.name == plan.name and known.runs:
+        if known.name == plan.name:
             plans.append(known)
     return sorted([*plans, plan], key=lambda each: each.flags != Flags())
 

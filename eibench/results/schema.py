@@ -10,13 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from eibench.limits import LARGEST_SEED
+from eibench.limits import LARGEST_NUMBER, LARGEST_SEED
 from eibench.plan.suite import NAME
 from eibench.plan.validate import show
 
 SCHEMA = 1
-LARGEST_NUMBER = 1e100
-"""Squares of such numbers are finite; no run measures more."""
 LONGEST_TIME = 1e10
 """Seconds."""
 

@@ -154,6 +154,7 @@ class _Driver:
 
     def run(self) -> None:
         """Run trials until every study has its number."""
+        self.record.write(self.studies)
         try:
             for (study, trial), pruned in self.slots.each(self._work, self._following):
                 found = self.record.outcome(study.plan, trial.values, pruned)

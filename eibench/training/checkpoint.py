@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import eibench
 from eibench.errors import error_line
@@ -27,8 +26,12 @@ from eibench.training.build import Experiment
 from eibench.training.fit import Progress
 from eibench.training.seeds import stream_seed
 
-VERSION = 2
-"""Version of the file format; older versions do not list their dependencies."""
+VERSION = 3
+"""Version of the file format."""
+MOST_VALUES = 1_000_000
+"""Tensors and other values of a state."""
+DIGEST = hashlib.sha256().digest_size
+"""Bytes of the digest with which a file begins."""
 CODE = ("data", "methods", "models", "nn", "training")
 """Packages of eibench whose code determines a run's numbers."""
 CHANGED = {
@@ -57,8 +60,8 @@ def save(path: Path, experiment: Experiment, progress: Progress) -> None:
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     buffer = io.BytesIO()
-    torch.save({**state, "digest": _digest(state)}, buffer)
-    write_atomic(path, buffer.getvalue())
+    torch.save(state, buffer)
+    write_atomic(path, _digest(buffer.getvalue()) + buffer.getvalue())
 
 
 def _trained(experiment: Experiment, progress: Progress) -> dict[str, Any]:
@@ -113,12 +116,15 @@ def restore(path: Path, experiment: Experiment) -> Progress:
 def _restored(path: Path, experiment: Experiment) -> Progress:
     if path.is_symlink() or not path.is_file():
         raise ValueError("not a file")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    content = path.read_bytes()
+    digest, content = content[:DIGEST], content[DIGEST:]
+    if digest != _digest(content):
+        raise ValueError("damaged, or saved by another version of eibench")
+    saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    _check_size(saved)
     known = saved.get("depends")
     if not isinstance(known, Mapping) or known.get("version") != VERSION:
         raise ValueError(CHANGED["version"])
-    if saved.pop("digest", None) != _digest(saved):
-        raise ValueError("damaged")
     now = dependencies(experiment)
     for key, words in CHANGED.items():
         if known.get(key) != now[key]:
@@ -157,26 +163,17 @@ CODE_DIGEST = _source_digest()
 """Computed at import, before the files can be edited."""
 
 
-def _digest(state: Mapping[str, Any]) -> str:
-    """Return a SHA-256 over every value of a state, with its type and position."""
-    hasher = hashlib.sha256()
-    _feed(hasher, state)
-    return hasher.hexdigest()
+def _check_size(saved: Any) -> None:
+    """Refuse endless many values, which a small file can have: parts that are shared."""
+    left = [saved]
+    for _ in range(MOST_VALUES):
+        if not left:
+            return
+        value = left.pop()
+        inner = value.values() if isinstance(value, Mapping) else value
+        left += inner if isinstance(value, Mapping | list | tuple) else ()
+    raise ValueError(f"has more than {MOST_VALUES} values")
 
 
-def _feed(hasher: Any, value: Any) -> None:
-    if isinstance(value, Tensor) and value.layout == torch.strided:
-        value = value.detach().cpu().contiguous()
-        hasher.update(f"tensor {value.dtype} {list(value.shape)}:".encode())
-        hasher.update(value.reshape(-1).view(torch.uint8).numpy())
-    elif isinstance(value, Mapping):
-        hasher.update(f"mapping {len(value)}:".encode())
-        for key, inner in value.items():
-            hasher.update(f"{key!r}:".encode())
-            _feed(hasher, inner)
-    elif isinstance(value, list | tuple):
-        hasher.update(f"{type(value).__name__} {len(value)}:".encode())
-        for inner in value:
-            _feed(hasher, inner)
-    else:
-        hasher.update(f"{type(value).__name__} {value!r};".encode())
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

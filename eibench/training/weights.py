@@ -89,8 +89,11 @@ def load_run(folder: Path) -> tuple[RunSpec, DataShape, nn.Module]:
     if about.get("run_id") != spec.run_id:
         text = f"{path}: is of run {show(about.get('run_id'))}, {SPEC} beside it of {spec.run_id}"
         raise UserError(f"{text}: of another version of eibench, or changed")
-    with torch.device("meta"):
-        network = make_network(spec, make_method(spec), shape)
+    try:
+        with torch.device("meta"):
+            network = make_network(spec, make_method(spec), shape)
+    except RuntimeError as error:  # sizes beyond all memory
+        raise UserError(f"{path}: no network can be built for it: {error_line(error)}") from None
     try:
         assign_weights(network, state)
     except UserError as error:

@@ -369,3 +369,23 @@ def test_a_damaged_checkpoint_is_left_behind(cli, half, finished, content, caplo
     assert f"{finished}/checkpoint.pt: not a checkpoint of this run" in caplog.text
     assert project.records("half")[finished.name]["result"] == before["result"]
     assert not (finished / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("lr=1", "did you mean 'train.lr'?"),
+        ("depth=4", "did you mean 'model.depth'?"),
+        ("tau=3", "did you mean 'neuron.tau'?"),
+        ("train.lr=1e150", "must be at most 1e+100"),
+        ("neuron.tau=1e150", "neuron.tau=1e150: must be at most 1e+100"),
+    ],
+)
+def test_settings_that_no_run_has(refused, tiny, change, text):
+    assert any(text in line for line in refused("run", tiny, "--set", change))
+
+
+@pytest.mark.parametrize("name", ["search", "evidence"])
+def test_names_of_folders_within_results(refused, project, name):
+    (line,) = refused("run", project.suite(name=name))
+    assert "is the name of a folder within results" in line

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import eibench
 from eibench.data import ImageData
@@ -92,7 +94,8 @@ def test_nothing_is_kept_by_default(cli, tmp_path):
     done = cli("evaluate", folder, "--results", tmp_path / "r")
     assert done.code == 2
     assert done.err == (
-        f"error: {folder}: no model.safetensors here; `eibench run SUITE --keep best` keeps it\n"
+        f"error: {folder}: no model.safetensors here; `eibench run SUITE --keep best` keeps it;"
+        " delete the folder of a finished run first\n"
     )
 
 
@@ -166,6 +169,20 @@ def test_bad_evaluations_are_messages(cli, trained, tmp_path):
     assert not list((tmp_path / "evaluations").glob("*/record.json"))
     shutil.copy(trained / "best/kept/plan.json", tmp_path / "evaluations/plan.json")
     assert "holds the runs of a suite called" in error(folder)
+
+
+def test_a_loss_that_is_no_number_is_a_message(cli, trained, tmp_path):
+    shutil.copytree(runs(trained / "best")["bntt"], tmp_path / "run")
+    path = tmp_path / "run/model.safetensors"
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    huge = {k: torch.full_like(v, 3e38) for k, v in load_file(path).items() if "readout" in k}
+    assert huge
+    save_file(load_file(path) | huge, path, about)
+    done = cli("evaluate", tmp_path / "run", "--results", tmp_path / "r")
+    assert done.code == 2
+    assert "the weights or the conditions are unusable" in done.err
+    assert len(done.errors) == 1
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -75,17 +75,19 @@ def test_killed_run_resumes_to_the_identical_result(tmp_path, commands, whole):
 
 
 @pytest.mark.slow
-def test_interrupt_exits_130_and_leaves_results_that_resume(tmp_path, commands):
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_exits_130_and_leaves_results_that_resume(tmp_path, commands, kind):
     longer = SUITE.replace("epochs: 8", "epochs: 40")  # a busy machine may look late
     Path("killed.yaml").write_text(longer)
     process = commands.start(*words("out"))
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("out/killed/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
+    assert not Path("out/killed/.running").exists()  # where another machine would wait
     code, _, errors = commands.run(*words("out"))
     assert code == 0, errors
     assert len(records(Path("out"))) == 2

@@ -192,6 +192,23 @@ def test_a_suspended_process_loses_its_locks():
         assert FILE.exists()
 
 
+def test_a_lock_is_lost_whatever_the_clock_says(monkeypatch):
+    """The monotonic clock stands still while a machine sleeps; the other's lock is not renewed."""
+    monkeypatch.setattr(lock, "RENEWAL", 0.01)
+    with shared(FOLDER) as locks:
+        locks.take(RUN)
+        leave(FAR, age=100)
+        assert locks.is_lost(RUN)
+        time.sleep(0.1)
+        assert time.time() - FILE.stat().st_mtime > 50
+
+
+def test_others_may_read_who_holds_a_lock():
+    with shared(FOLDER) as locks:
+        locks.take(RUN)
+        assert FILE.stat().st_mode & 0o444 == 0o444
+
+
 def test_workers_of_a_killed_command_are_waited_for(monkeypatch):
     pytest.importorskip("fcntl")
     monkeypatch.setattr(lock_file, "PATIENCE", 0.05)

@@ -122,7 +122,9 @@ def test_a_tracker_gets_each_epoch_once(cli, results, tracker):
     done = cli(*words)
     assert (done.code, done.err) == (0, "") and done.out.endswith("2 runs, 2 new or changed\n")
     whole, part = tracker.runs
-    assert whole["project"] == "mine" and whole["name"] in {p.name for p in results.glob("tiny/*")}
+    assert whole["project"] == "mine" and whole["name"] in {
+        f"tiny-{p.name}" for p in results.glob("tiny/*")
+    }
     assert [step for step, _ in whole["logged"]] == [1, 2, 2] and whole["finished"]
     assert whole["config"]["method"] == "batchnorm" and whole["config"]["suite"] == "tiny"
     assert [step for step, _ in part["logged"]] == [1]

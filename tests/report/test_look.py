@@ -132,6 +132,13 @@ def test_a_figure_without_room_is_a_message(suite, tmp_path):
     assert "1 x 1 inches leave no room for its axes; try --size " in found.problem
 
 
+def test_a_layout_whose_space_is_negative_is_a_message(suite, tmp_path):
+    suite.run(90, "ei", 4)
+    suite.run(80, "no_norm", 8)
+    for size in ((1.0, 1.0), (1.0, 3.0), (1.2, 1.0)):
+        assert "leave no room for its axes" in drawn(suite, tmp_path, Look(size=size)).problem
+
+
 def test_a_style_file_of_the_user(suite, tmp_path):
     suite.run(90, "ei", 4)
     suite.run(80, "ei", 8)

@@ -361,6 +361,29 @@ def test_damage_within_a_pack_names_the_file(live):
         load_results(EVIDENCE)
 
 
+def test_unpacking_that_was_killed_goes_on(live, tmp_path, monkeypatch):
+    folder = pack(live.folder, EVIDENCE).path.parent
+    whole, out, moved = files_below(live.folder), tmp_path / "out", []
+    real = os.replace
+
+    def killed(source, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("eibench.results.packing.os.replace", killed)
+        patch.setattr("shutil.rmtree", lambda *args, **kwargs: None)  # nothing is tidied up
+        with pytest.raises(KeyboardInterrupt):
+            unpack(folder, out)
+    left = out / "depth_scaling"
+    assert len(moved) == 1 and len(list(left.glob(".unpacking.*"))) == 1
+    assert suite_folders(out) == []  # neither a suite, nor one below it
+    assert unpack(folder, out) == left
+    assert files_below(left) == whole
+
+
 def test_commands(live, cli):
     done = cli("results", "pack")
     assert done.code == 0

@@ -99,6 +99,16 @@ def test_of_earlier_flags_only_what_was_begun_stays(write):
     assert set(listed()) == own | {sorted(first)[0]}
 
 
+def test_flags_of_a_command_whose_first_run_begins_later(write):
+    """Another command under flags of its own came before it."""
+    first = write(seeds=[1], made=False)
+    second = write(seeds=[2], made=False)
+    assert set(listed()) == second
+    (FOLDER / sorted(first)[0]).mkdir()
+    write(seeds=[2], made=False)
+    assert set(listed()) == second | {sorted(first)[0]}
+
+
 def test_a_changed_suite_defines_the_plan(write):
     """Runs that the suite no longer defines are dropped, with and without flags."""
     write()

@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import random
@@ -77,6 +79,19 @@ def half_way(tmp_path):
     return folder
 
 
+def read_state(path):
+    """The digest with which a checkpoint begins, and its state."""
+    content = path.read_bytes()
+    digest, content = content[: checkpoint.DIGEST], content[checkpoint.DIGEST :]
+    return digest, torch.load(io.BytesIO(content), weights_only=True)
+
+
+def saved(state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
 def places(value, path=()):
     """The place of every value within `value`, as keys."""
     inner = enumerate(value) if isinstance(value, list) else ()
@@ -115,11 +130,11 @@ def damages(state):
 
 
 def test_every_part_that_is_damaged_is_noticed_and_the_run_starts_over(half_way, fresh, tmp_path):
-    state = torch.load(half_way.checkpoint, weights_only=True)
+    digest, state = read_state(half_way.checkpoint)
     experiment, started = build(SPEC, tiny_data()), set()
     count = 0
     for path, damaged in damages(state):
-        torch.save(damaged, half_way.checkpoint)
+        half_way.checkpoint.write_bytes(digest + saved(damaged))
         with pytest.raises(checkpoint.Unusable, match="not a checkpoint of this run"):
             checkpoint.restore(half_way.checkpoint, experiment)
         count += 1
@@ -131,15 +146,43 @@ def test_every_part_that_is_damaged_is_noticed_and_the_run_starts_over(half_way,
     assert len(started) > 5
 
 
+def test_a_small_file_of_endless_many_values_is_refused(half_way):
+    """Of lists that hold the same list twice: 2^60 values in 3 kB."""
+    _, state = read_state(half_way.checkpoint)
+    shared = [0]
+    for _ in range(60):
+        shared = [shared, shared]
+    content = saved({**state, "progress": {**state["progress"], "history": shared}})
+    half_way.checkpoint.write_bytes(hashlib.sha256(content).digest() + content)
+    with pytest.raises(checkpoint.Unusable, match="more than 1000000 values"):
+        checkpoint.restore(half_way.checkpoint, build(SPEC, tiny_data()))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_file_that_was_cut_or_altered(half_way, fresh, tmp_path, share):
     content = half_way.checkpoint.read_bytes()
     half_way.checkpoint.write_bytes(content[: int(share * len(content))])
     assert run_in(tmp_path) == fresh
+    (half_way.path / "record.json").unlink()
     position = int(share * len(content))
     flipped = bytes([content[position] ^ 255])
     half_way.checkpoint.write_bytes(content[:position] + flipped + content[position + 1 :])
     assert run_in(tmp_path) == fresh
+
+
+def test_a_run_that_another_command_has_ended_meanwhile_stays_as_it_is(fresh, tmp_path):
+    """This one was suspended, wakes in its last epoch, and would have cut the other's files."""
+    folder = RunFolder(tmp_path / SPEC.run_id)
+
+    def end_elsewhere(record):
+        if record["epoch"] == 1:
+            assert run_in(tmp_path) == fresh
+            stamps.update({p.name: p.stat().st_mtime_ns for p in folder.path.iterdir()})
+
+    stamps = {}
+    assert run_in(tmp_path, on_epoch=end_elsewhere) == fresh
+    assert "checkpoint.pt" not in stamps
+    assert stamps == {p.name: p.stat().st_mtime_ns for p in folder.path.iterdir()}
 
 
 def test_a_whole_checkpoint_goes_on(half_way, fresh, tmp_path, caplog, monkeypatch):
@@ -175,7 +218,7 @@ def test_other_data(half_way, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("VERSION", 3, "another version of eibench"),
+        ("VERSION", 4, "another version of eibench"),
         ("CODE_DIGEST", "0", "eibench's code has changed"),
         ("torch.__version__", "1.0.0", "another version of torch"),
     ],
@@ -187,9 +230,7 @@ def test_another_version(half_way, fresh, tmp_path, caplog, monkeypatch, name, v
 
 
 def test_one_of_an_older_eibench(half_way, fresh, tmp_path, caplog):
-    state = torch.load(half_way.checkpoint, weights_only=True)
-    del state["depends"], state["digest"]
-    torch.save(state, half_way.checkpoint)
+    torch.save(read_state(half_way.checkpoint)[1], half_way.checkpoint)
     assert run_in(tmp_path) == fresh
     assert "another version of eibench" in caplog.text
 

@@ -170,3 +170,11 @@ def test_what_is_no_file(folder, tmp_path):
         path.unlink()
         path.write_bytes(content)
     assert eibench.load_model(folder)
+
+
+def test_a_network_beyond_all_memory(tmp_path):
+    """Sizes that a header may state, of which a layer would have more weights than can be."""
+    spec = RunSpec.parse({**SPEC, "method": "batchnorm", "model": {"name": "mlp"}})
+    state = make_network(spec, make_method(spec), DataShape((1, 8, 8), 10)).state_dict()
+    save_weights(tmp_path, state, spec, DataShape((2**20, 2**20, 2**20), 10))
+    assert "no network can be built for it" in message(tmp_path)

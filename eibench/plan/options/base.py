@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from eibench.limits import LARGEST
+from eibench.limits import LARGEST, LARGEST_NUMBER
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """Whole number of items."""
@@ -38,6 +38,8 @@ class Options(BaseModel):
     @classmethod
     def _one_zero(cls, value: Any) -> Any:
         """Return 0.0 for -0.0, so that equal values have equal identities."""
+        if isinstance(value, float) and abs(value) > LARGEST_NUMBER:
+            raise ValueError(f"must be at most {LARGEST_NUMBER:g}")
         return value + 0.0 if isinstance(value, float) else value
 
     def changed(self) -> dict[str, Any]:

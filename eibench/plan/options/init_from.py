@@ -20,7 +20,7 @@ WEIGHTS = "model.safetensors"
 """Name of the file of weights in a run's folder."""
 LARGEST_WEIGHTS = 1024 * MEBIBYTE
 """Maximal size of that file."""
-KEEP_THEM = "`eibench run SUITE --keep best` keeps it"
+KEEP_THEM = "`eibench run SUITE --keep best` keeps it; delete the folder of a finished run first"
 
 
 def _digest_form(value: str | None) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from kiwisolver import UnsatisfiableConstraint
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -49,6 +50,8 @@ GREY = "#777777"
 COLOUR_MAP = "viridis"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 SOLID = "-"
+NO_ROOM = (UserWarning, UnsatisfiableConstraint)
+"""Errors of a layout whose space is too small, or negative."""
 DASHED = (0, (5, 3))
 LINES = (SOLID, (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 1.5, 1, 1.5)))
 OVER = (0, (4, 3))
@@ -108,7 +111,7 @@ def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
             warnings.filterwarnings("error", "constrained_layout not applied")
             try:
                 figure.savefig(content, format=form, backend=backend, metadata=metadata, **options)
-            except UserWarning:
+            except NO_ROOM:
                 inches = "{:g} x {:g} inches".format(*figure.get_size_inches())
                 text = f"{path.stem}: {inches} leave no room for its axes{_larger(figure)}"
                 raise FigureTooSmall(text) from None
@@ -130,7 +133,7 @@ def _larger(figure: Figure) -> str:
         figure.set_size_inches(inches(tenth))
         try:
             figure.draw_without_rendering()
-        except UserWarning:
+        except NO_ROOM:
             return False
         least = np.min([axes.get_position().size for axes in panels], axis=0)
         return bool(np.all(least * figure.get_size_inches() > LEAST_SIDE))
