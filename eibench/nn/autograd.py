@@ -29,6 +29,11 @@ def tracing() -> bool:
     )
 
 
+def may_update() -> bool:
+    """Return whether a forward pass may change buffers: it runs, or is compiled to run so."""
+    return torch.compiler.is_compiling() or not tracing()
+
+
 def with_gradient_of(value: Tensor, differentiable: Tensor) -> Tensor:
     """Return `value` with the derivative of `differentiable`, of the same shape and finite."""
     return value.detach() + (differentiable - differentiable.detach())

@@ -38,7 +38,7 @@ class Circuit:
     epsilon: float = 1e-6
     """The constant of `epsilon`."""
     leak: float = 0.5
-    """The constant of `leak`; I_div starts with a mean of sqrt(V), 0.37 for spikes at a rate of
+    """The constant of `leak`; I_div starts with a mean of sqrt(V), 0.38 for spikes at a rate of
     0.17. The semi-saturation constant of divisive normalization (Heeger 1992)."""
     straight_through: bool = True
     """S is the identity in the backward pass; else it has the derivative of its own replacement

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from eibench.nn import functional as F
-from eibench.nn.autograd import tracing
+from eibench.nn.autograd import may_update, tracing
 from eibench.nn.ei_parameters import EIParameters
 from eibench.nn.kernels.division import integrate
 from eibench.nn.kernels.ei_circuit import CircuitKind, Drive, ei_current
@@ -83,7 +83,7 @@ class EILayer(EIParameters):
         if self.fires and not (x.is_meta or tracing()):
             return ei_current(self._drive(x))
         if self.one_synapse:
-            if self.plastic and self.training and torch.is_grad_enabled() and not tracing():
+            if self.plastic and self.training and torch.is_grad_enabled() and may_update():
                 self._follow(x, self.balance.plasticity)
             synapse = self.whole_synapse()
             return self._synapse(x, synapse, None if self.readout else self.tonic(synapse))

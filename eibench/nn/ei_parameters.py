@@ -200,6 +200,7 @@ class EIParameters(DrawnFromData):
             self.bias.zero_()
         self._mark(True)
         if self.plastic:
+            self.mean_input.zero_()  # unset memory may hold what is no number
             self._follow(merge_time(x), 1.0)
         if self.init.calibration == "neuron" and not self.readout:
             self._calibrate(x, drawn)
@@ -214,6 +215,8 @@ class EIParameters(DrawnFromData):
         self.weight_ee.mul_(factor)
         if self.subtracts or self.divides:
             self.weight_ie.mul_(factor)
+            if self.circuit.inhibitory_cell == "lif":
+                self.inhibitory_threshold.mul_(factor)  # the mean of what the cells hear
         return factor
 
     def _balance_spikes(self, x: Tensor) -> None:

@@ -39,23 +39,31 @@ def explicit_inhibition(model: M, where_possible: bool = False) -> M:
     `where_possible` layers made without Dale's law stay as they are.
 
     Raises:
-        ValueError: a layer is made without Dale's law, or not initialised.
+        ValueError: a layer is made without Dale's law, is not initialised, or has spiking cells
+            that only divide.
     """
     out = copy.deepcopy(model)
     for layer in out.modules():
         if not isinstance(layer, EILayer) or not layer.nets:
             continue
-        if layer.circuit.dale or not where_possible:
+        if not where_possible or (layer.circuit.dale and not _only_divides_by_spikes(layer)):
             _spell_out(layer)
     return out
+
+
+def _only_divides_by_spikes(layer: EILayer) -> bool:
+    """Return whether cells divide that would have to subtract too, and are not linear."""
+    return layer.divides and not layer.subtracts and not layer.circuit.linear_cells
 
 
 def _spell_out(layer: EILayer) -> None:
     """Turn the blanket inhibition of `layer` into a cell, in place."""
     if not layer.circuit.dale or not layer.is_initialized():
         raise ValueError("explicit inhibition needs Dale's law and a layer that is initialised")
+    if _only_divides_by_spikes(layer):
+        raise ValueError("spiking cells that only divide have no explicit form beside a blanket")
     if layer.plastic:
-        layer.bias.copy_(layer.tonic(layer.whole_synapse()))
+        layer.bias = nn.Parameter(layer.tonic(layer.whole_synapse()))
     ee = layer.weight_ee.flatten(1)
     ie, ei = ee.new_zeros(0, ee.shape[1]), ee.new_zeros(len(ee), 0)
     if layer.subtracts or layer.divides:
@@ -65,7 +73,8 @@ def _spell_out(layer: EILayer) -> None:
         ee = ee + ei @ ie
     mean = layer.balance.blanket * net.mean(1, keepdim=True)
     if layer.balance.unit_rows and not layer.readout:
-        layer.gain_e.div_((net - mean).square().sum(1).add(LEAST).sqrt())
+        norm = (net - mean).square().sum(1).add(LEAST).sqrt()
+        layer.gain_e = nn.Parameter(layer.gain_e / norm)  # the old one may be shared
 
     def shaped(weight: Tensor) -> nn.Parameter:
         return nn.Parameter(weight.view(len(weight), *layer.receptive_field))
@@ -77,4 +86,7 @@ def _spell_out(layer: EILayer) -> None:
         layer.gain_i = nn.Parameter(torch.cat([layer.gain_i, layer.gain_i.new_zeros(1)]))
     layer.blanket_cells = 1
     layer.register_buffer("mean_input", None)
-    layer.rearrange(replace(layer.circuit, subtractive=True), layer.init, PAPER_BALANCE)
+    circuit = replace(layer.circuit, subtractive=True)
+    if len(layer.weight_ie) == layer.blanket_cells:  # the blanket's cell alone
+        circuit = replace(circuit, inhibitory_cell="rectifier")
+    layer.rearrange(circuit, layer.init, PAPER_BALANCE)

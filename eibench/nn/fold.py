@@ -11,6 +11,7 @@ An E-I circuit that only subtracts is one too: W' = g_E (W_EE - W_EI W_IE), b' =
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from itertools import pairwise
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from eibench.nn.ei_layer import EILayer
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
-from eibench.nn.time import TimeDistributed
+from eibench.nn.time import TimeDistributed, is_hooked
 from eibench.nn.weight_norm import WSConv2d
 
 FOLDABLE = (nn.BatchNorm2d, BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d)
@@ -31,14 +32,18 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
 
     Currents and logits are equal to rounding. A norm is folded where it directly follows an
     `nn.Conv2d`, by itself or in `TimeDistributed`, in an `nn.Sequential` (a `Current`, a `Chain`),
-    has running statistics, and is the same at every step. Other norms are left as they are.
+    has running statistics, and is the same at every step. Other norms are left as they are, as
+    are those of a convolution that is used twice or has hooks.
     """
     out = copy.deepcopy(model).eval()
+    uses = Counter(module for _, module in out.named_modules(remove_duplicate=False))
     for module in [m for m in out.modules() if isinstance(m, nn.Sequential)]:
         names = list(module._modules)
         for name, following in pairwise(names):
             conv, norm = _convolution(module._modules.get(name)), module._modules[following]
             if conv is None or not isinstance(norm, nn.BatchNorm2d):
+                continue
+            if uses[conv] > 1 or is_hooked(conv):  # another needs it as it is
                 continue
             if type(norm) in FOLDABLE and norm.running_var is not None:
                 _fold_into(conv, norm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -293,13 +294,59 @@ def test_plastic_inhibition_spelled_out_and_kept() -> None:
     x = torch.rand(4, 5, 3, 6, 6, dtype=torch.float64)
     layer.initialize(x)
     (layer(x).sum() + layer(0.5 * x).sum()).backward()
-    copy = EIConv2d(3, 8, 3, **PLASTIC).double()
-    copy.load_state_dict(layer.state_dict())
+    other = EIConv2d(3, 8, 3, **PLASTIC).double()
+    other.load_state_dict(layer.state_dict())
     layer.eval()
-    torch.testing.assert_close(copy.eval()(x), layer(x))
+    torch.testing.assert_close(other.eval()(x), layer(x))
     plain = explicit_inhibition(layer)
     torch.testing.assert_close(plain(x), layer(x))
     assert "mean_input" not in plain.state_dict()
+
+
+def test_plastic_inhibition_follows_when_it_is_compiled() -> None:
+    x = (torch.rand(3, 8, 2, 5, 5) < 0.5).float()
+    layer = EIConv2d(2, 4, 3, **PLASTIC)
+    layer.initialize(x / 4)
+    plain, compiled = copy.deepcopy(layer), torch.compile(layer, backend="eager")
+    for _ in range(2):
+        assert torch.equal(plain(x), compiled(x))
+    assert torch.equal(plain.mean_input, layer.mean_input)
+    assert (layer.mean_input > 0.2).all()  # it began at 0.125
+
+
+def test_unset_memory_is_no_number_of_plastic_inhibition() -> None:
+    x = (torch.rand(3, 8, 2, 5, 5) < 0.5).float()
+    layer = EIConv2d(2, 4, 3, **PLASTIC)
+    layer.mean_input.fill_(float("nan"))
+    layer.initialize(x)
+    assert torch.allclose(layer.mean_input, x.mean((0, 1, 3, 4)))
+
+
+def test_tied_gains_and_biases_stay_apart_when_spelled_out() -> None:
+    x = (torch.rand(3, 8, 4, 5, 5) < 0.5).double()
+    layers = [EIConv2d(4, 4, 3, padding=1, **PLASTIC).double() for _ in range(2)]
+    model = Chain(layers[0], LIF(), layers[1])
+    initialize(model, x)
+    layers[1].gain_e, layers[1].bias = layers[0].gain_e, layers[0].bias
+    model.eval()
+    with torch.no_grad():
+        assert torch.allclose(explicit_inhibition(model)(x), model(x), atol=1e-9)
+
+
+def test_thresholds_of_spiking_cells_are_scaled_with_their_weights() -> None:
+    x = (torch.rand(4, 16, 6, 6, 6) < 0.3).float()
+    circuit = Circuit(subtractive=False, inhibitory_cell="lif", stabilization="leak")
+    layer = EIConv2d(6, 8, 3, circuit=circuit, balance=Balance(blanket=1.0, unit_rows=True))
+    layer.initialize(x)
+    drive = nn.functional.conv2d(x.flatten(0, 1), layer.weight_ie)
+    assert layer.inhibitory_threshold.item() == pytest.approx(drive.mean().item(), rel=1e-4)
+    with pytest.raises(ValueError, match="spiking cells that only divide"):
+        explicit_inhibition(layer)
+    assert torch.equal(explicit_inhibition(layer, where_possible=True)(x), layer(x))
+    alone = Circuit(subtractive=False, divisive=False, inhibitory_cell="lif")
+    layer = EIConv2d(6, 8, 3, circuit=alone, balance=Balance(blanket=1.0))
+    layer.initialize(x)
+    assert torch.allclose(explicit_inhibition(layer)(x), layer(x), atol=1e-4)
 
 
 def test_where_inhibition_is_not_plastic() -> None:

@@ -234,3 +234,20 @@ def test_meta(shape):
     x = torch.rand(shape.input)
     real = model(x).shape
     assert model.to("meta")(x.to("meta")).shape == real
+
+
+def test_small_currents_add_up_in_bfloat16():
+    """As in the neuron alone: beside a potential of 0.5 a step of 0.0002 would be lost."""
+    x = (torch.rand(400, 2, 8) < 0.5).float()
+    layer, neuron = EILinear(8, 4), LIF(tau=100.0)
+    chain = Chain(layer, neuron)
+    initialize(chain, x)
+    with torch.no_grad():
+        layer.gain_e.zero_()
+        layer.bias.fill_(0.012)
+    assert chain(x).sum() > 0
+    chain, x = chain.bfloat16(), x.bfloat16()
+    assert torch.equal(chain(x), neuron(layer(x)))
+    chain(x).sum().backward()
+    assert layer.bias.grad.dtype == torch.bfloat16
+    assert layer.bias.grad.isfinite().all()

@@ -69,3 +69,22 @@ def test_what_stays():
 def test_no_affine_map():
     with pytest.raises(ValueError, match="ReLU is no affine map"):
         affine_synapse(nn.ReLU())
+
+
+def test_what_another_part_needs_as_it_is_stays():
+    """A convolution under two norms, one that is also used bare, and one with a hook."""
+    torch.manual_seed(0)
+    conv, hooked = nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3)
+    hooked.register_forward_hook(lambda module, inputs, out: 2 * out)
+    x = torch.randn(8, 2, 5, 5)
+    for parts in (
+        (nn.Sequential(conv, nn.BatchNorm2d(3)), nn.Sequential(conv, nn.BatchNorm2d(3))),
+        (nn.Sequential(conv, nn.BatchNorm2d(3)), conv),
+        (nn.Sequential(hooked, nn.BatchNorm2d(3)),),
+    ):
+        model = nn.ModuleList(parts)
+        for part in model:
+            part(3 * x + 1)
+        folded = fold_batchnorm(model)
+        for part, other in zip(model.eval(), folded, strict=True):
+            assert torch.allclose(part(x), other(x), atol=1e-5)

@@ -53,7 +53,7 @@ def ei_lif(drive: Drive, size: Size, neuron: LIFParameters) -> Tensor:
         Spikes, 0 or 1, in the dtype of the drive.
     """
     function: Any = _EILIF
-    if use_triton(drive.values):
+    if use_triton(drive.values) and drive.parameters[-1].dtype.itemsize > 2:  # else too coarse
         from eibench.nn.kernels import triton_ei_lif
 
         function = triton_ei_lif.EILIF
@@ -108,7 +108,7 @@ class _EILIF(torch.autograd.Function):
             # Circuit: from the current's gradient to that of the drive and the parameters.
             out = chunked.by_step(grad_rows, span)
             for chunk, part, into in zip(circuit, grad_u, out, strict=False):
-                sums.add(chunk, part, into)
+                sums.add(chunk, part.to(chunked.weights.bias.dtype), into)
         return grad_drive, None, None, None, *sums.parameters()
 
 
@@ -145,7 +145,8 @@ class _ChunkedDrive:
 
         Potentials overwrite their current, unless it serves several steps.
         """
-        current = [current_of(chunk, self.weights) for chunk in circuit]
+        kind = torch.promote_types(self.weights.bias.dtype, torch.float32)  # small steps add up
+        current = [current_of(chunk, self.weights).to(kind) for chunk in circuit]
         equal = self.size.steps - len(current)
         u = [*current, *(torch.empty_like(current[0]) for _ in range(equal))]
         return [*current, *[current[0]] * equal], u
