@@ -27,7 +27,7 @@ def init(
 ) -> None:
     """Copy a suite of eibench to suites/NAME.yaml, to edit it.
 
-    A suite in the folder suites/ goes before the shipped one of its name. Under another NAME the
+    A suite in the folder suites/ takes precedence over the shipped one. Under another NAME the
     copy has results of its own. The published numbers that it names are copied too.
     """
     from eibench.plan.find import LOCAL, shipped_folder, suite_files
