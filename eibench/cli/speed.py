@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eibench.cli.console import say
-from eibench.cli.options import DataDir, Device, DeviceOption, Plugins, finite, read_overrides
+from eibench.cli.options import (
+    AsJson,
+    DataDir,
+    Device,
+    DeviceOption,
+    Plugins,
+    finite,
+    read_overrides,
+)
 from eibench.limits import LARGEST
 
 if TYPE_CHECKING:
@@ -38,7 +46,7 @@ def speed(
     device: DeviceOption = Device.auto,
     data_dir: DataDir = None,
     plugin: Plugins = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure images per second, held in memory and streamed, against what training takes."""
     from eibench.plan.layers import Override, single_spec

@@ -208,6 +208,21 @@ def aggregate(runs: Iterable[Run], metric: Metric) -> Aggregate:
     return Aggregate(values, absent, trained=trained)
 
 
+def unlike_images(runs: Iterable[Run]) -> bool:
+    """Return whether runs of one data set had unlike images, by their digests.
+
+    Splits that are drawn by seed are compared among runs of one seed.
+    """
+    digests: dict[str, set[str]] = {}
+    for run in runs:
+        if "data_digest" in run.result:
+            parts = ("data", "timesteps")  # recordings are binned into T frames
+            fields = {k: v for k, v in run.fields.items() if k.partition(".")[0] in parts}
+            key = repr((fields, run.seed if run.by_seed else None))
+            digests.setdefault(key, set()).add(run.result["data_digest"])
+    return any(len(found) > 1 for found in digests.values())
+
+
 @functools.cache
 def most_guessed(images: int, classes: int) -> float:
     """Return the accuracy in percent that `GUESSES` of all guessers stay at or below."""

@@ -123,6 +123,12 @@ def stated(environment: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v.replace("`", "'") if isinstance(v, str) else v for k, v in environment.items()}
 
 
+def joined(names: Iterable[str]) -> str:
+    """Return `a`, `a and b`, or `a, b and c`."""
+    *front, last = names
+    return f"{', '.join(front)} and {last}" if front else last
+
+
 def machine_label(environment: Mapping[str, Any]) -> str:
     """Return the processor and the device of a record, and the processes that shared its run."""
     known = stated(environment)

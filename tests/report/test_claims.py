@@ -542,7 +542,7 @@ def test_times_of_unlike_machines_and_unlike_images_decide_nothing(fake):
     fake.seeds([95.0, 96.0, 97.0], "wta", result={"data_digest": "d2"})
     result = decide(relation="within", margin=50, cells={"cell": {"method": "wta"}})
     assert result.status == UNDECIDED
-    assert result.reasons == ["MIXED DATA: runs of one data set were trained on different images."]
+    assert result.reasons == ["runs of one data set were trained on different images"]
 
 
 def test_a_claim_of_which_a_cell_is_absent_does_not_differ(fake, tmp_path):

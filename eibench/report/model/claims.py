@@ -28,9 +28,8 @@ from eibench.report.model.claim_results import (
     profile_result,
 )
 from eibench.report.model.layers import by_layer, choose_metric, is_layered
-from eibench.report.model.provenance import mixed_data
 from eibench.report.model.suite_results import SuiteResults, read_suite
-from eibench.results.cells import Aggregate, Run, Value, aggregate
+from eibench.results.cells import Aggregate, Run, Value, aggregate, unlike_images
 from eibench.results.dunnett import ALPHA
 from eibench.results.labels import counted, show_value, unlike_machines
 from eibench.results.metrics import Metric
@@ -199,7 +198,8 @@ def _unlike(runs: Sequence[Run], metric: Metric) -> Decision | None:
     """Return why runs do not compare: unlike images, or a time on unlike machines."""
     if metric.by_machine and unlike_machines(run.environment for run in runs):
         return UNDECIDED, f"{metric.label} is of unlike machines"
-    return next(((UNDECIDED, note) for note in mixed_data(runs)), None)
+    images = "runs of one data set were trained on different images"
+    return (UNDECIDED, images) if unlike_images(runs) else None
 
 
 def _planned(cell: Aggregate) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from eibench.results.labels import joined
+
 Values = Mapping[str, Any]
 
 
@@ -103,5 +105,4 @@ def layer_notes() -> Iterator[str]:
 
 
 def _listed(numbers: Sequence[float]) -> str:
-    texts = [f"{number:g}" for number in numbers]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return joined(f"{number:g}" for number in numbers)

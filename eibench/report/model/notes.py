@@ -7,7 +7,7 @@ them in its own way.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 
 from eibench.plan.conditions import FROM
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD, SEED
@@ -18,7 +18,7 @@ from eibench.report.model.provenance import provenance
 from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
 from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
 from eibench.results.cells import GUESSES, Run, Value
-from eibench.results.labels import counted, shortened, show_field, show_value
+from eibench.results.labels import counted, joined, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
 MOST_NAMED = 8
@@ -72,7 +72,7 @@ def _best(table: Pivot) -> Iterator[str]:
 
 def _same(suite: SuiteResults) -> Iterator[str]:
     for first, *others in suite.same:
-        names = _and(code(other) for other in others)
+        names = joined(code(other) for other in others)
         verb = "are" if len(others) > 1 else "is"
         yield (
             f"{names} {verb} the same computation as {code(first)} in these networks; equal rows"
@@ -147,11 +147,6 @@ def _others(suite: SuiteResults) -> Iterator[str]:
         found = counted(suite.others, "other run")
         verb = "belongs" if suite.others == 1 else "belong"
         yield f"Left out: {found} in this folder, which {verb} to an earlier plan."
-
-
-def _and(names: Iterable[str]) -> str:
-    *front, last = names
-    return f"{', '.join(front)} and {last}" if front else last
 
 
 def _split_notes(table: Pivot) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from eibench.report.model.document import code
-from eibench.results.cells import Run
+from eibench.results.cells import Run, unlike_images
 from eibench.results.labels import machine_label, stated
 
 MOST_COMMANDS = 3
@@ -100,18 +100,8 @@ def _batch_statistics(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def mixed_data(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a warning where runs of one data set had unlike images, by their digests.
-
-    Splits that are drawn by seed are compared among runs of one seed.
-    """
-    digests: dict[str, set[str]] = {}
-    for run in runs:
-        if "data_digest" in run.result:
-            parts = ("data", "timesteps")  # recordings are binned into T frames
-            fields = {k: v for k, v in run.fields.items() if k.partition(".")[0] in parts}
-            key = repr((fields, run.seed if run.by_seed else None))
-            digests.setdefault(key, set()).add(run.result["data_digest"])
-    if any(len(found) > 1 for found in digests.values()):
+    """Yield a warning where runs of one data set had unlike images."""
+    if unlike_images(runs):
         yield "MIXED DATA: runs of one data set were trained on different images."
 
 
