@@ -66,8 +66,8 @@ def verify(
     from eibench.plan.claims import read_claims, select_claims
     from eibench.plan.find import known_suites
     from eibench.report.make import write_text
-    from eibench.report.model.claim_results import PASS
-    from eibench.report.model.claims import ClaimEvidence, agreement
+    from eibench.report.model.claim_results import PASS, agreement
+    from eibench.report.model.claims import ClaimEvidence
     from eibench.report.model.claims_document import claims_document, counts
     from eibench.report.writers import WIDTH, write
 

@@ -9,7 +9,8 @@ from mutate import as_json, count, mutated_bytes, mutated_data
 
 from eibench.errors import LONGEST_LINE, MOST_LINES, UserError
 from eibench.plan.claims import read_claims
-from eibench.report.model.claims import ClaimEvidence, agreement
+from eibench.report.model.claim_results import agreement
+from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.claims_document import claims_document
 from eibench.report.writers import write
 from tests.report.conftest import FakeSuite

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from eibench.cli import app
 from eibench.errors import BadSuite, UserError
 from eibench.plan.claims import read_claims
-from eibench.report.model.claim_results import FAIL, MISSING, PASS, UNDECIDED
-from eibench.report.model.claims import ClaimEvidence, agreement
+from eibench.report.model.claim_results import FAIL, MISSING, PASS, UNDECIDED, agreement
+from eibench.report.model.claims import ClaimEvidence
 from tests.report.conftest import FakeSuite
 
 TEXTS = {

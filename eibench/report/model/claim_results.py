@@ -14,6 +14,7 @@ from typing import Any
 from eibench.plan.claims import Blank, Claim, fill
 from eibench.plan.suite import METHOD
 from eibench.results.metrics import Metric
+from eibench.results.statistics import Sample, difference
 
 PASS, UNDECIDED, MISSING, FAIL = "PASS", "UNDECIDED", "MISSING", "FAIL"
 STATUSES = (PASS, UNDECIDED, MISSING, FAIL)
@@ -133,3 +134,37 @@ def _profile_ratio(
     if base["name"] == reference and row.get("ratio") is not None:
         return float(row["ratio"])
     return float(row["step_seconds"]["median"] / base["step_seconds"]["median"])
+
+
+def agreement(ours: ClaimResult, theirs: ClaimResult) -> tuple[str, str]:
+    """Return whether the numbers of a claim agree with those of other results, and details.
+
+    Each mean is compared by Welch's 95 % interval of the difference, which holds 0 if they agree.
+    Shares and profiles agree if the claim has the same status.
+    """
+    if any(cell.status == MISSING for side in (ours, theirs) for cell in side.cells.values()):
+        return ABSENT, ""
+    if ours.claim.compare in ("share_trained", "profile_ratio"):
+        same = ours.status == theirs.status
+        return (AGREES, "") if same else (DIFFERS, f"{ours.status} here, {theirs.status} there")
+    found = list(_differing(ours, theirs))
+    return (DIFFERS, "; ".join(found)) if found else (AGREES, "")
+
+
+def _differing(ours: ClaimResult, theirs: ClaimResult) -> Iterator[str]:
+    """Yield each mean that differs, with its deviation on both sides."""
+    for name, cell in ours.cells.items():
+        other = theirs.cells[name]
+        for key, sample in cell.samples.items():
+            if _agree(sample, other.samples.get(key, {})):
+                continue
+            parts = [f"{key}_{part}" if key else part for part in ("mean", "std")]
+            texts = [" ± ".join(side.texts[part] for part in parts) for side in (cell, other)]
+            yield f"{' '.join(filter(None, (name, key)))} {texts[0]} here, {texts[1]} there"
+
+
+def _agree(a: Sample, b: Sample) -> bool:
+    if not a or not b:
+        return not a and not b
+    found = difference(a, b)
+    return found.mean == 0 if found.interval is None else not found.excludes_zero
