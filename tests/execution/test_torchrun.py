@@ -3,11 +3,18 @@
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from eibench.errors import UserError
+from eibench.execution.distributed import FirstRank
+from eibench.execution.environment import SuiteSource
+from eibench.execution.slots import Stop
 from eibench.execution.torchrun import Torchrun, prints, torchrun
+from eibench.plan.spec import RunSpec
+from eibench.plan.suite import PlannedRun
+from eibench.results.store import RunFolder
 
 PLACE = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
 SERVER = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
@@ -167,3 +174,19 @@ def test_a_process_that_dies_ends_the_others_and_leaves_its_last_epoch(
     assert commands.run("run", suite)[0] == 0
     (record,) = project.records().values()
     assert record["status"] == "ok"
+
+
+def test_a_run_that_another_command_took_over_ends_the_command(monkeypatch):
+    """The other processes are in the middle of it: they would wait for half an hour."""
+
+    def execute(*arguments):
+        raise Stop
+
+    monkeypatch.setattr("eibench.execution.distributed.execute", execute)
+    slot = FirstRank(SimpleNamespace(size=2, backend="gloo", hear=lambda values: None))
+    slot.datasets = None
+    spec = RunSpec.parse({"method": "batchnorm", "model": "plain", "data": "digits"})
+    run = PlannedRun(spec.run_id, spec)
+    with pytest.raises(UserError, match="another command has taken this run over"):
+        slot.execute(run, SuiteSource("tiny"), RunFolder(Path("r")), lambda record: None)
+    assert not slot.idle  # so that the others notice the end of this process
