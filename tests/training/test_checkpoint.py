@@ -11,24 +11,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_training import tiny_data, trained
 
-from eibench.data.base import ImageData, Split
+from eibench.data.base import Split
 from eibench.execution.environment import SuiteSource
 from eibench.execution.run_one import execute
 from eibench.plan import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.results.store import RunFolder
 from eibench.training import checkpoint
-from eibench.training.build import build, prepare
-from eibench.training.fit import Progress, fit
-
-
-def tiny_data(n=24):
-    g = torch.Generator().manual_seed(5)
-    labels = torch.arange(n) % 2
-    images = torch.rand(n, 1, 4, 4, generator=g) * 0.5 + labels.view(-1, 1, 1, 1) * 0.5
-    split = Split(images, labels)
-    return ImageData(("dark", "bright"), split, split, split)
+from eibench.training.build import build
 
 
 def tiny_spec(seed=0):
@@ -36,15 +28,6 @@ def tiny_spec(seed=0):
     train = {"epochs": 3, "batch_size": 8, "optimizer": "adamw"}
     values = {"method": "ei", "model": model, "data": "digits", "train": train, "seed": seed}
     return RunSpec.parse({**values, "timesteps": 2})
-
-
-def trained(spec, epochs):
-    experiment = build(spec, tiny_data())
-    prepare(experiment)
-    progress = Progress()
-    for _ in zip(range(epochs), fit(experiment, progress), strict=False):
-        pass
-    return experiment, progress
 
 
 SPEC = tiny_spec()

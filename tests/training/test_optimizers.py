@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 import torch
+from tiny_training import tiny_data, trained
 
-from eibench.data.base import ImageData, Split
 from eibench.nn import EILayer
 from eibench.plan import RunSpec
 from eibench.plan.options import METHODS, TrainOptions
@@ -21,28 +21,11 @@ EACH = [(method, optimizer) for method in METHODS for optimizer in OPTIMIZERS]
 NEW = ("muon", "eg")
 
 
-def tiny_data(n=24):
-    labels = torch.arange(n) % 2
-    generator = torch.Generator().manual_seed(5)
-    images = torch.rand(n, 1, 4, 4, generator=generator) / 2 + labels.view(-1, 1, 1, 1) / 2
-    split = Split(images, labels)
-    return ImageData(("dark", "bright"), split, split, split)
-
-
 def tiny_spec(method, **train):
     model = {"name": "plain", "depth": 2, "width": 4, "pools": 1}
     train = {"epochs": 3, "batch_size": 8, **train}
     values = {"method": method, "model": model, "data": "digits", "train": train, "timesteps": 2}
     return RunSpec.parse(values)
-
-
-def trained(spec, epochs=3):
-    experiment = build(spec, tiny_data())
-    prepare(experiment)
-    progress = Progress()
-    for _ in zip(range(epochs), fit(experiment, progress), strict=False):
-        pass
-    return experiment, progress
 
 
 def ready(method, optimizer, **train):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_training import tiny_data
 from torch import nn
 
-from eibench.data.base import ImageData, Split
 from eibench.nn.hardware import neurons
 from eibench.plan.options import METHODS
 from eibench.plan.perturb import OF_THE_HARDWARE_FORM, PerturbOptions
@@ -37,14 +37,6 @@ STRENGTHS = {
 }
 
 
-def data(n: int = 24) -> ImageData:
-    labels = torch.arange(n) % 2
-    generator = torch.Generator().manual_seed(5)
-    images = torch.rand(n, 1, 4, 4, generator=generator) / 2 + labels.view(-1, 1, 1, 1) / 2
-    split = Split(images, labels)
-    return ImageData(("dark", "bright"), split, split, split)
-
-
 def experiment(method: object = "batchnorm", train: object = None, **perturb: float) -> Experiment:
     spec = RunSpec.parse(
         {
@@ -56,7 +48,7 @@ def experiment(method: object = "batchnorm", train: object = None, **perturb: fl
             "perturb": perturb,
         }
     )
-    made = build(spec, data())
+    made = build(spec, tiny_data())
     prepare(made)
     made.model.train()
     return made

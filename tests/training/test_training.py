@@ -5,9 +5,10 @@ import math
 
 import pytest
 import torch
+from tiny_training import tiny_data, trained
 from torch import nn
 
-from eibench.data.base import ImageData, Split
+from eibench.data.base import Split
 from eibench.data.batches import over_time
 from eibench.nn import LIF
 from eibench.plan import RunSpec
@@ -20,28 +21,11 @@ from eibench.training.optim import OPTIMIZERS, learning_rate, make_optimizer
 from eibench.training.seeds import generator, stream_seed
 
 
-def tiny_data(n=24):
-    g = torch.Generator().manual_seed(5)
-    labels = torch.arange(n) % 2
-    images = torch.rand(n, 1, 4, 4, generator=g) * 0.5 + labels.view(-1, 1, 1, 1) * 0.5
-    split = Split(images, labels)
-    return ImageData(("dark", "bright"), split, split, split)
-
-
 def tiny_spec(method="ei", seed=0, **train):
     options = {"epochs": 3, "batch_size": 8, **train}
     model = {"name": "plain", "depth": 2, "width": 4, "pools": 1}
     values = {"method": method, "model": model, "data": "digits", "train": options, "seed": seed}
     return RunSpec.parse({**values, "timesteps": 2})
-
-
-def trained(spec, epochs=None):
-    experiment = build(spec, tiny_data())
-    prepare(experiment)
-    progress = Progress()
-    for _ in zip(range(epochs or spec.train.epochs), fit(experiment, progress), strict=False):
-        pass
-    return experiment, progress
 
 
 def test_cosine_by_hand():
