@@ -22,16 +22,18 @@ from eibench.results.metrics import find_metric
 
 EVIDENCE = Path("results/evidence")
 FILE = Path(__file__).parent / "figures" / "differences.svg"
-TASKS: dict[str, dict[str, int | None]] = {
+TASKS: dict[str, dict[str, int | str | None]] = {
     "digits, 4 layers": {"depth_digits": 4},
     "digits, 8 layers": {"depth_digits": 8},
     "digits, 16 layers": {"depth_digits": 16, "depth_scaling": 16},
     "digits as events, 8": {"events": None},
-    "Fashion-MNIST, 8": {"fashion_methods": None},
+    "Fashion-MNIST, 4": {"fashion_depth": "16 P 32 P 64 P 64"},
+    "Fashion-MNIST, 8": {"fashion_depth": "16 16 P 32 32 P 64 64 P 64 64"},
+    "Fashion-MNIST, 16": {"fashion_depth": "16 P 16 P 32 32 32 32 32 32 32 P 32 32 32 32 32 32 32"},
     "CIFAR-10, 4": {"cifar10_narrow": None},
     "CIFAR-10, 8": {"cifar10_deeper": None},
 }
-"""Rows from the top: suites with their depth; a method is taken from the first that has it."""
+"""Rows from the top: suites with their depth or layout; a method is taken from the first that has it."""
 METHODS = {
     "ei": ("paper's circuit", "o"),
     "ei-blanket": ("blanket inhibition", "^"),
@@ -103,7 +105,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
 def main() -> None:
     """Draw and save the figure."""
     rows = list(read_rows())
-    figure, axes = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.6, 5.6), layout="constrained")
     draw(axes, rows)
     figure.legend(loc="outside upper center", ncols=len(METHODS), fontsize=8, frameon=False)
     note = f"differences: {json.dumps(rows)}"

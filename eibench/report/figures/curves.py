@@ -20,7 +20,7 @@ from eibench.report.figures.series import (
     SPREAD,
     Series,
     facet_layout,
-    facet_words,
+    facet_title,
     facets_of,
     series_of,
     spread,
@@ -86,7 +86,7 @@ def draw_learning(suite: SuiteResults, by: Sequence[str] | None = None) -> Figur
     figure, grid, panels = open_page(suite.title, text, rows, panel, margin, sharey="row")
     for axes, (quantity, facet) in panels:
         _draw_panel(axes, tables, series, quantity, facet)
-        axes.set_title(facet_words(runs, facet))
+        axes.set_title(facet_title(runs, facet))
     for axes, (quantity, _) in ((row[0], names[0]) for row, names in zip(grid, rows, strict=True)):
         _set_scale(axes, [tables[f"{way}_{quantity}"] for way in WAYS])
     signs = {one.label: Line2D([], [], **{**one.look, **VALIDATION}) for one in series}

@@ -25,7 +25,7 @@ from matplotlib.patches import Patch
 from eibench.plan.suite import METHOD
 from eibench.report.figures.axes import LogAxis, whole_ticks
 from eibench.report.figures.look import style
-from eibench.report.figures.series import Series, facet_words, facets_of, series_of
+from eibench.report.figures.series import Series, facet_title, facet_words, facets_of, series_of
 from eibench.report.figures.style import (
     COLOUR_MAP,
     PANELS_IN_ROW,
@@ -128,7 +128,7 @@ def draw_map(suite: SuiteResults, metric: Metric | None = None) -> Figure:
     for axes, facet in pairs:
         _draw_cells(axes, maps[facet], norm)
         axes.set_yticks(range(len(series)), [one.label for one in series])
-        axes.set_title(facet_words(table, facet), loc="left")
+        axes.set_title(facet_title(table, facet), loc="left")
     grid[-1, 0].set_xlabel("layer")
     scale = ScalarMappable(norm, COLOUR_MAP)
     bar = figure.colorbar(scale, ax=list(grid.flat), extend="min" if smaller else "neither")

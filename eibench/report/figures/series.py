@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from eibench.results.metrics import Metric
 
 SPREAD = "± 1 standard deviation, clipped to possible values"
 """Meaning of a band or bar around a mean, in captions; computed by `spread`."""
+TITLE_LINE = 34
+"""Characters of a line of a panel's title, of three panels beside each other."""
 NOWHERE = (math.nan, math.nan)
 """Ends of the bar of a cell without a spread."""
 
@@ -101,6 +104,11 @@ def facet_words(table: Pivot, facet: Key) -> str:
     """Return a panel's values in words: `depth 8, time steps 4`."""
     named = table.suite.named
     return ", ".join(named(*pair) for pair in zip(table.layout.columns, facet, strict=False))
+
+
+def facet_title(table: Pivot, facet: Key) -> str:
+    """Return the same in lines for which a panel has room."""
+    return textwrap.fill(facet_words(table, facet), TITLE_LINE)
 
 
 def facet_layout(suite: SuiteResults, by: Sequence[str] | None = None) -> Layout:

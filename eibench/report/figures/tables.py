@@ -24,7 +24,7 @@ from eibench.report.figures.series import (
     SPREAD,
     Series,
     choose_rows,
-    facet_words,
+    facet_title,
     facets_of,
     series_of,
     spread,
@@ -128,7 +128,7 @@ def _draw_panel(
         draw_differences(axes, table, columns[0])
     else:
         draw_dots(axes, table, series, columns[0])
-    axes.set_title(facet_words(table, facet))
+    axes.set_title(facet_title(table, facet))
 
 
 def _as_differences(table: Pivot, x: str | None) -> bool:

@@ -15,7 +15,7 @@ from eibench.report.figures.series import (
     SPREAD,
     Series,
     facet_layout,
-    facet_words,
+    facet_title,
     facets_of,
     series_of,
     spread,
@@ -66,7 +66,7 @@ def draw_tradeoff(suite: SuiteResults, by: Sequence[str] | None = None) -> Figur
             _draw_point(axes, one, accuracy, cost, facet)
         axes.set_xlim(left=0)
         axes.set_xlabel(cost.metric_heading)
-        axes.set_title(facet_words(accuracy, facet))
+        axes.set_title(facet_title(accuracy, facet))
     for axes in grid[:, 0]:
         axes.set_ylabel(accuracy.metric.heading)
         end_at_percent(axes, "y", accuracy.metric)
