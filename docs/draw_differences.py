@@ -33,7 +33,7 @@ TASKS: dict[str, dict[str, int | str | None]] = {
     "CIFAR-10, 4": {"cifar10_narrow": None},
     "CIFAR-10, 8": {"cifar10_deeper": None},
 }
-"""Rows from the top: suites with their depth or layout; a method is taken from the first that has it."""
+"""Rows from the top: suites with depth or layout; a method is taken from the first that has it."""
 METHODS = {
     "ei": ("paper's circuit", "o"),
     "ei-blanket": ("blanket inhibition", "^"),
