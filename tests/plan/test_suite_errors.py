@@ -170,7 +170,7 @@ AXES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"grid": {"depth": [7]}},
         "- 7",
-        "grid.depth[0]: unknown key; allowed here: data, init_from, input, method",
+        "grid.depth[0]: unknown key; did you mean 'model.depth'?",
     ),
     ({"grid": {"": [7]}}, ": - 7", "unknown key"),
     ({"grid": {"train.lr.x": [7]}}, "  train.lr.x: | - 7", "grid.train.lr.x"),
