@@ -81,7 +81,9 @@ class Locks:
 
         The clock does not tell: it stands still while a machine sleeps.
         """
-        held, other = self.held.get(name), self.holder(name)
+        held, other = self.held.get(name), None
+        with contextlib.suppress(OSError, UserError):  # a server that does not answer now
+            other = self.holder(name)
         if held is None or other is None:  # its file was deleted, perhaps with all results
             return held is None or held.expired()
         return other != held.holder

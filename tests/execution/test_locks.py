@@ -203,6 +203,15 @@ def test_a_lock_is_lost_whatever_the_clock_says(monkeypatch):
         assert time.time() - FILE.stat().st_mtime > 50
 
 
+def test_a_server_that_does_not_answer_takes_no_lock_away(monkeypatch):
+    with shared(FOLDER) as locks:
+        locks.take(RUN)
+        with monkeypatch.context() as patch:
+            patch.setattr(lock, "read_chain", lambda path: os.stat("nowhere"))
+            assert not locks.is_lost(RUN)
+        assert not locks.is_lost(RUN)
+
+
 def test_others_may_read_who_holds_a_lock():
     with shared(FOLDER) as locks:
         locks.take(RUN)

@@ -39,7 +39,7 @@ class Options(BaseModel):
     def _one_zero(cls, value: Any) -> Any:
         """Return 0.0 for -0.0, so that equal values have equal identities."""
         if isinstance(value, float) and abs(value) > LARGEST_NUMBER:
-            raise ValueError(f"must be at most {LARGEST_NUMBER:g}")
+            raise ValueError(f"must be at most {LARGEST_NUMBER:g} in size")
         return value + 0.0 if isinstance(value, float) else value
 
     def changed(self) -> dict[str, Any]:
