@@ -30,9 +30,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from eibench.errors import BadSuite, UserError, did_you_mean
 from eibench.plan.layers import Origin
+from eibench.plan.names import NAME, SuiteName
 from eibench.plan.options import Count, Options
 from eibench.plan.options.base import Line
-from eibench.plan.suite import METHOD, NAME, SuiteName
+from eibench.plan.suite import METHOD
 from eibench.plan.validate import Invalid, repeats, show, unknown_key, validate
 from eibench.plan.yaml_source import Keys, load
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 from pydantic import Field, WrapValidator, model_validator
 
@@ -37,8 +37,16 @@ def _as_written(value: Any, check: Callable[[Any], float]) -> Any:
 Number = Annotated[float, WrapValidator(_as_written)]
 """A number as it is written: 1 stays whole."""
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 DIGITS = 3
 """Significant digits of a number from a range: more than a search can tell apart."""
+EDGE = 0.02
+"""Share of a range, on its scale, that counts as its edge."""
 DEFAULT_TRIALS = 30
 MOST_KEYS = 100
 """Keys that are searched, and methods with keys of their own."""
@@ -136,7 +144,7 @@ class SearchParameter(Options):
         """Return True if the value may be chosen."""
         if self.choices is not None:
             return value in self.choices
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not _is_number(value):
             return False
         assert self.low is not None
         assert self.high is not None
@@ -145,6 +153,22 @@ class SearchParameter(Options):
             return self.low <= value <= self.high
         index = round((value - self.low) / self.step)
         return 0 <= index < (self.count() or 0) and value == self.point(index)
+
+    def edge(self, value: Any) -> Any:
+        """Return the end of a range, if `value` lies in its outermost `EDGE`; None otherwise.
+
+        Three numbers or more to choose from are a range too: its ends are the least and greatest.
+        """
+        if self.choices is not None:
+            numbers = self.choices if all(map(_is_number, self.choices)) else []
+            ends = (min(numbers), max(numbers)) if len(set(numbers)) > 2 else ()
+            return value if value in ends else None
+        low, high = self.low, self.ends()[-1]  # steps may end below `high`
+        if not _is_number(value) or low is None or not low <= value <= high or low == high:
+            return None
+        scale = math.log if self.log else float
+        share = (scale(value) - scale(low)) / (scale(high) - scale(low))
+        return low if share <= EDGE else high if share >= 1 - EDGE else None
 
     def as_listed(self, value: Any) -> Any:
         """Return the choice that is equal to `value` (1.0 to 1); a number of a range as it is."""

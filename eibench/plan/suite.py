@@ -34,12 +34,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from eibench.errors import BadSuite, UserError
 from eibench.plan.layers import Origin
 from eibench.plan.lengths import Length
 from eibench.plan.matches import Match
+from eibench.plan.names import OwnFolder, SuiteName, TableName
 from eibench.plan.options import Options
 from eibench.plan.options.base import Line
 from eibench.plan.options.run import KEEP
@@ -51,23 +52,6 @@ from eibench.plan.sweeps import Sweep, sweep_problems
 from eibench.plan.validate import Invalid, validate
 from eibench.plan.yaml_source import YamlDocument, load
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-PORTS = (f"{port}{i}" for port in ("com", "lpt") for i in range(10))
-FOLDERS = ("search", "evidence")
-"""Folders within results that hold trials, and the results of many suites."""
-RESERVED = {"con", "prn", "aux", "nul", *PORTS}
-"""Names of devices on Windows, in any case and with any suffix."""
-
-
-def _names_a_folder(name: str) -> str:
-    if name.partition(".")[0].lower() in RESERVED or name.endswith("."):
-        raise ValueError(f"{name!r} cannot be a folder's name on every system")
-    return name
-
-
-SuiteName = Annotated[
-    str, Field(pattern=f"^{NAME}$", max_length=100), AfterValidator(_names_a_folder)
-]
 MOST_AXES = 100
 MOST_CLAUSES = 1000
 """Maximal number of ablations, and of clauses of `exclude` and `tuned`."""
@@ -97,27 +81,15 @@ class Tuned(Options):
     set: dict[str, Any] = Field(min_length=1)
 
 
-def _names_no_plan(name: str) -> str:
-    if name.lower().partition(".")[0] == "plan":
-        raise ValueError("plan.json is the file of the plan; give the table another name")
-    return name
-
-
 TableFormat = Literal["markdown", "latex", "macros", "csv", "json"]
 NoteLevel = Literal["none", "short", "full"]
 FieldNames = Annotated[list[str], Field(max_length=MOST_AXES)]
 
 
-def _holds_no_others(name: str) -> str:
-    if name in FOLDERS:
-        raise ValueError(f"{name!r} is the name of a folder within results; give another one")
-    return name
-
-
 class TableSection(Options):
     """A table of a suite's results: the options of `eibench report`."""
 
-    name: Annotated[SuiteName, AfterValidator(_names_no_plan)] = "table"
+    name: TableName = "table"
     """File name, without the suffix of its format."""
     metric: str | None = None
     rows: FieldNames | None = None
@@ -152,7 +124,7 @@ class ReportSection(Options):
 class SuiteFile(Options):
     """Keys of a suite file."""
 
-    name: Annotated[SuiteName, AfterValidator(_holds_no_others)]
+    name: OwnFolder
     title: Line
     kind: Kind = "train"
     base: dict[str, Any]

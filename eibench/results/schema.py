@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from eibench.limits import LARGEST_NUMBER, LARGEST_SEED
-from eibench.plan.suite import NAME
+from eibench.plan.names import NAME
 from eibench.plan.validate import show
 
 SCHEMA = 1

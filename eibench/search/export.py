@@ -11,8 +11,9 @@ from eibench.errors import BadSuite, UserError
 from eibench.plan.expand import Expansion
 from eibench.plan.find import SUFFIXES
 from eibench.plan.layers import LayeredValues, Origin
+from eibench.plan.names import NAME
 from eibench.plan.search import SearchPlan, Winners
-from eibench.plan.suite import NAME, SuiteFile
+from eibench.plan.suite import SuiteFile
 from eibench.plan.suite_checks import within
 from eibench.plan.validate import validate
 from eibench.plan.yaml_source import dump, parse

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from eibench.plan import load_plan
 from eibench.plan.options import METHODS
 from eibench.report.make import render
-from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.suite_results import read_suite
+from eibench.results.defaults import defaults_beside
 from eibench.results.display import METHODS as NAMES
 from eibench.results.display import display_name
 from eibench.results.plan_file import write_plan
@@ -140,7 +140,7 @@ def test_default_options_beside_other_values(make_suite):
     blanket = {"name": "ei", "preset": "blanket"}
     for method in ("ei", ratio, blanket, "batchnorm", "no_norm", init, rate):
         suite.seeds([90, 91], method)
-    assert defaults_beside(read_suite(suite.folder)) == {
+    assert defaults_beside(read_suite(suite.folder).unchanged) == {
         "ei": {"ei_ratio": 4},  # not the many options of the preset
         "no_norm": {"init": "kaiming"},  # not `rate`, which stands beside `spikeinit` alone
         "no_norm-spikeinit": {"rate": 0.1},

@@ -8,6 +8,8 @@ from eibench.report.model.notes import footnotes
 from eibench.report.model.search_document import search_tables
 from eibench.report.model.search_results import confirmations, read_searches
 from eibench.report.model.search_values import trial_records
+from eibench.report.model.short_notes import short_tuning_notes
+from eibench.report.model.tuning import tuning_notes
 
 RATE = {"low": 0.01, "high": 1.0, "log": True, "step": None}
 
@@ -142,6 +144,25 @@ def test_edges_are_grouped(make_search):
     (note,) = notes(search, "EDGE OF RANGE")
     assert "`train.lr` at 1 in `ei`, `tdbn`; `train.lr` at 0.01 in `wta`. Better" in note
     assert "widen the range for all methods" in note
+
+
+def test_tables_of_winners_tell_edges_too(make_search, make_suite):
+    """The suite that takes its values from another's search; for a paper the search's own too."""
+    search = make_search("wide", axes=["method"])
+    for method, rate in (("ei", 1.0), ("tdbn", 0.3), ("wta", 0.01)):
+        search.study(method, {"method": method}, {"train.lr": RATE})
+        search.trial(90.0, {"train.lr": rate})
+        search.confirm([90.0, 91.0, 92.0])
+    other = make_suite("final", tuned_by="wide", axes=["method"])
+    for method in ("ei", "tdbn"):
+        other.run(90, method, train={"lr": 0.3})
+    own, others = (make_pivots([one.folder], None)[0].suite for one in (search, other))
+    (note,) = (one for one in tuning_notes(others) if one.startswith("EDGE"))
+    assert "within 2% of it: `train.lr` at 1 in `ei`. Better" in note
+    assert not any("EDGE" in one for one in tuning_notes(own))  # stands below the winners
+    known = "Best at an end of what was tried: learning rate 1 for ei"
+    assert list(short_tuning_notes(own))[-1] == f"{known}; learning rate 0.01 for wta."
+    assert list(short_tuning_notes(others))[-1] == f"{known}."
 
 
 def test_keys_of_a_methods_own_are_counted(make_search):

@@ -15,7 +15,8 @@ from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.report.model.search_document import best_trials, search_tables
 from eibench.report.model.search_results import confirmations, read_searches
-from eibench.report.model.tuning import short_tuning_notes, tuning_notes
+from eibench.report.model.short_notes import short_tuning_notes
+from eibench.report.model.tuning import tuning_notes
 from eibench.results.labels import key_words, show_setting
 
 RATE = {"low": 0.01, "high": 3.0, "log": True, "step": None}

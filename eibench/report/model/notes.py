@@ -11,13 +11,13 @@ from collections.abc import Iterator, Set
 
 from eibench.plan.conditions import FROM
 from eibench.plan.suite import ABLATION, BASE, JOIN, METHOD, SEED
-from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.document import BEST, code
 from eibench.report.model.pivot import UNCOMPARED, Pivot, best_scope
 from eibench.report.model.provenance import provenance
 from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
 from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
 from eibench.results.cells import GUESSES, Run, Value
+from eibench.results.defaults import defaults_beside
 from eibench.results.labels import counted, joined, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
@@ -83,7 +83,7 @@ def _same(suite: SuiteResults) -> Iterator[str]:
 def _defaults(suite: SuiteResults) -> Iterator[str]:
     listed = [
         f"{code(method)} {', '.join(f'{code(k)} {show_value(v)}' for k, v in known.items())}"
-        for method, known in defaults_beside(suite).items()
+        for method, known in defaults_beside(suite.unchanged).items()
     ]
     if listed:
         yield f"Default options beside other values: {'; '.join(listed)}."

@@ -21,12 +21,9 @@ from eibench.report.model.search_results import (
     Search,
     Study,
 )
-from eibench.report.model.tuning import by_name, raised_budget, span, unequal
+from eibench.report.model.tuning import by_name, edge_notes, raised_budget, span, unequal
 from eibench.results.labels import counted, seeds_in_words, shortened, show_setting
 from eibench.results.metrics import find_metric
-
-EDGE = 0.02
-"""Share of a range, on its scale, that counts as its edge."""
 
 # ---------------------------------------------------------------------- winners, confirmed
 
@@ -45,7 +42,7 @@ def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[s
         f"Optimism: by how much the search score is better than the confirmed mean{unit}. The best"
         " of many noisy scores is in part luck, so expect it above 0."
     )
-    yield from edge_notes(search)
+    yield from edge_notes(search.studies)
     yield from _without_winner(search.studies)
     yield from _unconfirmed(found)
 
@@ -90,47 +87,6 @@ def _unconfirmed(found: Sequence[Confirmation]) -> Iterator[str]:
         yield "Not confirmed yet: no winner has been run on fresh seeds."
     elif lacking:
         yield f"Not confirmed yet: {_listed(lacking)}."
-
-
-def edge_notes(search: Search) -> Iterator[str]:
-    """Yield a note on winners whose value lies at an end of its range, or close to it."""
-    found: dict[str, list[str]] = {}
-    for study in search.studies:
-        for key, value in (study.best.values if study.best else {}).items():
-            end = _nearest_end(study.space.get(key, {}), value)
-            if end is not None:
-                found.setdefault(f"{code(key)} at {show_setting(end)}", []).append(study.name)
-    if found:
-        listed = (f"{where} in {', '.join(map(code, names))}" for where, names in found.items())
-        yield (
-            f"EDGE OF RANGE: winners lie at an end of their range or within {EDGE:.0%} of it:"
-            f" {'; '.join(listed)}. Better values may lie beyond: widen the range for all methods,"
-            " unless the key has no values there."
-        )
-
-
-def _nearest_end(known: Mapping[str, Any], value: Any) -> Any:
-    """Return the end of a range, if `value` lies in its outermost `EDGE`; None otherwise.
-
-    Three numbers or more to choose from are a range too, whose ends are the least and the greatest.
-    """
-    low, high = known.get("low"), known.get("high")
-    if len(choices := _numbers(known.get("choices", ()))) > 2:
-        return value if value in (min(choices), max(choices)) else None
-    if low is None or high is None or not isinstance(value, int | float) or low >= high:
-        return None
-    high = SearchParameter.model_construct(**known).ends()[-1]  # steps may end below
-    scale = math.log if known.get("log") else float
-    if not low <= value <= high:
-        return None
-    share = (scale(value) - scale(low)) / (scale(high) - scale(low))
-    return low if share <= EDGE else high if share >= 1 - EDGE else None
-
-
-def _numbers(choices: Sequence[Any]) -> set[float]:
-    """Return the choices; none unless all are numbers."""
-    numeric = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
-    return set(choices) if numeric else set()
 
 
 # ---------------------------------------------------------------------------------- budget

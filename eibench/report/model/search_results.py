@@ -13,6 +13,7 @@ from typing import Any
 
 from eibench.errors import UserError
 from eibench.plan.search import REPEAT, in_turns
+from eibench.plan.space import SearchParameter
 from eibench.plan.suite import METHOD
 from eibench.report.model.suite_results import SuiteResults, known_fields, read_run, read_suite
 from eibench.results.cells import Aggregate, Run, Value, aggregate
@@ -89,6 +90,14 @@ class Study:
         """The winner itself."""
         found = (trial for trial in self.trials if trial.number == self.winner)
         return next(found, None)
+
+    @property
+    def edges(self) -> dict[str, Any]:
+        """Ends of ranges at which the winner lies, by key."""
+        values = self.best.values if self.best else {}
+        spaces = {key: SearchParameter.model_construct(**s) for key, s in self.space.items()}
+        ends = {key: spaces[key].edge(v) for key, v in values.items() if key in spaces}
+        return {key: end for key, end in ends.items() if end is not None}
 
 
 @dataclass(frozen=True)

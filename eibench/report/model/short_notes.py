@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from eibench.plan.suite import METHOD
-from eibench.report.model.defaults import defaults_beside
 from eibench.report.model.document import BEST
 from eibench.report.model.pivot import UNCOMPARED, Pivot, Place, best_scope
 from eibench.report.model.provenance import machine_note, mixed_data
-from eibench.report.model.suite_results import SuiteResults, varies
-from eibench.report.model.tuning import RATE, short_tuning_notes
+from eibench.report.model.suite_results import RATE, SuiteResults, varies
+from eibench.report.model.tuning import (
+    DEFAULT_RATE,
+    Tuning,
+    budgets_of,
+    by_method,
+    dependent,
+    find_tuning,
+    grid_edges,
+    raised_budget,
+    run_counts,
+    served_by,
+    unequal,
+    untuned,
+)
+from eibench.results.defaults import defaults_beside
 from eibench.results.display import option_words
-from eibench.results.labels import counted, field_words, show_value
+from eibench.results.labels import counted, field_words, show_setting, show_value
 from eibench.results.statistics import Verdict
 from eibench.results.store import INTERRUPTED, MISSING
 
@@ -107,7 +121,7 @@ def _same(suite: SuiteResults) -> Iterator[str]:
 
 def _defaults(suite: SuiteResults) -> Iterator[str]:
     listed = []
-    for method, known in defaults_beside(suite).items():
+    for method, known in defaults_beside(suite.unchanged).items():
         told = ", ".join(f"{option_words(key)} {show_value(v)}" for key, v in known.items())
         listed.append(f"{suite.listed([method])}: {told}")
     if listed:
@@ -134,3 +148,59 @@ def _unfinished(suite: SuiteResults) -> Iterator[str]:
     missing = sum(run.status == MISSING for run in suite.runs)
     if missing:
         yield f"Not run yet: {missing} of {counted(len(suite.runs), 'run')}."
+
+
+def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
+    """Yield what was spent to find each method's values, without names of other suites."""
+    if suite.tuned_by is None:
+        if names := untuned(suite):
+            listed = "all methods" if names == suite.methods else suite.listed(names)
+            yield f"Untuned: {listed}, at the default learning rate {DEFAULT_RATE:g}."
+        return
+    tuning = find_tuning(suite)
+    yield from _tuning_budgets(suite, tuning)
+    ends: dict[str, dict[str, None]] = {}
+    for method, key, end in _edges(suite, tuning):
+        ends.setdefault(f"{field_words(key)} {show_setting(end)}", {})[method] = None
+    if ends:
+        told = "; ".join(f"{end} for {suite.listed(methods)}" for end, methods in ends.items())
+        yield f"Best at an end of what was tried: {told}."
+
+
+def _tuning_budgets(suite: SuiteResults, tuning: Tuning) -> Iterator[str]:
+    search, tried = tuning
+    each = ""
+    if search is not None:
+        studies = by_method(suite, search) or {m: list(search.studies) for m in suite.methods}
+        budgets, fields = budgets_of(studies)
+        numbers, noun = {method: one.finished for method, one in budgets.items()}, "trial"
+        if len(set(numbers.values())) == 1 and any(unequal(budgets)):
+            numbers, noun = {method: one.epochs for method, one in budgets.items()}, "epoch"
+        each = "".join(f" and {field_words(field)}" for field in fields)
+        yield from raised_budget(search)
+        yield from dependent(search)
+    elif tried is not None:
+        numbers, noun = run_counts(suite, tried), "run"
+    else:
+        yield "How the methods were tuned is not recorded here."
+        return
+    alike: dict[int, list[str]] = {}
+    for method, number in numbers.items():
+        alike.setdefault(number, []).append(method)
+    if len(alike) == 1:
+        yield f"Tuned with {counted(next(iter(alike)), noun)} for each method{each}."
+        return
+    told = [f"{counted(n, noun)} for {suite.listed(m)}" for n, m in alike.items() if n]
+    told += ["none for the others"] * (0 in alike)
+    yield f"Unequal tuning: {', '.join(told)}."
+
+
+def _edges(suite: SuiteResults, tuning: Tuning) -> Iterator[tuple[str, str, Any]]:
+    """Yield method, key and value of each winner at an end of what was tried."""
+    search, tried = tuning
+    if search is None:
+        yield from grid_edges(suite, tried or [])
+        return
+    for study in served_by(suite, search):
+        for method in [str(study.arm[METHOD])] if METHOD in study.arm else suite.methods:
+            yield from ((method, key, end) for key, end in study.edges.items())

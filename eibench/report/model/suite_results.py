@@ -25,6 +25,7 @@ from eibench.results.store import (
 )
 
 T = TypeVar("T")
+RATE = "train.lr"
 
 
 @dataclass(frozen=True)

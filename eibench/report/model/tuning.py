@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eibench.plan.options import TrainOptions
 from eibench.plan.search import REPEAT
+from eibench.plan.space import EDGE
 from eibench.plan.suite import METHOD
 from eibench.report.model.document import code
 from eibench.report.model.search_results import (
@@ -20,15 +21,18 @@ from eibench.report.model.search_results import (
     read_search,
     spent,
 )
-from eibench.report.model.suite_results import SuiteResults, varies
-from eibench.results.labels import counted, field_words, show_setting, show_value
+from eibench.report.model.suite_results import RATE, SuiteResults, varies
+from eibench.results.labels import counted, show_setting, show_value
 from eibench.results.paths import evidence_of, has_plan, member
 from eibench.results.store import SEARCH, read_plan
 
-RATE = "train.lr"
 DEFAULT_RATE = float(TrainOptions.model_fields["lr"].default)
 RESULTS = Path("results")
 """Where a search is looked for, if it does not lie beside the suite that it served."""
+Tried = list[Mapping[str, Any]]
+"""Fields of the runs of an ordinary suite in which values were found."""
+Tuning = tuple[Search | None, Tried | None]
+"""The search in which values were found, or the runs of an ordinary suite."""
 
 
 def own_search(suite: SuiteResults) -> Search | None:
@@ -72,11 +76,13 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
             listed = "all methods" if names == suite.methods else ", ".join(map(code, names))
             yield f"UNTUNED: {listed}, at the default learning rate {DEFAULT_RATE:g}."
         return
-    search, tried = _tuning(suite)
+    search, tried = find_tuning(suite)
     if search is not None:
         yield from _of_search(suite, search)
+        if suite.tuned_by != suite.name:  # else they stand below the winners
+            yield from edge_notes(served_by(suite, search))
         yield from raised_budget(search)
-        yield from _dependent(search)
+        yield from dependent(search)
     elif tried is not None:
         yield from _of_runs(suite, tried)
     else:
@@ -84,40 +90,6 @@ def tuning_notes(suite: SuiteResults) -> Iterator[str]:
             f"Per-method values were found in {code(suite.tuned_by)}, whose results are not here:"
             " the tuning of each method cannot be told."
         )
-
-
-def short_tuning_notes(suite: SuiteResults) -> Iterator[str]:
-    """Yield the same in few words, without names of other suites."""
-    if suite.tuned_by is None:
-        if names := untuned(suite):
-            listed = "all methods" if names == suite.methods else suite.listed(names)
-            yield f"Untuned: {listed}, at the default learning rate {DEFAULT_RATE:g}."
-        return
-    search, tried = _tuning(suite)
-    each = ""
-    if search is not None:
-        studies = _by_method(suite, search) or {m: list(search.studies) for m in suite.methods}
-        budgets, fields = _budgets_of(studies)
-        numbers, noun = {method: one.finished for method, one in budgets.items()}, "trial"
-        if len(set(numbers.values())) == 1 and any(unequal(budgets)):
-            numbers, noun = {method: one.epochs for method, one in budgets.items()}, "epoch"
-        each = "".join(f" and {field_words(field)}" for field in fields)
-        yield from raised_budget(search)
-        yield from _dependent(search)
-    elif tried is not None:
-        numbers, noun = _counts(suite, tried), "run"
-    else:
-        yield "How the methods were tuned is not recorded here."
-        return
-    alike: dict[int, list[str]] = {}
-    for method, number in numbers.items():
-        alike.setdefault(number, []).append(method)
-    if len(alike) == 1:
-        yield f"Tuned with {counted(next(iter(alike)), noun)} for each method{each}."
-        return
-    told = [f"{counted(n, noun)} for {suite.listed(m)}" for n, m in alike.items() if n]
-    told += ["none for the others"] * (0 in alike)
-    yield f"Unequal tuning: {', '.join(told)}."
 
 
 def untuned(suite: SuiteResults) -> list[str]:
@@ -131,11 +103,7 @@ def untuned(suite: SuiteResults) -> list[str]:
     return [method for method, rate in rates.items() if rate == DEFAULT_RATE]
 
 
-Tried = list[Mapping[str, Any]]
-"""Fields of the runs of an ordinary suite in which values were found."""
-
-
-def _tuning(suite: SuiteResults) -> tuple[Search | None, Tried | None]:
+def find_tuning(suite: SuiteResults) -> Tuning:
     """Return the search in which the suite's values were found, or the runs of another suite.
 
     Of these, those in networks that this suite has too, if there are any.
@@ -154,10 +122,28 @@ def _tuning(suite: SuiteResults) -> tuple[Search | None, Tried | None]:
     return None, [fields for fields in known if _network(fields) in networks] or known
 
 
+def edge_notes(studies: Iterable[Study]) -> Iterator[str]:
+    """Yield a note on winners whose value lies at an end of its range, or close to it."""
+    found: dict[str, list[str]] = {}
+    for study in studies:
+        for key, end in study.edges.items():
+            found.setdefault(f"{code(key)} at {show_setting(end)}", []).append(study.name)
+    if found:
+        listed = (f"{where} in {', '.join(map(code, names))}" for where, names in found.items())
+        yield (
+            f"EDGE OF RANGE: winners lie at an end of their range or within {EDGE:.0%} of it:"
+            f" {'; '.join(listed)}. Better values may lie beyond: widen the range for all methods,"
+            " unless the key has no values there."
+        )
+
+
 def _of_runs(suite: SuiteResults, tried: Tried) -> Iterator[str]:
     """Yield a note on the runs that each method had in an ordinary suite."""
     yield from _budgets(suite, tried)
-    if edges := list(_edges(suite, tried)):
+    edges = [
+        f"{code(method)} {code(key)} {show_value(v)}" for method, key, v in grid_edges(suite, tried)
+    ]
+    if edges:
         yield (
             f"EDGE OF RANGE: {', '.join(edges)}: least or greatest of what was tried. Widen the"
             " range for all methods."
@@ -166,7 +152,7 @@ def _of_runs(suite: SuiteResults, tried: Tried) -> Iterator[str]:
 
 def _budgets(suite: SuiteResults, tried: Tried) -> Iterator[str]:
     """Yield a note on the number of runs that each method had."""
-    numbers = _counts(suite, tried)
+    numbers = run_counts(suite, tried)
     start = f"er-method values were found in {code(str(suite.tuned_by))}"
     if len(set(numbers.values())) == 1 and all(numbers.values()):
         yield f"P{start}: {counted(next(iter(numbers.values())))} for each method."
@@ -175,14 +161,14 @@ def _budgets(suite: SuiteResults, tried: Tried) -> Iterator[str]:
     yield f"UNEQUAL TUNING: p{start} with unlike numbers of runs: {listed}."
 
 
-def _counts(suite: SuiteResults, tried: Tried) -> dict[str, int]:
+def run_counts(suite: SuiteResults, tried: Tried) -> dict[str, int]:
     """Return the number of runs that each method had."""
     counts = Counter(fields[METHOD] for fields in tried)
     return {method: counts.get(method, 0) for method in suite.methods}
 
 
-def _edges(suite: SuiteResults, tried: Tried) -> Iterator[str]:
-    """Yield each method's values at an end of a grid of three or more: `` `mpbn` 1 ``."""
+def grid_edges(suite: SuiteResults, tried: Tried) -> Iterator[tuple[str, str, Any]]:
+    """Yield method, key and value at an end of a grid of three or more."""
     for method in suite.methods:
         rows = [fields for fields in tried if fields[METHOD] == method]
         runs = [run for run in suite.unchanged if run.fields[METHOD] == method]
@@ -190,8 +176,7 @@ def _edges(suite: SuiteResults, tried: Tried) -> Iterator[str]:
             values = {v for f in rows if isinstance(v := f.get(key), int | float)}
             if key.startswith("train.") and len(values) > 2:
                 ends = {min(values), max(values)} & {run.value(key) for run in runs}
-                for end in sorted(ends):
-                    yield f"{code(method)} {code(key)} {show_value(end)}"
+                yield from ((method, key, end) for end in sorted(ends))
 
 
 def _network(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -204,11 +189,11 @@ def _network(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _of_search(suite: SuiteResults, search: Search) -> Iterator[str]:
     """Yield a note on the trials, epochs and keys that each method had."""
     found = f"values were found in the search {code(search.name)}"
-    methods = _by_method(suite, search)
+    methods = by_method(suite, search)
     if not methods:
         yield f"The {found}: {_whole(search)}."
         return
-    budgets, fields = _budgets_of(methods)
+    budgets, fields = budgets_of(methods)
     keys = {m: max((len(s.space) for s in studies), default=0) for m, studies in methods.items()}
     listed = grouped(keys, "tuned key")
     if differing := list(unequal(budgets)):
@@ -230,7 +215,7 @@ def raised_budget(search: Search) -> Iterator[str]:
         )
 
 
-def _dependent(search: Search) -> Iterator[str]:
+def dependent(search: Search) -> Iterator[str]:
     """Yield a note where runs of one cell share the settings of fewer studies."""
     times = len({study.arm[REPEAT] for study in search.studies if REPEAT in study.arm})
     if 1 < times < len(search.confirm_seeds):
@@ -240,14 +225,19 @@ def _dependent(search: Search) -> Iterator[str]:
         )
 
 
-def _by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:
+def served_by(suite: SuiteResults, search: Search) -> list[Study]:
+    """Return the studies of the suite's methods."""
+    return [s for s in search.studies if s.arm.get(METHOD) in (None, *suite.methods)]
+
+
+def by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:
     """Return each method's studies; empty if the search does not tell methods."""
     if not any(METHOD in study.arm for study in search.studies):
         return {}
     return {m: [s for s in search.studies if s.arm.get(METHOD) == m] for m in suite.methods}
 
 
-def _budgets_of(methods: Mapping[str, Sequence[Study]]) -> tuple[dict[str, Spent], list[str]]:
+def budgets_of(methods: Mapping[str, Sequence[Study]]) -> tuple[dict[str, Spent], list[str]]:
     """Return what each method spent, and the fields for each of whose values it did.
 
     Methods that were tried at unlike depths differ in sum, though alike at each.

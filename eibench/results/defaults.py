@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from eibench.plan.suite import METHOD
-from eibench.report.model.suite_results import SuiteResults
-from eibench.results.cells import Value
+from eibench.results.cells import Run, Value
 
 
-def defaults_beside(suite: SuiteResults) -> dict[str, dict[str, Value]]:
+def defaults_beside(runs: Sequence[Run]) -> dict[str, dict[str, Value]]:
     """Return, by method, the options that it leaves at their default and a neighbour changes.
 
-    A neighbour has the method's options and some more, with no other method of the suite between
+    A neighbour has the method's options and some more, with no other method of the runs between
     them: of `ei` beside `ei-ei_ratio2` the `ei_ratio`.
     """
-    options = {run.fields[METHOD]: dict(_options(run.fields)) for run in suite.unchanged}
+    options = {run.fields[METHOD]: dict(_options(run.fields)) for run in runs}
     words = {label: frozenset(label.split("-")) for label in options}
     found: dict[str, dict[str, Value]] = {}
     for label, own in options.items():
