@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from eibench.limits import LARGEST_SEED
+from eibench.plan.space import MOST_POINTS
 from eibench.plan.validate import show
 from eibench.results.metrics import TRAIN_METRICS
 from eibench.results.schema import (
@@ -106,6 +107,8 @@ class Range(Part):
                 raise ValueError("must have choices, or low and high in this order")
             if self.log and self.low <= 0:
                 raise ValueError("low must be above 0 on a log scale")
+            if self.step is not None and (self.high - self.low) / self.step >= MOST_POINTS:
+                raise ValueError(f"low to high must be fewer than {MOST_POINTS:,} steps")
         return self
 
 

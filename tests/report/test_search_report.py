@@ -499,6 +499,10 @@ def no_choices(search):
     space["train.lr"] = {**space["train.lr"], "choices": None}
 
 
+def endless_steps(search):
+    search["studies"][0]["space"]["train.lr"] = {"low": 0, "high": 1e100, "step": 1e-300}
+
+
 def no_value(search):
     del search["studies"][0]["trials"][0]["values"]["train.lr"]
 
@@ -522,6 +526,7 @@ def a_winner_that_runs(search):
         (a_score_of_text, "trials.0.scores.test_accuracy: must be a number"),
         (another_objective, "search.objectives.0: must be one of test_accuracy, "),
         (no_choices, "train.lr.choices: must be a list"),
+        (endless_steps, "train.lr: low to high must be fewer than 100,000 steps"),
         (no_value, "trials.0.values.train.lr: is missing"),
         (a_value_of_no_range, "trials.0.values.train.lr: lies outside of its range"),
         (no_such_choice, "trials.0.values.method.kappa: is none of its choices"),
