@@ -45,6 +45,8 @@ def test_suites_plan_and_are_named_like_their_files(path):
     plan = load_search(path, []).base_plan() if searches else load_plan(path, [])
     assert plan.name == path.stem
     assert plan.runs
+    reached = " of batchnorm-torch too"  # `per_method: ei` is for every `ei-...`
+    assert all(note.endswith(reached) for note in plan.notes), plan.notes
 
 
 PUBLISHED = {
@@ -240,6 +242,22 @@ def test_rates_on_images_won_the_search(name):
     (search,) = read_searches([EVIDENCE / str(plan.tuned_by)])
     best = {arm["method"]: values["train.lr"] for arm, values in won(search)}
     assert {run.method: run.spec.train.lr for run in plan.runs}.items() <= best.items()
+
+
+@pytest.mark.parametrize("name", ["robustness", "cost"])
+def test_rates_of_evaluated_networks_won_the_searches(name):
+    """On digits the search at the same depth, on images that of the same network."""
+    best = {}
+    for searched_by, depth in (("depth_digits", 8), ("fashion_methods", None)):
+        (search,) = read_searches([EVIDENCE / searched_by])
+        best |= {
+            (searched_by, arm["method"]): values["train.lr"]
+            for arm, values in won(search)
+            if arm.get("model.depth") == depth
+        }
+    searches = {"digits": "depth_digits", "fashion_mnist": "fashion_methods"}
+    for run in load_plan(ROOT / "suites" / f"{name}.yaml", []).runs:
+        assert run.spec.train.lr == best[searches[run.spec.data.name], run.method], run.run_id
 
 
 def won(search: Search) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -210,5 +210,7 @@ def _show_plan(plan: Plan, runs: tuple[PlannedRun, ...], results: Path, device: 
         expected = "will fail" if left is None else format_duration(left)
         say(f"  {state:<10} {expected:>9}  {run.title}")
     say(f"about {format_duration(total)} of one process on {where}, from {estimator.basis()}")
+    for note in plan.notes:
+        say(f"note: {note}")
     for group in same_computations(plan):
         say(f"note: {' and '.join(group)} are the same computation in these networks")

@@ -119,6 +119,7 @@ class Expansion(CheckedSuite):
             references=tuple(find_matches(published, {r.run_id: r.spec for r in runs}, copies)),
             files=self.files(),
             sweeps=sweeps,
+            notes=tuple(self._reached_by_name(kept)),
         ).able_to_evaluate()
 
     def files(self) -> tuple[Path, ...]:

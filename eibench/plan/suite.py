@@ -226,6 +226,8 @@ class Plan:
     flags: Flags = Flags()
     sweeps: tuple[Sweep, ...] = ()
     """Conditions under which trained runs are evaluated."""
+    notes: tuple[str, ...] = ()
+    """Remarks that a dry run prints."""
 
     def keeping(self, weights: str) -> Plan:
         """Return the plan whose runs keep the `weights` of their best or last epoch, or none; raise

@@ -133,6 +133,15 @@ class CheckedSuite:
                 hint = f"allowed: {', '.join(known)}{did_you_mean(key, known)}"
                 self._note(f"no run uses this method; {hint}", "per_method", key)
 
+    def _reached_by_name(self, runs: list[PlannedRun]) -> Iterator[str]:
+        """Yield a note on values of `per_method` for a label that reach others by their name."""
+        names = {run.spec.method.label: run.spec.method.name for run in runs}
+        for key, values in self.suite.per_method.items():
+            others = [label for label, name in names.items() if name == key != label]
+            reached = [label for label in others if label not in self.suite.per_method]
+            if key in names and reached:
+                yield f"per_method {key} sets {', '.join(values)} of {', '.join(reached)} too"
+
     def _clauses(self, run: PlannedRun) -> Iterator[int]:
         """Yield the clauses of `tuned` that match `run`, whatever its seed is."""
         for i, clause in enumerate(self.suite.tuned):

@@ -113,6 +113,24 @@ def test_per_method_by_label_reaches_one(plan):
     assert table(made, "train.lr") == [0.1, 0.5]
 
 
+@pytest.mark.parametrize(("overrides", "note"), [
+    (
+        {"batchnorm": {"train.lr": 0.5, "train.momentum": 0}},
+        "per_method batchnorm sets train.lr, train.momentum of batchnorm-per_step too",
+    ),
+    ({"batchnorm": {"train.lr": 0.5}, "batchnorm-per_step": {"train.lr": 0.2}}, None),
+    ({"batchnorm-per_step": {"train.lr": 0.5}}, None),
+])  # fmt: skip
+def test_a_value_for_a_label_that_reaches_others_by_its_name_is_noted(plan, overrides, note):
+    made = plan(grid={"method": NORMS}, per_method=overrides)
+    assert made.notes == ((note,) if note else ())
+
+
+def test_a_name_that_is_no_label_is_meant_for_all(plan):
+    blanket, wide = {"name": "ei", "preset": "blanket"}, {"name": "ei", "ei_ratio": 2}
+    assert plan(grid={"method": [blanket, wide]}, per_method={"ei": {"train.lr": 0.5}}).notes == ()
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_label_wins_over_the_name(plan, reverse):
     overrides = {
