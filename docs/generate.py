@@ -25,9 +25,11 @@ from eibench.cli import app
 from eibench.cli.verify import NOT_ALL_PASS
 from eibench.limits import LARGEST, NUMBERS
 from eibench.plan.claims import Claim, LocatedClaim, read_claims
+from eibench.plan.find import suite_files
 from eibench.plan.options import CHOICES, Choice, InitOptions, Options, ProbeOptions
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import INIT, PROBE, SECTIONS
+from eibench.plan.suite import read_suite
 from eibench.report.model.claim_results import PASS, UNDECIDED, ClaimResult
 from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.cost import cost_document
@@ -148,6 +150,23 @@ def options() -> None:
     cog.outl(f"\n### The rest\n{HEAD}\n| `timesteps` | {allowed} | `{default}` |\n")
 
 
+def suites() -> None:
+    """Print every suite: what it asks, its data, and whether its results are committed."""
+    cog.outl("\n| suite | what it compares | data | results |\n|---|---|---|---|")
+    for path in suite_files(Path("suites")):
+        suite = read_suite(path)[1]
+        fields = [
+            suite.base,
+            *({"data": one} for one in {**suite.grid, **suite.zip}.get("data", [])),
+        ]
+        data = [one.get("data") for one in fields]
+        names = dict.fromkeys(d["name"] if isinstance(d, dict) else d for d in data)
+        there = "[findings](findings.md)" * Path("results/evidence", suite.name).exists()
+        listed = ", ".join(f"`{name}`" for name in names if name)
+        cog.outl(f"| [{suite.name}](../suites/{path.name}) | {suite.title} | {listed} | {there} |")
+    cog.outl()
+
+
 def search() -> None:
     """Print every key of a suite's `search`."""
     _section("search", SearchFile)
@@ -163,8 +182,17 @@ def claims(*names: str) -> None:
     """Print the sentences of claims, by their groups or ids, as a list."""
     cog.outl()
     for result in _decided(*names):
-        cog.outl(f"- {result.sentence}{' *Undecided.*' * (result.status == UNDECIDED)}")
+        cog.outl(f"- {result.sentence}{_undecided(result)}")
     cog.outl()
+
+
+def _undecided(result: ClaimResult) -> str:
+    """Return which cells are undecided, and the claim; nothing where it passes."""
+    if result.status != UNDECIDED:
+        return ""
+    names = [_spaced(name) for name, cell in result.cells.items() if cell.status == UNDECIDED]
+    where = f" ({', '.join(names)})" * (len(names) < len(result.cells))
+    return f" *Undecided{where}; claimed: {result.claim.relation_words}.*"
 
 
 def answers(*rows: tuple[str, str, str]) -> None:
@@ -208,7 +236,7 @@ def _decided(*names: str) -> list[ClaimResult]:
 
 def _numbers(cell: str, texts: Mapping[str, str]) -> str:
     """Return what a cell of a claim shows: a difference, a ratio, a share or a mean."""
-    name = re.sub(r"(?<=[a-z])(?=\d)", " ", cell.replace("_", " "))
+    name = _spaced(cell)
     if "difference" in texts:
         return f"{name}: {texts['difference']} [{texts['low']}, {texts['high']}]"
     if "ratio" in texts:
@@ -217,6 +245,11 @@ def _numbers(cell: str, texts: Mapping[str, str]) -> str:
     if "mean" in texts:
         return f"{name}: {texts['mean']} ± {texts['std']}"
     return f"{name}: {texts['share']}"
+
+
+def _spaced(cell: str) -> str:
+    """Return a cell's name as words: `conv 16`."""
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", cell.replace("_", " "))
 
 
 def _section(name: str, cls: type[Options]) -> None:
