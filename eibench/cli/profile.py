@@ -75,7 +75,7 @@ def profile(
         ),
     ] = None,
 ) -> None:
-    """Time a training step of every method, in one process and in turns, on random images.
+    """Time a training step of each method, in one process and in turns, on random images.
 
     Step time, images per second, peak memory, ratios to batch norm and to the bare convolutions,
     and where the time goes.

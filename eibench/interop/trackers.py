@@ -1,7 +1,7 @@
 """Export of results to TensorBoard, Weights & Biases and trackio, offline and any number of times.
 
 Results are exported afterwards, not logged live, so that no worker needs a network. A run has the
-same name everywhere, its id, and a second export adds what is new and repeats nothing.
+same name everywhere, SUITE-RUN, and a second export adds what is new and repeats nothing.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from eibench.report.model.document import Chart
 from eibench.results.labels import field_heading
 from eibench.results.metrics import Metric
 
-MOST_POINTS, MOST_COLUMNS, MOST_ROWS = 40, 100, 6000
-"""Points of a line, columns of a map, and rows of a chart that are kept."""
+MOST_COLUMNS, MOST_ROWS = 100, 6000
+"""Columns of a map, and rows of a chart that are kept."""
 MARKS = {
     "o": ("\N{BLACK CIRCLE}", "circle"),
     "s": ("\N{BLACK SQUARE}", "square"),
@@ -78,7 +78,7 @@ def legend_of(keys: Iterable[tuple[str, str, str]]) -> Legend:
     return tuple(found)
 
 
-def thinned(items: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
+def thinned(items: Sequence[Any], most: int) -> list[Any]:
     """Return every `k`th of `items` and the last one, at most `most`."""
     step = max(1, math.ceil(len(items) / most))
     kept = list(items[step - 1 :: step])

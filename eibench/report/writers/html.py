@@ -27,8 +27,8 @@ MOST_OPEN = 5
 FEW_ROWS = 6
 """Rows up to which a table has no filter."""
 ABOUT = (
-    "Charts keep at most 40 points of a line, 100 columns of a map and 6000 rows, then every k-th"
-    " and the last; their numbers have four digits. Tables are complete. `eibench.load_results`,"
+    "Charts have about 6000 rows at most: of longer lines and maps they keep every k-th point and"
+    " the last; their numbers have four digits. Tables are complete. `eibench.load_results`,"
     " `load_epochs` and `load_layers` have all numbers."
 )
 
