@@ -39,6 +39,8 @@ RANDOM_TRIALS = 2 * BATCH
 """Trials that are drawn at random before the sampler has results to go by."""
 LARGEST_SEED = 2**32
 """Seeds of Optuna's samplers are below it."""
+SCORE_DIGITS = 9
+"""Digits behind the point in which scores are equal."""
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -142,7 +144,8 @@ class ResumableStudy:
 
         def merit(number: int) -> tuple[float, float]:
             told = self.told[number]
-            return told.value or 0.0, -(told.user_attrs["loss"] or 0.0)
+            score = round(told.value or 0.0, SCORE_DIGITS)  # sums are rounded in their order
+            return score, -(told.user_attrs["loss"] or 0.0)
 
         complete = [i for i, t in enumerate(self.told) if t.state == TrialState.COMPLETE]
         undiverged = [i for i in complete if self.told[i].user_attrs["reason"] is None]

@@ -64,6 +64,14 @@ def test_of_equal_scores_the_lower_loss_wins(recorded):
     assert recorded(*(said(50.0, loss=loss) for loss in (2.0, 1.0, 1.5)))["winner"] == 1
 
 
+def test_equal_scores_may_be_summed_in_another_order(recorded):
+    """Two runs of 270 images: 268 and 268 right, or 267 and 269."""
+    even = (100 * 268 / 270 + 100 * 268 / 270) / 2
+    uneven = (100 * 267 / 270 + 100 * 269 / 270) / 2
+    assert even < uneven
+    assert recorded(said(even, loss=1.0), said(uneven, loss=2.0))["winner"] == 0
+
+
 def test_of_equals_the_earlier_wins(recorded):
     assert recorded(said(50.0, loss=1.0), said(50.0, loss=1.0))["winner"] == 0
 

@@ -27,6 +27,8 @@ Key = tuple[Value, ...]
 """Values of the row fields, or of the column fields."""
 Place = tuple[Key, Key]
 UNCOMPARED = "Computed on unlike machines: none is marked as best, and none compared with another."
+MEAN_DIGITS = 9
+"""Digits behind the point in which the best means are equal."""
 COMPARED = ("train", "cost")
 """Kinds of suites whose methods are compared with a control where none is named."""
 
@@ -253,7 +255,8 @@ def _best(cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout) -> s
     groups: dict[Hashable, dict[Place, float]] = {}
     for place, cell in cells.items():
         if cell.mean is not None and not cell.failed:
-            groups.setdefault(_rivals(layout, place), {})[place] = cell.mean
+            mean = round(cell.mean, MEAN_DIGITS)  # equal numbers may be summed in another order
+            groups.setdefault(_rivals(layout, place), {})[place] = mean
     choose = max if metric.better == "higher" else min
     return {
         place
