@@ -157,7 +157,8 @@ def _split_notes(table: Pivot) -> Iterator[str]:
     if any(cell.n and cell.untrained for cell in table.cells.values()):
         yield (
             "A run trains if it has, at its chosen epoch, more test images right than"
-            f" {100 * GUESSES:g} % of guesses would; behind the share that trains stands the mean of those alone."
+            f" {100 * GUESSES:g} % of guesses would; behind the share that trains stands the mean"
+            " of those alone."
         )
     sizes = {run.result["test_images"] for run in runs if run.result.get("test_images")}
     means = [cell.mean / 100 for cell in table.cells.values() if cell.mean is not None]
