@@ -37,6 +37,7 @@ TASKS: dict[str, dict[str, int | str | None]] = {
 METHODS = {
     "ei": ("paper's circuit", "o"),
     "ei-blanket": ("blanket inhibition", "^"),
+    "batchnorm-scale0.6-shift0.3": ("batch norm, the same start", "s"),
     "weight_standardization-gain_learned": ("weight standardization", "D"),
     "no_norm-fluctuation": ("no norm, weights drawn for spikes", "v"),
 }
@@ -105,9 +106,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
 def main() -> None:
     """Draw and save the figure."""
     rows = list(read_rows())
-    figure, axes = plt.subplots(figsize=(7.6, 5.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.6, 6.4), layout="constrained")
     draw(axes, rows)
-    figure.legend(loc="outside upper center", ncols=len(METHODS), fontsize=8, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     note = f"differences: {json.dumps(rows)}"
     figure.savefig(FILE, metadata={"Date": None, "Description": note})
     plt.close(figure)
