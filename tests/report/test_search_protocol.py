@@ -165,6 +165,22 @@ def test_tables_of_winners_tell_edges_too(make_search, make_suite):
     assert list(short_tuning_notes(others))[-1] == f"{known}."
 
 
+def test_edges_at_other_depths_are_not_those_of_the_suite(make_search, make_suite):
+    search = make_search("deep", axes=["method", "model.depth"])
+    for depth, rate in ((8, 0.1), (16, 1.0)):
+        arm = {"method": "ei", "model.depth": depth}
+        search.study(f"ei, depth {depth}", arm, {"train.lr": RATE})
+        search.trial(90.0, {"train.lr": rate})
+    final = make_suite("final", tuned_by="deep", axes=["method", "model.depth"])
+    final.run(90, "ei", 8, train={"lr": 0.1})
+    suite = make_pivots([final.folder], None)[0].suite
+    assert not any("EDGE" in note for note in tuning_notes(suite))
+    final.run(90, "ei", 16, train={"lr": 1.0})
+    suite = make_pivots([final.folder], None)[0].suite
+    (note,) = (one for one in tuning_notes(suite) if one.startswith("EDGE"))
+    assert "`train.lr` at 1 in `ei, depth 16`." in note
+
+
 def test_keys_of_a_methods_own_are_counted(make_search):
     search = make_search()
     kappa, scale = {"choices": [0, 1]}, {"low": 0.5, "high": 2.0, "log": True, "step": None}

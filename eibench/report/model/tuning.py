@@ -226,8 +226,11 @@ def dependent(search: Search) -> Iterator[str]:
 
 
 def served_by(suite: SuiteResults, search: Search) -> list[Study]:
-    """Return the studies of the suite's methods."""
-    return [s for s in search.studies if s.arm.get(METHOD) in (None, *suite.methods)]
+    """Return the studies of the suite's methods: under conditions that its runs have, if any."""
+    own = [s for s in search.studies if s.arm.get(METHOD) in (None, *suite.methods)]
+    runs = [run.fields for run in suite.unchanged]
+    alike = [s for s in own if any(s.combination.items() <= fields.items() for fields in runs)]
+    return alike or own
 
 
 def by_method(suite: SuiteResults, search: Search) -> dict[str, list[Study]]:
