@@ -13,6 +13,8 @@ from eibench.plan.options.divided import BY_SEED, divided_splits
 from eibench.results.metrics import Metric
 from eibench.results.store import DIVERGED, INTERRUPTED, MISSING, OK
 
+SCORE_DIGITS = 9
+"""Digits behind the point in which scores are equal: a sum depends on its order."""
 GUESSES = 0.999
 """Share of guessers that a run must beat to count as one that trains."""
 DIGITS = 12

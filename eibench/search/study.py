@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from eibench.errors import UserError
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.plan.space import SearchParameter, tidy
+from eibench.results.cells import SCORE_DIGITS
 from eibench.results.paths import JOURNAL
 from eibench.search.journal import FINGERPRINT, HINT, fingerprint, study_name
 from eibench.training.seeds import stream_seed
@@ -39,8 +40,6 @@ RANDOM_TRIALS = 2 * BATCH
 """Trials that are drawn at random before the sampler has results to go by."""
 LARGEST_SEED = 2**32
 """Seeds of Optuna's samplers are below it."""
-SCORE_DIGITS = 9
-"""Digits behind the point in which scores are equal."""
 SCALARS = (str, int, float, bool, type(None))
 
 

@@ -18,7 +18,7 @@ from eibench.report.model.suite_results import (
     refuse_mixtures,
     varies,
 )
-from eibench.results.cells import Aggregate, Run, Value, aggregate
+from eibench.results.cells import SCORE_DIGITS, Aggregate, Run, Value, aggregate
 from eibench.results.labels import unlike_machines
 from eibench.results.metrics import Metric
 from eibench.results.statistics import Difference, Pairing, Verdict, differences, pairing
@@ -27,8 +27,6 @@ Key = tuple[Value, ...]
 """Values of the row fields, or of the column fields."""
 Place = tuple[Key, Key]
 UNCOMPARED = "Computed on unlike machines: none is marked as best, and none compared with another."
-MEAN_DIGITS = 9
-"""Digits behind the point in which the best means are equal."""
 COMPARED = ("train", "cost")
 """Kinds of suites whose methods are compared with a control where none is named."""
 
@@ -255,7 +253,7 @@ def _best(cells: Mapping[Place, Aggregate], metric: Metric, layout: Layout) -> s
     groups: dict[Hashable, dict[Place, float]] = {}
     for place, cell in cells.items():
         if cell.mean is not None and not cell.failed:
-            mean = round(cell.mean, MEAN_DIGITS)  # equal numbers may be summed in another order
+            mean = round(cell.mean, SCORE_DIGITS)  # equal numbers may be summed in another order
             groups.setdefault(_rivals(layout, place), {})[place] = mean
     choose = max if metric.better == "higher" else min
     return {

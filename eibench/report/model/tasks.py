@@ -17,7 +17,7 @@ from eibench.plan.options import CHOICES
 from eibench.plan.spec import SECTIONS
 from eibench.plan.suite import METHOD
 from eibench.report.model.suite_results import SuiteResults
-from eibench.results.cells import Aggregate, Run, aggregate
+from eibench.results.cells import SCORE_DIGITS, Aggregate, Run, aggregate
 from eibench.results.metrics import METRICS, Metric
 from eibench.results.store import OK
 
@@ -125,7 +125,9 @@ def _best(settings: Sequence[Runs], metric: Metric) -> Aggregate | None:
 def _score(runs: Runs) -> float | None:
     """Return the mean validation accuracy over seeds; that of a failed run is 0."""
     cell = aggregate(runs.values(), VALIDATION)
-    return None if cell.mean is None else cell.mean * cell.n / (cell.n + cell.failed)
+    if cell.mean is None:
+        return None
+    return round(cell.mean * cell.n / (cell.n + cell.failed), SCORE_DIGITS)
 
 
 def find_tasks(suites: Iterable[SuiteResults]) -> list[Task]:
