@@ -49,6 +49,14 @@ def test_the_best_of_each_column(depth_scaling):
     assert best == {("batchnorm", 4), ("tdbn", 4)}
 
 
+def test_equal_means_are_all_best_whatever_the_order_of_their_sums(suite):
+    """Of two times 270 images 536 are right: 268 and 268, or 267 and 269."""
+    for method, right in (("ei", (268, 268)), ("tdbn", (267, 269)), ("no_norm", (267, 267))):
+        suite.seeds([100 * n / 270 for n in right], method, 4)
+    found = {row[0] for (row, _), cell in table_of(suite).cells.items() if cell.best}
+    assert found == {"ei", "tdbn"}
+
+
 def test_a_mean_beside_failed_runs_is_no_rival(suite):
     suite.seeds([90, 92], "batchnorm", 4)
     suite.seeds([80, 82], "no_norm", 4)
