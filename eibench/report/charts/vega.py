@@ -18,7 +18,7 @@ from eibench.report.model.document import Chart
 from eibench.results.labels import field_heading
 from eibench.results.metrics import Metric
 
-MOST_COLUMNS, MOST_ROWS = 100, 6000
+MOST_COLUMNS, MOST_ROWS = 100, 2000
 """Columns of a map, and rows of a chart that are kept."""
 MARKS = {
     "o": ("\N{BLACK CIRCLE}", "circle"),

@@ -27,7 +27,7 @@ MOST_OPEN = 5
 FEW_ROWS = 6
 """Rows up to which a table has no filter."""
 ABOUT = (
-    "Charts have about 6000 rows at most: of longer lines and maps they keep every k-th point and"
+    "Charts have about 2000 rows at most: of longer lines and maps they keep every k-th point and"
     " the last; their numbers have four digits. Tables are complete. `eibench.load_results`,"
     " `load_epochs` and `load_layers` have all numbers."
 )
