@@ -33,6 +33,10 @@ ABOUT = (
 )
 
 
+Layers = dict[str, int]
+"""Layers of charts as JSON and their places; charts of several suites share most of them."""
+
+
 def to_html(documents: Sequence[Document]) -> str:
     """Return the page: a section for each subject, in the order of the documents."""
     groups = [list(group) for _, group in itertools.groupby(documents, lambda d: d.subject)]
@@ -62,10 +66,12 @@ def to_html(documents: Sequence[Document]) -> str:
         "<noscript><p>Charts, sorting and filters need JavaScript. Tables are complete"
         " without.</p></noscript>",
     ]
+    layers: Layers = {}
     for group, anchor in zip(groups, anchors, strict=True):
-        parts += _section(group, anchor, len(groups) > 1)
+        parts += _section(group, anchor, len(groups) > 1, layers)
     parts += ["</main>", f"<footer><p>{markup_note(ABOUT)}</p>",
               f"<p>Made with eibench {__version__}.</p></footer>"]  # fmt: skip
+    parts += [f'<script type="application/json" id="layers">[{",".join(layers)}]</script>'] * drawn
     parts += [f"<script>{script}</script>" for script in scripts]
     return "\n".join([*parts, "</body>", "</html>", ""])
 
@@ -127,7 +133,9 @@ def _part(anchor: str, i: int) -> str:
     return f"{anchor}.{i}"
 
 
-def _section(group: Sequence[Document], anchor: str, several: bool) -> Iterator[str]:
+def _section(
+    group: Sequence[Document], anchor: str, several: bool, layers: Layers
+) -> Iterator[str]:
     """Yield a section; its title is that of the page where it is the only one."""
     yield f'<section aria-labelledby="{anchor}">' if several else "<section>"
     if several:
@@ -143,7 +151,7 @@ def _section(group: Sequence[Document], anchor: str, several: bool) -> Iterator[
         if document.charts:
             yield '<div class="charts">'
             for chart in document.charts:
-                yield from _chart(chart, level + 1)
+                yield from _chart(chart, level + 1, layers)
             yield "</div>"
         for listing in document.listings:
             yield from _listing(listing)
@@ -227,11 +235,12 @@ def _bold(note: str) -> str:
     return f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note
 
 
-def _chart(chart: Chart, level: int) -> Iterator[str]:
-    """Yield the place of a chart, its description, and its data."""
+def _chart(chart: Chart, level: int, layers: Layers) -> Iterator[str]:
+    """Yield the place of a chart, its description, and its data; `layers` takes its layers."""
+    drawn = [layers.setdefault(script_json(layer), len(layers)) for layer in chart.spec["layer"]]
     data = {
         "title": chart.title,
-        "spec": chart.spec,
+        "spec": {**chart.spec, "layer": drawn},
         "length": len(chart.rows),
         "columns": {name: _packed(column) for name, column in _columns(chart)},
         "series": chart.series,

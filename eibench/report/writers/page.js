@@ -81,6 +81,7 @@
     return { background: "transparent", font: "system-ui, sans-serif", view: { stroke: line }, axis,
              legend: { labelColor: soft, titleColor: text, titleFontWeight: 500 } };
   };
+  const layers = JSON.parse(document.getElementById("layers")?.textContent ?? "[]"); // those of all charts, each once
   const MOST_PANELS = 6;
 
   class Chart {
@@ -153,7 +154,8 @@
     }
     async draw(box) {
       if (this.views.has(box)) this.views.get(box).finalize();
-      const spec = structuredClone(this.data.spec);
+      const { spec: whole } = this.data;
+      const spec = structuredClone({ ...whole, layer: whole.layer.map((i) => layers[i]) });
       spec.datasets = { rows: this.shown(box), once: [{}] };
       const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true },
                         config: config(box.view.clientWidth) };
