@@ -11,7 +11,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,19 +200,25 @@ def answers(*rows: tuple[str, str, str]) -> None:
 
     A row is a question, the answer as a link to its section, and the claim that decides it.
     """
-    cog.outl("\n| question | answer | by how much (95 % interval) | n |\n|---|---|---|---|")
+    heads = ("question", "answer", "by how much (95 % interval)", "n", "bound checked")
+    cog.outl(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for question, answer, name in rows:
-        result = next(one for one in _decided(name) if one.claim.id == name)
+        result = _named(name)
         told = f"{answer}{' (undecided)' * (result.status == UNDECIDED)}"
-        share = result.claim.compare == "share_trained"
-        numbers = "; ".join(
-            f"{cell}: {one.texts['share']} train" if share else _numbers(cell, one.texts)
-            for cell, one in result.cells.items()
-        )
-        if result.claim.relation != "any":
-            numbers += f"; claimed: {result.claim.relation_words}{' of seeds' * share}"
-        counts = dict.fromkeys(one.texts.get("n", "-") for one in result.cells.values())
-        cog.outl(f"| {question} | {told} | {numbers} | {', '.join(counts)} |")
+        numbers = "; ".join(f"{_spaced(cell)}: {_numbers(result, cell)}" for cell in result.cells)
+        bound = "-" if result.claim.relation == "any" else result.claim.relation_words
+        cog.outl(f"| {question} | {told} | {numbers} | {_counts([result])} | {bound} |")
+    cog.outl()
+
+
+def differences(methods: Sequence[str], *rows: tuple[str, ...]) -> None:
+    """Print a table of tasks by methods, each cell that of a claim: `CLAIM.CELL`, or nothing."""
+    cog.outl(f"\n| task | {' | '.join(methods)} | n |\n|{'---|' * (len(methods) + 2)}")
+    for task, *names in rows:
+        found = [(_named(name.partition(".")[0]), name.partition(".")[2]) for name in names if name]
+        texts = iter(_numbers(*one) for one in found)
+        cells = " | ".join(next(texts) if name else "-" for name in names)
+        cog.outl(f"| {task} | {cells} | {_counts([result for result, _ in found])} |")
     cog.outl()
 
 
@@ -234,17 +240,31 @@ def _decided(*names: str) -> list[ClaimResult]:
     return results
 
 
-def _numbers(cell: str, texts: Mapping[str, str]) -> str:
-    """Return what a cell of a claim shows: a difference, a ratio, a share or a mean."""
-    name = _spaced(cell)
+def _named(name: str) -> ClaimResult:
+    return next(one for one in _decided(name) if one.claim.id == name)
+
+
+def _counts(results: Sequence[ClaimResult]) -> str:
+    """Return the numbers of seeds of some claims."""
+    cells = (cell for result in results for cell in result.cells.values())
+    return ", ".join(dict.fromkeys(cell.texts.get("n", "-") for cell in cells))
+
+
+def _numbers(result: ClaimResult, cell: str) -> str:
+    """Return what a cell of a claim shows: a difference, a ratio, a share or a mean.
+
+    Where some seeds train and others stay at chance it is the share, as no interval holds there.
+    """
+    texts = result.cells[cell].texts
+    trained, _, planned = texts.get("share", "").partition(" of ")
+    if result.claim.compare == "share_trained" or trained not in ("", "0", planned):
+        return f"{texts['share']} train"
     if "difference" in texts:
-        return f"{name}: {texts['difference']} [{texts['low']}, {texts['high']}]"
+        return f"{texts['difference']} [{texts['low']}, {texts['high']}]"
     if "ratio" in texts:
         interval = f" [{texts['low']}, {texts['high']}]" if "low" in texts else ""
-        return f"{name}: x {texts['ratio']}{interval}"
-    if "mean" in texts:
-        return f"{name}: {texts['mean']} ± {texts['std']}"
-    return f"{name}: {texts['share']}"
+        return f"x {texts['ratio']}{interval}"
+    return f"{texts['mean']} ± {texts['std']}"
 
 
 def _spaced(cell: str) -> str:

@@ -26,6 +26,10 @@ SPREADS = {
 }
 """Standard deviations of the control and three rivals."""
 REPEATS = 4_000
+CHANCE, TRAINED, SPREAD = 10.0, 95.0, 1.5
+"""Accuracy of a run that stays at chance, and mean and deviation of one that trains."""
+FAILING = {"a third": 1 / 3, "a fifth": 1 / 5, "a tenth": 1 / 10}
+"""Probabilities that a run stays at chance."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,21 @@ def _compare(table: np.ndarray, pooled: bool) -> list:
     return [*differences(control, dict(enumerate(rivals)), pooled).values()]
 
 
+def simulate_failing(n: int, share: float, repeats: int, seed: int = 0) -> float:
+    """Return how often the interval of one comparison holds the truth if runs of the rival fail.
+
+    Each run of the rival stays at chance with probability `share`; the control always trains.
+    """
+    generator = np.random.default_rng([seed, n])
+    control, rival = generator.normal(TRAINED, SPREAD, size=(2, repeats, n))
+    rival = np.where(generator.random((repeats, n)) < share, CHANCE, rival)
+    truth = share * (CHANCE - TRAINED)
+    pairs = zip(control, rival - truth, strict=True)
+    return 1 - np.mean([_compare(np.stack(one), pooled=False)[0].excludes_zero for one in pairs])
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     heads = ("one comparison", "whole table", "whole table, pooled", "wrongly equivalent")
     print(f"| deviations | n | {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|")
@@ -93,6 +110,10 @@ def main() -> None:
             r = simulate(n, spreads, REPEATS)
             numbers = " | ".join(f"{100 * x:.1f}" for x in (r.one, r.table, r.pooled, r.equivalent))
             print(f"| {name} | {n} | {numbers} |", flush=True)
+    print("\n| of the rival's runs stay at chance | n = 3 | 5 | 10 |\n|---|---|---|---|")
+    for name, share in FAILING.items():
+        rates = (100 * simulate_failing(n, share, REPEATS) for n in (3, 5, 10))
+        print(f"| {name} | {' | '.join(f'{x:.0f}' for x in rates)} |", flush=True)
 
 
 if __name__ == "__main__":

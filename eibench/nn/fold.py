@@ -17,9 +17,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from eibench.nn.chain import Chain
 from eibench.nn.ei_layer import EILayer
 from eibench.nn.norms import BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d
-from eibench.nn.time import TimeDistributed, is_hooked
+from eibench.nn.time import Current, TimeDistributed, is_hooked
 from eibench.nn.weight_norm import WSConv2d
 
 FOLDABLE = (nn.BatchNorm2d, BatchNorm2d, BatchNormPerStep2d, TDBatchNorm2d)
@@ -33,22 +34,34 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
     Currents and logits are equal to rounding. A norm is folded where it directly follows an
     `nn.Conv2d`, by itself or in `TimeDistributed`, in an `nn.Sequential` (a `Current`, a `Chain`),
     has running statistics, and is the same at every step. Other norms are left as they are, as
-    are those of a convolution that is used twice or has hooks.
+    are those with hooks, of a convolution that is used twice or has hooks, and in a subclass of
+    `nn.Sequential` with a `forward` of its own.
     """
     out = copy.deepcopy(model).eval()
     uses = Counter(module for _, module in out.named_modules(remove_duplicate=False))
-    for module in [m for m in out.modules() if isinstance(m, nn.Sequential)]:
+    for module in [m for m in out.modules() if _applies_in_turn(m)]:
         names = list(module._modules)
         for name, following in pairwise(names):
-            conv, norm = _convolution(module._modules.get(name)), module._modules[following]
-            if conv is None or not isinstance(norm, nn.BatchNorm2d):
+            part, norm = module._modules.get(name), module._modules[following]
+            conv = _convolution(part)
+            if part is None or conv is None or not isinstance(norm, nn.BatchNorm2d):
                 continue
-            if uses[conv] > 1 or is_hooked(conv):  # another needs it as it is
+            if uses[conv] > 1 or any(map(is_hooked, (part, conv, norm))):  # needed as it is
                 continue
             if type(norm) in FOLDABLE and norm.running_var is not None:
                 _fold_into(conv, norm)
                 del module._modules[following]
     return out
+
+
+def _applies_in_turn(module: nn.Module) -> bool:
+    """Return whether `module` is a sequence whose parts are applied one after another."""
+    known = (nn.Sequential.forward, Current.forward, Chain.forward)
+    return (
+        isinstance(module, nn.Sequential)
+        and type(module).forward in known
+        and "forward" not in vars(module)
+    )
 
 
 def _convolution(part: nn.Module | None) -> nn.Conv2d | None:

@@ -90,6 +90,8 @@ class GroupNorm2d(nn.GroupNorm):
     """
 
     def __init__(self, num_features: int, groups: int, scale: float = 1.0) -> None:
+        if groups < 1:
+            raise ValueError(f"groups must be at least 1, not {groups}")
         fitting = next(n for n in range(min(groups, num_features), 0, -1) if num_features % n == 0)
         super().__init__(fitting, num_features)
         nn.init.constant_(self.weight, scale)

@@ -23,6 +23,8 @@ MOST_IMAGES = 2**31
 """Larger test sets, which only a damaged record has, count as this large."""
 SPLITS = ".splits"
 """End of the field that says how a data set is divided."""
+DIGEST = "data_digest"
+"""The result that tells images apart."""
 UNMEASURED = "not_measured"
 """Stands beside the statuses: the run is ok, but this metric does not exist for it."""
 Value = str | float | bool | None
@@ -217,11 +219,11 @@ def unlike_images(runs: Iterable[Run]) -> bool:
     """
     digests: dict[str, set[str]] = {}
     for run in runs:
-        if "data_digest" in run.result:
+        if DIGEST in run.result:
             parts = ("data", "timesteps")  # recordings are binned into T frames
             fields = {k: v for k, v in run.fields.items() if k.partition(".")[0] in parts}
             key = repr((fields, run.seed if run.by_seed else None))
-            digests.setdefault(key, set()).add(run.result["data_digest"])
+            digests.setdefault(key, set()).add(run.result[DIGEST])
     return any(len(found) > 1 for found in digests.values())
 
 

@@ -129,6 +129,10 @@ def joined(names: Iterable[str]) -> str:
     return f"{', '.join(front)} and {last}" if front else last
 
 
+MACHINE = ("cpu", "cores", "device")
+"""Keys of a record that say which machine it is of."""
+
+
 def machine_label(environment: Mapping[str, Any]) -> str:
     """Return the processor and the device of a record, and the processes that shared its run."""
     known = stated(environment)

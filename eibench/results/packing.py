@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from eibench.errors import UserError
 from eibench.files import read_bytes
+from eibench.plan.conditions import FROM
 from eibench.plan.options.init_from import WEIGHTS
 from eibench.plan.suite import SEED
 from eibench.results.archive import (
@@ -223,20 +224,36 @@ def _joint_plan(
 
 def _united(before: dict[str, Any], now: dict[str, Any], packed: Path) -> dict[str, Any]:
     """Return the plan of two commands that differ in their seeds alone."""
-    differ = {key for key in before | now if before.get(key) != now.get(key)} - {"runs", "flags"}
-    if differ or kind_of(now) == SEARCH or _cells(before) != _cells(now):
+    differ = {key for key in before | now if before.get(key) != now.get(key)}
+    unlike = _cells(before) != _cells(now) or _references(before).keys() != _references(now).keys()
+    if differ - {"runs", "flags", "references"} or kind_of(now) == SEARCH or unlike:
         raise UserError(
             f"{packed}: its plan differs from that of the live runs in more than seeds, so they"
             " cannot be merged; choose another --out"
         )
     runs = {run["run_id"]: run for run in (*before["runs"], *now["runs"])}
     flags = [*before.get("flags", [{}]), *now.get("flags", [{}])]
-    return {**now, "runs": list(runs.values()), "flags": flags}
+    earlier = _references(before)
+    references = [
+        {**known, "runs": list(dict.fromkeys([*earlier[key]["runs"], *known["runs"]]))}
+        for key, known in _references(now).items()
+    ]
+    found = {**now, "runs": list(runs.values()), "flags": flags}
+    return found | ({"references": references} if references else {})
 
 
 def _cells(plan: dict[str, Any]) -> set[bytes]:
-    """Return what each run of a plan is, but for its seed."""
-    return {to_json({**run["fields"], SEED: None}) for run in plan["runs"]}
+    """Return what each run of a plan is, but for its seed and the trained run of that seed."""
+    found = [{**run["fields"], SEED: None} for run in plan["runs"]]
+    return {
+        to_json({k: v for k, v in fields.items() if k.partition(".")[0] != FROM})
+        for fields in found
+    }
+
+
+def _references(plan: dict[str, Any]) -> dict[bytes, dict[str, Any]]:
+    """Return the published numbers of a plan by what they are, without the runs that match."""
+    return {to_json({**known, "runs": None}): known for known in plan.get("references", ())}
 
 
 def _planned(plan: dict[str, Any]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,13 +13,23 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, create_trial
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from eibench.errors import UserError, describe_error
 from eibench.plan.search import SearchPlan, StudyPlan
 from eibench.results.checks import check
 from eibench.results.paths import JOURNAL, member, open_regular
-from eibench.results.schema import Count, Number, Open, Part, RunId, Seconds, Text
+from eibench.results.schema import (
+    DEEPEST,
+    Count,
+    Number,
+    Open,
+    Part,
+    RunId,
+    Seconds,
+    Text,
+    plain,
+)
 from eibench.results.store import check_lines, read_lines
 
 HINT = "delete it to have the trials drawn again: those whose runs have ended cost nothing"
@@ -28,8 +39,14 @@ SETTINGS = ("sampler", "sampler_seed", "pruner")
 """Keys of `search` that belong to the fingerprint, beside seeds and settings tried first."""
 
 
+Nested = Annotated[Any, AfterValidator(functools.partial(plain, left=2 * DEEPEST))]
+"""A fingerprint holds choices that are mappings, which are nested themselves."""
+
+
 class JournalLine(Open):
     """An operation on the studies. Optuna checks what each kind of operation needs."""
+
+    __pydantic_extra__: dict[str, Nested] = Field(init=False)
 
     op_code: Annotated[int, Field(ge=0, le=10)]
     worker_id: Text

@@ -71,16 +71,32 @@ def test_no_affine_map():
         affine_synapse(nn.ReLU())
 
 
+class Skipped(nn.Sequential):
+    """A sequence that is not applied one part after another."""
+
+    def forward(self, x):
+        y = self[0](x)
+        return y + self[1](y)
+
+
 def test_what_another_part_needs_as_it_is_stays():
-    """A convolution under two norms, one that is also used bare, and one with a hook."""
+    """A convolution under two norms, one that is also used bare, and hooks on either."""
     torch.manual_seed(0)
-    conv, hooked = nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3)
-    hooked.register_forward_hook(lambda module, inputs, out: 2 * out)
+    conv, hooked, norm, asked = (
+        *(nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3)),
+        *(nn.BatchNorm2d(3), nn.BatchNorm2d(3)),
+    )
+    for one in (hooked, norm):
+        one.register_forward_hook(lambda module, inputs, out: 2 * out)
+    asked.register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,))
     x = torch.randn(8, 2, 5, 5)
     for parts in (
         (nn.Sequential(conv, nn.BatchNorm2d(3)), nn.Sequential(conv, nn.BatchNorm2d(3))),
         (nn.Sequential(conv, nn.BatchNorm2d(3)), conv),
         (nn.Sequential(hooked, nn.BatchNorm2d(3)),),
+        (nn.Sequential(nn.Conv2d(2, 3, 3), norm),),
+        (nn.Sequential(nn.Conv2d(2, 3, 3), asked),),
+        (Skipped(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)),),
     ):
         model = nn.ModuleList(parts)
         for part in model:

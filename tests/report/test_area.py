@@ -12,7 +12,8 @@ from eibench.report.model.area import area, area_over
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.result_table import result_document
 from eibench.report.model.suite_results import SuiteResults
-from eibench.results.cells import Run
+from eibench.results.cells import DIGEST, Run, unlike_images
+from eibench.results.labels import unlike_machines
 
 
 def run(seed: int, bits: float, accuracy: float | None, method: str = "ei") -> Run:
@@ -69,6 +70,23 @@ def test_what_has_no_area(runs, field, text):
     with pytest.raises(UserError) as error:
         area_over(suite(*runs), field)
     assert text in str(error.value)
+
+
+def test_a_curve_tells_its_images_and_machines():
+    """Not those of its first point alone: unlike ones do not compare."""
+    runs = [
+        replace(
+            run(0, bits, 50.0 + bits, method),
+            environment={"cpu": "Slow" if (method, bits) == ("ei", 8) else "Fast", "cores": 2},
+            result={"test_accuracy": 50.0, DIGEST: "d2" if (method, bits) == ("ei", 8) else "d1"},
+        )
+        for method in ("ei", "batchnorm")
+        for bits in (2, 8)
+    ]
+    ei, batchnorm = area_over(suite(*runs), "weight_bits").runs
+    assert (ei.environment["cpu"], batchnorm.environment["cpu"]) == ("Fast and Slow", "Fast")
+    assert unlike_machines([ei.environment, batchnorm.environment])
+    assert unlike_images([ei, batchnorm]) and not unlike_images([batchnorm, batchnorm])
 
 
 def test_areas_are_compared_like_any_number(monkeypatch):

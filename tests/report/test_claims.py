@@ -11,6 +11,7 @@ from eibench.errors import BadSuite, UserError
 from eibench.plan.claims import read_claims
 from eibench.report.model.claim_results import FAIL, MISSING, PASS, UNDECIDED, agreement
 from eibench.report.model.claims import ClaimEvidence
+from eibench.report.model.layers import make_pivots
 from tests.report.conftest import FakeSuite
 
 TEXTS = {
@@ -255,6 +256,31 @@ def test_the_worst_cell_counts(fake):
         given = {"text": text, "cells": chosen, "relation": "above", "bound": 0.9}
         order.append(decide(compare="share_trained", **given).status)
     assert order == [PASS, MISSING, FAIL, MISSING]
+
+
+def test_seeds_that_differ_in_an_axis_are_no_sample(fake):
+    """Two commands with other options and other seeds: a mean over both would mix them."""
+    fake.content["axes"].append("neuron.reset")
+    for seed in range(4):
+        fake.run(90.0 + seed, "ei", 4, seed, neuron={"reset": ("soft", "hard")[seed // 2]})
+    with pytest.raises(BadSuite, match=r"selects seeds that differ in neuron\.reset too"):
+        decide(compare="mean", cells={"cell": {"method": "ei"}})
+    named = {"method": "ei", "neuron.reset": "soft"}
+    assert decide(compare="mean", cells={"cell": named}).cells["cell"].numbers["n"] == 2
+    with pytest.raises(UserError, match=r"differ in neuron\.reset; a mean would mix them"):
+        make_pivots([fake.folder], None, ["method"], ["timesteps"])
+
+
+def test_a_run_that_broke_off_tells_nothing_of_training(fake):
+    fake.seeds([98.0, 97.0], "ei", 4, result=KNOWN)
+    fake.fail("diverged", "nan", "ei", 4, 2)
+    cells = {"cell": {"method": "ei"}}
+    found = decide(compare="share_trained", cells=cells, relation="above", bound=0.5)
+    assert found.status == PASS
+    fake.fail("out_of_memory", "a small GPU", "ei", 4, 3)
+    found = decide(compare="share_trained", cells=cells, relation="above", bound=0.5)
+    assert found.status == UNDECIDED
+    assert "1 of 4 runs broke off (1 diverged, 1 out of memory)" in found.reasons[0]
 
 
 def test_layers_of_probes_are_fields(tmp_path):

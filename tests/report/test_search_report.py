@@ -138,6 +138,20 @@ def test_fresh_runs_of_what_no_longer_wins_are_left_out(fair_search):
     assert "batchnorm" not in only(found, "Tuned: ")
 
 
+@pytest.mark.parametrize("key", ["neuron", "method"])
+def test_fresh_runs_of_another_section_are_left_out(make_search, key):
+    """A choice may be a whole section, whose fields stand below its key."""
+    choices = {"neuron": [{"tau": 4.0}, {"tau": 2.0}], "method": ["ei", "batchnorm"]}[key]
+    search = make_search(axes=[])
+    search.study("all", {}, {key: {"choices": choices}})
+    search.trial(90.0, {key: choices[0]})
+    search.confirm([80.0, 81.0, 82.0])
+    assert not any(note.startswith("OUTDATED") for note in notes(search))
+    search.trial(95.0, {key: choices[1]})
+    assert grids(search)["Search against confirmed"].rows[0][1:4] == ("95.0", "-", "-")
+    assert only(notes(search), "OUTDATED")
+
+
 def test_a_study_without_a_winner_says_why(make_search):
     search = make_search()
     search.study("ei", {"method": "ei"}, ALONE)

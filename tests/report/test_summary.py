@@ -267,6 +267,23 @@ def test_studies_of_a_search_are_no_settings_to_choose_from(repeated_search):
     assert ei.mean == pytest.approx(-1)
 
 
+def test_settings_of_an_axis_are_chosen_from_where_rates_are_tuned_by_seed(make_suite):
+    """Two batch sizes, each with a rate of its own under every seed: two settings of 3 seeds."""
+    suite = make_suite("studies", axes=["method", "train.batch_size"])
+    for method, gain in (("batchnorm", 0.0), ("ei", -2.0)):
+        for size, start in ((64, 60.0), (32, 90.0)):
+            for seed, lr in enumerate((0.1, 0.2, 0.3)):
+                train = {"batch_size": size, "lr": lr}
+                found = start + 3 * seed + gain
+                suite.run(
+                    found, method, 4, seed, train=train, result={"validation_accuracy": found}
+                )
+    (ei,) = compared(suite)
+    (task,) = ei.tasks
+    assert (task.cell.n, task.control.n, task.settings) == (3, 3, (2, 2))
+    assert ei.mean == pytest.approx(-2)
+
+
 def test_the_same_computation_has_no_interval_of_chance(make_suite):
     suite = make_suite("same", axes=["method"])
     suite.seeds([90, 91, 92], "batchnorm")

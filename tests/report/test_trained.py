@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import re
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_share_of_seeds_that_train(part):
     assert any(note.startswith("A run trains if") and "99.9 %" in note for note in footnotes(table))
     rows = {r["method"]: r for r in csv.DictReader(io.StringIO(render([table], "csv")))}
     assert [rows[m]["trained"] for m in ("batchnorm", "ei", "no_norm")] == ["3", "2", "0"]
+
+
+def test_no_number_of_seeds_where_some_fail(part):
+    """Two of three train: the sample is far from normal, and its interval does not hold."""
+    part.seeds([90, 92, 91.5], "tdbn", **with_images(360))
+    table = table_of(part)
+    text = render([table], "markdown")
+    (ei,) = [line for line in text.splitlines() if line.startswith("| ei ")]
+    (tdbn,) = [line for line in text.splitlines() if line.startswith("| tdbn ")]
+    assert ei.rstrip(" |").endswith("undecided (seeds fail)")
+    assert re.search(r"undecided \(\d+ seeds\)", tdbn)
+    assert [table.needed(((name,), ())) for name in ("ei", "no_norm")] == [None, None]
+    assert table.needed((("tdbn",), ())) > 3
+    assert sum(note.startswith("Seeds fail:") for note in footnotes(table)) == 1
 
 
 def test_failed_runs_do_not_train(part):

@@ -201,6 +201,26 @@ def test_seeds_of_two_machines_are_merged(live):
     assert sorted(rows.loc[rows["status"] == "ok", "seed"]) == [0, 1, 2, 7, 8]
 
 
+def test_seeds_of_evaluations_and_of_published_numbers_are_merged(tmp_path):
+    """Rows name the trained run of their seed, and a published number the runs that match it."""
+    published = {"row": "paper", "value": 97.0}
+    for place, seeds in (("one", (0, 1)), ("two", (2,))):
+        suite = FakeSuite(tmp_path / place, "swept-steps")
+        for seed in seeds:
+            suite.run(90.0, "ei", seed=seed)
+            row = suite.content["runs"][-1]
+            row["fields"] |= {"weights.run": f"trained_s{seed}", "weights.sha256": f"{seed}"}
+        suite.content["references"] = [
+            {**published, "runs": [run["run_id"] for run in suite.content["runs"]]}
+        ]
+        suite.write()
+        packed = pack(suite.folder, EVIDENCE, "merge").path
+    plan = json.loads(read_pack(packed)["plan.json"])
+    assert len(plan["runs"]) == 3
+    (reference,) = plan["references"]
+    assert sorted(reference["runs"]) == sorted(run["run_id"] for run in plan["runs"])
+
+
 def test_other_settings_are_not_merged(live):
     """A mean over seeds would mix them."""
     packed = pack(live.folder, EVIDENCE).path

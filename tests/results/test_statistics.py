@@ -250,3 +250,10 @@ def test_intervals_and_verdicts_err_at_their_stated_rate(n, spreads):
     assert rates.equivalent < 0.025 + error
     if spreads == "all equal":
         assert 0.95 - error < rates.pooled < 0.95 + error
+
+
+@pytest.mark.slow
+def test_intervals_do_not_hold_where_seeds_fail():
+    """No run of 3 fails in (9 / 10)^3 = 73 % of samples, whose intervals then miss the truth."""
+    assert interval_coverage.simulate_failing(3, 0.0, 500) > 0.92
+    assert interval_coverage.simulate_failing(3, 0.1, 500) == pytest.approx(1 - 0.9**3, abs=0.06)

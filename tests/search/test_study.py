@@ -275,6 +275,16 @@ def test_a_smaller_grid_ends_early(search_plan, tmp_path):
     assert len(points) == 3 * 3 * 3
 
 
+def test_choices_that_are_mappings_go_on(search_plan, tmp_path):
+    """The journal holds them in the fingerprint of a study."""
+    space = {**GRID, "neuron": {"choices": [{"tau": 2.0}, {"tau": 4.0}]}}
+    plan = search_plan(sampler="grid", space=space, trials=7)
+    expected = drawn(work(opened(plan, tmp_path), stop_after=4))
+    again = opened(plan, tmp_path)
+    assert drawn(again) == expected
+    assert len(drawn(work(again))) == 7
+
+
 # ---------------------------------------------------------------- several studies, first ones
 
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 from eibench.errors import UserError
 from eibench.plan.suite import SEED
 from eibench.report.model.suite_results import SuiteResults, check_fields, is_numeric
-from eibench.results.cells import Run, Value
-from eibench.results.labels import field_words, show_value
+from eibench.results.cells import DIGEST, Run, Value
+from eibench.results.labels import MACHINE, field_words, show_value, unlike_machines
 from eibench.results.metrics import METRICS
 from eibench.results.store import OK
 
@@ -69,7 +69,23 @@ def _merged(runs: Sequence[Run], field: str) -> Run:
         y = [number for number in numbers if number is not None]
         if len(y) == len(x):
             result[name] = area(x, y)
-    return replace(runs[0], fields=fields, result=result, layers=())
+    digests = [str(run.result.get(DIGEST, "")) for run in runs]
+    environment = {**runs[0].environment, **_of_all(runs)}
+    return replace(
+        runs[0],
+        fields=fields,
+        result={**result, DIGEST: " ".join(digests)} if any(digests) else result,
+        environment=environment,
+        layers=(),
+    )
+
+
+def _of_all(runs: Sequence[Run]) -> dict[str, str]:
+    """Return what machines are called where the points of a curve have unlike ones."""
+    known = [run.environment for run in runs]
+    if not unlike_machines(known):
+        return {}
+    return {key: " and ".join(dict.fromkeys(str(one.get(key)) for one in known)) for key in MACHINE}
 
 
 def area(x: Sequence[float], y: Sequence[float]) -> float:

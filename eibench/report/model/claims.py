@@ -25,7 +25,7 @@ from eibench.report.model.claim_results import (
     profile_result,
 )
 from eibench.report.model.layers import by_layer, choose_metric, is_layered
-from eibench.report.model.suite_results import SuiteResults, read_suite
+from eibench.report.model.suite_results import SuiteResults, read_suite, varies
 from eibench.results.cells import Aggregate, Run, Value, aggregate, unlike_images
 from eibench.results.dunnett import ALPHA
 from eibench.results.labels import counted, show_value, unlike_machines
@@ -34,6 +34,7 @@ from eibench.results.paths import SEARCH, suite_folders
 from eibench.results.profile_file import read_profile
 from eibench.results.ratio import Ratio, ratio
 from eibench.results.statistics import Difference, Sample, difference, mean_interval
+from eibench.results.store import DIVERGED
 
 CONTROL = "control"
 
@@ -143,6 +144,9 @@ class _SuiteDecision:
                 unlike = [f for f in run.fields if run.value(f) != twin.value(f)]
                 text = f"selects runs that differ in {', '.join(unlike)}; name one value of each"
                 raise self._error(text, *keys)
+        if unlike := [axis for axis in self.suite.axis_fields if varies(runs, axis)]:
+            text = f"selects seeds that differ in {', '.join(unlike)} too; name one value of each"
+            raise self._error(text, *keys)
         return runs
 
     def _numbers(self, aggregates: Mapping[str, Aggregate]) -> dict[str, Number]:
@@ -184,7 +188,7 @@ class _SuiteDecision:
         if cell.missing == planned:
             return MISSING, f"no run has ended: {cell.reasons(self.metric)}"
         shares = self.claim.compare == "share_trained"
-        found = _share_obstacle(cell) if shares else _mean_obstacle(cell, self.metric)
+        found = (_share_obstacle if shares else _mean_obstacle)(cell, self.metric)
         n = planned if shares else cell.n
         if found is None and n < self.claim.n:
             return UNDECIDED, f"n = {n}, and the claim needs {self.claim.n}"
@@ -208,10 +212,13 @@ def _share(cell: Aggregate) -> str:
     return UNKNOWN if cell.trained is None else f"{len(cell.trained)} of {_planned(cell)}"
 
 
-def _share_obstacle(cell: Aggregate) -> Decision | None:
+def _share_obstacle(cell: Aggregate, metric: Metric) -> Decision | None:
     """Return status and reason where the share of runs that train is not known."""
     if cell.missing:
         return UNDECIDED, f"{cell.missing} of {counted(_planned(cell))} have not ended"
+    if broken := cell.failed - cell.absent.get(DIVERGED, 0):
+        text = f"{broken} of {counted(_planned(cell))} broke off ({cell.reasons(metric)})"
+        return UNDECIDED, f"{text}, which does not tell whether they train"
     if cell.trained is None:
         return UNDECIDED, "the records do not tell how many test images and classes there are"
     return None

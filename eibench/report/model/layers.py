@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from eibench.errors import UserError
 from eibench.plan.suite import ABLATION, NOTHING
 from eibench.report.model.area import area_over
 from eibench.report.model.pivot import Layout, Pivot, build_pivot, choose_layout
 from eibench.report.model.suite_results import SuiteResults, check_fields, read_suites
-from eibench.results.cells import Run
+from eibench.results.cells import DIGEST, Run
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 
 LAYER = "layer"
@@ -128,8 +129,9 @@ def _network(run: Run) -> Hashable:
     return tuple(run.value(f) for f in run.fields if f.partition(".")[0] == "model")
 
 
-def _layer(run: Run, i: int) -> dict[str, float | None]:
-    """Return the numbers of layer `i` (from 0)."""
+def _layer(run: Run, i: int) -> dict[str, Any]:
+    """Return the numbers of layer `i` (from 0), and the digest of the run's images."""
     if i >= len(run.layers):
         return {}
-    return {name: run.layers[i].get(name) for name in LAYER_METRICS}
+    data = {DIGEST: run.result[DIGEST]} if DIGEST in run.result else {}
+    return {**data, **{name: run.layers[i].get(name) for name in LAYER_METRICS}}

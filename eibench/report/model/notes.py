@@ -237,6 +237,11 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
         one.interval and table.verdict(place) is None for place, one in table.differences.items()
     ):
         yield "Runs failed: no verdict from the mean of those that are left."
+    if any(one.interval and table.some_fail(place) for place, one in table.differences.items()):
+        yield (
+            "Seeds fail: where some stay at chance and others train, intervals do not hold"
+            " (docs/comparisons.md). Read the share that trains."
+        )
     if one := table.pairing:
         verb = "Paired" if one.helps else "Not paired"
         yield (

@@ -187,6 +187,20 @@ class Pivot:
             return None
         return found.verdict(self.metric.better, self.margin)
 
+    def some_fail(self, place: Place) -> bool:
+        """Return whether some seeds of a cell or its control stay at chance and others train.
+
+        Such samples are far from normal: what more seeds would show cannot be told.
+        """
+        cells = (self.cells[place], self.cells[self.layout.base_of(*place)])
+        return any(0 < cell.untrained < cell.planned for cell in cells)
+
+    def needed(self, place: Place) -> int | None:
+        """Return the seeds that would decide an undecided difference, where that can be told."""
+        if self.verdict(place) is not Verdict.UNDECIDED or self.some_fail(place):
+            return None
+        return self.differences[place].needed(self.margin)
+
     @property
     def planned(self) -> int:
         """Runs that a full cell has."""

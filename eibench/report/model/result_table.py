@@ -171,8 +171,9 @@ def _words(pivot: Pivot, place: Place) -> str:
         equal = pivot.cells[place].values == pivot.cells[pivot.layout.base_of(*place)].values
         return "equal" if equal else "no spread" if found.interval is None else "runs failed"
     if verdict is Verdict.UNDECIDED:
-        needed = found.needed(pivot.margin)
-        return f"{verdict} ({needed or f'over {MOST_SEEDS}'} seeds)"
+        if pivot.some_fail(place):
+            return f"{verdict} (seeds fail)"
+        return f"{verdict} ({pivot.needed(place) or f'over {MOST_SEEDS}'} seeds)"
     clear = verdict is not Verdict.EQUIVALENT and found.within(pivot.margin)
     return f"{verdict}, within margin" if clear else str(verdict)
 
@@ -203,13 +204,12 @@ def _difference_values(pivot: Pivot, place: Place) -> dict[str, Any]:
         return {}
     found = pivot.differences.get(place)
     low, high = (found.interval if found else None) or (None, None)
-    undecided = found and pivot.verdict(place) is Verdict.UNDECIDED
     return {
         "difference": found.mean if found else None,
         "difference_low": low,
         "difference_high": high,
         "verdict": pivot.verdict(place) if found else None,
-        "seeds_needed": found.needed(pivot.margin) if found and undecided else None,
+        "seeds_needed": pivot.needed(place) if found else None,
     }
 
 

@@ -269,8 +269,20 @@ def _outdated(search: Search, study: Study, fresh: Sequence[Run]) -> bool:
     tried = next((run for run in search.runs if run.run_id in study.best.runs), None)
     if tried is None:
         return False
-    keys = [key for key in study.space if key != METHOD]  # a label, which fresh runs have plainer
-    return any(run.values(keys) != tried.values(keys) for run in fresh)
+    return any(_setting(run, study.space) != _setting(tried, study.space) for run in fresh)
+
+
+def _setting(run: Run, space: Iterable[str]) -> dict[str, Any]:
+    """Return what a run has of the keys of `space`; a key may be a section, `neuron` or `method`.
+
+    Of a method's label only the name: fresh runs have it plainer, and its options are fields.
+    """
+    found = {
+        field: value
+        for field, value in run.fields.items()
+        if any(field == key or field.startswith(f"{key}.") for key in space)
+    }
+    return found | {METHOD: str(run.value(METHOD)).partition("-")[0]}
 
 
 def read_searches(paths: Iterable[Path]) -> list[Search]:

@@ -233,7 +233,7 @@ def read_run(folder: Path, fields: Mapping[str, Any]) -> Run:
 def refuse_mixtures(
     suite: SuiteResults, rows: Sequence[str], columns: Sequence[str], cells: Iterable[list[Run]]
 ) -> None:
-    """Raise when two runs of a cell share a seed, naming what they differ in."""
+    """Raise when runs of a cell share a seed or differ in an axis, naming what they differ in."""
     differing: dict[str, None] = {}
     for runs in cells:
         first: dict[int, Run] = {}
@@ -241,6 +241,7 @@ def refuse_mixtures(
             twin = first.setdefault(run.seed, run)
             if twin is not run:
                 differing |= {f: None for f in run.fields if run.value(f) != twin.value(f)}
+        differing |= dict.fromkeys(axis for axis in suite.axis_fields if varies(runs, axis))
     if not differing:
         return
     named = [axis for axis in suite.axis_fields if axis in differing] or list(differing)

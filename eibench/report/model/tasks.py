@@ -29,6 +29,8 @@ VALIDATION = METRICS["validation_accuracy"]
 Runs = dict[str, Run]
 """Runs of one setting by their id."""
 Settings = dict[Hashable, Runs]
+Parts = tuple[frozenset[Any], frozenset[Any]]
+"""A setting: what it has of the suite's axes, and the rest."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,14 @@ class Comparison:
 class Task:
     """The runs on one data set and network, by suite, method and setting of training."""
 
-    suites: dict[str, dict[str, Settings]] = field(default_factory=dict)
+    suites: dict[str, dict[str, dict[Parts, Runs]]] = field(default_factory=dict)
 
     @property
     def methods(self) -> list[str]:
         """All methods, in the order of the suites."""
         return list(dict.fromkeys(method for runs in self.suites.values() for method in runs))
 
-    def add(self, suite: str, setting: Hashable, run: Run) -> None:
+    def add(self, suite: str, setting: Parts, run: Run) -> None:
         """Add a run of `suite`."""
         methods = self.suites.setdefault(suite, {})
         settings = methods.setdefault(str(run.value(METHOD)), {})
@@ -140,17 +142,27 @@ def find_tasks(suites: Iterable[SuiteResults]) -> list[Task]:
                 parts[name == EPOCHS or name.partition(".")[0] in PARTS][name] = repr(value)
             parts[0].pop("seed", None)
             setting, task = (frozenset(part.items()) for part in parts)
+            axes = frozenset(one for one in setting if one[0] in suite.axis_fields)
             key = (task, suite.folder if suite.area else None)  # an area is of this suite's curve
-            found.setdefault(key, Task()).add(str(suite.folder), setting, run)
+            found.setdefault(key, Task()).add(str(suite.folder), (axes, setting - axes), run)
     return list(found.values())
 
 
-def _as_tuned(settings: Settings) -> Settings:
-    """Return settings that share no seed as one: those that a search's studies found in turns."""
-    runs = [run for known in settings.values() for run in known.values()]
-    if len(settings) < 2 or len({run.seed for run in runs}) < len(runs):
-        return settings
-    return {frozenset(settings): {run.run_id: run for run in runs}}
+def _as_tuned(settings: Mapping[Parts, Runs]) -> Settings:
+    """Return settings of equal axes that share no seed as one: a search's studies found them."""
+    groups: dict[frozenset[Any], Settings] = {}
+    for (axes, rest), runs in settings.items():
+        groups.setdefault(axes, {})[axes | rest] = runs
+    found: Settings = {}
+    for known in groups.values():
+        ended = [run for runs in known.values() for run in runs.values()]
+        in_turns = len({run.seed for run in ended}) == len(ended)
+        found |= (
+            {frozenset(known): {run.run_id: run for run in ended}}
+            if in_turns and len(known) > 1
+            else known
+        )
+    return found
 
 
 def _changed(fields: Mapping[str, Any]) -> dict[str, Any]:
