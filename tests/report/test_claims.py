@@ -280,7 +280,7 @@ def test_a_run_that_broke_off_tells_nothing_of_training(fake):
     fake.fail("out_of_memory", "a small GPU", "ei", 4, 3)
     found = decide(compare="share_trained", cells=cells, relation="above", bound=0.5)
     assert found.status == UNDECIDED
-    assert "1 of 4 runs broke off (1 diverged, 1 out of memory)" in found.reasons[0]
+    assert "1 of 4 runs broke off (diverged (1), out of memory (1))" in found.reasons[0]
 
 
 def test_layers_of_probes_are_fields(tmp_path):

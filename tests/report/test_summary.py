@@ -275,9 +275,8 @@ def test_settings_of_an_axis_are_chosen_from_where_rates_are_tuned_by_seed(make_
             for seed, lr in enumerate((0.1, 0.2, 0.3)):
                 train = {"batch_size": size, "lr": lr}
                 found = start + 3 * seed + gain
-                suite.run(
-                    found, method, 4, seed, train=train, result={"validation_accuracy": found}
-                )
+                known = {"validation_accuracy": found}
+                suite.run(found, method, 4, seed, train=train, result=known)
     (ei,) = compared(suite)
     (task,) = ei.tasks
     assert (task.cell.n, task.control.n, task.settings) == (3, 3, (2, 2))
