@@ -63,10 +63,25 @@ def _name_of(method: str, labels: Mapping[str, str] | None) -> str:
 
 
 def _condition(run: Run, runs: Sequence[Run], axes: Sequence[str]) -> str:
-    """Return the values of axes that vary, other than the method and how it is trained."""
+    """Return the values of axes that vary, other than the method and how it is trained.
+
+    With the images that were counted, and whether before training, where these differ.
+    """
     listed = [axis for axis in axes if not f"{axis}.".startswith(("method.", "train."))]
     varied = [a for a in listed if len({repr(_values(one, a)) for one in runs}) > 1]
-    return ", ".join(f"{a.rpartition('.')[2]} {_label(run, runs, a)}" for a in varied)
+    words = [f"{a.rpartition('.')[2]} {_label(run, runs, a)}" for a in varied]
+    for told in (_stage, _images):
+        words += [told(run)] * (len({told(one) for one in runs if one.status == OK}) > 1)
+    return ", ".join(words)
+
+
+def _stage(run: Run) -> str:
+    """Return whether a network was trained: only then it has a test accuracy."""
+    return "before training" if run.result.get("test_accuracy") is None else "trained"
+
+
+def _images(run: Run) -> str:
+    return f"{run.result.get('images')} images"
 
 
 def _values(run: Run, axis: str) -> dict[str, Any]:

@@ -50,6 +50,20 @@ def test_rows_of_a_suite_are_results(cli, project, trained):
     assert changed <= {"results/tiny-cost/.lock"}
 
 
+def test_networks_before_training_and_other_images_stand_apart(cli, trained):
+    """A ratio of an untrained network to a trained one, or over unlike images, says nothing."""
+    assert cli("cost", trained, "--images", 8, "--only", "method=batchnorm").code == 0
+    some = cli("cost", trained, "--images", 4, "--only", "method=ei", "--initialised")
+    assert some.code == 0
+    done = cli("cost", "results/tiny-cost", "--format", "json")
+    found = json.loads(done.out)
+    assert [[row["name"] for row in one["rows"]] for one in found] == [["batchnorm"], ["ei"]]
+    assert [one["images"] for one in found] == [8, 4]
+    text = cli("cost", "results/tiny-cost", "--format", "markdown").out
+    assert ", trained, 8 images" in text and ", before training, 4 images" in text
+    assert "x batchnorm" not in text.rpartition("before training")[2]
+
+
 def test_a_damaged_count_is_made_again(cli, trained):
     words = ["cost", trained, "--images", 4, "--seeds", 0, "--format", "csv"]
     first = cli(*words)
