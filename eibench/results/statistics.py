@@ -46,11 +46,6 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
-def mean(sample: Sample) -> float | None:
-    """Return the mean, or None without numbers."""
-    return statistics.fmean(sample.values()) if sample else None
-
-
 def deviation(sample: Sample) -> float | None:
     """Return the sample standard deviation (divisor n - 1); None for fewer than two numbers."""
     return statistics.stdev(sample.values()) if len(sample) > 1 else None

@@ -17,7 +17,6 @@ from eibench.results.statistics import (
     deviation,
     difference,
     differences,
-    mean,
     mean_interval,
     pairing,
 )
@@ -29,14 +28,12 @@ def sample(*values):
     return dict(enumerate(values))
 
 
-def test_mean_and_deviation():
+def test_deviation():
     # (1, 2, 4): mean 7/3; squares of the deviations sum to 42/9; divided by n - 1 = 2
-    assert mean(sample(1, 2, 4)) == pytest.approx(7 / 3)
     assert deviation(sample(1, 2, 4)) == pytest.approx(math.sqrt(42 / 9 / 2))
 
 
-def test_too_few_numbers_have_no_mean_or_deviation():
-    assert mean({}) is None
+def test_too_few_numbers_have_no_deviation_or_interval():
     assert deviation({}) is None
     assert deviation({0: 97.0}) is None
     assert mean_interval({0: 97.0}) is None
