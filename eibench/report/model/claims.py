@@ -155,7 +155,7 @@ class _SuiteDecision:
         for key, cell in aggregates.items():
             trained = None if cell.trained is None else len(cell.trained)
             summary = {"mean": cell.mean, "std": cell.deviation, "n": cell.n}
-            summary |= {"trained": trained, "planned": _planned(cell)}
+            summary |= {"trained": trained, "planned": cell.planned}
             numbers |= {f"{key}_{name}" if key else name: x for name, x in summary.items()}
         if self.claim.compare == "share_trained" or not all(a.n for a in aggregates.values()):
             return numbers
@@ -176,13 +176,13 @@ class _SuiteDecision:
                 return found[0], f"{key}: {found[1]}" if key else found[1]
         if claim.compare == "share_trained":
             cell = aggregates[""]
-            share = len(cell.trained or ()) / _planned(cell)
+            share = len(cell.trained or ()) / cell.planned
             return decide_number(claim, share, f"{_share(cell)} train")
         return (PASS, "") if claim.relation == "any" else _decide_interval(claim, numbers, texts)
 
     def _obstacle(self, cell: Aggregate, fields: Mapping[str, Value]) -> Decision | None:
         """Return status and reason where runs are too few, failed or absent."""
-        if not (planned := _planned(cell)):
+        if not (planned := cell.planned):
             named = ", ".join(f"{key} {show_value(value)}" for key, value in fields.items())
             return MISSING, f"no run of {self.suite.name} has {named}"
         if cell.missing == planned:
@@ -203,21 +203,17 @@ def _unlike(runs: Sequence[Run], metric: Metric) -> Decision | None:
     return (UNDECIDED, images) if unlike_images(runs) else None
 
 
-def _planned(cell: Aggregate) -> int:
-    return cell.n + sum(cell.absent.values())
-
-
 def _share(cell: Aggregate) -> str:
     """Return `3 of 5`: runs that train, of those planned."""
-    return UNKNOWN if cell.trained is None else f"{len(cell.trained)} of {_planned(cell)}"
+    return UNKNOWN if cell.trained is None else f"{len(cell.trained)} of {cell.planned}"
 
 
 def _share_obstacle(cell: Aggregate, metric: Metric) -> Decision | None:
     """Return status and reason where the share of runs that train is not known."""
     if cell.missing:
-        return UNDECIDED, f"{cell.missing} of {counted(_planned(cell))} have not ended"
+        return UNDECIDED, f"{cell.missing} of {counted(cell.planned)} have not ended"
     if broken := cell.failed - cell.absent.get(DIVERGED, 0):
-        text = f"{broken} of {counted(_planned(cell))} broke off ({cell.reasons(metric)})"
+        text = f"{broken} of {counted(cell.planned)} broke off ({cell.reasons(metric)})"
         return UNDECIDED, f"{text}, which does not tell whether they train"
     if cell.trained is None:
         return UNDECIDED, "the records do not tell how many test images and classes there are"
@@ -231,7 +227,7 @@ def _mean_obstacle(cell: Aggregate, metric: Metric) -> Decision | None:
     reasons = cell.reasons(metric)
     if not cell.n:
         return UNDECIDED if cell.failed else MISSING, reasons
-    text = f"{without} of {counted(_planned(cell))} have no number ({reasons})"
+    text = f"{without} of {counted(cell.planned)} have no number ({reasons})"
     return UNDECIDED, f"{text}, so the mean is of the others alone"
 
 
