@@ -40,6 +40,7 @@ from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
 from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Aggregate
+from eibench.results.labels import seeds_in_words
 from eibench.results.metrics import LAYER_METRICS, Metric, find_metric
 
 NET_SYNAPSE = ("net_mean", "current_mean_spread", "update_mean", "update_scale", "update_size")
@@ -220,6 +221,6 @@ def _draw_cells(axes: Axes, rows: Sequence[Sequence[float]], norm: Normalize) ->
 def _caption(suite: SuiteResults, drawn: list[str]) -> str:
     """Return n and seeds, what is drawn, and the machines."""
     seeds = sorted({run.seed for run in suite.runs})
-    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    parts = [f"n = {len(seeds)} ({named})", *drawn * (len(seeds) > 1), *same_computation(suite)]
+    n = f"n = {len(seeds)} ({seeds_in_words(seeds)})"
+    parts = [n, *drawn * (len(seeds) > 1), *same_computation(suite)]
     return "\n".join(["; ".join(parts), *machines(suite.runs)])
