@@ -13,7 +13,7 @@ from eibench.errors import UserError
 from eibench.report.figures.axes import ParameterAxis, ScoreRange
 from eibench.report.figures.draw import draw, figures_of, make_figures
 from eibench.report.figures.search_landscape import EMPTY, FRAMES, choose_pairs, draw_landscape
-from eibench.report.figures.search_panels import WINNER, arrange, budget, groups, labels
+from eibench.report.figures.search_panels import WINNER, arrange, budget, groups, looks
 from eibench.report.figures.search_parameters import draw_importances, draw_parallel, draw_slices
 from eibench.report.figures.search_trials import LOOKS, draw_confirmed, draw_history
 from eibench.report.figures.style import COLOURS
@@ -161,7 +161,7 @@ def test_rows_are_methods_and_columns_depths(make_search):
     ei, batchnorm = groups(found, found.studies)
     assert (ei.name, list(ei.members)) == ("ei", ["depth 4", "depth 8"])
     assert (batchnorm.name, list(batchnorm.members)) == ("batchnorm", ["depth 8"])
-    assert labels([ei, batchnorm]) == ["depth 4", "depth 8"]  # depth 8 looks alike in both
+    assert list(looks([ei, batchnorm])) == ["depth 4", "depth 8"]  # depth 8 looks alike in both
 
 
 @pytest.mark.parametrize("axes", [["method"], ["model.depth", "method"]])

@@ -31,7 +31,6 @@ from eibench.report.figures.search_panels import (
     StudyGroup,
     groups,
     looks,
-    metric_of,
     score_range,
     scored,
     with_history,
@@ -76,7 +75,7 @@ def search_charts(search: Search) -> Iterator[Chart]:
 
 def _slices(search: Search, axis: ParameterAxis, found: Sequence[StudyGroup]) -> Chart:
     """Return a line for each study over the one parameter that it searched."""
-    metric, known = metric_of(search), looks(found)
+    metric, known = search.metric, looks(found)
     names = list(known)
     methods = {study.arm.get("method") for group in found for study in group.studies}
     words = {name: search.name_of("method", name) for name in methods if isinstance(name, str)}
@@ -107,7 +106,7 @@ def _ticks(axis: ParameterAxis) -> alt.Axis:
 
 def _landscape(search: Search, pair: Pair, studies: Sequence[Study]) -> Chart:
     """Return a panel for each study: cells of a grid, else a dot for each complete trial."""
-    metric = metric_of(search)
+    metric = search.metric
     grids = [ScoreGrid.of(study, pair, metric) for study in studies]
     scores, _ = score_range(studies, metric)
     colour = value_colour(metric.heading, scores.ends)
@@ -216,7 +215,7 @@ def _history(search: Search) -> Chart | None:
     studies = with_history(search)
     if not studies:
         return None
-    metric = metric_of(search)
+    metric = search.metric
     scores, clipped = score_range(with_scores(search), metric)
     ended = {state(trial) for study in studies for trial in study.trials}
     known = tuple(one for one in STATES if one[0] in ended)

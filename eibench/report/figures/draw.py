@@ -134,8 +134,8 @@ def figures_of(
 
 def _check_objective(search: Search, metric: str | None) -> None:
     """Refuse a metric that is no objective of the search."""
-    if metric not in (None, search.objectives[0]):
-        known = search.objectives[0]
+    known = search.metric.name
+    if metric not in (None, known):
         raise UserError(f"--metric {metric}: no objective of {search.name}; objectives: {known}")
 
 
@@ -241,7 +241,7 @@ def _share_out(
     chosen = [
         search
         for search in searches
-        if not suites or (metric in (None, search.objectives[0]) and asked <= search.keys)
+        if not suites or (metric in (None, search.metric.name) and asked <= search.keys)
     ]
     landscapes = {search.folder.resolve() for search in chosen if asked}
     return [*chosen, *(suite for suite in suites if suite.folder.resolve() not in landscapes)]

@@ -22,7 +22,6 @@ from eibench.report.figures.look import style
 from eibench.report.figures.search_panels import (
     WINNER,
     arrange,
-    metric_of,
     score_range,
     scored,
     search_page,
@@ -99,7 +98,7 @@ def draw_landscape(search: Search, pairs: Mapping[str, Pair] | None = None) -> F
     studies = [study for study in with_scores(search) if study.name in pairs]
     if not studies:
         return None
-    metric, rows = metric_of(search), arrange(search, studies)
+    metric, rows = search.metric, arrange(search, studies)
     grids = {study.name: ScoreGrid.of(study, pairs[study.name], metric) for study in studies}
     panel = (2.9, 2.5) if len(studies) > 1 else (4.8, 4.2)
     about = _about(metric, [pairs[study.name] for study in studies])

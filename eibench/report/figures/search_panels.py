@@ -23,7 +23,7 @@ from eibench.report.figures.style import (
 )
 from eibench.report.model.search_results import COMPLETE, RUNNING, Search, Study, Trial, spent
 from eibench.results.labels import show_field
-from eibench.results.metrics import Metric, find_metric
+from eibench.results.metrics import Metric
 
 MOST_COLUMNS = 5
 WINNER: dict[str, Any] = {
@@ -59,11 +59,6 @@ class StudyGroup:
         return self.studies[0].space
 
 
-def metric_of(search: Search) -> Metric:
-    """Return the objective, whose values are the scores."""
-    return find_metric(search.objectives[0])
-
-
 def scored(study: Study, metric: Metric) -> list[tuple[Trial, float]]:
     """Return the complete trials, diverged ones too, and their scores, the best last."""
     complete = [trial for trial in study.trials if trial.state == COMPLETE]
@@ -94,7 +89,7 @@ def with_history(search: Search) -> list[Study]:
 
 def with_scores(search: Search) -> list[Study]:
     """Return the studies with a complete trial."""
-    return [study for study in search.studies if scored(study, metric_of(search))]
+    return [study for study in search.studies if scored(study, search.metric)]
 
 
 def arrange(search: Search, studies: Sequence[Study]) -> Panels:
@@ -141,14 +136,9 @@ def _label(study: Study, axes: Sequence[str]) -> str:
     return ", ".join(show_field(axis, study.arm.get(axis)) for axis in axes)
 
 
-def labels(found: Sequence[StudyGroup]) -> list[str]:
-    """Return all labels of some groups; the place of a label is the number of its look."""
-    return list(dict.fromkeys(label for group in found for label in group.members))
-
-
 def looks(found: Sequence[StudyGroup]) -> dict[str, tuple[str, str]]:
     """Return colour and marker of each label of some groups."""
-    names = labels(found)
+    names = list(dict.fromkeys(label for group in found for label in group.members))
     markers = itertools.cycle(MARKERS)
     return dict(zip(names, zip(colours_of(names), markers, strict=False), strict=True))
 

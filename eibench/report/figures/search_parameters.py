@@ -25,7 +25,6 @@ from eibench.report.figures.search_panels import (
     arrange,
     groups,
     looks,
-    metric_of,
     name_looks,
     score_range,
     scored,
@@ -59,7 +58,7 @@ class Slice:
 @style()
 def draw_slices(search: Search) -> Figure | None:
     """Draw the score over each parameter, the winner marked; None without a complete trial."""
-    found, metric = groups(search, with_scores(search)), metric_of(search)
+    found, metric = groups(search, with_scores(search)), search.metric
     if not found:
         return None
     known = looks(found)
@@ -137,7 +136,7 @@ def draw_parallel(search: Search) -> Figure | None:
     studies = [study for study in with_scores(search) if len(study.space) > 1]
     if not studies:
         return None
-    metric, rows = metric_of(search), arrange(search, studies)
+    metric, rows = search.metric, arrange(search, studies)
     longest = max(len(study.space) for study in studies)
     wide = max(1.05 * longest - 0.4, 4.4) if len(rows[0]) == 1 else 0.8 * longest - 0.2
     panel = (min(max(wide, 2.2), 6.0), 3.4 if len(rows) == 1 else 2.2)

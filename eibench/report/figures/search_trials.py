@@ -17,7 +17,6 @@ from eibench.report.figures.palette import colours_of
 from eibench.report.figures.search_panels import (
     WINNER,
     arrange,
-    metric_of,
     score_range,
     search_page,
     with_history,
@@ -55,7 +54,7 @@ def draw_history(search: Search) -> Figure | None:
     studies = with_history(search)
     if not studies:
         return None
-    metric, rows = metric_of(search), arrange(search, studies)
+    metric, rows = search.metric, arrange(search, studies)
     several = len(studies) > 1
     ranges = [score_range(filter(None, row), metric) for row in rows]
     range_of = {s.name: r for row, (r, _) in zip(rows, ranges, strict=True) for s in row if s}
@@ -138,7 +137,7 @@ class ConfirmedScore:
 @style()
 def draw_confirmed(search: Search) -> Figure | None:
     """Draw scores against confirmed means, and differences; None before any is confirmed."""
-    found, metric = _confirmed(search), metric_of(search)
+    found, metric = _confirmed(search), search.metric
     if not found:
         return None
     counts = sorted({len(one.biases) for one in found})

@@ -33,7 +33,7 @@ from eibench.report.model.search_results import (
 from eibench.report.model.search_values import search_values, trial_records
 from eibench.results.cells import Aggregate
 from eibench.results.labels import field_words, key_words, show_setting
-from eibench.results.metrics import Metric, find_metric
+from eibench.results.metrics import Metric
 
 SHOWN, SHOWN_ALONE = 5, 10
 """Best trials shown of each study, and of the only one."""
@@ -104,7 +104,7 @@ def _confirmed(search: Search) -> Table:
     heads = ("search score", "confirmed", "optimism", TEST.label, "tuned values")
     return _table(
         search,
-        f"Search against confirmed, {find_metric(search.objectives[0]).heading}",
+        f"Search against confirmed, {search.metric.heading}",
         "search",
         (_words(axes), heads),
         [(*_arm(search, one.study, axes), *_winner(one, search)) for one in found],
@@ -189,7 +189,7 @@ def _only_key(search: Search) -> str | None:
 
 def _scores(search: Search, key: str) -> Table:
     """Return a row for each study with its score at each value of the one key."""
-    metric, axes = find_metric(search.objectives[0]), _axes(search.studies)
+    metric, axes = search.metric, _axes(search.studies)
     values = list(search.studies[0].space[key]["choices"])
     rows = []
     for study in search.studies:
@@ -230,7 +230,7 @@ def _best_trials(search: Search) -> Iterator[Table]:
 def _trials(search: Search, studies: Sequence[Study], method: Any, number: int) -> Table:
     axes = [axis for axis in _axes(studies) if axis != METHOD]
     words = key_words(dict.fromkeys(key for study in studies for key in study.space))
-    score = find_metric(search.objectives[0]).label
+    score = search.metric.label
     rows = [row for study in studies for row in _trial_rows(search, study, axes, list(words))]
     return _table(
         search,
@@ -246,7 +246,7 @@ def _trial_rows(
     search: Search, study: Study, axes: Sequence[str], keys: Sequence[str]
 ) -> Iterator[tuple[Cell, ...]]:
     """Yield the best trials of a study, which is named in the first row alone."""
-    metric = find_metric(search.objectives[0])
+    metric = search.metric
     arm = _arm(search, study, axes)
     for trial in best_trials(search, study):
         score = trial.scores.get(metric.name)
@@ -262,7 +262,7 @@ def _trial_rows(
 
 def best_trials(search: Search, study: Study) -> list[Trial]:
     """Return the best trials of a study by their score, the best first."""
-    metric = find_metric(search.objectives[0])
+    metric = search.metric
     sign = -1 if metric.better == "higher" else 1
     found = sorted(study.trials, key=lambda trial: _rank(trial, study, metric, sign))
     count = SHOWN if len(search.studies) > 1 else SHOWN_ALONE

@@ -23,14 +23,13 @@ from eibench.report.model.search_results import (
 )
 from eibench.report.model.tuning import by_name, edge_notes, raised_budget, span, unequal
 from eibench.results.labels import counted, seeds_in_words, shortened, show_setting
-from eibench.results.metrics import find_metric
 
 # ---------------------------------------------------------------------- winners, confirmed
 
 
 def of_confirmation(search: Search, found: Sequence[Confirmation]) -> Iterator[str]:
     """Yield notes on the two numbers of a winner, and on those that are lacking."""
-    metric = find_metric(search.objectives[0])
+    metric = search.metric
     unit = f", in {metric.difference_unit}" if metric.difference_unit else ""
     mean = ", the mean" * (len(search.seeds) > 1)
     yield (
@@ -215,10 +214,9 @@ def _reasons(search: Search, failed: bool) -> dict[str, list[str]]:
 
 def of_importances(search: Search) -> Iterator[str]:
     """Yield a note on shares of variance, and how far to trust them."""
-    metric = find_metric(search.objectives[0])
     yield (
-        f"Share of each key in the variance of {metric.label} over the trials of a study (fANOVA)."
-        " Few trials tell it badly, and only within the space that was searched."
+        f"Share of each key in the variance of {search.metric.label} over the trials of a study"
+        " (fANOVA). Few trials tell it badly, and only within the space that was searched."
     )
 
 
@@ -230,9 +228,8 @@ def of_scores(search: Search) -> Iterator[str]:
 
 def of_trials(search: Search, studies: Sequence[Study]) -> Iterator[str]:
     """Yield notes on which trials are shown, and in which order."""
-    metric = find_metric(search.objectives[0]).heading
     order = "the winner first" if any(study.best for study in studies) else "none has won"
-    yield f"{'Of each study, b' if len(studies) > 1 else 'B'}y {metric}, {order}."
+    yield f"{'Of each study, b' if len(studies) > 1 else 'B'}y {search.metric.heading}, {order}."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -109,8 +109,8 @@ class Search:
     name: str
     title: str
     axes: tuple[str, ...]
-    objectives: tuple[str, ...]
-    """The name of the metric that chooses the winner."""
+    metric: Metric
+    """Chooses the winner."""
     trials: int
     """Asked for in each study."""
     sampler: str
@@ -219,7 +219,7 @@ class Confirmation:
 
     study: Study
     metric: Metric
-    """The first objective, which chose the winner."""
+    """Chose the winner."""
     runs: Sequence[Run]
     """The fresh runs of the winner's setting."""
     outdated: bool
@@ -252,14 +252,13 @@ class Confirmation:
 
 def confirmations(search: Search) -> list[Confirmation]:
     """Return the confirmation of each study, in their order."""
-    metric = find_metric(search.objectives[0])
-    return [_confirmation(search, study, metric) for study in search.studies]
+    return [_confirmation(search, study) for study in search.studies]
 
 
-def _confirmation(search: Search, study: Study, metric: Metric) -> Confirmation:
+def _confirmation(search: Search, study: Study) -> Confirmation:
     runs = search.confirmed_runs(study)
     outdated = _outdated(search, study, runs)
-    return Confirmation(study, metric, [] if outdated else runs, outdated)
+    return Confirmation(study, search.metric, [] if outdated else runs, outdated)
 
 
 def _outdated(search: Search, study: Study, fresh: Sequence[Run]) -> bool:
@@ -306,7 +305,7 @@ def read_search(folder: Path) -> Search:
         name=plan["suite"],
         title=plan["title"],
         axes=tuple(plan["axes"]),
-        objectives=tuple(known["objectives"]),
+        metric=find_metric(known["objectives"][0]),
         trials=known["trials"],
         sampler=known["sampler"],
         sampler_seed=known["sampler_seed"],

@@ -25,7 +25,7 @@ def trial_records(search: Search) -> tuple[list[dict[str, Any]], tuple[str, ...]
     """
     axes = {axis: None for study in search.studies for axis in study.arm}
     cost = ("trial_seconds", "trial_epochs")
-    ends = ("state", "winner", *search.objectives, *cost, "reason", "runs")
+    ends = ("state", "winner", search.metric.name, *cost, "reason", "runs")
     return list(_records(search)), ("suite", "study", *axes, "trial", *ends)
 
 
@@ -40,7 +40,7 @@ def _records(search: Search) -> Iterator[dict[str, Any]]:
                 "trial": trial.number,
                 "state": state(trial),
                 "winner": trial.number == study.winner,
-                **{name: trial.scores.get(name) for name in search.objectives},
+                search.metric.name: trial.scores.get(search.metric.name),
                 "trial_seconds": trial.seconds,
                 "trial_epochs": trial.epochs,
                 "reason": trial.reason,
@@ -58,7 +58,7 @@ def _field(value: Any) -> Any:
 def search_values(search: Search) -> dict[str, Any]:
     """Return all of a search and its confirmation, unrounded."""
     return {
-        "objectives": search.objectives,
+        "objectives": [search.metric.name],
         "trials": search.trials,
         "sampler": search.sampler,
         "sampler_seed": search.sampler_seed,
