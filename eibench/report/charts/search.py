@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 from matplotlib.colors import to_hex
 
 from eibench.report.charts.marks import line_chart
@@ -134,17 +135,10 @@ def _landscape(search: Search, pair: Pair, studies: Sequence[Study]) -> Chart:
 
 
 def _cells(grid: ScoreGrid, j: int) -> Iterator[list[Any]]:
-    for (row, column), mean in _numbered(grid):
+    for (row, column), mean in np.ndenumerate(grid.means):
         if not math.isnan(mean):
             place = grid.xs[column], grid.ys[row]
             yield [0, j, *place, short(mean), None, place == grid.winner, place in grid.diverged]
-
-
-def _numbered(grid: ScoreGrid) -> Iterator[tuple[tuple[int, int], float]]:
-    means = grid.means
-    for row in range(len(grid.ys)):
-        for column in range(len(grid.xs)):
-            yield (row, column), float(means[row, column])
 
 
 def _dots(study: Study, j: int, pair: Pair, metric: Metric) -> Iterator[list[Any]]:
