@@ -137,7 +137,9 @@ def _cifar_problems(class_name: str, folder: Path) -> list[str]:
 
 
 def _mnist_problems(class_name: str, folder: Path) -> list[str]:
-    return mnist_problems(_class(class_name), folder)
+    """Return the problems of the files of a set under `folder`, each naming a file."""
+    kind = _class(class_name)
+    return list(_problems(kind, folder / kind.__name__))
 
 
 def _source(
@@ -147,11 +149,6 @@ def _source(
     package: SystemPackage | None = None,
 ) -> DataSource:
     return DataSource(partial(fetch, name), partial(problems, name), package)
-
-
-def mnist_problems(kind: type[MNIST], folder: Path) -> list[str]:
-    """Return the problems of the files of `kind` under `folder`, each naming a file."""
-    return list(_problems(kind, folder / kind.__name__))
 
 
 def _problems(kind: type[MNIST], base: Path) -> Iterator[str]:
