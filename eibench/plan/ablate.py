@@ -13,12 +13,11 @@ from typing import Any
 
 from eibench.plan.layers import Leaf, leaves
 from eibench.plan.suite import ABLATION, BASE, JOIN, MOST_RUNS, PlannedRun, SuiteFile
+from eibench.plan.validate import Note
 
 ONE_METHOD = "give each method a suite of its own, with the method in `base`"
 """Labels name a method's options, so no column would contain both an ablation and its base."""
 Factors = Mapping[str, list[Leaf]]
-Note = Callable[..., None]
-"""Function that records a problem: its text, then the keys of its position in the suite."""
 
 
 def read_factors(suite: SuiteFile, replaced: Callable[[str], bool]) -> dict[str, list[Leaf]]:

@@ -8,7 +8,7 @@ then states the title of the copy:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,7 @@ from eibench.plan.options import DATASETS, Options
 from eibench.plan.options.base import Line
 from eibench.plan.references import PublishedResult
 from eibench.plan.spec import RunSpec
-from eibench.plan.validate import Invalid, show, validate
-
-Note = Callable[..., None]
-"""Function that records a problem: its text, then the keys of its position in the suite."""
+from eibench.plan.validate import Invalid, Note, show, validate
 
 
 class StandIn(Options):

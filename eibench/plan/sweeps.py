@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from eibench.errors import MOST_LINES
 from eibench.plan.conditions import (
@@ -26,7 +26,7 @@ from eibench.plan.conditions import (
     misfits,
 )
 from eibench.plan.options import DataOptions
-from eibench.plan.validate import Invalid, Problem
+from eibench.plan.validate import Invalid, Note, Problem
 from eibench.plan.yaml_source import Keys
 
 SECTION = "evaluate"
@@ -61,13 +61,6 @@ class Sweep:
         """The fields with several values; the first one where there are none."""
         several = [len(values) > 1 for values in self.axes.values()]
         return list(itertools.compress(self.fields, several)) or self.fields[:1]
-
-
-class Note(Protocol):
-    """A receiver of problems, each with the keys of its place."""
-
-    def __call__(self, text: str, *keys: str | int) -> None:
-        """Record a problem."""
 
 
 def read_sweeps(

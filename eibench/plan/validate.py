@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -26,6 +26,13 @@ class Problem(NamedTuple):
 
     keys: Keys
     text: str
+
+
+class Note(Protocol):
+    """A receiver of problems, each with the keys of its place."""
+
+    def __call__(self, text: str, *keys: str | int) -> None:
+        """Record a problem."""
 
 
 class Invalid(Exception):
