@@ -78,20 +78,15 @@ CONDITIONS: Mapping[str, Condition] = {
 """By name, in the order in which they are applied. Images stay within [0, 1]."""
 
 
-def known_conditions() -> list[str]:
-    """Return the names of all conditions."""
-    return [TIMESTEPS, *CONDITIONS]
-
-
 def check_values(name: str, values: Sequence[Any]) -> None:
     """Raise `Invalid` unless `name` is a condition and `values` are distinct and within its range.
 
     Keys of problems are relative to the condition: the index of a value, or none.
     """
-    if name not in known_conditions():
-        allowed = ", ".join(known_conditions())
-        near = did_you_mean(name, known_conditions())
-        raise Invalid([Problem((), f"unknown condition {show(name)}; allowed: {allowed}{near}")])
+    known = [TIMESTEPS, *CONDITIONS]
+    if name not in known:
+        hint = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
+        raise Invalid([Problem((), f"unknown condition {show(name)}; {hint}")])
     problems = [Problem((i,), t) for i, v in enumerate(values) if (t := _problem(name, v))]
     problems += [Problem((i,), f"{show(value)} is listed twice") for i, value in repeats(values)]
     if problems:
