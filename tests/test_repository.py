@@ -20,9 +20,9 @@ from eibench.plan.references import read_references
 from eibench.plan.sweeps import Sweep
 from eibench.report.make import SuiteReport
 from eibench.report.model.search_results import Search, read_searches
-from eibench.results.paths import suite_folders
+from eibench.results.paths import SEARCH, suite_folders
 from eibench.results.plan_file import same_computations
-from eibench.results.store import COST, SEARCH, kind_of, read_plan
+from eibench.results.store import COST, kind_of, read_plan
 
 ROOT = Path(__file__).parents[1]
 SUITES = suite_files(ROOT / "suites")

@@ -32,7 +32,7 @@ from eibench.execution.lock import locked
 from eibench.plan.conditions import FROM
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import Plan, PlannedRun
-from eibench.results.paths import member
+from eibench.results.paths import PLAN, member
 from eibench.results.schema import RecordFile
 from eibench.results.store import (
     COST,
@@ -113,7 +113,7 @@ def _write_plan(folder: Path, plan: Plan) -> None:
     rows = {row_id(run.run_id, run.run_id, COST): _fields(run) for run in plan.runs}
     content = plan_content(folder.name, f"{plan.title}: cost", plan.axes, rows)
     kept = {key: getattr(plan, key) for key in KEPT}
-    write_atomic(member(folder, "plan.json"), to_json({**content, "kind": COST, **kept}))
+    write_atomic(member(folder, PLAN), to_json({**content, "kind": COST, **kept}))
 
 
 def _fields(run: PlannedRun) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from eibench.execution.run_one import is_out_of_memory
 from eibench.plan.conditions import CONDITIONS, FROM, PREFIX, Conditions, effective, fields_of
 from eibench.plan.options import CHOICES, DataOptions
 from eibench.plan.suite import DEFAULT_CONTROL
-from eibench.results.paths import member
+from eibench.results.paths import PLAN, member
 from eibench.results.plan_schema import PlanFile
 from eibench.results.store import OK, read_json, to_json, write_atomic
 
@@ -94,7 +94,7 @@ def _evaluate(
 
 def _add_to_plan(folder: Path, record: dict[str, Any]) -> None:
     """Add a record to the plan of its folder; fields that vary are the axes."""
-    path = member(folder, "plan.json")
+    path = member(folder, PLAN)
     known: dict[str, Any] = read_json(path, PlanFile) or {}
     runs = {run["run_id"]: run["fields"] for run in known.get("runs", [])}
     runs[record["run_id"]] = record["fields"]

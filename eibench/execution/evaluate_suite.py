@@ -28,7 +28,7 @@ from eibench.execution.run_one import is_out_of_memory
 from eibench.plan.conditions import FROM, Conditions, fields_of
 from eibench.plan.suite import Plan, PlannedRun
 from eibench.plan.sweeps import Sweep
-from eibench.results.paths import member
+from eibench.results.paths import PLAN, member
 from eibench.results.store import (
     ERROR,
     FINAL,
@@ -91,7 +91,7 @@ def _write_plan(folder: Path, plan: Mapping[str, Any], sweep: Sweep) -> None:
     title = f"{plan['title']}: {sweep.name.replace('_', ' ')}"
     content = plan_content(folder.name, title, [*plan["axes"], *sweep.fields], rows)
     kept = {key: plan[key] for key in KEPT if key in plan}
-    write_atomic(member(folder, "plan.json"), to_json({**content, **kept}))
+    write_atomic(member(folder, PLAN), to_json({**content, **kept}))
 
 
 def _fields(trained: Mapping[str, Any], conditions: Conditions, run_id: str) -> dict[str, Any]:

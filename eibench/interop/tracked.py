@@ -10,12 +10,11 @@ from typing import Any
 
 from eibench.errors import UserError
 from eibench.results.metrics import METRICS
-from eibench.results.paths import suite_folders
+from eibench.results.paths import SEARCH, suite_folders
 from eibench.results.schema import EpochLine
 from eibench.results.store import (
     INTERRUPTED,
     MISSING,
-    SEARCH,
     RunFolder,
     kind_of,
     read_plan,

@@ -61,6 +61,8 @@ Axis = Annotated[list[Any], Field(min_length=1)]
 Kind = Literal["train", "probe"]
 METHOD = "method"
 SEED = "seed"
+LAYER = "layer"
+"""The field of a probe's layers, which tables may have in rows or columns."""
 ABLATION = "ablation"
 """Axis of a suite with `ablate`, and the field of its runs with the ablation's name."""
 BASE = "base"

@@ -13,15 +13,13 @@ from eibench.plan.options import CHOICES
 from eibench.plan.options.base import PRESET
 from eibench.plan.selection import chosen, is_exactly, unknown_values
 from eibench.plan.spec import PROBE, RunSpec
-from eibench.plan.suite import BASE, NOTHING, SEED, PlannedRun, SuiteFile
+from eibench.plan.suite import BASE, LAYER, NOTHING, SEED, PlannedRun, SuiteFile
 from eibench.plan.sweeps import sweep_problems
 from eibench.plan.validate import repeats, show
 from eibench.plan.yaml_source import Keys, YamlDocument
 
 PRESETS = tuple(f"{kind}.{PRESET}" for kind in CHOICES)
 NO_AXIS = "is a preset, not a field of a run; list whole choices under `{}`"
-LAYER = "layer"
-"""The field of a probe's layers, which tables may have in rows or columns."""
 MOST_COMPARED = 1_000_000
 """Maximal number of comparisons of runs with clauses of a suite."""
 

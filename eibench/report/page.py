@@ -10,9 +10,9 @@ from pathlib import Path
 from eibench.errors import UserError
 from eibench.files import read_text
 from eibench.plan.find import known_suites
+from eibench.plan.spec import PROBE
 from eibench.plan.suite import ABLATION, METHOD, read_suite
 from eibench.report.model.document import Chart, Column, Document, SourceText, Table, text_cells
-from eibench.report.model.layers import PROBE
 from eibench.report.model.notes import reading_notes
 from eibench.report.model.pivot import Pivot
 from eibench.report.model.provenance import mixed_data, provenance

@@ -9,8 +9,8 @@ import pandas as pd
 
 from eibench.errors import UserError
 from eibench.results.metrics import EPOCH_METRICS, LAYER_METRICS, METRICS_OF
-from eibench.results.paths import suite_folders
-from eibench.results.store import SEARCH, RunFolder, kind_of, read_plan, recorded_runs
+from eibench.results.paths import SEARCH, suite_folders
+from eibench.results.store import RunFolder, kind_of, read_plan, recorded_runs
 
 LEADING = ("suite", "run_id", "status", "method", "model", "data", "seed")
 TRIAL = ("study", "trial")

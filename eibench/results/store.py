@@ -24,9 +24,10 @@ from pydantic import BaseModel
 from eibench.errors import UserError
 from eibench.plan.validate import show
 from eibench.plan.yaml_source import dump
-from eibench.results import paths
 from eibench.results.checks import check, check_order, check_plan, check_record, damaged
 from eibench.results.paths import (
+    PLAN,
+    SEARCH,
     exists,
     folders,
     member,
@@ -46,8 +47,6 @@ INTERRUPTED = "interrupted"
 MISSING = "missing"
 
 RECORD = "record.json"
-SEARCH = paths.SEARCH
-"""The kind of a folder that holds a search's trials, and its name within the suite's results."""
 COST = "cost"
 """The kind of a folder that holds counted networks; ends its name."""
 
@@ -244,7 +243,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    path = member(folder, "plan.json")
+    path = member(folder, PLAN)
     plan = read_json(path, PlanFile)
     if plan is None:
         raise UserError(f"{folder}: no results here; `eibench run SUITE` makes some")

@@ -20,8 +20,8 @@ from eibench.execution.lock import Locks, locked
 from eibench.execution.slots import Slots, Stop
 from eibench.plan.search import SearchPlan
 from eibench.plan.suite import PlannedRun
-from eibench.results.paths import member
-from eibench.results.store import FINAL, SEARCH
+from eibench.results.paths import SEARCH, member
+from eibench.results.store import FINAL
 from eibench.search.journal import open_journal, refuse_other_trials
 from eibench.search.record import SCORE, SearchRecord, outcome
 from eibench.search.study import OpenTrial, Outcome, ResumableStudy

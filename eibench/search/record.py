@@ -16,13 +16,12 @@ from optuna.trial import TrialState
 
 from eibench.errors import UserError
 from eibench.plan.search import REPEAT, SearchPlan, StudyPlan
-from eibench.results.paths import has_plan
+from eibench.results.paths import PLAN, SEARCH, has_plan
 from eibench.results.schema import SCHEMA
 from eibench.results.store import (
     DIVERGED,
     MISSING,
     OK,
-    SEARCH,
     RunFolder,
     kind_of,
     read_plan,
@@ -89,7 +88,7 @@ class SearchRecord:
             },
             "studies": described,
         }
-        write_atomic(self.folder / "plan.json", to_json(content))
+        write_atomic(self.folder / PLAN, to_json(content))
 
     def _study(self, study: ResumableStudy, importances: bool) -> dict[str, Any]:
         return {

@@ -19,6 +19,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from eibench.errors import UserError, did_you_mean
+from eibench.plan.spec import PROBE
+from eibench.plan.suite import LAYER
 from eibench.report.figures.curves import draw_learning
 from eibench.report.figures.layers import draw_lines, draw_map, draw_net_synapse
 from eibench.report.figures.look import current_look
@@ -29,7 +31,7 @@ from eibench.report.figures.search_trials import draw_confirmed, draw_history
 from eibench.report.figures.style import FORMATS, FigureTooSmall, save
 from eibench.report.figures.tables import draw_results
 from eibench.report.figures.tradeoff import draw_tradeoff
-from eibench.report.model.layers import LAYER, PROBE, choose_metric
+from eibench.report.model.layers import choose_metric
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.suite_results import SuiteResults, read_suites
 from eibench.results.metrics import METRICS

@@ -22,7 +22,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from eibench.plan.suite import METHOD
+from eibench.plan.spec import PROBE
+from eibench.plan.suite import LAYER, METHOD
 from eibench.report.figures.axes import LogAxis, whole_ticks
 from eibench.report.figures.look import style
 from eibench.report.figures.series import Series, facet_title, facet_words, facets_of, series_of
@@ -36,7 +37,7 @@ from eibench.report.figures.style import (
     open_page,
     same_computation,
 )
-from eibench.report.model.layers import DEFAULTS, LAYER, PROBE, layer_pivot
+from eibench.report.model.layers import DEFAULTS, layer_pivot
 from eibench.report.model.pivot import Key, Layout, Pivot, build_pivot, remaining_axes
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Aggregate

@@ -16,13 +16,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eibench.plan.suite import METHOD
+from eibench.plan.suite import LAYER, METHOD
 from eibench.report.figures.axes import whole_ticks
 from eibench.report.figures.look import style
 from eibench.report.figures.series import facet_layout, facet_words, facets_of, series_of
 from eibench.report.figures.style import in_rows, machines, open_page
 from eibench.report.model.epochs import firing_rates, read_epochs
-from eibench.report.model.layers import LAYER, layer_pivot
+from eibench.report.model.layers import layer_pivot
 from eibench.report.model.pivot import Layout, Pivot, build_pivot
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.metrics import Metric, find_metric

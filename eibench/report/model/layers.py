@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import UserError
-from eibench.plan.suite import ABLATION, NOTHING
+from eibench.plan.spec import PROBE
+from eibench.plan.suite import ABLATION, LAYER, NOTHING
 from eibench.report.model.area import area_over
 from eibench.report.model.pivot import Layout, Pivot, build_pivot, choose_layout
 from eibench.report.model.suite_results import SuiteResults, check_fields, read_suites
 from eibench.results.cells import DIGEST, Run
 from eibench.results.metrics import LAYER_METRICS, PROBE_METRICS, Metric, find_metric
 
-LAYER = "layer"
-"""The field: 1 is nearest to the input."""
 DEFAULTS = {"train": "test_accuracy", "probe": "gradient_decades", "cost": "energy_stepwise"}
 """The metric of a suite where none is named, by kind."""
-PROBE = "probe"
 
 
 def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) -> Metric:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from eibench.plan.suite import NOTHING
+from eibench.plan.suite import LAYER, NOTHING
 from eibench.report.model.document import NO_CELL, Cell, Column, Document, Table, fixed
-from eibench.report.model.layers import DEFAULTS, LAYER
+from eibench.report.model.layers import DEFAULTS
 from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import Key, Pivot, Place, choose_layout
 from eibench.report.model.published import published_table, published_values

@@ -20,8 +20,8 @@ from eibench.results.cells import Aggregate, Run, Value, aggregate
 from eibench.results.display import shown
 from eibench.results.labels import seeds_in_words, show_field, show_value
 from eibench.results.metrics import METRICS, Metric, find_metric
-from eibench.results.paths import has_plan, suite_folders
-from eibench.results.store import SEARCH, kind_of, read_plan
+from eibench.results.paths import SEARCH, has_plan, suite_folders
+from eibench.results.store import kind_of, read_plan
 
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 """States of a trial."""

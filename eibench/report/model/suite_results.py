@@ -15,14 +15,8 @@ from eibench.plan.suite import ABLATION, BASE, DEFAULT_CONTROL, METHOD
 from eibench.results.cells import Run, Value
 from eibench.results.display import shown
 from eibench.results.labels import field_called, field_names, show_field, show_value
-from eibench.results.paths import suite_folders
-from eibench.results.store import (
-    SEARCH,
-    RunFolder,
-    kind_of,
-    read_plan,
-    recorded_runs,
-)
+from eibench.results.paths import SEARCH, suite_folders
+from eibench.results.store import RunFolder, kind_of, read_plan, recorded_runs
 
 T = TypeVar("T")
 RATE = "train.lr"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from eibench.plan.options import TrainOptions
@@ -23,12 +22,10 @@ from eibench.report.model.search_results import (
 )
 from eibench.report.model.suite_results import RATE, SuiteResults, varies
 from eibench.results.labels import counted, show_setting, show_value
-from eibench.results.paths import evidence_of, has_plan, member
-from eibench.results.store import SEARCH, read_plan
+from eibench.results.paths import RESULTS, SEARCH, evidence_of, has_plan, member
+from eibench.results.store import read_plan
 
 DEFAULT_RATE = float(TrainOptions.model_fields["lr"].default)
-RESULTS = Path("results")
-"""Where a search is looked for, if it does not lie beside the suite that it served."""
 Tried = list[Mapping[str, Any]]
 """Fields of the runs of an ordinary suite in which values were found."""
 Tuning = tuple[Search | None, Tried | None]
@@ -106,7 +103,8 @@ def untuned(suite: SuiteResults) -> list[str]:
 def find_tuning(suite: SuiteResults) -> Tuning:
     """Return the search in which the suite's values were found, or the runs of another suite.
 
-    Of these, those in networks that this suite has too, if there are any.
+    They are looked for beside the suite, then in `RESULTS`. Of the runs those in networks that this
+    suite has too, if there are any.
     """
     assert suite.tuned_by is not None
     own = suite.folder if suite.tuned_by == suite.name else None
