@@ -130,6 +130,11 @@ def fixed(text: str) -> str:
     return text.replace(" ", FIXED)
 
 
+def bolded(note: str) -> str:
+    """Return a note of a format that sets the best cells in bold."""
+    return f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note
+
+
 def code(text: str) -> str:
     """Return `text` as a name in a note: between backticks, on one line."""
     return "`" + " ".join(text.replace("`", "'").split()) + "`"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eibench.errors import shorten
-from eibench.report.model.document import BEST, Cell, Chart, Column, Document, SourceText, Table
+from eibench.report.model.document import Cell, Chart, Column, Document, SourceText, Table, bolded
 from eibench.report.writers.escape import markup, markup_note, script_json
 from eibench.version import __version__
 
@@ -223,16 +223,12 @@ def _cell(cell: Cell, column: Column) -> str:
 
 def _notes(notes: Sequence[str]) -> Iterator[str]:
     """Yield notes as a list, the later ones of many folded."""
-    items = [f"<li>{markup_note(_bold(note))}</li>" for note in notes]
+    items = [f"<li>{markup_note(bolded(note))}</li>" for note in notes]
     if items:
         yield f'<ul class="notes">{"".join(items[:MOST_OPEN])}</ul>'
     if more := items[MOST_OPEN:]:
         yield f'<details class="notes"><summary>{len(more)} more notes</summary>'
         yield f"<ul>{''.join(more)}</ul></details>"
-
-
-def _bold(note: str) -> str:
-    return f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note
 
 
 def _chart(chart: Chart, level: int, layers: Layers) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from eibench.report.model.document import BEST, Document, Page, Table
+from eibench.report.model.document import Document, Page, Table, bolded
 from eibench.report.writers.escape import break_lines, latex_label
 from eibench.report.writers.measures import FOOTNOTE, lines_of, text_width
 from eibench.report.writers.tabular import Tabular, breakable, layouts
@@ -111,8 +111,7 @@ def _notes(table: Table, page: Page, room: float) -> Iterator[Block]:
 
 def _note(note: str) -> str:
     """Return a note, its names in typewriter type."""
-    text = f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note
-    parts = [breakable(part) for part in text.split("`")]
+    parts = [breakable(part) for part in bolded(note).split("`")]
     for i in range(1, len(parts), 2):  # typewriter type does not break at hyphens by itself
         broken = parts[i].replace("-", r"-\allowbreak{}")
         parts[i] = rf"\texttt{{{broken}}}"

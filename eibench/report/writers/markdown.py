@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from eibench.report.model.document import BEST, Cell, Document, Table
+from eibench.report.model.document import Cell, Document, Table, bolded
 from eibench.report.writers.escape import markdown, markdown_note
 
 
@@ -15,12 +15,8 @@ def to_markdown(document: Document) -> str:
         blocks += [f"#### {markdown(table.title)}"] if table.title else []
         blocks.append(_grid(table))
         if table.notes:
-            blocks.append("\n".join(f"- {_note(note)}" for note in table.notes))
+            blocks.append("\n".join(f"- {markdown_note(bolded(note))}" for note in table.notes))
     return "\n\n".join(blocks) + "\n"
-
-
-def _note(note: str) -> str:
-    return markdown_note(f"Bold: {note.removeprefix(BEST)}" if note.startswith(BEST) else note)
 
 
 def _grid(table: Table) -> str:
