@@ -10,6 +10,7 @@ import typer
 from eibench.cli.console import say
 from eibench.cli.options import read_overrides, validate_settings
 from eibench.errors import UserError, did_you_mean, error_text, reraise_interrupt
+from eibench.results.labels import capital
 
 if TYPE_CHECKING:
     from eibench.plan.layers import Override
@@ -72,7 +73,7 @@ def _failure(contract: Callable[[Any], None], choice: Choice, loaded: Loaded) ->
     from eibench.plan.plugins import in_words
 
     title = " ".join((contract.__doc__ or "").split()).removeprefix("Check that ")
-    title = title[:1].upper() + title[1:].removesuffix(".")
+    title = capital(title.removesuffix("."))
     try:
         contract(choice)
     except Broken as broken:

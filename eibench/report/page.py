@@ -31,7 +31,7 @@ from eibench.report.model.search_results import Search
 from eibench.report.model.suite_results import SuiteResults
 from eibench.report.model.summary import summary_document
 from eibench.results.cells import Run
-from eibench.results.labels import format_duration
+from eibench.results.labels import capital, format_duration
 
 NEEDED = ("altair", "vl_convert")
 """Modules of the extra `html`."""
@@ -141,7 +141,7 @@ def _results(pivot: Pivot) -> Iterator[Document]:
     charts = (*metric_charts(suite, pivot.metric), *difference_charts(pivot))
     yield replace(
         document,
-        title=heading[:1].upper() + heading[1:],
+        title=capital(heading),
         tables=(main, *others),
         under=suite.title,
         lead=(f"{ends(suite.runs)}, {took} of computing time.",),

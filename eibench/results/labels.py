@@ -95,6 +95,11 @@ def key_words(keys: Iterable[str]) -> dict[str, str]:
     return {key: text if taken[text] == 1 else key for key, text in words.items()}
 
 
+def capital(text: str) -> str:
+    """Return `text` with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def counted(n: int, noun: str = "run") -> str:
     """Return `1 run`, `2 runs`."""
     return f"{n} {noun}{'s' * (n != 1)}"

@@ -35,6 +35,7 @@ from eibench.report.figures.series import Series, facet_words
 from eibench.report.model.document import Chart
 from eibench.report.model.pivot import Key, Pivot
 from eibench.report.model.suite_results import SuiteResults
+from eibench.results.labels import capital
 from eibench.results.metrics import LAYER_METRICS, find_metric
 
 
@@ -73,7 +74,7 @@ def _lines(table: Pivot, series: Sequence[Series]) -> Chart:
     y = power_axis(heading, log) if log else number_axis(
         table.metric, (row[k] for row in rows for k in (3, 4, 5)))  # fmt: skip
     return line_chart(
-        f"{heading[:1].upper()}{heading[1:]} by layer",
+        f"{capital(heading)} by layer",
         f"A line for each of {len(series)} methods over the layers. Line: median over seeds; band:"
         " least to greatest seed." + " Powers of ten; exact zeros stand below." * bool(log),
         legend_of(one.key for one in series),
@@ -94,7 +95,7 @@ def _map(table: Pivot, series: Sequence[Series]) -> Chart:
     high = math.ceil(math.log10(max(positive)))
     low = max(math.floor(math.log10(min(positive))), high - MAP_DECADES)
     return map_chart(
-        f"{table.metric.heading[:1].upper()}{table.metric.heading[1:]}: heat map",
+        f"{capital(table.metric.heading)}: heat map",
         f"A row for each of {len(series)} methods, a column for each layer. Colour: median over"
         f" seeds, the darkest for 1e{low} or less; orange: exactly 0; empty: no number.",
         [facet_words(table, facet) for facet in facets],
@@ -127,7 +128,7 @@ def _by_step(suite: SuiteResults, group: MapGroup) -> Chart:
     greatest = max((row[4] for row in rows), default=0.0) or 1.0
     heading = group.metric.heading
     return map_chart(
-        f"{heading[:1].upper()}{heading[1:]} by layer and step",
+        f"{capital(heading)} by layer and step",
         f"{len(group.maps)} maps of layer by step. Colour: median over seeds; the first layer is at"
         " the bottom.",
         [one.heading.replace("\n", ", ") for one in group.maps],

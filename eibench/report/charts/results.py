@@ -38,7 +38,7 @@ from eibench.report.model.document import Chart
 from eibench.report.model.pivot import Key, Pivot, build_pivot
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Aggregate
-from eibench.results.labels import field_words
+from eibench.results.labels import capital, field_words
 from eibench.results.metrics import Metric, find_metric
 
 Rows = list[list[Any]]
@@ -70,7 +70,7 @@ def _over_field(table: Pivot, x: str) -> Chart:
                 rows += _cell_rows([i, j, place], cell, table.metric)
     places = [float(column[-1] or 0) for column in table.columns]
     return line_chart(
-        f"{_capital(table.metric.heading)} by {field_words(x)}",
+        f"{capital(table.metric.heading)} by {field_words(x)}",
         f"A line for each {_kind(table)} over {field_words(x)}. {_signs(table)}",
         legend_of(one.key for one in series),
         [facet_words(table, facet) for facet in facets],
@@ -98,7 +98,7 @@ def _by_name(table: Pivot) -> Chart:
             rows.append([i, j, short(cell.mean), short(low), short(high), True, None, None])
             rows += _seed_rows(i, j, cell)
     return dot_chart(
-        _capital(table.metric.heading),
+        capital(table.metric.heading),
         f"A row for each {_kind(table)}. {_signs(table, 'bar')}",
         legend_of(one.key for one in series),
         [facet_words(table, facet) for facet in table.columns],
@@ -186,7 +186,7 @@ def _cost_chart(
     x = alt.X("x:Q", title=cost.heading, axis=alt.Axis(format=NUMBER, grid=False),
               scale=alt.Scale(domain=[0, ends[1]], nice=False))  # fmt: skip
     return line_chart(
-        f"{_capital(accuracy.heading)} against {cost.label}",
+        f"{capital(accuracy.heading)} against {cost.label}",
         f"Mark: mean; bar of the accuracy: {SPREAD}. Times of unlike machines do not compare.",
         legend,
         panels,
@@ -214,7 +214,3 @@ def _signs(table: Pivot, mean: str = "line") -> str:
 def _kind(table: Pivot) -> str:
     """Return what a line or a row stands for."""
     return " and ".join(map(field_words, table.layout.rows)) or "setting"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

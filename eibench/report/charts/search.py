@@ -40,7 +40,7 @@ from eibench.report.figures.search_panels import (
 from eibench.report.figures.search_trials import LOOKS, best_so_far
 from eibench.report.model.document import Chart
 from eibench.report.model.search_results import Search, Study, state
-from eibench.results.labels import field_words
+from eibench.results.labels import capital, field_words
 from eibench.results.metrics import Metric
 
 SIGNS = {"o": "o", "v": "v", "X": "X", "x": "P"}
@@ -229,7 +229,7 @@ def _history(search: Search) -> Chart | None:
     return chart(
         "Score by trial",
         f"{metric.label.capitalize()} of each trial in their order, and the best so far of those"
-        f" that can win; star: winner.{f' {scores.edge[:1].upper()}{scores.edge[1:]}.' * clipped}",
+        f" that can win; star: winner.{f' {capital(scores.edge)}.' * clipped}",
         _history_layers(metric, list(scores.limits)),
         ("name", "panel", "x", "y", "score", "winner"),
         rows,

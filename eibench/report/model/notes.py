@@ -18,7 +18,7 @@ from eibench.report.model.suite_results import SuiteResults, is_numeric, varies
 from eibench.report.model.tuning import own_search, tuned_keys, tuned_values, tuning_notes
 from eibench.results.cells import GUESSES, Run, Value
 from eibench.results.defaults import defaults_beside
-from eibench.results.labels import counted, joined, shortened, show_field, show_value
+from eibench.results.labels import capital, counted, joined, shortened, show_field, show_value
 from eibench.results.store import INTERRUPTED, MISSING
 
 MOST_NAMED = 8
@@ -229,7 +229,7 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
     equal = f"equivalent: it lies within {margin}; " if margin else ""
     none = "" if margin else " No margin was fixed, so nothing is called equivalent."
     yield (
-        f"{better[0].upper()}{better[1:]}: the interval excludes 0; {equal}undecided: the runs do"
+        f"{capital(better)}: the interval excludes 0; {equal}undecided: the runs do"
         " not tell, and in brackets stands how many seeds for each would, if means and deviations"
         f" stay.{none}"
     )

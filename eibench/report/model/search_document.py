@@ -32,7 +32,7 @@ from eibench.report.model.search_results import (
 )
 from eibench.report.model.search_values import search_values, trial_records
 from eibench.results.cells import Aggregate
-from eibench.results.labels import field_words, key_words, show_setting
+from eibench.results.labels import capital, field_words, key_words, show_setting
 from eibench.results.metrics import Metric
 
 SHOWN, SHOWN_ALONE = 5, 10
@@ -200,7 +200,7 @@ def _scores(search: Search, key: str) -> Table:
         rows.append((*_arm(search, study, axes), *cells))
     return _table(
         search,
-        f"{metric.heading[:1].upper()}{metric.heading[1:]} of all trials",
+        f"{capital(metric.heading)} of all trials",
         "scores",
         (_words(axes), [f"{field_words(key)} {show_setting(value)}" for value in values]),
         rows,
