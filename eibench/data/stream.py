@@ -262,6 +262,6 @@ class StreamedImages:
         return self.reader.files.fingerprint(self.index.tolist())
 
 
-def images_per_chunk(images: Tensor | StreamedImages, nbytes: int = CHUNK_BYTES) -> int:
-    """Return how many of `images` fit into `nbytes` of memory; at least one."""
-    return max(1, nbytes // max(1, math.prod(images.shape[1:])))
+def images_per_chunk(images: Tensor | StreamedImages) -> int:
+    """Return how many of `images` fit into `CHUNK_BYTES` of memory; at least one."""
+    return max(1, CHUNK_BYTES // max(1, math.prod(images.shape[1:])))

@@ -191,7 +191,7 @@ def test_n_and_seeds_stand_below(propagation):
 
 
 def test_the_map(propagation):
-    figure = draw_map(suite_of(propagation), find_metric("gradient"))
+    figure = draw_map(suite_of(propagation))
     shallow, deep = (axes for axes in figure.axes if axes.get_title(loc="left"))
     assert (shallow.get_title(loc="left"), deep.get_title(loc="left")) == ("depth 2", "depth 3")
     image = deep.images[0].get_array()
@@ -209,7 +209,7 @@ def test_a_method_without_numbers_is_grey_in_the_map(make_suite):
     suite = make_suite("gap", kind="probe")
     suite.probe([1.0, 0.1], "ei", 2)
     suite.plan("no_norm", 2, probe={})
-    axes = draw_map(suite_of(suite), find_metric("gradient")).axes[0]
+    axes = draw_map(suite_of(suite)).axes[0]
     assert [to_hex(c.get_facecolor()[0]) for c in axes.collections] == [ABSENT["facecolor"]]
 
 

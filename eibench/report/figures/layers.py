@@ -109,9 +109,9 @@ def _draw_quantities(
 
 
 @style()
-def draw_map(suite: SuiteResults, metric: Metric | None = None) -> Figure:
-    """Draw log10 of `metric`, or of the gradient, by method and layer, a panel for each network."""
-    metric = metric or find_metric("gradient")
+def draw_map(suite: SuiteResults) -> Figure:
+    """Draw log10 of the gradient by method and layer, a panel for each network."""
+    metric = find_metric("gradient")
     table = table_by_layer(suite, metric)
     series, every = probe_series(suite), networks_of(table)
     maps = {facet: [profile(table, one.row, facet)[1] for one in series] for facet in every}
