@@ -40,12 +40,17 @@ def shared_memory() -> int | None:
     return found.f_bavail * found.f_frsize
 
 
+def memory_bytes() -> int:
+    """Return the main memory in bytes; where it is not known, as much as any number needs."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 2**63
+
+
 def require_memory(nbytes: int, what: str) -> None:
     """Raise `DataError` if `what` needs more memory than the machine has."""
-    try:
-        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return
+    whole = memory_bytes()
     if nbytes > whole:
         raise DataError(
             f"{what} would take {nbytes / GIB:,.1f} GiB, and this machine has {whole / GIB:.1f} GiB"

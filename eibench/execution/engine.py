@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Self
 
 import torch
 
+from eibench.data.machine import memory_bytes
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import gpus_of_jobs, threads_of_job
 from eibench.execution.environment import available_cores
@@ -70,13 +70,5 @@ def _jobs_here(device: torch.device, runs: int | None) -> int:
     if device.type == "cuda":
         places = torch.cuda.device_count()
     else:
-        places = min(available_cores(), _memory() // WORKER_BYTES)
+        places = min(available_cores(), memory_bytes() // WORKER_BYTES)
     return max(1, places if runs is None else min(places, runs))
-
-
-def _memory() -> int:
-    """Return the main memory in bytes; where it is not known, as much as any number needs."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 2**63

@@ -75,12 +75,12 @@ def test_as_many_jobs_as_are_of_use(gpus, monkeypatch):
     assert LocalEngine(CUDA, None, 10).jobs == 4
     assert LocalEngine(CUDA, None, 3).jobs == 3
     monkeypatch.setattr(engine, "available_cores", lambda: 8)
-    monkeypatch.setattr(engine, "_memory", lambda: 64 * 2**30)
+    monkeypatch.setattr(engine, "memory_bytes", lambda: 64 * 2**30)
     assert LocalEngine(CPU, None, 100).jobs == 8
     assert LocalEngine(CPU, None, 1).jobs == 1
-    monkeypatch.setattr(engine, "_memory", lambda: 7 * 2**30)
+    monkeypatch.setattr(engine, "memory_bytes", lambda: 7 * 2**30)
     assert LocalEngine(CPU, None).jobs == 3
-    monkeypatch.setattr(engine, "_memory", lambda: 2**30)
+    monkeypatch.setattr(engine, "memory_bytes", lambda: 2**30)
     assert LocalEngine(CPU, None).jobs == 1
     (slot,) = LocalEngine(CPU, None).open(DatasetCache(CPU), (), None).slots
     assert isinstance(slot, ThisProcess)
