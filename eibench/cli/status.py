@@ -53,12 +53,13 @@ def status(
     import sys
 
     from eibench.execution.suite_state import StateReader, all_ended
+    from eibench.results.paths import RESULTS
 
     reader = StateReader()
     clear = CLEAR if watch and form is StatusFormat.text and sys.stdout.isatty() else ""
     try:
         while True:
-            suites = [reader.read(folder) for folder in _folders(paths or [Path("results")])]
+            suites = [reader.read(folder) for folder in _folders(paths or [RESULTS])]
             text = (
                 _text(suites) if form is StatusFormat.text else _json(suites, None if watch else 2)
             )
@@ -74,18 +75,13 @@ def status(
 
 def _folders(paths: list[Path]) -> list[Path]:
     """Return the folders of the live suites in `paths`."""
-    from eibench.results.paths import is_packed, suite_folders
+    from eibench.results.paths import live_folders
 
-    found = [
-        folder
-        for path in paths
-        for folder in suite_folders(path)
-        if not is_packed(folder) and not is_packed(folder.parent)
-    ]
+    found = live_folders(paths)
     if not found:
         names = ", ".join(map(str, paths))
         raise UserError(f"{names}: no live runs here; `eibench run SUITE` makes some")
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _text(suites: list[SuiteState]) -> str:

@@ -37,11 +37,11 @@ from eibench.results.paths import (
     folders,
     has_plan,
     is_packed,
+    live_folders,
     member,
     parse_object,
     places,
     read,
-    suite_folders,
 )
 from eibench.results.store import FINAL, RECORD, kind_of, read_plan, to_json, write_atomic
 
@@ -72,9 +72,7 @@ def live_suites(path: Path) -> list[Path]:
         UserError: there are none.
     """
     found = dict.fromkeys(
-        folder.parent if folder.name == SEARCH else folder
-        for folder in suite_folders(path)
-        if not is_packed(folder) and not is_packed(folder.parent)
+        folder.parent if folder.name == SEARCH else folder for folder in live_folders([path])
     )
     if not found:
         raise UserError(f"{path}: no live runs here; `eibench run SUITE` makes some")

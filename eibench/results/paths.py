@@ -12,7 +12,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -134,6 +134,13 @@ def suite_folders(path: Path) -> list[Path]:
         if found:
             return sorted(folder for folder in found if not _is_outdone(folder, place))
     return []
+
+
+def live_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return the folders with live runs that `paths` mean, each once; see `suite_folders`."""
+    found = (folder for path in paths for folder in suite_folders(path))
+    live = (f for f in found if not is_packed(f) and not is_packed(f.parent))
+    return list(dict.fromkeys(live))
 
 
 def figures_folder(folder: Path) -> Path:
