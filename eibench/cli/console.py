@@ -10,8 +10,10 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,6 +23,9 @@ from eibench.execution.torchrun import prints
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from eibench.report.model.document import Document
+    from eibench.report.writers import Format
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a full or read-only disk, which carry no file name."""
@@ -51,6 +56,24 @@ def write(text: str, err: bool = False) -> None:
     """
     if prints():
         typer.echo(text, nl=False, err=err)
+
+
+def print_documents(
+    documents: Sequence[Document], form: Format, out: Path | None = None, standalone: bool = False
+) -> str:
+    """Print documents, as wide as a terminal is, or write them to `out`; return the text."""
+    from eibench.report import writers
+    from eibench.results.store import write_file
+
+    styled = out is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if styled else writers.WIDTH
+    text = writers.write(documents, form, width, styled, standalone)
+    if out is None:
+        write(text)
+    else:
+        write_file(out, text.encode())
+        say(str(out))
+    return text
 
 
 def make_console() -> Console:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eibench.cli.console import say, working
-from eibench.cli.console import write as show
+from eibench.cli.console import print_documents, say, working
 from eibench.cli.options import (
     DataDir,
     Device,
@@ -245,16 +242,6 @@ def _problem(spec: RunSpec) -> tuple[object, ...]:
 
 
 def _write(counted: list[_Counted], form: CostFormat, out: Path | None) -> None:
-    from eibench.report import writers
-    from eibench.report.make import write_text
     from eibench.report.model.cost import cost_document
 
-    styled = out is None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if styled else writers.WIDTH
-    documents = [cost_document(one.values, one.title) for one in counted]
-    text = writers.write(documents, form.value, width, styled)
-    if out is None:
-        show(text)
-    else:
-        write_text(out, text)
-        say(str(out))
+    print_documents([cost_document(one.values, one.title) for one in counted], form.value, out)

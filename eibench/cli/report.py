@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from eibench.cli.console import say
-from eibench.cli.console import write as show
+from eibench.cli.console import print_documents, say
 from eibench.cli.options import OutFile, ResultsFolders, chosen_results, field_names
 from eibench.errors import UserError
 
@@ -140,9 +137,8 @@ def report(
     cost, and each suite's settings. It needs the extra `html`: pip install 'eibench[html]'.
     """
     from eibench.plan.lengths import points
-    from eibench.report.make import chosen_documents, laid_out, make_documents, write_text
+    from eibench.report.make import chosen_documents, laid_out, make_documents
     from eibench.report.model.document import Page
-    from eibench.report.writers import WIDTH, write
     from eibench.report.writers.escape import missing_signs
     from eibench.results.labels import counted
 
@@ -161,14 +157,7 @@ def report(
         where = chosen_results(results)
         found = make_documents(where, *shape, pooled, summary, form=form.value, area=area)
         documents = laid_out(found, form.value, level, page)
-    styled = out is None and sys.stdout.isatty()
-    line = shutil.get_terminal_size().columns if styled else WIDTH
-    text = write(documents, form.value, line, styled, standalone)
-    if out is None:
-        show(text)
-    else:
-        write_text(out, text)
-        say(str(out))
+    text = print_documents(documents, form.value, out, standalone)
     if form is Format.latex and (missing := missing_signs(text)):
         say(f"warning: LaTeX has no sign for {', '.join(missing)}; its code point is printed", True)
 
@@ -176,13 +165,11 @@ def report(
 def print_results(folder: Path) -> None:
     """Print the tables of a suite that has run, with short notes; say so where there are none."""
     from eibench.report.make import laid_out, make_documents
-    from eibench.report.writers import WIDTH, write
 
     try:
         documents = laid_out(make_documents([folder]), "table", "short")
     except UserError as error:
         say(f"no table: {error}", err=True)
         return
-    styled = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if styled else WIDTH
-    show("\n" + write(documents, "table", width, styled))
+    say()
+    print_documents(documents, "table")

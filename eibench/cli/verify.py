@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from eibench.cli.console import say
-from eibench.cli.console import write as show
+from eibench.cli.console import print_documents, say
 from eibench.cli.options import OutFile, chosen_results, valid_paths
 
 NOT_ALL_PASS = 1
@@ -65,11 +62,9 @@ def verify(
     """
     from eibench.plan.claims import read_claims, select_claims
     from eibench.plan.find import known_suites
-    from eibench.report.make import write_text
     from eibench.report.model.claim_results import PASS, agreement
     from eibench.report.model.claims import ClaimEvidence
     from eibench.report.model.claims_document import claims_document, counts
-    from eibench.report.writers import WIDTH, write
 
     without = known_suites()  # a suite need not have claims
     chosen = select_claims(read_claims(claims), suites or [], without)
@@ -77,14 +72,8 @@ def verify(
     others = [] if compare is None else ClaimEvidence([compare]).decide(chosen)
     compared = [agreement(ours, theirs) for ours, theirs in zip(found, others, strict=False)]
     document = claims_document(found, compared)
-    styled = out is None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if styled else WIDTH
-    text = write([document], form.value, width, styled)
-    if out is None:
-        show(text)
-    else:
-        write_text(out, text)
-        say(str(out))
+    print_documents([document], form.value, out)
+    if out is not None:
         say(counts(found))
     if any(result.status != PASS for result in found):
         raise typer.Exit(NOT_ALL_PASS)

@@ -40,7 +40,7 @@ from eibench.results.paths import (
     parse_object,
     read,
 )
-from eibench.results.store import to_json, write_atomic
+from eibench.results.store import to_json, write_atomic, write_file
 
 SUFFIXES = {
     "markdown": "md",
@@ -140,14 +140,6 @@ def render(
     return write(laid_out(documents(pivots, searches), form, None), form, width, styled)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing; raise `UserError` when `path` cannot be written."""
-    try:
-        write_atomic(path, text.encode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-
-
 class SuiteReport:
     """The tables and figures of one suite or of its sweep, from its results in `folder`."""
 
@@ -184,7 +176,7 @@ class SuiteReport:
     def _made(self) -> Iterator[Path]:
         for name, text in self.tables():
             path = member(self.folder, name)
-            write_text(path, text)
+            write_file(path, text.encode())
             yield path
         for i, figure in enumerate(self.suite.report.figures):
             yield from self._figures(figure, ("report", "figures", i))

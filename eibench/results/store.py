@@ -76,6 +76,14 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing; raise `UserError` when `path` cannot be written."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def to_json(value: Any) -> bytes:
     """`value` as readable JSON; NaN and infinity are refused, they have no JSON."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()

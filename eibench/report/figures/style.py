@@ -33,7 +33,7 @@ from eibench.report.figures.look import OWN, current_look, style
 from eibench.report.model.suite_results import SuiteResults
 from eibench.results.cells import Run
 from eibench.results.labels import machine_label
-from eibench.results.store import write_atomic
+from eibench.results.store import write_file
 
 LONGEST_LINE, LONGEST_LABEL = 300, 60
 """Characters of a line of text in a figure, and of a name in a legend."""
@@ -115,10 +115,7 @@ def write_figure(figure: Figure, path: Path, form: str, **options: Any) -> None:
                 inches = "{:g} x {:g} inches".format(*figure.get_size_inches())
                 text = f"{path.stem}: {inches} leave no room for its axes{_larger(figure)}"
                 raise FigureTooSmall(text) from None
-    try:
-        write_atomic(path, content.getvalue())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    write_file(path, content.getvalue())
 
 
 def _larger(figure: Figure) -> str:
