@@ -34,10 +34,7 @@ def training_costs(
 
 
 def _shape(spec: RunSpec) -> DataShape:
-    if (shape := spec.data.shape()) is not None:
-        return shape
-    data = DatasetCache(torch.device("cpu")).get(spec)
-    return DataShape(data.image, len(data.classes))
+    return spec.data.shape() or DatasetCache(torch.device("cpu")).get(spec).shape
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

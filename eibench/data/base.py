@@ -13,6 +13,7 @@ from torch import Tensor
 
 from eibench.data.stream import StreamedImages
 from eibench.errors import DataError
+from eibench.plan.options import DataShape
 
 SPLIT_SEED = 20260101
 """Seed of fixed splits; the same for every method, seed and machine."""
@@ -66,6 +67,11 @@ class ImageData:
         """Return (C, H, W) of an image, or of a frame of a recording."""
         channels, height, width = self.train.images.shape[-3:]
         return channels, height, width
+
+    @property
+    def shape(self) -> DataShape:
+        """Return what a network must fit: the shape of an image, and the number of classes."""
+        return DataShape(self.image, len(self.classes))
 
     def to(self, device: torch.device) -> ImageData:
         """Return the data set on `device`."""

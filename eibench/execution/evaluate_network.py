@@ -83,7 +83,7 @@ class TrainedNetwork:
         if problem := next(misfits(strengths, spec.data), None):
             raise UserError(problem[1])
         data = datasets.get(spec)
-        found = DataShape(data.image, len(data.classes))
+        found = data.shape
         if found != self.shape:
             raise UserError(
                 f"data set {spec.data.name}: has images of {_words(found)}, the network was built "

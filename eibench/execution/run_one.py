@@ -20,7 +20,6 @@ from eibench.errors import ControlFlow, UserError, describe_error, error_text, r
 from eibench.execution.dataset_cache import DatasetCache
 from eibench.execution.device import PeakMemory, device_name
 from eibench.execution.environment import SuiteSource, environment
-from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.plan.suite import PlannedRun
 from eibench.probe.run import probe
@@ -206,8 +205,7 @@ def _train(
     result = final_result(experiment, progress)
     folder.begin(spec)  # again: the folder may have been deleted in the meantime
     if kept:
-        shape = DataShape(data.image, len(data.classes))
-        save_weights(folder.path, kept, run.spec, shape)
+        save_weights(folder.path, kept, run.spec, data.shape)
     return result
 
 

@@ -63,8 +63,7 @@ def model_summary(spec: RunSpec) -> tuple[LayerSummary, DataShape]:
 
 
 def _loaded_shape(spec: RunSpec) -> DataShape:
-    data = load_data(spec.data, spec.timesteps)
-    return DataShape(data.image, len(data.classes))
+    return load_data(spec.data, spec.timesteps).shape
 
 
 def summarize_network(spec: RunSpec, shape: DataShape) -> LayerSummary:

@@ -16,7 +16,6 @@ import torch
 from eibench.data import ImageData
 from eibench.data.batches import over_time
 from eibench.errors import UserError, error_line
-from eibench.plan.options import DataShape
 from eibench.plan.spec import RunSpec
 from eibench.training.build import make_method, make_network
 from eibench.training.pieces import smallest_piece
@@ -105,10 +104,9 @@ def _too_few(spec: RunSpec, data: ImageData, training: bool) -> str | None:
 
 def _objection(spec: RunSpec, data: ImageData, count: int, training: bool) -> str | None:
     """Return the error text for a batch of `count` images, or None."""
-    shape = DataShape(data.image, len(data.classes))
     with torch.device("meta"), torch.no_grad():
         images = torch.empty(count, *data.train.images.shape[1:])
-        model = make_network(spec, make_method(spec), shape).train(training)
+        model = make_network(spec, make_method(spec), data.shape).train(training)
         try:
             model(over_time(images, spec.timesteps))
         except Exception as error:

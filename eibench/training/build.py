@@ -91,7 +91,7 @@ def make_model(spec: RunSpec, method: Method, data: ImageData) -> nn.Module:
     Raises:
         UserError: the network does not fit the data.
     """
-    return make_network(spec, method, DataShape(data.image, len(data.classes)))
+    return make_network(spec, method, data.shape)
 
 
 def make_network(spec: RunSpec, method: Method, shape: DataShape) -> nn.Module:
