@@ -25,8 +25,8 @@ from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
     check_own,
-    plan_content,
     row_id,
+    rows_plan,
 )
 from eibench.execution.lock import locked
 from eibench.plan.conditions import FROM
@@ -111,7 +111,7 @@ def cost_of_suite(
 
 def _write_plan(folder: Path, plan: Plan) -> None:
     rows = {row_id(run.run_id, run.run_id, COST): _fields(run) for run in plan.runs}
-    content = plan_content(folder.name, f"{plan.title}: cost", plan.axes, rows)
+    content = rows_plan(folder.name, f"{plan.title}: cost", plan.axes, rows)
     kept = {key: getattr(plan, key) for key in KEPT}
     write_atomic(member(folder, PLAN), to_json({**content, "kind": COST, **kept}))
 

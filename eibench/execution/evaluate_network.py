@@ -194,7 +194,7 @@ class RecordWriter:
         return record
 
 
-def plan_content(
+def rows_plan(
     name: str, title: str, axes: Iterable[str], runs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return a plan of rows, by their id with their fields, that compares with no control."""

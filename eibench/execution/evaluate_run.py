@@ -15,8 +15,8 @@ from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
     check_own,
-    plan_content,
     row_id,
+    rows_plan,
 )
 from eibench.execution.lock import locked
 from eibench.execution.run_one import is_out_of_memory
@@ -103,7 +103,7 @@ def _add_to_plan(folder: Path, record: dict[str, Any]) -> None:
     neutral = {name: CONDITIONS[name.removeprefix(PREFIX)].neutral for name in given}
     runs = {run_id: {**neutral, **fields} for run_id, fields in runs.items()}
     axes = _axes(list(runs.values()))
-    content = plan_content(NAME, "Evaluations of kept weights", axes, runs)
+    content = rows_plan(NAME, "Evaluations of kept weights", axes, runs)
     write_atomic(path, to_json({**content, "control": DEFAULT_CONTROL}))
 
 

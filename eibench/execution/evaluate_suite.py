@@ -20,8 +20,8 @@ from eibench.execution.evaluate_network import (
     RecordWriter,
     TrainedNetwork,
     check_own,
-    plan_content,
     row_id,
+    rows_plan,
 )
 from eibench.execution.lock import shared
 from eibench.execution.run_one import is_out_of_memory
@@ -89,7 +89,7 @@ def _write_plan(folder: Path, plan: Mapping[str, Any], sweep: Sweep) -> None:
         for conditions in sweep.conditions
     }
     title = f"{plan['title']}: {sweep.name.replace('_', ' ')}"
-    content = plan_content(folder.name, title, [*plan["axes"], *sweep.fields], rows)
+    content = rows_plan(folder.name, title, [*plan["axes"], *sweep.fields], rows)
     kept = {key: plan[key] for key in KEPT if key in plan}
     write_atomic(member(folder, PLAN), to_json({**content, **kept}))
 
