@@ -267,7 +267,8 @@ class Expansion(CheckedSuite):
         layered.assign((), self.suite.base, layered.origins[()])
         self._assign_all(layered, changes)
         self._apply_settings(layered)  # before per_method too: one may choose the method
-        for name in self._method_names(layered):
+        method = layered.spec().method
+        for name in dict.fromkeys([method.name, method.label]):  # the more specific last
             for key, value in self.suite.per_method.get(name, {}).items():
                 origin = Origin(self.document, ("per_method", name, key))
                 layered.assign(tuple(key.split(".")), value, origin)
@@ -277,11 +278,6 @@ class Expansion(CheckedSuite):
     def _apply_settings(self, layered: LayeredValues) -> None:
         for setting in self.settings:
             layered.assign(setting.path, setting.value, Origin(self.document, (), str(setting)))
-
-    def _method_names(self, layered: LayeredValues) -> list[str]:
-        """Return the method's name and its label, the more specific last."""
-        method = layered.spec().method
-        return list(dict.fromkeys([method.name, method.label]))
 
     def _under_seeds(self, made: list[PlannedRun], seeds: list[int]) -> tuple[PlannedRun, ...]:
         """Return every run under every seed, seeds outermost, so that a complete table exists
