@@ -145,7 +145,11 @@ def report(
     if form is not Format.latex and (width or starred or standalone):
         raise UserError("--width, --starred and --standalone belong to --format latex")
     shape = (metric, field_names(rows), field_names(columns), against)
-    asked = results or summary or any(option is not None for option in (*shape, area))
+    if summary and (rows or columns or pooled):
+        raise UserError(
+            "--summary has a row for each method; --rows, --columns and --pooled have no use"
+        )
+    asked = results or summary or pooled or any(x is not None for x in (*shape, area))
     page = Page(points(width) if width else Page.width, starred) if width or starred else None
     level = cast("NoteLevel | None", notes and notes.value)
     documents = [] if asked else chosen_documents(form.value, level, page)

@@ -26,6 +26,7 @@ from eibench.report.model.result_table import result_document
 from eibench.report.model.search_document import search_document
 from eibench.report.model.search_results import Search, read_searches
 from eibench.report.model.summary import summary_document
+from eibench.report.model.tuning import tuning_places
 from eibench.report.page import check_extra, page_documents
 from eibench.report.writers import WIDTH, Format, write
 from eibench.results.metrics import find_metric
@@ -259,9 +260,9 @@ def chosen_documents(
 
 
 def _searched(suite: SuiteFile, folder: Path) -> Iterator[Path]:
-    """Yield the folder of the suite in which values were found, which footnotes tell of."""
+    """Yield where the values may have been found that footnotes tell of."""
     if suite.tuned_by not in (None, suite.name):
-        yield folder.parent / str(suite.tuned_by)
+        yield from tuning_places(folder, str(suite.tuned_by))
 
 
 @functools.cache

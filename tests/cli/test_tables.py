@@ -83,6 +83,17 @@ def test_made_again_is_only_what_has_changed(packed, cli):
     assert made(cli("tables")) == ["other.md"]
 
 
+def test_made_again_is_what_tells_of_a_tuning_that_arrived(packed, cli):
+    packed(figures=[])
+    suite = Path("suites/tiny.yaml")
+    suite.write_text(f"{suite.read_text()}tuned_by: rates\n")
+    assert made(cli("tables")) == ["table.md"]
+    assert made(cli("tables")) == []
+    FakeSuite(Path("results"), "rates").run(80.0, "ei", 2)
+    assert made(cli("tables")) == ["table.md"]
+    assert made(cli("tables")) == []
+
+
 def test_live_runs(packed, cli):
     packed(figures=[])
     assert cli("tables", "tiny", "--live").code == 2

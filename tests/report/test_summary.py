@@ -202,6 +202,14 @@ def test_a_page_opens_with_the_same_table(two_suites, rates):
     assert shown.tables == alone.tables
 
 
+@pytest.mark.parametrize("words", [["--pooled"], ["--rows", "method"], ["--columns", "seed"]])
+def test_options_that_it_has_no_use_for_are_refused(two_suites, words):
+    folders = [str(suite.folder) for suite in two_suites]
+    result = CliRunner().invoke(app, ["report", *folders, "--summary", *words])
+    assert result.exit_code == 2
+    assert "--summary has a row for each method" in result.stderr
+
+
 def test_refusals(make_suite, two_suites):
     alone = make_suite("alone", axes=["method"])
     alone.seeds([90, 91], "ei")

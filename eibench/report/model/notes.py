@@ -239,8 +239,8 @@ def _differences(table: Pivot, field: str, name: Value) -> Iterator[str]:
         yield "Runs failed: no verdict from the mean of those that are left."
     if any(one.interval and table.some_fail(place) for place, one in table.differences.items()):
         yield (
-            "Seeds fail: where some stay at chance and others train, intervals do not hold"
-            " (docs/comparisons.md). Read the share that trains."
+            "Seeds fail: where some stay at chance and others train, intervals do not hold, as they"
+            " assume normal samples. Read the share that trains."
         )
     if one := table.pairing:
         verb = "Paired" if one.helps else "Not paired"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from eibench.plan.options import TrainOptions
@@ -100,6 +101,12 @@ def untuned(suite: SuiteResults) -> list[str]:
     return [method for method, rate in rates.items() if rate == DEFAULT_RATE]
 
 
+def tuning_places(folder: Path, tuned_by: str) -> list[Path]:
+    """Return where results of the suite `tuned_by` may lie, for those in `folder`, in order."""
+    beside = (folder.parent / tuned_by, RESULTS / tuned_by)
+    return [place for live in beside for place in (live, evidence_of(live))]
+
+
 def find_tuning(suite: SuiteResults) -> Tuning:
     """Return the search in which the suite's values were found, or the runs of another suite.
 
@@ -108,8 +115,7 @@ def find_tuning(suite: SuiteResults) -> Tuning:
     """
     assert suite.tuned_by is not None
     own = suite.folder if suite.tuned_by == suite.name else None
-    beside = [suite.folder.parent / suite.tuned_by, RESULTS / suite.tuned_by]
-    places = [own] if own else [p for live in beside for p in (live, evidence_of(live))]
+    places = [own] if own else tuning_places(suite.folder, suite.tuned_by)
     if (searched := next(filter(has_plan, (p / SEARCH for p in places)), None)) is not None:
         return read_search(searched), None
     tuning = next(filter(has_plan, places), None)
