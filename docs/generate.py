@@ -206,7 +206,8 @@ def answers(*rows: tuple[str, str, str]) -> None:
         result = _named(name)
         told = f"{answer}{' (undecided)' * (result.status == UNDECIDED)}"
         numbers = "; ".join(f"{_spaced(cell)}: {_numbers(result, cell)}" for cell in result.cells)
-        bound = "-" if result.claim.relation == "any" else result.claim.relation_words
+        share = " of seeds" * (result.claim.compare == "share_trained")
+        bound = "-" if result.claim.relation == "any" else f"{result.claim.relation_words}{share}"
         cog.outl(f"| {question} | {told} | {numbers} | {_counts([result])} | {bound} |")
     cog.outl()
 
