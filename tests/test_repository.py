@@ -251,7 +251,7 @@ def test_rates_on_images_won_the_search(name):
     assert {run.method: run.spec.train.lr for run in plan.runs}.items() <= best.items()
 
 
-@pytest.mark.parametrize("name", ["robustness", "cost"])
+@pytest.mark.parametrize("name", ["robustness", "hardware", "cost"])
 def test_rates_of_evaluated_networks_won_the_searches(name):
     """On digits the search at the same depth, on images that of the same network."""
     best = {}
