@@ -1,7 +1,7 @@
 # eibench: every command a user or a CI runner needs. Needs Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-CORE := quickstart propagation depth_scaling ei_components ei_init_search
+CORE := quickstart propagation depth_scaling ei_components fashion_muon
 PACKED := $(notdir $(patsubst %/runs.tar.xz,%,$(wildcard results/evidence/*/runs.tar.xz)))
 ALL := $(filter $(basename $(notdir $(wildcard suites/*.yaml))),$(PACKED))
 SUITES ?= $(CORE)

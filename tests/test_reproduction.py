@@ -19,7 +19,7 @@ from eibench.results.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-CORE = ["quickstart", "propagation", "depth_scaling", "ei_components", "ei_init_search"]
+CORE = ["quickstart", "propagation", "depth_scaling", "ei_components", "fashion_muon"]
 HOURS_OF_A_JOB, CORES_OF_A_RUNNER = 6, 4
 
 
