@@ -30,7 +30,7 @@ from eibench.plan.options import CHOICES, Choice, InitOptions, Options, ProbeOpt
 from eibench.plan.space import SearchFile, SearchParameter
 from eibench.plan.spec import INIT, PROBE, SECTIONS
 from eibench.plan.suite import read_suite
-from eibench.report.model.claim_results import PASS, UNDECIDED, ClaimResult
+from eibench.report.model.claim_results import PASS, UNDECIDED, UNKNOWN, ClaimResult
 from eibench.report.model.claims import ClaimEvidence
 from eibench.report.model.cost import cost_document
 from eibench.report.model.profile import profile_document
@@ -257,8 +257,9 @@ def _numbers(result: ClaimResult, cell: str) -> str:
     Where some seeds train and others stay at chance it is the share, as no interval holds there.
     """
     texts = result.cells[cell].texts
-    trained, _, planned = texts.get("share", "").partition(" of ")
-    if result.claim.compare == "share_trained" or trained not in ("", "0", planned):
+    assert UNKNOWN not in [texts.get(key) for key in (result.claim.compare, "mean")], cell
+    trained, known, planned = texts.get("share", "").partition(" of ")
+    if result.claim.compare == "share_trained" or (known and trained not in ("0", planned)):
         return f"{texts['share']} train"
     if "difference" in texts:
         return f"{texts['difference']} [{texts['low']}, {texts['high']}]"

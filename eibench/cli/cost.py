@@ -210,11 +210,14 @@ def _of_rows(
         for condition, values, names in costs_by_condition(
             runs, suite.axes, suite.control or "", labels
         )
-        if values["rows"]
     ]
-    if not found:
+    kept = [one for one in found if one.values["rows"]]
+    if not kept:
         raise UserError(f"{folder}: no network could be counted")
-    return found
+    for one in found:
+        if one not in kept:
+            kept[0].values["failed"] += one.values["failed"]
+    return kept
 
 
 def _train(counted: list[_Counted], steps: int, device: Device) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from eibench.cost.summary import CountedRun, is_whole, summarize
 from eibench.plan.conditions import FROM
 from eibench.plan.suite import ABLATION
-from eibench.results.cells import Run
+from eibench.results.cells import Run, count_words
 from eibench.results.display import shown
 from eibench.results.store import ERROR, OK
 
@@ -35,10 +35,16 @@ def costs_by_condition(
 
     With `labels` methods have the names of a paper, those or the usual ones.
     """
-    found: dict[str, list[Run]] = {}
+    found: dict[tuple[str, str], list[Run]] = {}
+    counted = [run for run in runs if run.status == OK]
+    for run in counted:
+        found.setdefault((_condition(run, runs, axes), _count(run, counted)), []).append(run)
     for run in runs:
-        found.setdefault(_condition(run, runs, axes), []).append(run)
-    for condition, group in found.items():
+        if run.status != OK:  # stands with the first that are alike
+            condition = _condition(run, runs, axes)
+            key = next((one for one in found if one[0] == condition), (condition, ""))
+            found.setdefault(key, []).append(run)
+    for key, group in found.items():
         names = {run.run_id: _name(run, run.fields["method"], labels) for run in group}
         networks = [
             CountedRun(names[run.run_id], run.result, _name(run, control, labels))
@@ -49,7 +55,7 @@ def costs_by_condition(
         failed = [
             {"run_id": counted_run(run), "reason": run.reason} for run in group if run.status != OK
         ]
-        yield condition, {**summarize(networks, word), "failed": failed}, names
+        yield ", ".join(filter(None, key)), {**summarize(networks, word), "failed": failed}, names
 
 
 def _name(run: Run, method: str, labels: Mapping[str, str] | None) -> str:
@@ -63,25 +69,16 @@ def _name_of(method: str, labels: Mapping[str, str] | None) -> str:
 
 
 def _condition(run: Run, runs: Sequence[Run], axes: Sequence[str]) -> str:
-    """Return the values of axes that vary, other than the method and how it is trained.
-
-    With the images that were counted, and whether before training, where these differ.
-    """
+    """Return the values of axes that vary, other than the method and how it is trained."""
     listed = [axis for axis in axes if not f"{axis}.".startswith(("method.", "train."))]
     varied = [a for a in listed if len({repr(_values(one, a)) for one in runs}) > 1]
-    words = [f"{a.rpartition('.')[2]} {_label(run, runs, a)}" for a in varied]
-    for told in (_stage, _images):
-        words += [told(run)] * (len({told(one) for one in runs if one.status == OK}) > 1)
-    return ", ".join(words)
+    return ", ".join(f"{a.rpartition('.')[2]} {_label(run, runs, a)}" for a in varied)
 
 
-def _stage(run: Run) -> str:
-    """Return whether a network was trained: only then it has a test accuracy."""
-    return "before training" if run.result.get("test_accuracy") is None else "trained"
-
-
-def _images(run: Run) -> str:
-    return f"{run.result.get('images')} images"
+def _count(run: Run, runs: Sequence[Run]) -> str:
+    """Return how a row was counted, other than some of `runs`."""
+    told = zip(*map(count_words, runs), strict=True)
+    return ", ".join(w for w, all_ in zip(count_words(run), told, strict=True) if len({*all_}) > 1)
 
 
 def _values(run: Run, axis: str) -> dict[str, Any]:

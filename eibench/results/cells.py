@@ -23,6 +23,8 @@ MOST_IMAGES = 2**31
 """Larger test sets, which only a damaged record has, count as this large."""
 SPLITS = ".splits"
 """End of the field that says how a data set is divided."""
+ASKED = "asked_images"
+"""The result of a count: the number of images that was asked for."""
 DIGEST = "data_digest"
 """The result that tells images apart."""
 UNMEASURED = "not_measured"
@@ -225,6 +227,15 @@ def unlike_images(runs: Iterable[Run]) -> bool:
             key = repr((fields, run.seed if run.by_seed else None))
             digests.setdefault(key, set()).add(run.result[DIGEST])
     return any(len(found) > 1 for found in digests.values())
+
+
+def count_words(run: Run) -> tuple[str, str]:
+    """Return how a cost was counted: of which network, and on how many images, as asked for.
+
+    Only a trained network has a test accuracy.
+    """
+    trained = run.result.get("test_accuracy") is not None
+    return "trained" if trained else "before training", f"{run.result.get(ASKED)} images"
 
 
 @functools.cache

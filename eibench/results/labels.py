@@ -134,7 +134,7 @@ def joined(names: Iterable[str]) -> str:
     return f"{', '.join(front)} and {last}" if front else last
 
 
-MACHINE = ("cpu", "cores", "device")
+MACHINE = ("cpu", "cores", "device", "world_size", "backend")
 """Keys of a record that say which machine it is of."""
 
 

@@ -59,6 +59,14 @@ def test_networks_before_training_and_other_images_stand_apart(cli, trained):
     found = json.loads(done.out)
     assert [[row["name"] for row in one["rows"]] for one in found] == [["batchnorm"], ["ei"]]
     assert [one["images"] for one in found] == [8, 4]
+    path = next(Path("results/tiny-cost").glob("batchnorm_*s1*/record.json"))
+    record = {**json.loads(path.read_text()), "status": "error", "reason": "lost", "result": {}}
+    path.write_text(json.dumps(record))
+    again = cli("cost", "results/tiny-cost", "--format", "json")
+    assert [len(one["failed"]) for one in json.loads(again.out)] == [1, 0] and again.code == 1
+    text = cli("report", "results/tiny-cost", "--format", "markdown").out
+    mixed = "MIXED COUNTS: costs are of networks trained, 8 images and before training, 4 images"
+    assert mixed in text
     text = cli("cost", "results/tiny-cost", "--format", "markdown").out
     assert ", trained, 8 images" in text and ", before training, 4 images" in text
     assert "x batchnorm" not in text.rpartition("before training")[2]

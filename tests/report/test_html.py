@@ -290,6 +290,15 @@ def test_columns_are_stored_in_short():
 # ----------------------------------------------------------------------- safe and by itself
 
 
+def test_no_section_has_the_name_of_the_data(make_suite, depth_scaling):
+    suite = make_suite("layers", title="Layers all", axes=["method"])
+    suite.run(90.0)
+    names = [
+        value for key, value in Reader(page_of(suite, depth_scaling)).attributes if key == "id"
+    ]
+    assert len(names) == len(set(names)) and "layers.all" in names
+
+
 def test_strangers_texts_stay_in_their_place(make_suite):
     suite = make_suite("nasty", title=NASTY, axes=["ablation"], labels={NASTY: NASTY + "x"})
     suite.run(90.0, ablation="base")

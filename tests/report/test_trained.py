@@ -11,6 +11,7 @@ from eibench.report.make import render
 from eibench.report.model.layers import make_pivots
 from eibench.report.model.notes import footnotes
 from eibench.report.model.pivot import build_pivot, choose_layout
+from eibench.report.model.short_notes import short_notes
 from eibench.report.model.suite_results import read_suite
 from eibench.results.cells import most_guessed
 from eibench.results.metrics import METRICS
@@ -64,6 +65,10 @@ def test_no_number_of_seeds_where_some_fail(part):
     assert [table.needed(((name,), ())) for name in ("ei", "no_norm")] == [None, None]
     assert table.needed((("tdbn",), ())) > 3
     assert sum(note.startswith("Seeds fail:") for note in footnotes(table)) == 1
+    assert any("intervals do not hold" in note for note in short_notes(table))
+    times = table_of(part, "seconds")  # stay at no chance
+    assert not any(note.startswith("Seeds fail:") for note in footnotes(times))
+    assert "seeds fail" not in render([times], "markdown")
 
 
 def test_failed_runs_do_not_train(part):

@@ -10,7 +10,7 @@ from eibench.errors import UserError
 from eibench.plan.suite import SEED
 from eibench.report.model.suite_results import SuiteResults, check_fields, is_numeric
 from eibench.results.cells import DIGEST, Run, Value
-from eibench.results.labels import MACHINE, field_words, show_value, unlike_machines
+from eibench.results.labels import MACHINE, field_words, joined, show_value
 from eibench.results.metrics import METRICS
 from eibench.results.store import OK
 
@@ -82,10 +82,8 @@ def _merged(runs: Sequence[Run], field: str) -> Run:
 
 def _of_all(runs: Sequence[Run]) -> dict[str, str]:
     """Return what machines are called where the points of a curve have unlike ones."""
-    known = [run.environment for run in runs]
-    if not unlike_machines(known):
-        return {}
-    return {key: " and ".join(dict.fromkeys(str(one.get(key)) for one in known)) for key in MACHINE}
+    known = {key: {str(run.environment.get(key)): None for run in runs} for key in MACHINE}
+    return {key: joined(found) for key, found in known.items() if len(found) > 1}
 
 
 def area(x: Sequence[float], y: Sequence[float]) -> float:

@@ -190,10 +190,11 @@ class Pivot:
     def some_fail(self, place: Place) -> bool:
         """Return whether some seeds of a cell or its control stay at chance and others train.
 
-        Such samples are far from normal: what more seeds would show cannot be told.
+        Such accuracies are far from normal: what more seeds would show cannot be told.
         """
         cells = (self.cells[place], self.cells[self.layout.base_of(*place)])
-        return any(0 < cell.untrained < cell.planned for cell in cells)
+        accuracy = self.metric.unit == "%"
+        return accuracy and any(0 < cell.untrained < cell.planned for cell in cells)
 
     def needed(self, place: Place) -> int | None:
         """Return the seeds that would decide an undecided difference, where that can be told."""
@@ -213,7 +214,7 @@ def build_pivot(suite: SuiteResults, metric: Metric, layout: Layout, pooled: boo
     Times, speeds and memory of unlike machines are neither ranked nor compared.
 
     Raises:
-        UserError: runs of one seed fall into one cell, so that a mean would mix unlike runs.
+        UserError: a cell has runs of one seed, or that differ in an axis: a mean would mix them.
     """
     groups: dict[Place, list[Run]] = {}
     for run in suite.runs:

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from eibench.report.model.document import code
-from eibench.results.cells import Run, unlike_images
-from eibench.results.labels import machine_label, stated
+from eibench.results.cells import ASKED, Run, count_words, unlike_images
+from eibench.results.labels import joined, machine_label, stated
 
 MOST_COMMANDS = 3
 
@@ -100,9 +100,12 @@ def _batch_statistics(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def mixed_data(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a warning where runs of one data set had unlike images."""
+    """Yield warnings where runs of one data set had unlike images, or were counted unlike."""
     if unlike_images(runs):
         yield "MIXED DATA: runs of one data set were trained on different images."
+    counts = dict.fromkeys(", ".join(count_words(run)) for run in runs if ASKED in run.result)
+    if len(counts) > 1:
+        yield f"MIXED COUNTS: costs are of networks {joined(counts)}."
 
 
 def _commands(runs: Sequence[Run]) -> str:

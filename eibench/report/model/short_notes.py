@@ -111,6 +111,8 @@ def _differences(pivot: Pivot) -> Iterator[str]:
     interval = " [95 % confidence interval]" if any(one.interval for one in found) else ""
     shared = ", over shared seeds" * pivot.pairs_some
     yield f"Signed numbers: difference to {name}{unit}{interval}{shared}."
+    if any(one.interval and pivot.some_fail(place) for place, one in pivot.differences.items()):
+        yield "Where some seeds fail and others train, intervals do not hold."
 
 
 def _same(suite: SuiteResults) -> Iterator[str]:

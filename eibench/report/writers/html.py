@@ -71,7 +71,9 @@ def to_html(documents: Sequence[Document]) -> str:
         parts += _section(group, anchor, len(groups) > 1, layers)
     parts += ["</main>", f"<footer><p>{markup_note(ABOUT)}</p>",
               f"<p>Made with eibench {__version__}.</p></footer>"]  # fmt: skip
-    parts += [f'<script type="application/json" id="layers">[{",".join(layers)}]</script>'] * drawn
+    parts += [
+        f'<script type="application/json" id="layers.all">[{",".join(layers)}]</script>'
+    ] * drawn
     parts += [f"<script>{script}</script>" for script in scripts]
     return "\n".join([*parts, "</body>", "</html>", ""])
 

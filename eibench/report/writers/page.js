@@ -81,7 +81,7 @@
     return { background: "transparent", font: "system-ui, sans-serif", view: { stroke: line }, axis,
              legend: { labelColor: soft, titleColor: text, titleFontWeight: 500 } };
   };
-  const layers = JSON.parse(document.getElementById("layers")?.textContent ?? "[]"); // those of all charts, each once
+  const layers = JSON.parse(document.getElementById("layers.all")?.textContent ?? "[]"); // those of all charts, each once
   const MOST_PANELS = 6;
 
   class Chart {
