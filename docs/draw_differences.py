@@ -26,10 +26,11 @@ TASKS: dict[str, dict[str, int | str | None]] = {
     "digits, 4 layers": {"depth_digits": 4},
     "digits, 8 layers": {"depth_digits": 8},
     "digits, 16 layers": {"depth_digits": 16, "depth_scaling": 16},
+    "digits, 32 layers": {"depth_digits": 32},
     "digits as events, 8": {"events": None},
     "Fashion-MNIST, 4": {"fashion_depth": "16 P 32 P 64 P 64"},
     "Fashion-MNIST, 8": {"fashion_depth": "16 16 P 32 32 P 64 64 P 64 64"},
-    "Fashion-MNIST, 16": {"fashion_depth": "16 P 16 P 32 32 32 32 32 32 32 P 32 32 32 32 32 32 32"},
+    "Fashion-MNIST, 16": {"fashion_deep": None, "fashion_depth": "16 P 16 P 32 32 32 32 32 32 32 P 32 32 32 32 32 32 32"},
     "CIFAR-10, 4": {"cifar10_narrow": None},
     "CIFAR-10, 8": {"cifar10_deeper": None},
 }
@@ -106,7 +107,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
 def main() -> None:
     """Draw and save the figure."""
     rows = list(read_rows())
-    figure, axes = plt.subplots(figsize=(7.6, 6.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.6, 7.0), layout="constrained")
     draw(axes, rows)
     figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     note = f"differences: {json.dumps(rows)}"
