@@ -30,7 +30,10 @@ TASKS: dict[str, dict[str, int | str | None]] = {
     "digits as events, 8": {"events": None},
     "Fashion-MNIST, 4": {"fashion_depth": "16 P 32 P 64 P 64"},
     "Fashion-MNIST, 8": {"fashion_depth": "16 16 P 32 32 P 64 64 P 64 64"},
-    "Fashion-MNIST, 16": {"fashion_deep": None, "fashion_depth": "16 P 16 P 32 32 32 32 32 32 32 P 32 32 32 32 32 32 32"},
+    "Fashion-MNIST, 16": {
+        "fashion_deep": None,
+        "fashion_depth": "16 P 16 P 32 32 32 32 32 32 32 P 32 32 32 32 32 32 32",
+    },
     "CIFAR-10, 4": {"cifar10_narrow": None},
     "CIFAR-10, 8": {"cifar10_deeper": None},
 }
