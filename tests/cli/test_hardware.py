@@ -91,7 +91,7 @@ def test_bad_strengths_are_messages(condition, message, cli, project):
 
 def test_the_suite_of_hardware_is_planned():
     plan = load_plan(ROOT / "suites" / "hardware.yaml", [])
-    assert len(plan.runs) == 40 and len(plan.sweeps) == 15
+    assert len(plan.runs) == 50 and len(plan.sweeps) == 13
 
 
 def test_every_condition_is_documented():

@@ -148,7 +148,7 @@ def test_fresh_runs_of_another_section_are_left_out(make_search, key):
     search.confirm([80.0, 81.0, 82.0])
     assert not any(note.startswith("OUTDATED") for note in notes(search))
     search.trial(95.0, {key: choices[1]})
-    assert grids(search)["Search against confirmed"].rows[0][1:4] == ("95.0", "-", "-")
+    assert grids(search)["Search against confirmed"].rows[0][:4] == ("95.0", "-", "-", "-")
     assert only(notes(search), "OUTDATED")
 
 

@@ -203,7 +203,11 @@ def test_seeds_of_two_machines_are_merged(live):
 
 def test_seeds_of_evaluations_and_of_published_numbers_are_merged(tmp_path):
     """Rows name the trained run of their seed, and a published number the runs that match it."""
-    published = {"row": "paper", "value": 97.0}
+    published = {
+        **{"method": "ei", "model": {"name": "plain"}, "data": "digits", "data_title": None},
+        **{"metric": "test_accuracy", "value": 97.0, "source": "A paper"},
+        **{"fields": {}, "notes": {}},
+    }
     for place, seeds in (("one", (0, 1)), ("two", (2,))):
         suite = FakeSuite(tmp_path / place, "swept-steps")
         for seed in seeds:
