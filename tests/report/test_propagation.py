@@ -85,8 +85,8 @@ def test_layers_as_csv_and_json(propagation):
 @pytest.mark.parametrize(
     ("metric", "rows", "message"),
     [
-        ("gradient", None, "--metric gradient: is a number of each layer; try --rows layer"),
-        ("gradient_min", ["layer"], "--metric gradient_min: is no number of a layer; allowed: "),
+        ("gradient", None, "is a number of each layer of propagation; try its results with --rows"),
+        ("gradient_min", ["layer"], "gradient_min: is no number of a layer of propagation; allo"),
         (None, ["layers"], "did you mean 'layer'?"),
         ("gradiant", None, "did you mean 'gradient'?"),
     ],

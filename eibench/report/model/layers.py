@@ -31,10 +31,13 @@ def choose_metric(suite: SuiteResults, name: str | None, layered: bool = False) 
     metric = find_metric(name)
     if layered and name not in LAYER_METRICS:
         allowed = ", ".join(LAYER_METRICS)
-        raise UserError(f"--metric {name}: is no number of a layer; allowed: {allowed}")
+        raise UserError(
+            f"--metric {name}: is no number of a layer of {suite.name}; allowed: {allowed}"
+        )
     only_of_layers = set(LAYER_METRICS) - set(PROBE_METRICS)
     if suite.kind == PROBE and not layered and name in only_of_layers:
-        raise UserError(f"--metric {name}: is a number of each layer; try --rows {LAYER}")
+        layers = f"is a number of each layer of {suite.name}; try its results with --rows {LAYER}"
+        raise UserError(f"--metric {name}: {layers}")
     return metric
 
 
