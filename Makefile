@@ -10,6 +10,7 @@ FRESH := build/reproduce
 PACK = $(BIN)/eibench results pack $$(printf "$(FRESH)/%s " $$ran) --out results/evidence --replace
 PROFILES := results/performance
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+NARROW := 16 16 P 32 32 P 64 64 P 64 64
 SWEEPS := --depths 2,4,8,16 --times 1,2,4,8 --batch-sizes 8,16,32,64
 
 .NOTPARALLEL:  # the runs of a suite are parallel already
@@ -69,7 +70,8 @@ tables: .venv/.run  ## tables and figures of results/evidence, from its records 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
 	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-blanket,batchnorm,no_norm --steps 30 --json --out $(PROFILES)/blanket_cpu > blanket_cpu.json
-	mv vgg8_cpu.json blanket_cpu.json $(PROFILES)/
+	OMP_NUM_THREADS=1 $(BIN)/eibench profile --model vgg --set "model.layout=$(NARROW)" --data fashion_mnist --batch-size 64 --device cpu --methods ei,ei-blanket,batchnorm,weight_standardization,groupnorm,no_norm --steps 30 --json --out $(PROFILES)/narrow_cpu > narrow_cpu.json
+	mv vgg8_cpu.json blanket_cpu.json narrow_cpu.json $(PROFILES)/
 
 profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18, fp32 and bf16; and that no step waits for it
 	$(BIN)/python -m pytest tests/nn/test_triton.py

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import eibench
+from eibench.report.model.cost import cost_document
 from eibench.results.metrics import METRICS_OF
 
 METHODS = {"grid": {"method": ["batchnorm", "ei"]}, "seeds": [0, 1]}
@@ -148,6 +149,25 @@ def test_training_steps_stand_in_the_same_document(cli, project):
     head, *rows = (line.split(",") for line in done.out.splitlines())
     macs = head.index("train_macs_per_image")
     assert all(float(row[macs]) > 0 for row in rows)
+
+
+def test_training_steps_stand_beside_accuracy(cli, trained):
+    """Times and memory are also over batch norm's."""
+    words = ["--images", 4, "--train-steps", 3, "--device", "cpu", "--format", "json"]
+    done = cli("cost", trained, *words)
+    assert done.code == 0, done.err
+    (values,) = json.loads(done.out)
+    document = cost_document(values, "here")
+    table = next(one for one in document.tables if one.title == "A training step")
+    heads = [column.name for column in table.columns]
+    assert heads.count("x batchnorm") == 2
+    accuracy, step = heads.index("test accuracy (%)"), heads.index("x batchnorm")
+    rows = {row[0].text: [cell.text for cell in row] for row in table.rows}
+    seconds = {row["name"]: row["step_seconds"] for row in values["training"]["rows"]}
+    assert rows["batchnorm"][step] == "1.00"
+    assert rows["ei"][step] == f"{seconds['ei'] / seconds['batchnorm']:.2f}"
+    means = {row["name"]: row["mean"]["test_accuracy"] for row in values["rows"]}
+    assert rows["ei"][accuracy].startswith(f"{means['ei']:.1f}")
 
 
 @pytest.mark.parametrize(

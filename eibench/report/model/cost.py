@@ -44,7 +44,9 @@ def cost_document(values: Values, title: str) -> Document:
         tables.append(_table(f"energy-{use}", columns, rows, heading, below))
     if training := values.get("training"):
         below = notes.training_notes(training)
-        tables.append(_table("training", TRAINING, training["rows"], "A training step", below))
+        columns, known = _training_columns(values), {row["name"]: row for row in rows}
+        timed = [{**known.get(row["name"], {}), **row} for row in training["rows"]]
+        tables.append(_table("training", columns, timed, "A training step", below))
     for row in rows:
         if layers := row.get("layers"):
             heading = f"Synapses of {row['name']}"
@@ -152,17 +154,18 @@ def _share(number: float | None) -> str:
 
 
 def _percent(row: Values) -> str:
-    mean, deviation = (row[key].get("test_accuracy") for key in ("mean", "std"))
+    mean, deviation = (row.get(key, {}).get("test_accuracy") for key in ("mean", "std"))
     if mean is None:
         return NO_CELL
     return f"{mean:.1f}" + (f" ± {deviation:.1f}" if deviation is not None else "")
 
 
 NAME = _Show("", lambda row: str(row["name"]))
+ACCURACY = _Show("test accuracy (%)", _percent)
 ACTIVE = _Show("active inputs", lambda row: _share(row["mean"]["input_density"]))
 ACTIVITY: list[Shown] = [
     NAME,
-    _Show("test accuracy (%)", _percent),
+    ACCURACY,
     _Show("spikes per neuron and step", lambda row: _share(row["mean"]["firing_rate"])),
     ACTIVE,
     _Show("binary inputs", lambda row: _share(row["mean"]["binary_inputs"])),
@@ -189,14 +192,6 @@ MEMORY: list[Shown] = [
     _Amount("state traffic", _mean("state_traffic"), "B"),
     _Amount("activity traffic", _mean("activity_traffic"), "B"),
 ]
-TRAINING: list[Shown] = [
-    NAME,
-    _Amount("step", _number("step_seconds"), "s"),
-    _Amount("images/s", _number("images_per_second")),
-    _Show("peak (MiB)", lambda row: f"{row['peak_mib']:.0f}"),
-    _Amount("MAC per image", _number("macs_per_image")),
-    _Amount("energy proxy per image", lambda row: NANO * row["energy_per_image"], "J"),
-]
 LAYERS: list[Shown] = [
     NAME,
     _Amount("dense", _number("dense")),
@@ -211,6 +206,27 @@ RATES: list[Shown] = [
     _Show("layer of neurons", lambda row: str(row["name"])),
     _Show("spikes per neuron and step", lambda row: _share(row["rate"])),
 ]
+
+
+def _training_columns(values: Values) -> list[Shown]:
+    """Return accuracy, time and memory, these also over the control's, and products."""
+    control = values["control"]
+    base = next((row for row in values["training"]["rows"] if row["name"] == control), None)
+
+    def against(key: str) -> list[Shown]:
+        return [_Show(f"x {control}", lambda row: f"{row[key] / base[key]:.2f}")] if base else []
+
+    return [
+        NAME,
+        ACCURACY,
+        _Amount("step", _number("step_seconds"), "s"),
+        *against("step_seconds"),
+        _Amount("images/s", _number("images_per_second")),
+        _Show("peak (MiB)", lambda row: f"{row['peak_mib']:.0f}"),
+        *against("peak_mib"),
+        _Amount("MAC per image", _number("macs_per_image")),
+        _Amount("energy proxy per image", lambda row: NANO * row["energy_per_image"], "J"),
+    ]
 
 
 def _energy_columns(values: Values, use: str) -> list[Shown]:
