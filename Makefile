@@ -69,8 +69,8 @@ tables: .venv/.run  ## tables and figures of results/evidence, from its records 
 
 profile: .venv/.conformance  ## what a training step costs on this machine's CPU; a quiet machine, please
 	$(BIN)/eibench profile --model vgg8 --device cpu --peer --steps 30 $(SWEEPS) --json --out $(PROFILES)/vgg8_cpu > vgg8_cpu.json
-	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-blanket,batchnorm,no_norm --steps 30 --json --out $(PROFILES)/blanket_cpu > blanket_cpu.json
-	OMP_NUM_THREADS=1 $(BIN)/eibench profile --model vgg --set "model.layout=$(NARROW)" --data fashion_mnist --batch-size 64 --device cpu --methods ei,ei-blanket,batchnorm,weight_standardization,groupnorm,no_norm --steps 30 --json --out $(PROFILES)/narrow_cpu > narrow_cpu.json
+	$(BIN)/eibench profile --model vgg8 --device cpu --methods ei,ei-blanket,batchnorm,no_norm --steps 30 --json > blanket_cpu.json
+	OMP_NUM_THREADS=1 $(BIN)/eibench profile --model vgg --set "model.layout=$(NARROW)" --data fashion_mnist --batch-size 64 --device cpu --methods ei,ei-blanket,batchnorm,weight_standardization,groupnorm,no_norm --steps 30 --json > narrow_cpu.json
 	mv vgg8_cpu.json blanket_cpu.json narrow_cpu.json $(PROFILES)/
 
 profile-gpu: .venv/.conformance  ## the same on a GPU: VGG-8, VGG-16, ResNet-18, fp32 and bf16; and that no step waits for it

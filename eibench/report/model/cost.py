@@ -221,7 +221,7 @@ def _training_columns(values: Values) -> list[Shown]:
         ACCURACY,
         _Amount("step", _number("step_seconds"), "s"),
         *against("step_seconds"),
-        _Amount("images/s", _number("images_per_second")),
+        _Show("images/s", lambda row: f"{row['images_per_second']:.0f}"),
         _Show("peak (MiB)", lambda row: f"{row['peak_mib']:.0f}"),
         *against("peak_mib"),
         _Amount("MAC per image", _number("macs_per_image")),
