@@ -102,7 +102,8 @@ def is_hooked(module: nn.Module) -> bool:
     Hooks are its own and those of every module (`torch.nn.modules.module.register_module_*`). Old
     style pruning, weight norm and spectral norm are hooks too.
     """
-    if "forward" in vars(module) or any(getattr(module, kind) for kind in HOOKS):
+    own = module.__dict__  # torch 2.6 cannot trace `vars`
+    if "forward" in own or any(getattr(module, kind) for kind in HOOKS):
         return True
     return any(getattr(torch_module, f"_global{kind}") for kind in HOOKS)
 
