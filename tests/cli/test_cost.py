@@ -168,6 +168,9 @@ def test_training_steps_stand_beside_accuracy(cli, trained):
     assert rows["ei"][step] == f"{seconds['ei'] / seconds['batchnorm']:.2f}"
     means = {row["name"]: row["mean"]["test_accuracy"] for row in values["rows"]}
     assert rows["ei"][accuracy].startswith(f"{means['ei']:.1f}")
+    values["training"]["environment"]["commit"] = "0123456789"
+    (note,) = next(t.notes for t in cost_document(values, "here").tables if t.title == table.title)
+    assert "commit 01234567;" in note
 
 
 @pytest.mark.parametrize(

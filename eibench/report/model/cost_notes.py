@@ -91,9 +91,11 @@ def _sources(constants: Sequence[Values]) -> str:
 def training_notes(training: Values) -> Iterator[str]:
     """Yield where steps were timed, and what their proxy of energy is."""
     known = training["environment"]
+    commit = (known["commit"] or "installed package")[:8]
     yield (
         f"Median of {training['steps']} steps, taken in turns, on {known['cpu']}"
-        f" ({known['cores']} cores), {training['device']}, torch {known['torch']}; random images."
+        f" ({known['cores']} cores), {training['device']}, torch {known['torch']}, commit {commit};"
+        " random images."
         " Energy proxy: multiply-accumulates of convolutions and matrices, forward and backward, at"
         " the base constants; nothing else."
     )
